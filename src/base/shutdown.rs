@@ -1,0 +1,60 @@
+//! Tasks that are tracked, told to stop, and joined.
+
+use std::future::Future;
+
+use tokio::task::JoinHandle;
+use tokio_util::sync::{CancellationToken, WaitForCancellationFuture};
+use tokio_util::task::TaskTracker;
+
+/// Spawns tasks and ends them together. Cloning shares the set.
+#[derive(Clone, Debug, Default)]
+pub struct Tasks {
+    tracker: TaskTracker,
+    stop: CancellationToken,
+}
+
+impl Tasks {
+    /// An empty set.
+    pub fn new() -> Tasks {
+        Tasks::default()
+    }
+
+    /// A set that stops when this one stops, is joined with it, and can be stopped alone.
+    pub fn child(&self) -> Tasks {
+        Tasks {
+            tracker: self.tracker.clone(),
+            stop: self.stop.child_token(),
+        }
+    }
+
+    /// Runs a task that [`Tasks::finish`] waits for.
+    pub fn spawn<F>(&self, task: F) -> JoinHandle<F::Output>
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
+        self.tracker.spawn(task)
+    }
+
+    /// Resolves when the tasks are asked to stop.
+    pub fn stopped(&self) -> WaitForCancellationFuture<'_> {
+        self.stop.cancelled()
+    }
+
+    /// Whether the tasks were asked to stop.
+    pub fn is_stopped(&self) -> bool {
+        self.stop.is_cancelled()
+    }
+
+    /// Asks every task to stop, without waiting.
+    pub fn stop(&self) {
+        self.stop.cancel();
+    }
+
+    /// Asks every task to stop and waits until the last one has ended.
+    pub async fn finish(&self) {
+        self.stop.cancel();
+        self.tracker.close();
+        self.tracker.wait().await;
+    }
+}

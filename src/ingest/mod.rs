@@ -1,0 +1,3 @@
+//! Ingest protocols.
+
+pub mod rtmp;

@@ -1,0 +1,1 @@
+//! Bit reader over RBSP bytes.

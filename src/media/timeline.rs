@@ -1,0 +1,227 @@
+//! What a player can be served: segments, parts, and the port through which `origin` reads them.
+//!
+//! `package` implements [`Timeline`] for live streams, `playout` for scheduled ones.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::rendition::Rendition;
+use super::time::{Ticks, Timescale};
+use crate::base::clock::Wall;
+
+/// An initialisation segment (ftyp + moov). Its name carries a hash of its bytes, so that a URL
+/// never changes its meaning.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Init {
+    /// File name below the rendition's folder, such as `init-5f1c02aa.mp4`.
+    pub name: String,
+    /// The bytes.
+    pub bytes: Bytes,
+}
+
+/// One CMAF fragment: an LL-HLS part and a DASH chunk at once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Part {
+    /// Running number within the rendition, never reset: the part's URL is `p{number}.m4s`, so the
+    /// next part's URL is known even when it is not known whose segment's it will be.
+    pub number: u64,
+    /// Decode time of the first sample, in the rendition's timescale, since the stream's epoch.
+    pub start: Ticks,
+    /// In the rendition's timescale.
+    pub duration: Ticks,
+    /// Whether decoding can start at the first sample.
+    pub independent: bool,
+    /// moof and mdat in one piece; empty when the part is a gap.
+    pub bytes: Bytes,
+}
+
+/// One media segment, finished or growing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Segment {
+    /// Media sequence number, equal for the same content in every rendition. URL: `{sequence}.m4s`.
+    pub sequence: u64,
+    /// Decode time of the first sample (its earliest presentation time), in the rendition's timescale.
+    pub start: Ticks,
+    /// In the rendition's timescale; of a growing segment, what its parts add up to.
+    pub duration: Ticks,
+    /// Whether EXT-X-DISCONTINUITY stands before it.
+    pub discontinuity: bool,
+    /// Its own discontinuity number (the playlist's EXT-X-DISCONTINUITY-SEQUENCE plus the tags up to
+    /// and including its own).
+    pub discontinuity_sequence: u64,
+    /// Whether there is no media: EXT-X-GAP.
+    pub gap: bool,
+    /// Whether decoding can start at its first sample.
+    pub independent: bool,
+    /// Whether no part will be added.
+    pub complete: bool,
+    /// What must be loaded before it.
+    pub init: Arc<Init>,
+    /// In order. The segment's bytes are these, one after another.
+    pub parts: Vec<Arc<Part>>,
+    /// Wall-clock point of `start`.
+    pub program_date_time: Wall,
+}
+
+impl Segment {
+    /// Size in bytes.
+    pub fn size(&self) -> usize {
+        self.parts.iter().map(|part| part.bytes.len()).sum()
+    }
+}
+
+/// What all playlists of a stream have in common, fixed before the first one is handed out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rules {
+    /// Wall-clock point of media time zero: PROGRAM-DATE-TIME and availabilityStartTime count from it.
+    pub epoch: Wall,
+    /// EXT-X-TARGETDURATION, whole seconds.
+    pub target_duration_s: u32,
+    /// PART-TARGET.
+    pub part_target: Duration,
+    /// PART-HOLD-BACK: at least three times the part target.
+    pub part_hold_back: Duration,
+    /// HOLD-BACK: at least three times the target duration.
+    pub hold_back: Duration,
+    /// CAN-SKIP-UNTIL: at least six times the target duration.
+    pub can_skip_until: Duration,
+    /// The segment target, on whose grid segments lie when the ladder is on.
+    pub segment_target: Duration,
+    /// Length of the live window.
+    pub window: Duration,
+    /// Whether every segment starts with a key unit (EXT-X-INDEPENDENT-SEGMENTS).
+    pub independent_segments: bool,
+}
+
+/// What a multivariant playlist or an MPD lists.
+#[derive(Clone, Debug)]
+pub struct Description {
+    /// Rises whenever the description changes.
+    pub version: u64,
+    /// What the playlists have in common.
+    pub rules: Rules,
+    /// Video renditions, best first.
+    pub video: Vec<Arc<Rendition>>,
+    /// Audio renditions, default first. A playlist without video is made of these.
+    pub audio: Vec<Arc<Rendition>>,
+    /// Whether the stream has ended.
+    pub ended: bool,
+}
+
+/// The state of one rendition at one moment.
+#[derive(Clone, Debug)]
+pub struct Snapshot {
+    /// Rises by at least one whenever a part, a segment or the end is published.
+    pub version: u64,
+    /// The rendition.
+    pub rendition: Arc<Rendition>,
+    /// What the playlists have in common.
+    pub rules: Rules,
+    /// Oldest first; only the last may be growing (`complete == false`).
+    pub segments: Vec<Arc<Segment>>,
+    /// Number that the next part will have, and so its URL.
+    pub next_part: u64,
+    /// The same for the other renditions: name, last media sequence, index of its last part.
+    pub reports: Vec<Report>,
+    /// Whether nothing will be added: EXT-X-ENDLIST.
+    pub ended: bool,
+}
+
+impl Snapshot {
+    /// The rendition's timescale.
+    pub fn timescale(&self) -> Timescale {
+        self.rendition.track.timescale
+    }
+}
+
+/// How far a rendition has got, for EXT-X-RENDITION-REPORT and blocking reloads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Report {
+    /// Folder name of the rendition.
+    pub name: Arc<str>,
+    /// Media sequence of the last listed segment, growing ones included.
+    pub last_sequence: u64,
+    /// Index within that segment of its last listed part; `None` when it has none yet.
+    pub last_part: Option<u32>,
+}
+
+/// How far one rendition has got.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// Rises whenever something is published.
+    pub version: u64,
+    /// Media sequence of the last listed segment.
+    pub last_sequence: u64,
+    /// Whether that segment is complete.
+    pub last_complete: bool,
+    /// Number of parts listed in that segment.
+    pub last_parts: u32,
+    /// Number of the next part.
+    pub next_part: u64,
+    /// Whether nothing will be added.
+    pub ended: bool,
+}
+
+impl Progress {
+    /// Whether a playlist made now contains part `part` of segment `sequence`, or, without a part,
+    /// the whole segment. A part index past the segment's last is part 0 of the next
+    /// (RFC 8216bis §6.2.5.2).
+    pub fn contains(&self, sequence: u64, part: Option<u32>) -> bool {
+        match part {
+            _ if self.last_sequence > sequence => true,
+            _ if self.last_sequence < sequence => false,
+            None => self.last_complete,
+            Some(part) => self.last_parts > part,
+        }
+    }
+}
+
+/// What a media URL names below a rendition's folder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Resource<'a> {
+    /// `init-{hash}.mp4`
+    Init(&'a str),
+    /// `{sequence}.m4s`
+    Segment(u64),
+    /// `p{number}.m4s`
+    Part(u64),
+}
+
+/// What is known of a resource.
+#[derive(Clone, Debug)]
+pub enum Found {
+    /// All its bytes, in pieces to be sent one after another.
+    Whole(Vec<Bytes>),
+    /// A segment that grows: its parts so far. More come until a later look-up answers `Whole`.
+    Growing(Vec<Bytes>),
+    /// It is announced (the hinted part, the next segment) but has no byte yet.
+    Announced,
+    /// It is not known, or no longer.
+    Missing,
+}
+
+/// A future without a runtime, so that this layer needs none.
+pub type Wait<'a> = Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
+
+/// The port through which streams are served.
+pub trait Timeline: Send + Sync {
+    /// The renditions; `None` until the first multivariant playlist is decided.
+    fn description(&self) -> Option<Arc<Description>>;
+
+    /// One rendition's state now; `None` when it is unknown or has nothing to list yet.
+    fn snapshot(&self, rendition: &str) -> Option<Arc<Snapshot>>;
+
+    /// How far a rendition has got. Cheaper than a snapshot.
+    fn progress(&self, rendition: &str) -> Option<Progress>;
+
+    /// The bytes of a resource.
+    fn find(&self, rendition: &str, resource: Resource<'_>) -> Found;
+
+    /// Resolves when the rendition's version is no longer `seen`, or the stream is gone. An unknown
+    /// rendition name waits for the description to change (`seen` is then its version, 0 for none).
+    fn changed<'a>(&'a self, rendition: &'a str, seen: u64) -> Wait<'a>;
+}

@@ -1,0 +1,95 @@
+//! One elementary stream and its codec configuration.
+
+use super::codec::{aac, av1, avc, hevc, opus};
+use super::time::Timescale;
+
+/// Video or audio.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum MediaKind {
+    /// Pictures.
+    Video,
+    /// Sound.
+    Audio,
+}
+
+/// The decoder configuration record of a track, with the facts that manifests need.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CodecConfig {
+    /// H.264 (AVCDecoderConfigurationRecord).
+    Avc(avc::Config),
+    /// H.265 (HEVCDecoderConfigurationRecord).
+    Hevc(hevc::Config),
+    /// AV1 (AV1CodecConfigurationRecord).
+    Av1(av1::Config),
+    /// AAC (AudioSpecificConfig).
+    Aac(aac::Config),
+    /// Opus (identification header).
+    Opus(opus::Config),
+}
+
+/// A value that describes the units which follow. A new configuration record is a new `Track`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Track {
+    /// What a decoder needs.
+    pub config: CodecConfig,
+    /// The unit of the access units' times.
+    pub timescale: Timescale,
+}
+
+impl Track {
+    /// Video or audio.
+    pub fn kind(&self) -> MediaKind {
+        match self.config {
+            CodecConfig::Avc(_) | CodecConfig::Hevc(_) | CodecConfig::Av1(_) => MediaKind::Video,
+            CodecConfig::Aac(_) | CodecConfig::Opus(_) => MediaKind::Audio,
+        }
+    }
+
+    /// The RFC 6381 codec string, such as `avc1.64001f` or `mp4a.40.2`.
+    pub fn codec_string(&self) -> String {
+        match &self.config {
+            CodecConfig::Avc(config) => config.codec_string(),
+            CodecConfig::Hevc(config) => config.codec_string(),
+            CodecConfig::Av1(config) => config.codec_string(),
+            CodecConfig::Aac(config) => config.codec_string(),
+            CodecConfig::Opus(_) => "opus".to_owned(),
+        }
+    }
+
+    /// Width and height in pixels as displayed after cropping; `None` for audio.
+    pub fn resolution(&self) -> Option<(u32, u32)> {
+        match &self.config {
+            CodecConfig::Avc(config) => Some((config.width, config.height)),
+            CodecConfig::Hevc(config) => Some((config.width, config.height)),
+            CodecConfig::Av1(config) => Some((config.width, config.height)),
+            CodecConfig::Aac(_) | CodecConfig::Opus(_) => None,
+        }
+    }
+
+    /// Frame rate x 1000 as the codec configuration states it, if it does.
+    pub fn frame_rate_millis(&self) -> Option<u32> {
+        match &self.config {
+            CodecConfig::Avc(config) => config.frame_rate_millis,
+            CodecConfig::Hevc(config) => config.frame_rate_millis,
+            CodecConfig::Av1(_) | CodecConfig::Aac(_) | CodecConfig::Opus(_) => None,
+        }
+    }
+
+    /// Samples per second of the decoder's output; `None` for video.
+    pub fn sample_rate(&self) -> Option<u32> {
+        match &self.config {
+            CodecConfig::Aac(config) => Some(config.sample_rate),
+            CodecConfig::Opus(_) => Some(48_000),
+            CodecConfig::Avc(_) | CodecConfig::Hevc(_) | CodecConfig::Av1(_) => None,
+        }
+    }
+
+    /// Audio channels; `None` for video.
+    pub fn channels(&self) -> Option<u8> {
+        match &self.config {
+            CodecConfig::Aac(config) => Some(config.channels),
+            CodecConfig::Opus(config) => Some(config.channels),
+            CodecConfig::Avc(_) | CodecConfig::Hevc(_) | CodecConfig::Av1(_) => None,
+        }
+    }
+}
