@@ -120,14 +120,21 @@ impl FrameGrid {
             return;
         }
         let first = self.recent[0];
-        let span = carried - first;
-        let frames = i64::try_from(self.recent.len() - 1).unwrap_or(i64::MAX);
-        let candidate = RATES.iter().copied().find(|&(numerator, denominator)| {
-            (frame_time(frames, numerator, denominator) - span).abs() <= ROUNDING
-                && self.recent.iter().zip(0_i64..).all(|(time, index)| {
-                    (frame_time(index, numerator, denominator) - (time - first)).abs() <= ROUNDING
-                })
-        });
+        let misfit = |&(numerator, denominator): &(i64, i64)| {
+            let mut sum = 0;
+            for (time, index) in self.recent.iter().zip(0_i64..) {
+                let off = (frame_time(index, numerator, denominator) - (time - first)).abs();
+                if off > ROUNDING {
+                    return None;
+                }
+                sum += off;
+            }
+            Some(sum)
+        };
+        let fitting = RATES.iter().filter_map(|rate| Some((misfit(rate)?, *rate)));
+        let candidate = fitting
+            .min_by_key(|(misfit, _)| *misfit)
+            .map(|(_, rate)| rate);
         match candidate {
             Some(rate) => {
                 self.rate = Some(rate);

@@ -214,7 +214,7 @@ impl Segmenter {
             sequence: u32::try_from(number & u64::from(u32::MAX)).unwrap_or(0),
             base_decode_time: u64::try_from(self.part_start.0).unwrap_or(0),
             samples: &self.samples,
-            video: self.kind == MediaKind::Video,
+            captured: None,
         });
         self.cuts.push_back(Cut::Part(Part {
             number,
