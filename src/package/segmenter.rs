@@ -236,3 +236,6 @@ fn init(track: &Track) -> Result<Init, fmp4::Error> {
         bytes,
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -438,3 +438,6 @@ impl Outlet for Intake {
         live.describe(&mut state);
     }
 }
+
+#[cfg(test)]
+mod tests;
