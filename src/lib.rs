@@ -1,7 +1,9 @@
 //! Forebay: a live media gateway. The channel owns the timeline; publishers only feed it.
 
 pub mod base;
+pub mod config;
 pub mod control;
+pub mod credentials;
 pub mod format;
 pub mod hub;
 pub mod ingest;
