@@ -148,7 +148,7 @@ impl Hub {
         }
         let channel = admission.channel_id.clone();
         let (stream, opened) = self.stream_of(admission);
-        let (member, eviction) = stream.join()?;
+        let (member, eviction) = stream.join(request.proto)?;
         if opened {
             self.inner
                 .gate
@@ -216,6 +216,9 @@ impl Hub {
     }
 
     async fn tidy(&self) {
+        for stream in self.all() {
+            stream.read_rates();
+        }
         let now = self.inner.clock.monotonic();
         let config = &self.inner.config;
         let over: Vec<Arc<Stream>> = {

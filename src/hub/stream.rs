@@ -36,6 +36,7 @@ pub struct MemberId(u64);
 #[derive(Debug)]
 struct Member {
     id: MemberId,
+    proto: &'static str,
     announcement: Announcement,
     video: Option<Track>,
     audio: Option<Track>,
@@ -58,9 +59,26 @@ pub struct Stats {
     pub drift_seconds: f64,
     /// Publisher sessions now.
     pub members: usize,
-    /// Units that subscribers were too slow for are counted with them; here: segments opened.
+    /// Segments opened.
     pub segments: u64,
+    /// Bit rate over the last seconds, bits per second.
+    pub ingest_bps: f64,
+    /// Pictures per second over the last seconds.
+    pub frame_rate: f64,
+    /// Protocol of the publisher on air; empty without one.
+    pub proto: &'static str,
 }
+
+/// A reading of the counters, to take rates from.
+#[derive(Clone, Copy, Debug, Default)]
+struct Reading {
+    at: Duration,
+    bytes: u64,
+    frames: u64,
+}
+
+/// Rates are taken over at least this long.
+const RATE_WINDOW: Duration = Duration::from_secs(2);
 
 struct Listed {
     rendition: Arc<Rendition>,
@@ -88,6 +106,7 @@ struct State {
     feeds: Vec<Feed>,
     thumbnail: Option<Bytes>,
     stats: Stats,
+    reading: Reading,
     ended: bool,
 }
 
@@ -140,6 +159,10 @@ impl Stream {
             feeds: Vec::new(),
             thumbnail: None,
             stats: Stats::default(),
+            reading: Reading {
+                at: clock.monotonic(),
+                ..Reading::default()
+            },
             ended: false,
         };
         Stream {
@@ -271,21 +294,14 @@ impl Stream {
                 .drift()
                 .seconds(crate::media::Timescale::CHANNEL),
             members: state.members.len(),
+            proto: state.holder().map_or("", |member| member.proto),
             ..state.stats
         }
     }
 
     /// Name and version of the encoder on air, as it states them.
     pub fn encoder(&self) -> Option<String> {
-        let state = self.lock();
-        let on_air = state.on_air?;
-        state
-            .members
-            .iter()
-            .find(|member| member.id == on_air)?
-            .announcement
-            .encoder
-            .clone()
+        self.lock().holder()?.announcement.encoder.clone()
     }
 
     /// Whether a publisher is on air.
@@ -304,11 +320,33 @@ impl Stream {
         Some(self.clock.monotonic().saturating_sub(since))
     }
 
+    /// Takes rates from the counters, when the last reading is old enough.
+    pub(super) fn read_rates(&self) {
+        let now = self.clock.monotonic();
+        let mut state = self.lock();
+        let last = state.reading;
+        let elapsed = now.saturating_sub(last.at);
+        if elapsed < RATE_WINDOW {
+            return;
+        }
+        let (bytes, frames) = (state.stats.ingest_bytes, state.stats.video_units);
+        state.stats.ingest_bps = (bytes - last.bytes) as f64 * 8.0 / elapsed.as_secs_f64();
+        state.stats.frame_rate = (frames - last.frames) as f64 / elapsed.as_secs_f64();
+        state.reading = Reading {
+            at: now,
+            bytes,
+            frames,
+        };
+    }
+
     pub(super) fn is_ended(&self) -> bool {
         self.lock().ended
     }
 
-    pub(super) fn join(&self) -> Result<(MemberId, watch::Receiver<Option<String>>), Refusal> {
+    pub(super) fn join(
+        &self,
+        proto: &'static str,
+    ) -> Result<(MemberId, watch::Receiver<Option<String>>), Refusal> {
         let mut state = self.lock();
         if state.ended {
             return Err(Refusal::NotAllowed("the stream has just ended".to_owned()));
@@ -324,6 +362,7 @@ impl Stream {
         let last_unit = self.clock.monotonic();
         state.members.push(Member {
             id,
+            proto,
             announcement: Announcement::default(),
             video: None,
             audio: None,
@@ -453,6 +492,11 @@ impl Stream {
 }
 
 impl State {
+    fn holder(&self) -> Option<&Member> {
+        let on_air = self.on_air?;
+        self.members.iter().find(|member| member.id == on_air)
+    }
+
     /// Whether a member that is not on air takes it with this unit: nobody is there, or who is has been
     /// silent, and the unit can open a segment (decision 10).
     fn takes_the_air(

@@ -64,6 +64,8 @@ pub struct Held {
     pub name: Arc<str>,
     /// Seconds of media listed.
     pub window_seconds: f64,
+    /// Bytes of media listed.
+    pub window_bytes: usize,
     /// Bytes of media in memory, retired segments included.
     pub bytes: usize,
 }
@@ -89,6 +91,7 @@ impl Live {
         let held = |packaged: &Packaged| Held {
             name: packaged.rendition.name.clone(),
             window_seconds: packaged.window.listed_seconds(),
+            window_bytes: packaged.window.listed_bytes(),
             bytes: packaged.window.bytes(),
         };
         state.renditions.iter().map(held).collect()

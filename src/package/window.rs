@@ -133,6 +133,11 @@ impl Window {
         self.bytes
     }
 
+    /// Bytes of media listed.
+    pub fn listed_bytes(&self) -> usize {
+        self.listed.iter().map(|segment| segment.size()).sum()
+    }
+
     /// Seconds of media listed.
     pub fn listed_seconds(&self) -> f64 {
         self.listed_duration.seconds(self.scale)
