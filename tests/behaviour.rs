@@ -1,1 +1,3 @@
+//! All behaviour tests, linked once.
 
+mod architecture;
