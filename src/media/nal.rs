@@ -323,7 +323,7 @@ mod tests {
         let two = Bytes::from_static(&[0, 2, 0x67, 1, 0, 1, 0x65]);
         let expected = [0, 0, 0, 2, 0x67, 1, 0, 0, 0, 1, 0x65];
         assert_eq!(with_four_byte_lengths(&two, 2).unwrap(), expected[..]);
-        assert!(with_four_byte_lengths(&two, 1).is_err());
+        assert!(with_four_byte_lengths(&two, 3).is_err());
         assert!(with_four_byte_lengths(&two, 0).is_err());
         let four = Bytes::copy_from_slice(&expected);
         let same = with_four_byte_lengths(&four, 4).unwrap();

@@ -71,3 +71,59 @@ pub fn fuzz_nal(data: &[u8]) {
 fn slices(sets: &[Bytes]) -> Vec<&[u8]> {
     sets.iter().map(|set| &set[..]).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// The files that fuzzing starts from.
+    fn seeds() -> Vec<Vec<u8>> {
+        let root = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/fuzz");
+        let mut paths: Vec<_> = ["config", "nal"]
+            .into_iter()
+            .flat_map(|folder| std::fs::read_dir(format!("{root}/{folder}")).unwrap())
+            .map(|entry| entry.unwrap().path())
+            .collect();
+        paths.sort();
+        assert!(paths.len() > 10, "seeds are there");
+        paths
+            .iter()
+            .map(|path| std::fs::read(path).unwrap())
+            .collect()
+    }
+
+    #[test]
+    fn seeds_cut_at_every_byte_end_well() {
+        for seed in seeds() {
+            for end in 0..=seed.len().min(300) {
+                fuzz_config_records(&seed[..end]);
+                fuzz_nal(&seed[..end]);
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_end_well(data in proptest::collection::vec(any::<u8>(), 0..200)) {
+            fuzz_config_records(&data);
+            fuzz_nal(&data);
+        }
+
+        #[test]
+        fn damaged_seeds_end_well(
+            seed in any::<prop::sample::Index>(),
+            damage in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6),
+        ) {
+            let seeds = seeds();
+            let mut data = seed.get(&seeds).clone();
+            for (at, value) in damage {
+                // Most of what parsers decide on stands at the front.
+                let at = at.index(data.len().min(100));
+                data[at] = value;
+            }
+            fuzz_config_records(&data);
+            fuzz_nal(&data);
+        }
+    }
+}

@@ -111,3 +111,14 @@ pub enum Error {
         size: usize,
     },
 }
+
+#[cfg(test)]
+pub(crate) mod testing {
+    use bytes::Bytes;
+
+    /// A file of `tests/data/codec`, whose README tells where it comes from.
+    pub(crate) fn data(name: &str) -> Bytes {
+        let path = format!("{}/tests/data/codec/{name}", env!("CARGO_MANIFEST_DIR"));
+        Bytes::from(std::fs::read(&path).expect(name))
+    }
+}
