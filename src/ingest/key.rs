@@ -127,6 +127,9 @@ mod tests {
 
     #[test]
     fn escapes_that_are_none_stay() {
-        assert_eq!(parse("k?tags=%,%2,%zz,%c3%a4").2, list(&["%", "%2", "%zz", "ä"]));
+        assert_eq!(
+            parse("k?tags=%,%2,%zz,%c3%a4").2,
+            list(&["%", "%2", "%zz", "ä"])
+        );
     }
 }

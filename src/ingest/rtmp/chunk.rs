@@ -247,9 +247,14 @@ impl Dechunker {
         };
         let mut size = basic_size + fixed_size;
         let mut extended = previous.and_then(|stream| stream.extended);
-        let (mut time, mut length, mut type_id, mut stream_id) = previous
-            .map_or((0, 0, 0, 0), |stream| {
-                (stream.delta_ms, stream.length, stream.type_id, stream.stream_id)
+        let (mut time, mut length, mut type_id, mut stream_id) =
+            previous.map_or((0, 0, 0, 0), |stream| {
+                (
+                    stream.delta_ms,
+                    stream.length,
+                    stream.type_id,
+                    stream.stream_id,
+                )
             });
         if let [a, b, c, rest @ ..] = fixed {
             time = u32::from_be_bytes([0, *a, *b, *c]);
@@ -263,8 +268,7 @@ impl Dechunker {
                 size += 4;
             }
             if let [a, b, c, kind, rest @ ..] = rest {
-                length = usize::try_from(u32::from_be_bytes([0, *a, *b, *c]))
-                    .expect("24 bits fit");
+                length = usize::try_from(u32::from_be_bytes([0, *a, *b, *c])).expect("24 bits fit");
                 type_id = *kind;
                 if let [a, b, c, d] = rest {
                     stream_id = u32::from_le_bytes([*a, *b, *c, *d]);
@@ -408,7 +412,14 @@ fn repeats(bytes: &[u8], candidates: &[u32]) -> Repeat {
 }
 
 /// Appends a message as chunks with a full first header. For replies: their times are zero.
-pub fn write(csid: u8, type_id: u8, stream_id: u32, payload: &[u8], chunk: usize, out: &mut Vec<u8>) {
+pub fn write(
+    csid: u8,
+    type_id: u8,
+    stream_id: u32,
+    payload: &[u8],
+    chunk: usize,
+    out: &mut Vec<u8>,
+) {
     debug_assert!((2..64).contains(&csid), "one-byte basic header");
     let length = u32::try_from(payload.len()).expect("replies are short");
     out.push(csid);

@@ -65,9 +65,14 @@ impl Command {
 
     /// Whether a connect speaks Enhanced RTMP. Others are answered in the words they know.
     fn is_enhanced(&self) -> bool {
-        ["fourCcList", "videoFourCcInfoMap", "audioFourCcInfoMap", "capsEx"]
-            .iter()
-            .any(|name| self.object.get(name).is_some())
+        [
+            "fourCcList",
+            "videoFourCcInfoMap",
+            "audioFourCcInfoMap",
+            "capsEx",
+        ]
+        .iter()
+        .any(|name| self.object.get(name).is_some())
     }
 }
 

@@ -154,7 +154,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send, A: Admit> Connection<S, A> {
     /// Asks the hub, and tells the encoder its answer.
     async fn admit(&mut self, application: &str, name: &str) -> Result<A::Sink, End> {
         let Some(key) = StreamKey::parse(name) else {
-            return Err(self.refuse("NetStream.Publish.BadName", "no stream key").await);
+            return Err(self
+                .refuse("NetStream.Publish.BadName", "no stream key")
+                .await);
         };
         let fingerprint = key.key.fingerprint();
         tracing::Span::current().record("channel", format!("key:{fingerprint}"));
@@ -199,7 +201,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send, A: Admit> Connection<S, A> {
         let end = self.feed(&mut sink, &mut publication).await;
         let dropped = publication.dropped();
         let stats = &self.context.config.stats;
-        stats.dropped_units_total.add(dropped.malformed_units + dropped.unready_units);
+        stats
+            .dropped_units_total
+            .add(dropped.malformed_units + dropped.unready_units);
         let outcome = match &end {
             End::Finished => &stats.finished_total,
             End::Silent(_) => &stats.silent_total,
@@ -290,7 +294,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send, A: Admit> Connection<S, A> {
                     let mut first = None;
                     for tag in Tags::new(body) {
                         // §7.1.6: the message's time replaces that of its first tag.
-                        let offset = timestamp_ms.wrapping_sub(*first.get_or_insert(tag.timestamp_ms));
+                        let offset =
+                            timestamp_ms.wrapping_sub(*first.get_or_insert(tag.timestamp_ms));
                         let kind = match tag.kind {
                             8 => MediaKind::Audio,
                             9 => MediaKind::Video,

@@ -137,7 +137,12 @@ mod tests {
     use super::*;
 
     fn address(last: usize) -> IpAddr {
-        IpAddr::from([10, 0, u8::try_from(last / 200).unwrap(), u8::try_from(last % 200).unwrap()])
+        IpAddr::from([
+            10,
+            0,
+            u8::try_from(last / 200).unwrap(),
+            u8::try_from(last % 200).unwrap(),
+        ])
     }
 
     #[test]

@@ -61,13 +61,7 @@ impl Default for Config {
 }
 
 /// Serves a listener until the tasks are stopped, with TLS if a configuration is given.
-pub async fn run(
-    listener: TcpListener,
-    tls: Option<Tls>,
-    hub: Hub,
-    config: Config,
-    tasks: Tasks,
-) {
+pub async fn run(listener: TcpListener, tls: Option<Tls>, hub: Hub, config: Config, tasks: Tasks) {
     serve(listener, tls, hub, config, tasks).await;
 }
 
@@ -138,7 +132,9 @@ async fn handle<A: Admit>(stream: TcpStream, peer: SocketAddr, seat: Seat, conte
     let _ = stream.set_nodelay(true);
     let proto = proto(&context.tls);
     let Some(tls) = &context.tls else {
-        return Connection::new(stream, peer, proto, context).run(seat, WAITING_DEADLINE).await;
+        return Connection::new(stream, peer, proto, context)
+            .run(seat, WAITING_DEADLINE)
+            .await;
     };
     let acceptor = TlsAcceptor::from(tls.load_full());
     let accept = async {
@@ -151,7 +147,11 @@ async fn handle<A: Admit>(stream: TcpStream, peer: SocketAddr, seat: Seat, conte
     // Half for TLS, half for the rest: together no more than without TLS.
     let half = WAITING_DEADLINE / 2;
     match tokio::time::timeout(half, accept).await.ok().flatten() {
-        Some(stream) => Connection::new(stream, peer, proto, context).run(seat, half).await,
+        Some(stream) => {
+            Connection::new(stream, peer, proto, context)
+                .run(seat, half)
+                .await
+        }
         None => {
             context.config.stats.unpublished_total.add(1);
             tracing::debug!("no TLS session came about");

@@ -244,7 +244,9 @@ pub fn announcement(data: &[u8]) -> Option<Announcement> {
         return None;
     }
     let values = amf0::decode(data).ok()?;
-    let mut values = values.iter().skip_while(|value| value.as_str() == Some("@setDataFrame"));
+    let mut values = values
+        .iter()
+        .skip_while(|value| value.as_str() == Some("@setDataFrame"));
     if values.next()?.as_str() != Some("onMetaData") {
         return None;
     }

@@ -304,7 +304,9 @@ impl Session {
                 return Ok(Some(Event::Refused(reason)));
             }
             "FCUnpublish" | "closeStream" | "deleteStream" => {
-                let other = command.number(0).is_some_and(|id| id != f64::from(self.publish_stream));
+                let other = command
+                    .number(0)
+                    .is_some_and(|id| id != f64::from(self.publish_stream));
                 let other = other && command.name == "deleteStream";
                 if self.stage == Stage::Publishing && !other {
                     let code = "NetStream.Unpublish.Success";
