@@ -25,6 +25,9 @@ pub(super) const MEDIA: &str = "public, max-age=3600, immutable";
 /// Thumbnails are made every few seconds.
 pub(super) const THUMBNAIL: &str = "public, max-age=2";
 
+/// Where clients read the time, for UTCTiming.
+pub(super) const TIME_URL: &str = "/time";
+
 const EXPOSED: &str = "Date, ETag, Age, Content-Length, Content-Range, Content-Encoding, \
                        CMSD-Static, CMSD-Dynamic, Retry-After";
 const TIMING_ALLOW_ORIGIN: HeaderName = HeaderName::from_static("timing-allow-origin");
@@ -38,7 +41,9 @@ pub(crate) enum Answering {
 }
 
 impl Answering {
-    pub(crate) fn later(answer: impl Future<Output = Response<Body>> + Send + 'static) -> Answering {
+    pub(crate) fn later(
+        answer: impl Future<Output = Response<Body>> + Send + 'static,
+    ) -> Answering {
         Answering::Later(Box::pin(answer))
     }
 }
@@ -90,7 +95,9 @@ impl Terms {
         if self.if_range.as_ref().is_some_and(|tag| tag != etag) {
             return Range::All;
         }
-        range.to_str().map_or(Range::All, |text| parse_range(text, size))
+        range
+            .to_str()
+            .map_or(Range::All, |text| parse_range(text, size))
     }
 }
 
@@ -283,10 +290,7 @@ pub(super) fn preflight() -> Response<Body> {
              CMCD-Request, CMCD-Object, CMCD-Status, CMCD-Session",
         ),
     );
-    headers.insert(
-        ACCESS_CONTROL_MAX_AGE,
-        HeaderValue::from_static("86400"),
-    );
+    headers.insert(ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("86400"));
     response
 }
 
@@ -304,7 +308,14 @@ mod tests {
         assert_eq!(parse_range("bytes=10-", 10), Range::Unsatisfiable);
         assert_eq!(parse_range("bytes=-0", 10), Range::Unsatisfiable);
         assert_eq!(parse_range("bytes=0-", 0), Range::Unsatisfiable);
-        for ignored in ["bytes=5-3", "bytes=0-1,3-4", "items=0-1", "bytes=", "bytes=-", "bytes=a-b"] {
+        for ignored in [
+            "bytes=5-3",
+            "bytes=0-1,3-4",
+            "items=0-1",
+            "bytes=",
+            "bytes=-",
+            "bytes=a-b",
+        ] {
             assert_eq!(parse_range(ignored, 10), Range::All, "{ignored}");
         }
     }

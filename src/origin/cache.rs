@@ -13,6 +13,7 @@ use http::{HeaderMap, HeaderValue, Response, StatusCode};
 
 use super::answer::{self, Coding, Terms};
 use super::body::Body;
+use crate::manifest::dash;
 
 /// Orders the states of what is rendered: the description's version, then the media's.
 pub(super) type Version = (u64, u64);
@@ -27,14 +28,14 @@ const BROTLI_WINDOW: u32 = 17;
 pub(super) struct Playlists {
     pub(super) multivariant: Slot,
     /// Standard and low-latency MPD.
-    pub(super) mpds: [Slot; 2],
-    media: RwLock<HashMap<Box<str>, Arc<[Slot; 3]>>>,
+    pub(super) mpds: [Manifest; 2],
+    media: RwLock<HashMap<Box<str>, Arc<[Slot; 2]>>>,
 }
 
 impl Playlists {
-    /// The slots of a rendition: whole playlist, `_HLS_skip=YES`, `_HLS_skip=v2`. To be called only
-    /// for renditions that exist, so that made-up names take no memory.
-    pub(super) fn media(&self, rendition: &str) -> Arc<[Slot; 3]> {
+    /// The slots of a rendition: whole playlist and delta update. To be called only for renditions
+    /// that exist, so that made-up names take no memory.
+    pub(super) fn media(&self, rendition: &str) -> Arc<[Slot; 2]> {
         let known = self.media.read().unwrap_or_else(PoisonError::into_inner);
         if let Some(slots) = known.get(rendition) {
             return slots.clone();
@@ -43,6 +44,13 @@ impl Playlists {
         let mut known = self.media.write().unwrap_or_else(PoisonError::into_inner);
         known.entry(rendition.into()).or_default().clone()
     }
+}
+
+/// One of the two MPDs, and what must be remembered from one version to the next.
+#[derive(Default)]
+pub(super) struct Manifest {
+    pub(super) slot: Slot,
+    pub(super) periods: Mutex<dash::Periods>,
 }
 
 /// One playlist in its newest version.

@@ -131,7 +131,10 @@ mod tests {
     fn forwarded_addresses_count_from_trusted_proxies_only() {
         assert_eq!(address_of("192.0.2.7:1", &["198.51.100.1"]), "192.0.2.7");
         assert_eq!(address_of("10.1.2.3:1", &["198.51.100.1"]), "198.51.100.1");
-        assert_eq!(address_of("[::ffff:10.1.2.3]:1", &["198.51.100.1"]), "198.51.100.1");
+        assert_eq!(
+            address_of("[::ffff:10.1.2.3]:1", &["198.51.100.1"]),
+            "198.51.100.1"
+        );
         assert_eq!(address_of("[::1]:1", &["[2001:db8::5]:443"]), "2001:db8::5");
     }
 
@@ -139,8 +142,14 @@ mod tests {
     fn what_a_client_puts_before_the_proxies_is_not_believed() {
         let chain = &["203.0.113.66, 198.51.100.1, 10.9.9.9"];
         assert_eq!(address_of("10.1.2.3:1", chain), "198.51.100.1");
-        assert_eq!(address_of("10.1.2.3:1", &["203.0.113.66", "198.51.100.1"]), "198.51.100.1");
-        assert_eq!(address_of("10.1.2.3:1", &["198.51.100.1, nonsense"]), "10.1.2.3");
+        assert_eq!(
+            address_of("10.1.2.3:1", &["203.0.113.66", "198.51.100.1"]),
+            "198.51.100.1"
+        );
+        assert_eq!(
+            address_of("10.1.2.3:1", &["198.51.100.1, nonsense"]),
+            "10.1.2.3"
+        );
     }
 
     #[test]

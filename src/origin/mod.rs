@@ -8,6 +8,7 @@ mod answer;
 pub mod body;
 mod cache;
 pub mod client;
+mod connection;
 mod dash;
 mod hls;
 mod media;
@@ -15,7 +16,6 @@ mod registry;
 mod route;
 pub mod server;
 pub mod tls;
-mod utc;
 mod viewers;
 
 use std::net::IpAddr;
@@ -194,9 +194,7 @@ impl Origin {
             File::Playlist(rendition) => {
                 hls::media_playlist(stream, rendition, query, terms, Coding::of(headers))
             }
-            File::Mpd { low_latency } => {
-                dash::mpd(stream, low_latency, terms, Coding::of(headers), &self.clock)
-            }
+            File::Mpd(mode) => dash::mpd(stream, mode, terms, Coding::of(headers)),
             File::Media(rendition, resource) => media::resource(stream, rendition, resource, terms),
             File::Beacon | File::Unknown => answer::not_found("no such file").into(),
         })
@@ -248,7 +246,9 @@ impl Origin {
     }
 
     fn thumbnail(&self, id: &str, query: &str, method: &Method, headers: &HeaderMap) -> Answering {
-        let token = query.split('&').find_map(|pair| pair.strip_prefix("token="));
+        let token = query
+            .split('&')
+            .find_map(|pair| pair.strip_prefix("token="));
         match self.picture(id, token) {
             Ok(Some(jpeg)) => {
                 let etag = cache::etag(&jpeg, "");
@@ -283,7 +283,7 @@ impl Origin {
 
     /// UTCTiming, urn:mpeg:dash:utc:http-iso:2014 (CONFORMANCE S2).
     fn time(&self, method: &Method) -> Response<Body> {
-        let text = utc::iso8601_millis(self.clock.wall());
+        let text = crate::manifest::text::date(self.clock.wall());
         let mut response = answer::sized(Bytes::from(text), *method == Method::HEAD);
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
@@ -316,6 +316,38 @@ impl Streams for crate::hub::Hub {
     fn thumbnail(&self, id: Uuid) -> Option<Bytes> {
         self.stream(id)?.thumbnail()
     }
+}
+
+/// Entry for fuzzing: everything of a request that is parsed here, without a panic. The first line is
+/// the path, the second the query, the third a header's value.
+pub fn fuzz_request(bytes: &[u8]) {
+    let mut lines = bytes.splitn(3, |byte| *byte == b'\n');
+    let mut text = || std::str::from_utf8(lines.next().unwrap_or_default()).unwrap_or_default();
+    let (path, query, value) = (text(), text(), text());
+    let _ = Route::parse(path);
+    let _ = route::percent_decoded(path);
+    let _ = hls::Wanted::parse(query);
+    let mut headers = HeaderMap::new();
+    if let Ok(value) = HeaderValue::from_str(value) {
+        for name in [
+            "accept-encoding",
+            "if-none-match",
+            "range",
+            "x-forwarded-for",
+            "cmcd-session",
+        ] {
+            headers.insert(name, value.clone());
+        }
+    }
+    let _ = viewers::cmcd_session(query, &headers);
+    let _ = Coding::of(&headers);
+    let terms = Terms::of(&Method::GET, &headers);
+    let etag = HeaderValue::from_static("\"a\"");
+    let _ = terms.not_modified(&etag);
+    let _ = terms.range(1000, &etag);
+    let all = "0.0.0.0/0".parse().into_iter().collect::<Vec<Network>>();
+    let peer = std::net::SocketAddr::from(([127, 0, 0, 1], 1));
+    let _ = Client::of(&headers, peer, false, &all);
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use crate::base::id::Uuid;
+use crate::manifest::dash::Mode;
 use crate::media::timeline::Resource;
 
 /// Longest rendition folder name. Longer ones cannot exist and are not looked up.
@@ -43,7 +44,7 @@ pub(crate) enum File<'a> {
     /// `/hls/{id}/{rendition}/index.m3u8`
     Playlist(&'a str),
     /// `/dash/{id}/manifest.mpd`, `ll.mpd`
-    Mpd { low_latency: bool },
+    Mpd(Mode),
     /// Init, segment or part of a rendition.
     Media(&'a str, Resource<'a>),
     /// `beacon`, by POST.
@@ -54,14 +55,14 @@ pub(crate) enum File<'a> {
 
 impl File<'_> {
     pub(crate) fn is_manifest(&self) -> bool {
-        matches!(self, File::Multivariant | File::Mpd { .. })
+        matches!(self, File::Multivariant | File::Mpd(_))
     }
 
     /// File name of a manifest.
     pub(crate) fn manifest_name(&self) -> &'static str {
         match self {
-            File::Mpd { low_latency: true } => "ll.mpd",
-            File::Mpd { low_latency: false } => "manifest.mpd",
+            File::Mpd(Mode::LowLatency) => "ll.mpd",
+            File::Mpd(Mode::Standard) => "manifest.mpd",
             _ => "index.m3u8",
         }
     }
@@ -94,8 +95,8 @@ impl<'a> Route<'a> {
         };
         let file = match (tree, rest) {
             (Tree::Hls, "index.m3u8") => File::Multivariant,
-            (Tree::Dash, "manifest.mpd") => File::Mpd { low_latency: false },
-            (Tree::Dash, "ll.mpd") => File::Mpd { low_latency: true },
+            (Tree::Dash, "manifest.mpd") => File::Mpd(Mode::Standard),
+            (Tree::Dash, "ll.mpd") => File::Mpd(Mode::LowLatency),
             (_, "beacon") => File::Beacon,
             _ => file(tree, rest),
         };
@@ -188,14 +189,6 @@ fn hex(digit: u8) -> Option<u8> {
         .and_then(|value| u8::try_from(value).ok())
 }
 
-/// Entry for fuzzing: any path, without a panic.
-pub fn fuzz_path(bytes: &[u8]) {
-    if let Ok(path) = std::str::from_utf8(bytes) {
-        let _ = Route::parse(path);
-        let _ = percent_decoded(path);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -212,15 +205,24 @@ mod tests {
     #[test]
     fn every_playback_url_has_its_route() {
         assert_eq!(Route::parse("/time"), Some(Route::Time));
-        assert_eq!(Route::parse("/thumb/x.jpg"), Some(Route::Thumbnail { id: "x" }));
+        assert_eq!(
+            Route::parse("/thumb/x.jpg"),
+            Some(Route::Thumbnail { id: "x" })
+        );
         assert_eq!(below("/hls/x/index.m3u8"), File::Multivariant);
         assert_eq!(below("/hls/x/hd/index.m3u8"), File::Playlist("hd"));
-        assert_eq!(below("/dash/x/manifest.mpd"), File::Mpd { low_latency: false });
-        assert_eq!(below("/dash/x/ll.mpd"), File::Mpd { low_latency: true });
+        assert_eq!(below("/dash/x/manifest.mpd"), File::Mpd(Mode::Standard));
+        assert_eq!(below("/dash/x/ll.mpd"), File::Mpd(Mode::LowLatency));
         for tree in ["hls", "dash"] {
             let media = |name| format!("/{tree}/x/hd/{name}");
-            assert_eq!(below(&media("17.m4s")), File::Media("hd", Resource::Segment(17)));
-            assert_eq!(below(&media("p0.m4s")), File::Media("hd", Resource::Part(0)));
+            assert_eq!(
+                below(&media("17.m4s")),
+                File::Media("hd", Resource::Segment(17))
+            );
+            assert_eq!(
+                below(&media("p0.m4s")),
+                File::Media("hd", Resource::Part(0))
+            );
             assert_eq!(
                 below(&media("init-5f1c.mp4")),
                 File::Media("hd", Resource::Init("init-5f1c.mp4"))
@@ -243,7 +245,14 @@ mod tests {
 
     #[test]
     fn a_resource_has_one_url() {
-        for name in ["017.m4s", "+7.m4s", "p.m4s", ".m4s", "99999999999999999999.m4s", "-1.m4s"] {
+        for name in [
+            "017.m4s",
+            "+7.m4s",
+            "p.m4s",
+            ".m4s",
+            "99999999999999999999.m4s",
+            "-1.m4s",
+        ] {
             assert_eq!(below(&format!("/hls/x/hd/{name}")), File::Unknown, "{name}");
         }
         assert_eq!(below("/hls/x/hd/init-a/b.mp4"), File::Unknown);
