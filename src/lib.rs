@@ -1,6 +1,7 @@
 //! Forebay: a live media gateway. The channel owns the timeline; publishers only feed it.
 
 pub mod base;
+pub mod cli;
 pub mod config;
 pub mod control;
 pub mod credentials;
