@@ -57,6 +57,7 @@
 //! | timeline | the port between packager and HTTP: a snapshot of the window, bytes of a part |
 
 pub mod base;
+pub mod cli;
 pub mod config;
 pub mod control;
 pub mod credentials;

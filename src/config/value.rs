@@ -7,7 +7,7 @@ use std::time::Duration;
 use toml::de::DeValue;
 
 use super::file::{Entry, File};
-use super::table::{Field, Setting, Unit};
+use super::setting::{Field, Setting, Unit};
 use super::{Config, Error, Sources};
 use crate::base::secret::Secret;
 
@@ -161,7 +161,11 @@ pub(super) fn is_key(text: &str) -> bool {
             .all(|byte| byte.is_ascii_graphic() && !b"/;|?&".contains(&byte))
 }
 
-pub(super) fn is_name(text: &str) -> bool {
+pub(super) fn is_word(text: &str) -> bool {
+    (1..=512).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic())
+}
+
+pub(crate) fn is_name(text: &str) -> bool {
     (1..=64).contains(&text.len())
         && text
             .bytes()
@@ -209,7 +213,7 @@ pub(super) fn is_log_filter(text: &str) -> bool {
 
 impl Field {
     /// What is accepted, in words.
-    pub fn accepts(&self) -> String {
+    pub(crate) fn accepts(&self) -> String {
         match self {
             Field::Addresses { .. } => {
                 "addresses such as 0.0.0.0:8080 or [::]:8080, separated by commas".to_owned()
@@ -230,12 +234,12 @@ impl Field {
     }
 
     /// Whether it must not be printed.
-    pub fn is_secret(&self) -> bool {
+    pub(crate) fn is_secret(&self) -> bool {
         matches!(self, Field::Secret { .. })
     }
 
     /// The value in `config` as a TOML literal; `None` when off, and for secrets.
-    pub fn literal(&self, config: &Config) -> Option<String> {
+    pub(crate) fn literal(&self, config: &Config) -> Option<String> {
         let mut config = config.clone();
         let list = |items: Vec<String>| {
             let quoted: Vec<String> = items.iter().map(|item| quote(item)).collect();

@@ -215,6 +215,25 @@ impl Store {
         }
     }
 
+    /// A channel of one application, by id or alias.
+    pub async fn channel_of(
+        &self,
+        application_id: &str,
+        id_or_alias: &str,
+    ) -> Result<Option<Channel>, Error> {
+        timed(async {
+            let row = sqlx::query(select!(
+                "WHERE application_id = $1 AND (id = $2 OR alias = $2)"
+            ))
+            .bind(application_id)
+            .bind(id_or_alias)
+            .fetch_optional(&self.pool)
+            .await?;
+            row.as_ref().map(channel).transpose()
+        })
+        .await
+    }
+
     /// All channels, oldest first.
     pub async fn channels(&self) -> Result<Vec<Channel>, Error> {
         timed(async {

@@ -92,6 +92,9 @@ async fn channels_are_found_by_id_and_alias() {
         .await
         .unwrap();
     for name in ["live", "local#app#live"] {
+        let of = store.channel_of("app", name).await.unwrap();
+        assert_eq!(of.as_ref(), Some(&made));
+        assert_eq!(store.channel_of("other", name).await.unwrap(), None);
         assert_eq!(
             store.find_channel(name).await.unwrap().as_ref(),
             Some(&made)
@@ -99,6 +102,7 @@ async fn channels_are_found_by_id_and_alias() {
     }
     for name in ["Live", "local#app#other", "", "live' OR '1'='1"] {
         assert_eq!(store.find_channel(name).await.unwrap(), None);
+        assert_eq!(store.channel_of("app", name).await.unwrap(), None);
     }
 }
 
