@@ -1,1 +1,3 @@
 //! TODO-DOC control.
+
+pub mod pages;
