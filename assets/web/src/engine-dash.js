@@ -1,6 +1,11 @@
 // dash.js behind the face that watch.js knows. Its own bundle, loaded only when it is chosen.
 import { MediaPlayer } from 'dashjs';
 
+/** Error codes after which dash.js goes on: XLink, time synchronisation, text tracks. */
+const HARMLESS = new Set([12, 16, 29, 33]);
+/** Manifest, XLink and segment downloads that failed for good, retries included. */
+const NETWORK = new Set([11, 15, 17, 25, 26, 27, 28]);
+
 /** Plays the MPD at `url` in `video`; see engine-hls.js for `on`. */
 export function start({ video, url, sid, cid, on }) {
   const player = MediaPlayer().create();
@@ -36,11 +41,11 @@ export function start({ video, url, sid, cid, on }) {
     isEnded = true;
   });
   player.on(events.ERROR, ({ error }) => {
+    if (HARMLESS.has(error?.code)) return undefined;
     const status = error?.data?.response?.status ?? error?.data?.status;
     const detail = error?.message || `error ${error?.code}`;
     if (status === 401 || status === 403) return on.trouble('denied', detail);
-    // 10: MPD, 15: init segment, 25/26/27: downloads of manifest, SIDX and content (dash.js error codes).
-    if ([10, 15, 25, 26, 27].includes(error?.code)) {
+    if (NETWORK.has(error?.code)) {
       return on.trouble(status === 404 || status === 410 ? 'missing' : 'network', detail);
     }
     return on.trouble('media', detail);

@@ -39,6 +39,11 @@ export class Meter {
     return this.totalMs + (this.#since === null ? 0 : performance.now() - this.#since);
   }
 
+  /** The viewer asked for something that starts the player anew: the wait for it is not an interruption. */
+  forgive() {
+    if (this.#since === null) this.#begun = false;
+  }
+
   #end() {
     if (this.#since === null) return;
     this.totalMs += performance.now() - this.#since;

@@ -59,6 +59,7 @@ async function startEngine() {
   const mine = ++generation;
   clearTimeout(retryTimer);
   keepLastFrame();
+  meter.forgive();
   engine?.destroy();
   engine = null;
   startedAt = performance.now();
