@@ -102,7 +102,7 @@ impl Store {
     /// Makes the default channel, or gives it this key.
     pub async fn ensure_default_channel(&self, new: &NewChannel<'_>) -> Result<Channel, Error> {
         timed(async {
-            let mut transaction = self.pool.begin().await?;
+            let mut transaction = self.begin().await?;
             let now = self.now_us();
             let (channel, _) = upsert(&mut transaction, new, false, now).await?;
             transaction.commit().await?;
@@ -121,7 +121,7 @@ impl Store {
         limit: u64,
     ) -> Result<Declared, Error> {
         timed(async {
-            let mut transaction = self.pool.begin().await?;
+            let mut transaction = self.begin().await?;
             let mut declared = Declared::default();
             let rows = sqlx::query("SELECT id, alias, application_id FROM channels WHERE declared")
                 .fetch_all(&mut *transaction)
