@@ -121,7 +121,7 @@ impl Measurements for Figures {
             connections.push(Connections { proto: "http", open: origin.stats().connections });
         }
         if let Some(rtmp) = self.rtmp.get() {
-            connections.push(Connections { proto: "rtmp", open: rtmp.open() });
+            connections.push(Connections { proto: "rtmp", open: rtmp.publishing() });
         }
         Measured { streams, connections }
     }

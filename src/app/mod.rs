@@ -192,7 +192,7 @@ impl App {
 
     /// Takes what may change in a running gateway from new settings, and says what may not.
     pub fn reload(&mut self, new: Config) {
-        for setting in self.config.changes(&new).needs_restart {
+        for setting in self.config.changes(&new).restart {
             warn!(setting, "changed, but takes effect at the next start only");
         }
         self.gate.set_default_capabilities(new.media.default_capabilities.clone());
@@ -269,11 +269,8 @@ fn make_origin(
     let base = |set: &Option<String>, default: &str| {
         set.as_deref().unwrap_or(default).trim_end_matches('/').to_owned()
     };
-    let networks = config.urls.trusted_proxies.iter();
     let origin_config = origin::Config {
-        trusted_proxies: networks
-            .map(|network| origin::Network { address: network.address, prefix: network.prefix })
-            .collect(),
+        trusted_proxies: config.urls.trusted_proxies.clone(),
         hls_base: base(&config.urls.playback_hls_base, "/hls"),
         dash_base: base(&config.urls.playback_dash_base, "/dash"),
         ..origin::Config::default()
@@ -359,7 +356,9 @@ impl Listeners {
     }
 
     fn addresses(&self) -> std::io::Result<Addresses> {
-        let of = |listeners: &[TcpListener]| listeners.iter().map(TcpListener::local_addr).collect();
+        let of = |listeners: &[TcpListener]| {
+            listeners.iter().map(TcpListener::local_addr).collect::<std::io::Result<Vec<_>>>()
+        };
         Ok(Addresses {
             http: of(&self.http)?,
             control: of(&self.control)?,

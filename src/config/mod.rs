@@ -25,7 +25,7 @@ pub use model::{
 pub(crate) use setting::Field;
 pub(crate) use table::SETTINGS;
 pub use text::{example, help};
-pub use value::Network;
+pub use crate::base::network::Network;
 pub(crate) use value::{is_name, parse_span};
 
 /// Why the settings cannot be used. The process ends with exit code 2.

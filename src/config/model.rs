@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::parts;
-use super::value::Network;
+use crate::base::network::Network;
 use crate::base::secret::Secret;
 use crate::base::telemetry::LogFormat;
 

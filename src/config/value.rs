@@ -1,6 +1,6 @@
 //! From text to values, and back to TOML literals.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -9,49 +9,8 @@ use toml::de::DeValue;
 use super::file::{Entry, File};
 use super::setting::{Field, Setting, Unit};
 use super::{Config, Error, Sources};
+use crate::base::network::Network;
 use crate::base::secret::Secret;
-
-/// An IP address or a network in CIDR notation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Network {
-    address: IpAddr,
-    prefix: u8,
-}
-
-impl Network {
-    /// Reads `10.0.0.0/8`, `::1`, …
-    pub fn parse(text: &str) -> Option<Network> {
-        let (address, prefix) = match text.split_once('/') {
-            Some((address, prefix)) => (address, Some(prefix.parse().ok()?)),
-            None => (text, None),
-        };
-        let address: IpAddr = address.parse().ok()?;
-        let longest = if address.is_ipv4() { 32 } else { 128 };
-        let prefix = prefix.unwrap_or(longest);
-        (prefix <= longest).then_some(Network { address, prefix })
-    }
-
-    /// Whether the address lies in this network. An IPv4 address inside IPv6 counts as IPv4.
-    pub fn contains(&self, peer: IpAddr) -> bool {
-        match (self.address, peer.to_canonical()) {
-            (IpAddr::V4(own), IpAddr::V4(peer)) => {
-                let difference = u32::from(own) ^ u32::from(peer);
-                difference
-                    .checked_shr(32 - u32::from(self.prefix))
-                    .unwrap_or(0)
-                    == 0
-            }
-            (IpAddr::V6(own), IpAddr::V6(peer)) => {
-                let difference = u128::from(own) ^ u128::from(peer);
-                difference
-                    .checked_shr(128 - u32::from(self.prefix))
-                    .unwrap_or(0)
-                    == 0
-            }
-            _ => false,
-        }
-    }
-}
 
 /// A value as it was given.
 #[derive(Clone, Copy)]
@@ -267,7 +226,7 @@ impl Field {
                 path.map(|path| quote(&path.display().to_string()))
             }
             Field::Networks { at } => {
-                let text = |net: &Network| format!("{}/{}", net.address, net.prefix);
+                let text = |net: &Network| net.to_string();
                 list(at(&mut config).iter().map(text).collect())
             }
             Field::Secret { .. } | Field::Later { .. } => None,
@@ -323,7 +282,7 @@ impl Field {
                 *at(config) = (!text.is_empty()).then(|| PathBuf::from(text));
             }
             Field::Networks { at } => {
-                let parsed = raw.list()?.into_iter().map(Network::parse);
+                let parsed = raw.list()?.into_iter().map(|text| text.parse().ok());
                 *at(config) = parsed.collect::<Option<Vec<Network>>>()?;
             }
             Field::Secret { check, at, .. } => {

@@ -28,7 +28,8 @@ use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Uri};
 
 pub use access::{Access, Open};
 pub use body::Body;
-pub use client::{Client, Network};
+pub use crate::base::network::Network;
+pub use client::Client;
 pub use registry::{StreamStats, Streams};
 
 use crate::base::clock::Clock;
