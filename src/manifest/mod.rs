@@ -2,7 +2,7 @@
 //! checker that reads such texts strictly. Not here: HTTP, caching, compression, waiting.
 //!
 //! Everything is a pure function; the one thing that outlives a call, the openings of DASH Periods,
-//! is a value that the caller keeps (`dash::Periods`).
+//! is a value that the caller keeps ([`dash::Periods`]).
 
 pub mod check;
 pub mod dash;
