@@ -85,6 +85,7 @@ pub struct Origin {
     access: Arc<dyn Access>,
     fallback: axum::Router,
     connections: Arc<tokio::sync::Semaphore>,
+    open: Arc<AtomicU64>,
     misses: AtomicU64,
 }
 
@@ -112,6 +113,7 @@ impl Origin {
             clock,
             access,
             fallback,
+            open: Arc::default(),
             misses: AtomicU64::new(0),
         })
     }
@@ -130,8 +132,7 @@ impl Origin {
     pub fn stats(&self) -> Stats {
         let mut stats = self.registry.totals();
         stats.requests += self.misses.load(Ordering::Relaxed);
-        let open = self.config.max_connections - self.connections.available_permits();
-        stats.connections = open as u64;
+        stats.connections = self.open.load(Ordering::Relaxed);
         stats
     }
 

@@ -10,7 +10,6 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
 use http_body_util::BodyExt;
 
@@ -263,7 +262,8 @@ async fn impossible_reloads_are_refused_at_once() {
         "_HLS_msn=105&_HLS_part=0",
         "_HLS_msn=103&_HLS_part=16",
     ] {
-        rig.blocked(&rig.hls(&format!("source/index.m3u8?{query}")));
+        let waiting = rig.blocked(&rig.hls(&format!("source/index.m3u8?{query}")));
+        drop(waiting);
     }
 }
 

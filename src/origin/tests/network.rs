@@ -308,7 +308,7 @@ async fn bad_certificates_are_refused_without_showing_them() {
 async fn a_request_head_that_is_too_long_is_refused() {
     let served = serve(Rig::playing(), None).await;
     let mut socket = served.connect().await;
-    let long = "x".repeat(80 * 1024);
+    let long = "x".repeat(256 * 1024);
     let request = format!("GET /time HTTP/1.1\r\nhost: x\r\nlong: {long}\r\n\r\n");
     // The server closes while we still send: the end may come before, or instead of, its answer.
     let _ = socket.write_all(request.as_bytes()).await;
@@ -341,6 +341,46 @@ async fn connections_without_progress_are_closed_and_waiting_ones_are_not() {
     .await;
     let (head, _) = receive(&mut silent).await;
     assert!(head.starts_with("HTTP/1.1 503"), "{head}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_idle_http2_connection_is_not_kept_by_pings() {
+    let served = serve(Rig::playing(), None).await;
+    let mut socket = served.connect().await;
+    get_h2(&mut socket, &served.rig.hls("source/101.m4s")).await;
+    let begun = tokio::time::Instant::now();
+    loop {
+        let mut head = [0; 9];
+        if socket.read_exact(&mut head).await.is_err() {
+            break;
+        }
+        let mut payload = vec![0; usize::from(head[2])];
+        socket.read_exact(&mut payload).await.unwrap();
+        // PING without ACK.
+        if head[3] == 6 && head[4] == 0 {
+            let _ = socket.write_all(&frame(6, 1, 0, &payload)).await;
+        }
+    }
+    assert!(begun.elapsed() >= Duration::from_secs(20));
+}
+
+#[tokio::test]
+async fn a_player_that_leaves_while_it_waits_is_forgotten() {
+    let served = serve(Rig::playing(), None).await;
+    let mut socket = served.connect().await;
+    let url = served.rig.hls("source/p32.m4s");
+    send(
+        &mut socket,
+        &format!("GET {url} HTTP/1.1\r\nhost: x\r\n\r\n"),
+    )
+    .await;
+    while served.rig.origin.stats().waiting == 0 {
+        tokio::task::yield_now().await;
+    }
+    drop(socket);
+    while served.rig.origin.stats().waiting > 0 {
+        tokio::task::yield_now().await;
+    }
 }
 
 #[tokio::test]
