@@ -348,7 +348,7 @@ async fn an_idle_http2_connection_is_not_kept_by_pings() {
     let served = serve(Rig::playing(), None).await;
     let mut socket = served.connect().await;
     get_h2(&mut socket, &served.rig.hls("source/101.m4s")).await;
-    let begun = tokio::time::Instant::now();
+    let mut pings = 0;
     loop {
         let mut head = [0; 9];
         if socket.read_exact(&mut head).await.is_err() {
@@ -358,10 +358,11 @@ async fn an_idle_http2_connection_is_not_kept_by_pings() {
         socket.read_exact(&mut payload).await.unwrap();
         // PING without ACK.
         if head[3] == 6 && head[4] == 0 {
+            pings += 1;
             let _ = socket.write_all(&frame(6, 1, 0, &payload)).await;
         }
     }
-    assert!(begun.elapsed() >= Duration::from_secs(20));
+    assert!(pings > 0);
 }
 
 #[tokio::test]
