@@ -37,7 +37,7 @@ pub enum Body {
     /// A segment that is still made: chunked transfer coding, a chunk per part.
     Growing(Growing),
     /// An answer of the fallback router.
-    Other(axum::body::Body),
+    Other(Other),
 }
 
 impl Body {
@@ -49,6 +49,13 @@ impl Body {
             left,
         }
     }
+}
+
+/// An answer of the fallback router, which may trickle (server-sent events).
+pub struct Other {
+    pub(crate) body: axum::body::Body,
+    /// Told of each frame, so that the connection counts as alive.
+    pub(crate) noted: Box<dyn Fn() + Send + Sync>,
 }
 
 /// State of a body that grows.
@@ -128,7 +135,8 @@ impl http_body::Body for Body {
                 Poll::Ready(chunk.map(|chunk| chunk.map(Frame::data)))
             }
             Body::Other(other) => {
-                let frame = std::task::ready!(Pin::new(other).poll_frame(cx));
+                let frame = std::task::ready!(Pin::new(&mut other.body).poll_frame(cx));
+                (other.noted)();
                 Poll::Ready(frame.map(|frame| frame.map_err(Error::from)))
             }
         }
@@ -140,7 +148,7 @@ impl http_body::Body for Body {
             Body::Full(bytes) => bytes.is_empty(),
             Body::Pieces { left, .. } => *left == 0,
             Body::Growing(_) => false,
-            Body::Other(other) => other.is_end_stream(),
+            Body::Other(other) => other.body.is_end_stream(),
         }
     }
 
@@ -150,7 +158,7 @@ impl http_body::Body for Body {
             Body::Full(bytes) => SizeHint::with_exact(bytes.len() as u64),
             Body::Pieces { left, .. } => SizeHint::with_exact(*left),
             Body::Growing(_) => SizeHint::default(),
-            Body::Other(other) => other.size_hint(),
+            Body::Other(other) => other.body.size_hint(),
         }
     }
 }

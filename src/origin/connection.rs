@@ -30,22 +30,46 @@ pub(super) struct Activity {
     waker: Mutex<Option<Waker>>,
     swept: AtomicU64,
     /// The connection's place among all; upgraded connections keep it.
+    _place: Place,
+}
+
+/// One of the connections that may be open at once.
+pub(super) struct Place {
     _permit: OwnedSemaphorePermit,
+    open: Arc<AtomicU64>,
+}
+
+impl Place {
+    /// Fills a permitted place and counts it in `open` until it is left.
+    pub(super) fn fill(permit: OwnedSemaphorePermit, open: Arc<AtomicU64>) -> Place {
+        open.fetch_add(1, Ordering::Relaxed);
+        Place {
+            _permit: permit,
+            open,
+        }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.open.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl Activity {
-    pub(super) fn new(permit: OwnedSemaphorePermit) -> Activity {
+    pub(super) fn new(place: Place) -> Activity {
         Activity {
             progress: AtomicU64::new(1),
             busy: AtomicU32::new(0),
             order: AtomicU8::new(0),
             waker: Mutex::new(None),
             swept: AtomicU64::new(0),
-            _permit: permit,
+            _place: place,
         }
     }
 
-    pub(super) fn requested(&self) {
+    /// Something was asked, or handed over to be sent.
+    pub(super) fn advanced(&self) {
         self.progress.fetch_add(1, Ordering::Relaxed);
     }
 
@@ -132,18 +156,21 @@ impl Drop for Busy {
 pub(super) struct Metered<S> {
     io: TokioIo<S>,
     activity: Arc<Activity>,
+    least: usize,
 }
 
 impl<S> Metered<S> {
-    pub(super) fn new(socket: S, activity: Arc<Activity>) -> Metered<S> {
+    /// Writes of fewer than `least` bytes do not count.
+    pub(super) fn new(socket: S, activity: Arc<Activity>, least: usize) -> Metered<S> {
         Metered {
             io: TokioIo::new(socket),
             activity,
+            least,
         }
     }
 
     fn wrote(&self, result: Poll<std::io::Result<usize>>) -> Poll<std::io::Result<usize>> {
-        if matches!(result, Poll::Ready(Ok(1..))) {
+        if matches!(result, Poll::Ready(Ok(size)) if size >= self.least) {
             self.activity.progress.fetch_add(1, Ordering::Relaxed);
         }
         result

@@ -86,6 +86,7 @@ pub struct Origin {
     access: Arc<dyn Access>,
     fallback: axum::Router,
     connections: Arc<tokio::sync::Semaphore>,
+    open: Arc<AtomicU64>,
     misses: AtomicU64,
 }
 
@@ -113,6 +114,7 @@ impl Origin {
             clock,
             access,
             fallback,
+            open: Arc::default(),
             misses: AtomicU64::new(0),
         })
     }
@@ -131,8 +133,7 @@ impl Origin {
     pub fn stats(&self) -> Stats {
         let mut stats = self.registry.totals();
         stats.requests += self.misses.load(Ordering::Relaxed);
-        let open = self.config.max_connections - self.connections.available_permits();
-        stats.connections = open as u64;
+        stats.connections = self.open.load(Ordering::Relaxed);
         stats
     }
 

@@ -22,7 +22,8 @@ const SWEEP_SECONDS: u64 = 10;
 
 /// The port through which streams are found. The hub stands behind it.
 pub trait Streams: Send + Sync {
-    /// What a stream's players read. Also for streams that ended a short while ago.
+    /// What a stream's players read. Also for streams that ended a short while ago. The same `Arc`
+    /// for as long as the timeline is the same: what is rendered of another one is forgotten.
     fn timeline(&self, id: Uuid) -> Option<Arc<dyn Timeline>>;
 
     /// The newest stream of a channel, by short id, alias or channel id.

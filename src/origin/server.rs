@@ -21,8 +21,9 @@ use tokio::net::{TcpListener, TcpStream};
 use tower::Service as _;
 
 use super::answer::Answering;
+use super::body::Other;
 use super::client::Client;
-use super::connection::{Activity, Busy, Metered, Order};
+use super::connection::{Activity, Busy, Metered, Order, Place};
 use super::{Body, Origin};
 use crate::base::shutdown::Tasks;
 
@@ -37,12 +38,12 @@ const SWEEP: Duration = Duration::from_secs(20);
 const GRACE: Duration = Duration::from_secs(3);
 /// Head of a request, and what is buffered for writing beyond one piece of media, in bytes.
 const MAX_BUFFER: usize = 64 * 1024;
-/// Header lines of a request.
-const MAX_HEADERS: usize = 64;
 /// Requests at once on an HTTP/2 connection: three renditions' playlists, parts and hints, and room.
 const MAX_H2_STREAMS: u32 = 100;
 /// Head of an HTTP/2 request after decompression, in bytes.
 const MAX_H2_HEAD: u32 = 32 * 1024;
+/// A ping and the answer to one are 17 bytes each (RFC 9113 §6.7); playlists and media are more.
+const MIN_H2_WRITE: usize = 64;
 /// HTTP/2 connections that are silent are asked for a sign of life.
 const H2_PING_INTERVAL: Duration = Duration::from_secs(15);
 /// The sign of life must come within this.
@@ -73,7 +74,8 @@ pub async fn run(listener: TcpListener, tls: Option<Tls>, origin: Arc<Origin>, t
             }
             accepted = accepted => match accepted {
                 Some((Ok((socket, peer)), permit)) => {
-                    let activity = Arc::new(Activity::new(permit));
+                    let place = Place::fill(permit, origin.open.clone());
+                    let activity = Arc::new(Activity::new(place));
                     let entry = Entry::new(open.clone(), activity.clone());
                     let tls = tls.as_ref().map(|tls| tls.load_full());
                     let (origin, inner) = (origin.clone(), tasks.clone());
@@ -187,7 +189,7 @@ async fn connection(
         let Some(Ok(http2)) = activity.unless_aborted(opening).await else {
             return;
         };
-        let io = Metered::new(socket, activity.clone());
+        let io = Metered::new(socket, activity.clone(), least_write(http2));
         return serve(io, http2, service, activity, tasks).await;
     };
     let handshake = tokio_rustls::TlsAcceptor::from(tls).accept(socket);
@@ -196,8 +198,13 @@ async fn connection(
         return;
     };
     let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
-    let io = Metered::new(stream, activity.clone());
+    let io = Metered::new(stream, activity.clone(), least_write(http2));
     serve(io, http2, service, activity, tasks).await;
+}
+
+/// Bytes of a write that counts as progress. On HTTP/2 pings and their answers do not.
+fn least_write(http2: bool) -> usize {
+    if http2 { MIN_H2_WRITE } else { 1 }
 }
 
 /// Whether a plain connection opens with the HTTP/2 preface (RFC 9113 §3.4). Its first three bytes
@@ -226,7 +233,6 @@ where
     } else {
         let connection = http1::Builder::new()
             .max_buf_size(MAX_BUFFER)
-            .max_headers(MAX_HEADERS)
             .writev(true)
             .serve_connection(io, service)
             .with_upgrades();
@@ -265,7 +271,7 @@ impl hyper::service::Service<Request<Incoming>> for Service {
     type Future = Reply;
 
     fn call(&self, mut request: Request<Incoming>) -> Reply {
-        self.activity.requested();
+        self.activity.advanced();
         let trusted = &self.origin.config.trusted_proxies;
         let client = Client::of(request.headers(), self.peer, self.secure, trusted);
         let answering = self.origin.playback(
@@ -285,9 +291,13 @@ impl hyper::service::Service<Request<Incoming>> for Service {
                 let connect_info = axum::extract::ConnectInfo(self.peer);
                 request.extensions_mut().insert(connect_info);
                 let mut router = self.origin.fallback.clone();
+                let activity = self.activity.clone();
                 let answer = Box::pin(async move {
                     let Ok(response) = router.call(request.map(axum::body::Body::new)).await;
-                    response.map(Body::Other)
+                    response.map(|body| {
+                        let noted = Box::new(move || activity.advanced());
+                        Body::Other(Other { body, noted })
+                    })
                 });
                 Reply::Later {
                     answer,
