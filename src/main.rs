@@ -35,7 +35,9 @@ fn main() -> ExitCode {
         }
     };
     telemetry::install(loaded.config.log.format(), &loaded.config.log.rust_log);
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build();
     let outcome = runtime.context("cannot start").and_then(|runtime| {
         runtime.block_on(async {
             match command {
@@ -64,7 +66,11 @@ async fn serve(cli: &cli::Cli, loaded: Loaded, demo: bool) -> anyhow::Result<Exi
     let mut app = App::start(loaded.config, Clock::system(), worker).await?;
     let is_terminal = std::io::stdout().is_terminal();
     say(&mut std::io::stdout(), &app.banner(is_terminal));
-    let picture = if demo { Some(app::demo::start(&app)?) } else { None };
+    let picture = if demo {
+        Some(app::demo::start(&app)?)
+    } else {
+        None
+    };
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut hangup = signal(SignalKind::hangup())?;
@@ -108,7 +114,11 @@ fn checked(loaded: &Loaded) -> ExitCode {
     findings.extend(app::transcoder_findings());
     let (text, runs) = check::report(&findings);
     say(&mut std::io::stdout(), &text);
-    if runs { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    if runs {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
 }
 
 /// The commands that only touch the store.

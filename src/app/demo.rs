@@ -19,8 +19,11 @@ pub struct Picture(Child);
 /// the environment of the child and not on its command line, where every user could read it.
 pub fn start(app: &App) -> anyhow::Result<Picture> {
     let address = app.rtmp.first().context("demo needs FOREBAY_RTMP")?;
-    let location =
-        format!("rtmp://{}/ingest/{}", super::reachable(*address), app.credentials.stream_key.expose());
+    let location = format!(
+        "rtmp://{}/ingest/{}",
+        super::reachable(*address),
+        app.credentials.stream_key.expose()
+    );
     let pipeline = "exec gst-launch-1.0 -q -e \
         videotestsrc is-live=true pattern=smpte horizontal-speed=2 ! video/x-raw,width=1280,height=720,framerate=30/1 \
         ! timeoverlay font-desc='Sans 32' halignment=center ! clockoverlay font-desc='Sans 32' valignment=bottom halignment=center \
@@ -36,7 +39,9 @@ pub fn start(app: &App) -> anyhow::Result<Picture> {
         .stderr(Stdio::null())
         .kill_on_drop(true)
         .spawn();
-    Ok(Picture(child.context("demo needs gst-launch-1.0 (Debian: gstreamer1.0-tools)")?))
+    Ok(Picture(child.context(
+        "demo needs gst-launch-1.0 (Debian: gstreamer1.0-tools)",
+    )?))
 }
 
 impl Picture {

@@ -114,26 +114,42 @@ impl Figures {
 
 impl Measurements for Figures {
     fn measure(&self) -> Measured {
-        let Some(hub) = self.hub.get() else { return Measured::default() };
+        let Some(hub) = self.hub.get() else {
+            return Measured::default();
+        };
         let streams = hub.all().iter().map(|stream| self.stream(stream)).collect();
         let mut connections = Vec::new();
         if let Some(origin) = self.origin.get() {
-            connections.push(Connections { proto: "http", open: origin.stats().connections });
+            connections.push(Connections {
+                proto: "http",
+                open: origin.stats().connections,
+            });
         }
         if let Some(rtmp) = self.rtmp.get() {
-            connections.push(Connections { proto: "rtmp", open: rtmp.publishing() });
+            connections.push(Connections {
+                proto: "rtmp",
+                open: rtmp.publishing(),
+            });
         }
-        Measured { streams, connections }
+        Measured {
+            streams,
+            connections,
+        }
     }
 
     fn viewers(&self, stream: Uuid) -> u64 {
-        self.origin.get().map_or(0, |origin| u64::from(origin.viewers(stream)))
+        self.origin
+            .get()
+            .map_or(0, |origin| u64::from(origin.viewers(stream)))
     }
 }
 
 impl Probes for Figures {
     fn listeners(&self) -> Result<(), String> {
         // Every listener is bound before anything is served; the origin is set last.
-        self.origin.get().map(|_| ()).ok_or_else(|| "the gateway is starting".to_owned())
+        self.origin
+            .get()
+            .map(|_| ())
+            .ok_or_else(|| "the gateway is starting".to_owned())
     }
 }

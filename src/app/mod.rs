@@ -90,8 +90,11 @@ impl App {
         let tokens = Tokens::new(clock.clone());
         tokens.refresh(&store).await?;
         tasks.spawn(tokens.clone().run(store.clone(), tasks.clone()));
-        let gate =
-            StoreGate::new(store.clone(), tokens.clone(), config.media.default_capabilities.clone());
+        let gate = StoreGate::new(
+            store.clone(),
+            tokens.clone(),
+            config.media.default_capabilities.clone(),
+        );
 
         let figures = Arc::new(Figures::new(clock.clone()));
         let hub = make_hub(&config, &clock, gate.clone(), worker, &figures, &ingest);
@@ -106,12 +109,23 @@ impl App {
         figures.watch_rtmp(rtmp_config.stats.clone());
         let addresses = listeners.addresses()?;
         for listener in listeners.rtmp {
-            let run = rtmp::run(listener, None, hub.clone(), rtmp_config.clone(), ingest.clone());
+            let run = rtmp::run(
+                listener,
+                None,
+                hub.clone(),
+                rtmp_config.clone(),
+                ingest.clone(),
+            );
             tasks.spawn(run);
         }
         for listener in listeners.rtmps {
-            let run =
-                rtmp::run(listener, tls.clone(), hub.clone(), rtmp_config.clone(), ingest.clone());
+            let run = rtmp::run(
+                listener,
+                tls.clone(),
+                hub.clone(),
+                rtmp_config.clone(),
+                ingest.clone(),
+            );
             tasks.spawn(run);
         }
 
@@ -133,17 +147,32 @@ impl App {
             true => control::public_router(state.clone()),
             false => control::router(state.clone()),
         };
-        let access = Arc::new(TokenAccess { hub: hub.clone(), tokens });
-        let origin = make_origin(&config, &hub, &clock, access, public.merge(control::pages::routes()));
+        let access = Arc::new(TokenAccess {
+            hub: hub.clone(),
+            tokens,
+        });
+        let origin = make_origin(
+            &config,
+            &hub,
+            &clock,
+            access,
+            public.merge(control::pages::routes()),
+        );
         figures.watch_origin(origin.clone());
         for listener in listeners.http {
-            tasks.spawn(origin::server::run(listener, tls.clone(), origin.clone(), tasks.clone()));
+            tasks.spawn(origin::server::run(
+                listener,
+                tls.clone(),
+                origin.clone(),
+                tasks.clone(),
+            ));
         }
         if own_address {
             let router = control::operator_router(state).merge(control::pages::routes());
             let operator = make_origin(&config, &hub, &clock, Arc::new(NoPlayback), router);
             for listener in listeners.control {
-                let run = origin::server::run(listener, tls.clone(), operator.clone(), tasks.clone());
+                let run =
+                    origin::server::run(listener, tls.clone(), operator.clone(), tasks.clone());
                 tasks.spawn(run);
             }
         }
@@ -179,7 +208,9 @@ impl App {
         };
         let rtmp = self.config.urls.ingest_rtmp.clone();
         let rtmp = rtmp.or_else(|| {
-            self.rtmp.first().map(|address| format!("rtmp://{}/ingest", reachable(*address)))
+            self.rtmp
+                .first()
+                .map(|address| format!("rtmp://{}/ingest", reachable(*address)))
         });
         self.credentials.banner(&Banner {
             http: &http,
@@ -195,7 +226,8 @@ impl App {
         for setting in self.config.changes(&new).restart {
             warn!(setting, "changed, but takes effect at the next start only");
         }
-        self.gate.set_default_capabilities(new.media.default_capabilities.clone());
+        self.gate
+            .set_default_capabilities(new.media.default_capabilities.clone());
         match (load_tls(&new), &self.tls) {
             (Ok(Some(fresh)), Some(tls)) => {
                 tls.store(fresh);
@@ -226,19 +258,35 @@ fn make_hub(
     let media = config.media.clone();
     let ladder_on = media.ladder != "off";
     let has_ladder = move |admission: &Admission| {
-        ladder_on && admission.capabilities.iter().any(|word| word == MULTI_BITRATE)
+        ladder_on
+            && admission
+                .capabilities
+                .iter()
+                .any(|word| word == MULTI_BITRATE)
     };
     let target = target_duration(config, true);
     let segment_target = Ticks::from_duration(media.segment, Timescale::CHANNEL);
     let rules = move |admission: &Admission| {
         let ladder = has_ladder(admission);
-        let longest = if ladder { target } else { PASSTHROUGH_TARGET_S.max(target) };
+        let longest = if ladder {
+            target
+        } else {
+            PASSTHROUGH_TARGET_S.max(target)
+        };
         let longest_segment = Ticks(i64::from(longest) * 90_000);
-        Settings { segment_target, longest_segment, ladder }
+        Settings {
+            segment_target,
+            longest_segment,
+            ladder,
+        }
     };
     let rules_config = config.clone();
     let figures = figures.clone();
-    let transcoder = transcode::Config { executable: worker, ladder: media.ladder.clone(), ..transcode::Config::default() };
+    let transcoder = transcode::Config {
+        executable: worker,
+        ladder: media.ladder.clone(),
+        ..transcode::Config::default()
+    };
     let bridge_tasks = tasks.clone();
     let opener = move |stream: &Arc<Stream>| {
         let live = Live::new(playlist_rules(&rules_config, stream));
@@ -256,7 +304,14 @@ fn make_hub(
         retention: config.media.window * 2,
         max_publishers: usize::try_from(config.limits.max_publishers).unwrap_or(usize::MAX),
     };
-    Hub::new(hub_config, clock.clone(), Arc::new(gate), Box::new(rules), Box::new(opener), tasks.clone())
+    Hub::new(
+        hub_config,
+        clock.clone(),
+        Arc::new(gate),
+        Box::new(rules),
+        Box::new(opener),
+        tasks.clone(),
+    )
 }
 
 fn make_origin(
@@ -267,7 +322,10 @@ fn make_origin(
     fallback: Router,
 ) -> Arc<Origin> {
     let base = |set: &Option<String>, default: &str| {
-        set.as_deref().unwrap_or(default).trim_end_matches('/').to_owned()
+        set.as_deref()
+            .unwrap_or(default)
+            .trim_end_matches('/')
+            .to_owned()
     };
     let origin_config = origin::Config {
         trusted_proxies: config.urls.trusted_proxies.clone(),
@@ -275,13 +333,23 @@ fn make_origin(
         dash_base: base(&config.urls.playback_dash_base, "/dash"),
         ..origin::Config::default()
     };
-    Origin::new(origin_config, Arc::new(hub.clone()), clock.clone(), access, fallback)
+    Origin::new(
+        origin_config,
+        Arc::new(hub.clone()),
+        clock.clone(),
+        access,
+        fallback,
+    )
 }
 
 /// TARGETDURATION in whole seconds: a function of settings, never measured (decision 5).
 fn target_duration(config: &Config, ladder: bool) -> u32 {
     let fitting = u32::try_from(config.media.ladder_target_duration_s()).unwrap_or(u32::MAX);
-    if ladder { fitting } else { PASSTHROUGH_TARGET_S.max(fitting) }
+    if ladder {
+        fitting
+    } else {
+        PASSTHROUGH_TARGET_S.max(fitting)
+    }
 }
 
 /// What all playlists of a stream have in common.
@@ -357,7 +425,10 @@ impl Listeners {
 
     fn addresses(&self) -> std::io::Result<Addresses> {
         let of = |listeners: &[TcpListener]| {
-            listeners.iter().map(TcpListener::local_addr).collect::<std::io::Result<Vec<_>>>()
+            listeners
+                .iter()
+                .map(TcpListener::local_addr)
+                .collect::<std::io::Result<Vec<_>>>()
         };
         Ok(Addresses {
             http: of(&self.http)?,
@@ -385,13 +456,16 @@ struct TokenAccess {
 
 impl origin::Access for TokenAccess {
     fn allows(&self, stream: Uuid, token: Option<&str>) -> bool {
-        let Some(stream) = self.hub.stream(stream) else { return false };
+        let Some(stream) = self.hub.stream(stream) else {
+            return false;
+        };
         let admission = stream.admission();
-        if admission.capabilities.iter().all(|word| word != "token-auth") {
+        if !stream.has_capability("token-auth") {
             return true;
         }
         token.is_some_and(|token| {
-            self.tokens.allows(stream.id(), &admission.channel_id, &admission.alias, token)
+            self.tokens
+                .allows(stream.id(), &admission.channel_id, &admission.alias, token)
         })
     }
 }

@@ -18,6 +18,7 @@ use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+pub use crate::base::network::Network;
 pub use model::{
     Channel, Config, Identity, Limits, Listen, Livekit, Log, Media, Publish, Storage, Urls,
 };
@@ -25,7 +26,6 @@ pub use model::{
 pub(crate) use setting::Field;
 pub(crate) use table::SETTINGS;
 pub use text::{example, help};
-pub use crate::base::network::Network;
 pub(crate) use value::{is_name, parse_span};
 
 /// Why the settings cannot be used. The process ends with exit code 2.

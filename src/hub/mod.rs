@@ -171,9 +171,14 @@ impl Hub {
             .collect()
     }
 
-    /// What a stream's players read. Also for streams that ended a short while ago.
+    /// What a stream's players read. Also for streams that ended a short while ago, but not for those
+    /// without the `streaming` capability.
     pub fn timeline(&self, id: Uuid) -> Option<Arc<dyn Timeline>> {
-        self.streams().get(&id).map(|entry| entry.timeline.clone())
+        let streams = self.streams();
+        let entry = streams
+            .get(&id)
+            .filter(|entry| entry.stream.has_capability("streaming"))?;
+        Some(entry.timeline.clone())
     }
 
     /// The running stream of a channel, by alias or channel id.
@@ -184,7 +189,11 @@ impl Hub {
         };
         let streams = self.streams();
         let living = streams.values().filter(|entry| entry.ended_at.is_none());
-        living.map(|entry| &entry.stream).filter(|stream| named(stream)).map(|stream| stream.id()).min()
+        living
+            .map(|entry| &entry.stream)
+            .filter(|stream| named(stream))
+            .map(|stream| stream.id())
+            .min()
     }
 
     /// Streams that live now.
@@ -312,19 +321,13 @@ impl Hub {
 
 fn listing(stream: &Stream) -> Listing {
     let admission = stream.admission();
-    let has = |word: &str| {
-        admission
-            .capabilities
-            .iter()
-            .any(|capability| capability == word)
-    };
     Listing {
         id: stream.id(),
         channel_id: admission.channel_id.clone(),
         alias: admission.alias.clone(),
         name: admission.name.clone(),
         on_air: stream.is_on_air(),
-        protected: has("token-auth"),
-        playable: has("streaming"),
+        protected: stream.has_capability("token-auth"),
+        playable: stream.has_capability("streaming"),
     }
 }

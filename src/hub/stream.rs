@@ -191,6 +191,14 @@ impl Stream {
         &self.admission
     }
 
+    /// Whether the publish was admitted with this capability word.
+    pub fn has_capability(&self, word: &str) -> bool {
+        self.admission
+            .capabilities
+            .iter()
+            .any(|capability| capability == word)
+    }
+
     /// Whether a ladder is made of it.
     pub fn has_ladder(&self) -> bool {
         self.ladder

@@ -26,9 +26,9 @@ use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, LOCATION};
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Uri};
 
+pub use crate::base::network::Network;
 pub use access::{Access, Open};
 pub use body::Body;
-pub use crate::base::network::Network;
 pub use client::Client;
 pub use registry::{StreamStats, Streams};
 

@@ -57,7 +57,9 @@ impl Clip {
     /// The file, made on first use and kept in the build folder.
     pub fn file(&self) -> PathBuf {
         static MAKING: Mutex<()> = Mutex::new(());
-        let _one_at_a_time = MAKING.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let _one_at_a_time = MAKING
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
         let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("clips");
         std::fs::create_dir_all(&folder).expect("the build folder can be written");
         let name = fingerprint(&format!("{self:?}"));
@@ -76,13 +78,17 @@ impl Clip {
         command.args(["-v", "error", "-y"]);
         if self.video.is_some() {
             let size = format!("{}x{}", self.width, self.height);
-            command.args(["-f", "rawvideo", "-pix_fmt", "gray", "-s", &size, "-r", self.rate, "-i", "-"]);
+            command.args([
+                "-f", "rawvideo", "-pix_fmt", "gray", "-s", &size, "-r", self.rate, "-i", "-",
+            ]);
         }
         if self.audio.is_some() {
             let beep = "aevalsrc=if(lt(mod(t\\,1)\\,0.05)\\,0.6*sin(2*PI*1000*t)\\,0):s=48000";
             command.args(["-f", "lavfi", "-t", &seconds.to_string(), "-i", beep]);
         }
-        command.args(self.video.iter().flatten()).args(self.audio.iter().flatten());
+        command
+            .args(self.video.iter().flatten())
+            .args(self.audio.iter().flatten());
         command.arg(out).stdin(Stdio::piped());
         let mut child = command.spawn().expect("ffmpeg is installed");
         let mut input = child.stdin.take().expect("piped");
@@ -95,7 +101,11 @@ impl Clip {
             }
         }
         drop(input);
-        assert!(child.wait().expect("ffmpeg ends").success(), "ffmpeg made no {}", out.display());
+        assert!(
+            child.wait().expect("ffmpeg ends").success(),
+            "ffmpeg made no {}",
+            out.display()
+        );
     }
 
     fn draw(&self, frame: &mut [u8], number: usize, fps: f64) {
@@ -130,7 +140,8 @@ pub fn words(text: &str) -> Vec<String> {
 fn rate(text: &str) -> f64 {
     match text.split_once('/') {
         Some((numerator, denominator)) => {
-            numerator.parse::<f64>().expect("a number") / denominator.parse::<f64>().expect("a number")
+            numerator.parse::<f64>().expect("a number")
+                / denominator.parse::<f64>().expect("a number")
         }
         None => text.parse().expect("a number"),
     }
@@ -169,32 +180,74 @@ pub struct Seen {
 
 /// Decodes the pictures of a file with ffmpeg.
 pub fn pictures(file: &Path) -> Vec<Seen> {
-    let probe = run("ffprobe", &[
-        "-v", "error", "-select_streams", "v:0", "-show_entries", "stream=width,height:frame=pts_time", "-of", "csv=p=1",
-        path(file),
-    ]);
+    let probe = run(
+        "ffprobe",
+        &[
+            "-v",
+            "error",
+            "-select_streams",
+            "v:0",
+            "-show_entries",
+            "stream=width,height:frame=pts_time",
+            "-of",
+            "csv=p=1",
+            path(file),
+        ],
+    );
     let probe = String::from_utf8(probe).expect("text");
     let mut times = Vec::new();
     let mut size = None;
     for line in probe.lines() {
         let mut fields = line.split(',');
         match fields.next() {
-            Some("frame") => times.push(fields.next().and_then(|time| time.parse::<f64>().ok()).expect("a time")),
+            Some("frame") => times.push(
+                fields
+                    .next()
+                    .and_then(|time| time.parse::<f64>().ok())
+                    .expect("a time"),
+            ),
             Some("stream") => {
-                let mut number = || fields.next().and_then(|field| field.parse::<usize>().ok()).expect("a size");
+                let mut number = || {
+                    fields
+                        .next()
+                        .and_then(|field| field.parse::<usize>().ok())
+                        .expect("a size")
+                };
                 size = Some((number(), number()));
             }
             _ => {}
         }
     }
     let (width, height) = size.expect("a video stream");
-    let raw = run("ffmpeg", &[
-        "-v", "error", "-i", path(file), "-map", "0:v:0", "-vsync", "passthrough", "-f", "rawvideo", "-pix_fmt", "gray",
-        "-",
-    ]);
+    let raw = run(
+        "ffmpeg",
+        &[
+            "-v",
+            "error",
+            "-i",
+            path(file),
+            "-map",
+            "0:v:0",
+            "-vsync",
+            "passthrough",
+            "-f",
+            "rawvideo",
+            "-pix_fmt",
+            "gray",
+            "-",
+        ],
+    );
     let frames: Vec<&[u8]> = raw.chunks_exact(width * height).collect();
-    assert_eq!(frames.len(), times.len(), "ffprobe and ffmpeg see the same frames");
-    frames.iter().zip(times).map(|(frame, time)| see(frame, width, height, time)).collect()
+    assert_eq!(
+        frames.len(),
+        times.len(),
+        "ffprobe and ffmpeg see the same frames"
+    );
+    frames
+        .iter()
+        .zip(times)
+        .map(|(frame, time)| see(frame, width, height, time))
+        .collect()
 }
 
 fn see(frame: &[u8], width: usize, height: usize, time: f64) -> Seen {
@@ -203,19 +256,56 @@ fn see(frame: &[u8], width: usize, height: usize, time: f64) -> Seen {
     let number = (0..28).fold(0_u32, |number, bit| number << 1 | u32::from(at(2 + bit)));
     let sound = at(0) && !at(1) && (0..32).all(|block| counter_bits(number)[block] == at(block));
     let lit = frame[(height - height / 8) * width + width - width / 8] > 128;
-    Seen { number: sound.then_some(number), lit, time }
+    Seen {
+        number: sound.then_some(number),
+        lit,
+        time,
+    }
 }
 
 /// Times at which beeps begin, seconds, on the file's own clock.
 pub fn beeps(file: &Path) -> Vec<f64> {
-    let start = run("ffprobe", &[
-        "-v", "error", "-select_streams", "a:0", "-show_entries", "stream=start_time", "-of", "csv=p=0", path(file),
-    ]);
-    let start: f64 = String::from_utf8(start).expect("text").trim().parse().expect("a time");
-    let raw = run("ffmpeg", &[
-        "-v", "error", "-i", path(file), "-map", "0:a:0", "-ac", "1", "-ar", "48000", "-f", "s16le", "-",
-    ]);
-    let samples: Vec<i16> = raw.chunks_exact(2).map(|pair| i16::from_le_bytes([pair[0], pair[1]])).collect();
+    let start = run(
+        "ffprobe",
+        &[
+            "-v",
+            "error",
+            "-select_streams",
+            "a:0",
+            "-show_entries",
+            "stream=start_time",
+            "-of",
+            "csv=p=0",
+            path(file),
+        ],
+    );
+    let start: f64 = String::from_utf8(start)
+        .expect("text")
+        .trim()
+        .parse()
+        .expect("a time");
+    let raw = run(
+        "ffmpeg",
+        &[
+            "-v",
+            "error",
+            "-i",
+            path(file),
+            "-map",
+            "0:a:0",
+            "-ac",
+            "1",
+            "-ar",
+            "48000",
+            "-f",
+            "s16le",
+            "-",
+        ],
+    );
+    let samples: Vec<i16> = raw
+        .chunks_exact(2)
+        .map(|pair| i16::from_le_bytes([pair[0], pair[1]]))
+        .collect();
     let mut beeps = Vec::new();
     let mut quiet_since = 0;
     for (index, sample) in samples.iter().enumerate() {
@@ -235,8 +325,15 @@ fn path(file: &Path) -> &str {
 }
 
 fn run(program: &str, arguments: &[&str]) -> Vec<u8> {
-    let output = Command::new(program).args(arguments).stdin(Stdio::null()).output();
+    let output = Command::new(program)
+        .args(arguments)
+        .stdin(Stdio::null())
+        .output();
     let output = output.unwrap_or_else(|err| panic!("{program}: {err}"));
-    assert!(output.status.success(), "{program} {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success(),
+        "{program} {arguments:?}: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     output.stdout
 }

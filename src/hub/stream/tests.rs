@@ -32,7 +32,10 @@ impl Outlet for Recorder {
         assert!(unit.duration.is_some(), "audio durations are counted");
     }
     fn handle_listed(&mut self, ids: &[RenditionId]) {
-        self.note(format!("listed {:?}", ids.iter().map(|id| id.0).collect::<Vec<_>>()));
+        self.note(format!(
+            "listed {:?}",
+            ids.iter().map(|id| id.0).collect::<Vec<_>>()
+        ));
     }
     fn handle_break(&mut self) {
         self.note("break".to_owned());
@@ -69,14 +72,22 @@ impl Bench {
         let stream = Stream::new(Uuid::nil(), admission, settings, silence, clock.clone());
         let (sender, log) = mpsc::sync_channel(4096);
         stream.attach(Box::new(Recorder(sender)));
-        Bench { clock, stream: Arc::new(stream), log }
+        Bench {
+            clock,
+            stream: Arc::new(stream),
+            log,
+        }
     }
 
     /// A publisher of sound only.
     fn publisher(&self) -> crate::hub::Publisher {
         let (member, eviction) = self.stream.join("rtmp").unwrap();
         let mut publisher = crate::hub::Publisher::new(self.stream.clone(), member, eviction);
-        publisher.announce(Announcement { video: Some(false), audio: Some(true), ..Announcement::default() });
+        publisher.announce(Announcement {
+            video: Some(false),
+            audio: Some(true),
+            ..Announcement::default()
+        });
         publisher.set_track(track());
         publisher
     }
@@ -104,7 +115,10 @@ impl Bench {
 
 fn track() -> Track {
     let config = aac::Config::new_lc(48_000, 2).unwrap();
-    Track { config: CodecConfig::Aac(config), timescale: Timescale::MILLIS }
+    Track {
+        config: CodecConfig::Aac(config),
+        timescale: Timescale::MILLIS,
+    }
 }
 
 #[test]
@@ -137,7 +151,10 @@ fn a_silent_holder_loses_the_air_to_a_second_connection() {
     bench.play(&mut frozen, 0);
     let mut second = bench.publisher();
     bench.play(&mut second, 0);
-    assert!(!bench.log().iter().any(|line| line.ends_with('!')), "the holder is not silent yet");
+    assert!(
+        !bench.log().iter().any(|line| line.ends_with('!')),
+        "the holder is not silent yet"
+    );
     bench.clock.advance(Duration::from_millis(1500));
     bench.play(&mut second, 80);
     assert!(bench.log().iter().any(|line| line == "0 opens 1!"));
@@ -156,7 +173,10 @@ fn a_returning_publisher_goes_on_with_the_next_number() {
     assert!(bench.stream.idle().is_none());
     bench.play(&mut again, 0);
     let log = bench.log();
-    assert!(log.contains(&"break".to_owned()) && log.contains(&"0 opens 1!".to_owned()), "{log:?}");
+    assert!(
+        log.contains(&"break".to_owned()) && log.contains(&"0 opens 1!".to_owned()),
+        "{log:?}"
+    );
     assert!(!log.contains(&"end".to_owned()));
 }
 
@@ -178,7 +198,10 @@ fn the_first_list_waits_for_the_planned_rungs() {
     assert!(!bench.log().iter().any(|line| line.starts_with("listed")));
     let new = NewRendition {
         name: "alo".into(),
-        track: Track { timescale: Timescale::of(48_000), ..track() },
+        track: Track {
+            timescale: Timescale::of(48_000),
+            ..track()
+        },
         peak_bps: 64_000,
         average_bps: 64_000,
         frame_rate_millis: 0,
@@ -203,7 +226,10 @@ fn a_rung_opens_the_same_segments_as_the_source() {
     let bench = Bench::new(true);
     bench.stream.plan(vec!["alo".into()]);
     let mut publisher = bench.publisher();
-    let track = Track { timescale: Timescale::of(48_000), ..track() };
+    let track = Track {
+        timescale: Timescale::of(48_000),
+        ..track()
+    };
     let new = NewRendition {
         name: "alo".into(),
         track,
@@ -216,20 +242,26 @@ fn a_rung_opens_the_same_segments_as_the_source() {
         bench.play(&mut publisher, turn * 10);
         for frame in turn * 10..turn * 10 + 10 {
             let time = Ticks(frame * 1024);
-            bench.stream.push_rendition(rung, AccessUnit {
-                kind: MediaKind::Audio,
-                dts: time,
-                pts: time,
-                duration: Some(Ticks(1024)),
-                key: true,
-                data: Bytes::from_static(b"rung"),
-            });
+            bench.stream.push_rendition(
+                rung,
+                AccessUnit {
+                    kind: MediaKind::Audio,
+                    dts: time,
+                    pts: time,
+                    duration: Some(Ticks(1024)),
+                    key: true,
+                    data: Bytes::from_static(b"rung"),
+                },
+            );
         }
     }
     let log = bench.log();
     let opened = |id: &str| {
         let prefix = format!("{id} opens ");
-        log.iter().filter_map(|line| line.strip_prefix(&prefix)).map(str::to_owned).collect::<Vec<_>>()
+        log.iter()
+            .filter_map(|line| line.strip_prefix(&prefix))
+            .map(str::to_owned)
+            .collect::<Vec<_>>()
     };
     assert_eq!(opened("0"), opened("1"));
     assert!(opened("0").len() >= 3);
