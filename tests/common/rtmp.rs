@@ -1,8 +1,12 @@
 //! A publisher that speaks real RTMP and does as it is told, wrong things included. In: what a test
 //! wants on the wire. Out: what the server answers. It shares no code with the server but the
 //! handshake.
-#![allow(dead_code, reason = "each test binary uses a part of it")]
-#![allow(missing_docs, clippy::unwrap_used, reason = "test code")]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    missing_docs,
+    reason = "each test binary uses a part of it"
+)]
 
 use std::io;
 use std::net::SocketAddr;
@@ -30,7 +34,9 @@ pub struct Answer {
 impl Answer {
     /// The name of a command.
     pub fn name(&self) -> Option<String> {
-        (self.type_id == 20).then(|| text_at(&self.body, 1)).flatten()
+        (self.type_id == 20)
+            .then(|| text_at(&self.body, 1))
+            .flatten()
     }
 
     /// The status in an answer, if it has one.
@@ -116,7 +122,9 @@ impl RtmpPublisher<TcpStream> {
     /// Ends without a goodbye, by a reset.
     #[expect(deprecated, reason = "zero does not block")]
     pub fn reset(self) {
-        self.stream.set_linger(Some(std::time::Duration::ZERO)).unwrap();
+        self.stream
+            .set_linger(Some(std::time::Duration::ZERO))
+            .unwrap();
     }
 }
 
@@ -161,7 +169,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> RtmpPublisher<S> {
         self.connect_application(application, &[]).await.unwrap();
         for (transaction, name) in [(2.0, "releaseStream"), (3.0, "FCPublish")] {
             let arguments = [amf::null(), amf::text(key)];
-            self.send_command(0, name, transaction, &arguments).await.unwrap();
+            self.send_command(0, name, transaction, &arguments)
+                .await
+                .unwrap();
         }
         self.create_stream(4.0).await.unwrap();
         self.ask_to_publish(key).await.unwrap();
@@ -185,13 +195,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> RtmpPublisher<S> {
             ("tcUrl", amf::text("rtmp://localhost/")),
         ];
         properties.extend_from_slice(more);
-        self.send_command(0, "connect", 1.0, &[amf::object(&properties)]).await?;
+        self.send_command(0, "connect", 1.0, &[amf::object(&properties)])
+            .await?;
         self.answer_named("_result").await
     }
 
     /// createStream; its id is used from then on.
     pub async fn create_stream(&mut self, transaction: f64) -> io::Result<()> {
-        self.send_command(0, "createStream", transaction, &[amf::null()]).await?;
+        self.send_command(0, "createStream", transaction, &[amf::null()])
+            .await?;
         let expected = amf::number(transaction);
         loop {
             let answer = self.answer_named("_result").await?;
@@ -206,7 +218,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> RtmpPublisher<S> {
 
     pub async fn ask_to_publish(&mut self, key: &str) -> io::Result<()> {
         let arguments = [amf::null(), amf::text(key), amf::text("live")];
-        self.send_command(self.stream_id, "publish", 5.0, &arguments).await
+        self.send_command(self.stream_id, "publish", 5.0, &arguments)
+            .await
     }
 
     /// Says goodbye as encoders do, without closing.
@@ -223,11 +236,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> RtmpPublisher<S> {
     }
 
     pub async fn send_video(&mut self, timestamp_ms: u32, body: &[u8]) -> io::Result<()> {
-        self.send_message(6, 9, self.stream_id, timestamp_ms, body).await
+        self.send_message(6, 9, self.stream_id, timestamp_ms, body)
+            .await
     }
 
     pub async fn send_audio(&mut self, timestamp_ms: u32, body: &[u8]) -> io::Result<()> {
-        self.send_message(4, 8, self.stream_id, timestamp_ms, body).await
+        self.send_message(4, 8, self.stream_id, timestamp_ms, body)
+            .await
     }
 
     /// A data message with `@setDataFrame`, `onMetaData` and an object of numbers and strings.
@@ -237,7 +252,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> RtmpPublisher<S> {
             amf::text("onMetaData"),
             amf::object(properties),
         ];
-        self.send_message(4, 18, self.stream_id, 0, &body.concat()).await
+        self.send_message(4, 18, self.stream_id, 0, &body.concat())
+            .await
     }
 
     /// Sends chunks of this size from now on.
@@ -267,7 +283,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> RtmpPublisher<S> {
         timestamp_ms: u32,
         body: &[u8],
     ) -> io::Result<()> {
-        let pieces = chunks(csid, type_id, stream_id, timestamp_ms, body, self.chunk_size);
+        let pieces = chunks(
+            csid,
+            type_id,
+            stream_id,
+            timestamp_ms,
+            body,
+            self.chunk_size,
+        );
         self.send_raw(&pieces.concat()).await
     }
 
@@ -281,7 +304,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> RtmpPublisher<S> {
             })
             .collect();
         loop {
-            let round: Vec<u8> = lists.iter_mut().filter_map(Iterator::next).flatten().collect();
+            let round: Vec<u8> = lists
+                .iter_mut()
+                .filter_map(Iterator::next)
+                .flatten()
+                .collect();
             if round.is_empty() {
                 return Ok(());
             }
@@ -297,7 +324,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> RtmpPublisher<S> {
     /// The next `onStatus`.
     pub async fn status(&mut self) -> io::Result<Status> {
         let answer = self.answer_named("onStatus").await?;
-        answer.status().ok_or_else(|| io::ErrorKind::InvalidData.into())
+        answer
+            .status()
+            .ok_or_else(|| io::ErrorKind::InvalidData.into())
     }
 
     /// The next answer of this name.
@@ -380,9 +409,15 @@ pub fn chunks(
     first.push(type_id);
     first.extend(stream_id.to_le_bytes());
     let mut out = Vec::new();
-    let pieces = body.chunks(chunk_size).chain(body.is_empty().then_some(body));
+    let pieces = body
+        .chunks(chunk_size)
+        .chain(body.is_empty().then_some(body));
     for (index, piece) in pieces.enumerate() {
-        let header = if index == 0 { first.clone() } else { vec![0xc0 | csid] };
+        let header = if index == 0 {
+            first.clone()
+        } else {
+            vec![0xc0 | csid]
+        };
         out.push([&header[..], &extended, piece].concat());
     }
     out
@@ -441,9 +476,8 @@ pub mod synthetic {
 
     /// AVCDecoderConfigurationRecord of `ffmpeg5-h264-aac.bin`.
     pub const AVC_RECORD: &[u8] = &[
-        0x01, 0x64, 0x00, 0x0b, 0xff, 0xe1, 0x00, 0x19, 0x67, 0x64, 0x00, 0x0b,
-        0xac, 0xd9, 0x42, 0x8d, 0xf9, 0x30, 0x11, 0x00, 0x00, 0x03, 0x00, 0x01,
-        0x00, 0x00, 0x03, 0x00, 0x32, 0x0f, 0x14, 0x29, 0x96, 0x01, 0x00, 0x04,
-        0x68, 0xef, 0xbc, 0xb0, 0xfd, 0xf8, 0xf8, 0x00,
+        0x01, 0x64, 0x00, 0x0b, 0xff, 0xe1, 0x00, 0x19, 0x67, 0x64, 0x00, 0x0b, 0xac, 0xd9, 0x42,
+        0x8d, 0xf9, 0x30, 0x11, 0x00, 0x00, 0x03, 0x00, 0x01, 0x00, 0x00, 0x03, 0x00, 0x32, 0x0f,
+        0x14, 0x29, 0x96, 0x01, 0x00, 0x04, 0x68, 0xef, 0xbc, 0xb0, 0xfd, 0xf8, 0xf8, 0x00,
     ];
 }
