@@ -104,9 +104,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send, A: Admit> Connection<S, A> {
             }
         };
         let admitted = match asked {
-            Ok((application, name)) => {
+            Ok(name) => {
                 seat.being_admitted();
-                self.admit(&application, &name).await
+                self.admit(&name).await
             }
             Err(end) => {
                 self.context.config.stats.unpublished_total.add(1);
@@ -132,8 +132,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send, A: Admit> Connection<S, A> {
         }
     }
 
-    /// Handshake, connect, createStream, up to the publish command: application and stream name.
-    async fn wait_for_publish(&mut self, seat: &Seat) -> Result<(String, String), End> {
+    /// Handshake, connect, createStream, up to the publish command: the stream name. The
+    /// application may be any; it is not logged either, since people paste keys there.
+    async fn wait_for_publish(&mut self, seat: &Seat) -> Result<String, End> {
         let mut handshake = true;
         loop {
             let event = self.session.poll_event(&mut self.buffer)?;
@@ -143,7 +144,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send, A: Admit> Connection<S, A> {
                 seat.past_handshake();
             }
             match event {
-                Some(Event::Publish { application, name }) => return Ok((application, name)),
+                Some(Event::Publish { name, .. }) => return Ok(name),
                 Some(Event::Refused(reason)) => return Err(End::Refused(reason.to_owned())),
                 Some(_) => {}
                 None => self.read_or_stop().await?,
@@ -160,7 +161,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send, A: Admit> Connection<S, A> {
     }
 
     /// Asks the hub, and tells the encoder its answer.
-    async fn admit(&mut self, application: &str, name: &str) -> Result<A::Sink, End> {
+    async fn admit(&mut self, name: &str) -> Result<A::Sink, End> {
         let Some(key) = StreamKey::parse(name) else {
             return Err(self.refuse("NetStream.Publish.BadName", "no stream key"));
         };
@@ -182,7 +183,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send, A: Admit> Connection<S, A> {
                 self.publishing = true;
                 self.flush().await?;
                 self.context.config.stats.accepted_total.add(1);
-                tracing::info!(application, "publish accepted");
+                tracing::info!("publish accepted");
                 Ok(sink)
             }
             Err(refusal) => {

@@ -259,6 +259,38 @@ async fn a_publish_over_tcp_becomes_announcement_tracks_and_units_and_ends_with_
     assert!(server.stats.received_bytes_total.get() > 209_000);
 }
 
+#[tokio::test(start_paused = true)]
+async fn the_order_of_obs_is_understood() {
+    let mut server = Server::new();
+    let mut obs = server.publisher().await;
+    // Its chunk size before connect; then everything on one chunk stream.
+    obs.set_chunk_size(4096).await.unwrap();
+    obs.publish("ingest", "KEY").await.unwrap();
+    assert!(matches!(server.seen().await, Seen::Request(..)));
+    let frame = synthetic::avc_frame(true, 66, 30_000);
+    let metadata = [
+        amf::text("@setDataFrame"),
+        amf::text("onMetaData"),
+        amf::object(&[("encoder", amf::text("obs-output module"))]),
+    ];
+    for (type_id, time, body) in [
+        (18, 0, metadata.concat()),
+        (8, 0, synthetic::aac_config()),
+        (9, 0, synthetic::avc_config()),
+        (8, 0, synthetic::aac_frame(200)),
+        (9, 0, frame.clone()),
+    ] {
+        obs.send_message(4, type_id, 1, time, &body).await.unwrap();
+    }
+    assert!(matches!(server.seen().await, Seen::Announced(a) if a.encoder.is_some()));
+    assert!(matches!(server.seen().await, Seen::Track(track) if track.kind() == MediaKind::Audio));
+    assert!(matches!(server.seen().await, Seen::Track(track) if track.kind() == MediaKind::Video));
+    assert_eq!(server.unit().await.data.len(), 200);
+    let unit = server.unit().await;
+    assert_eq!((unit.dts, unit.pts), (Ticks(0), Ticks(66)));
+    assert_eq!(unit.data, frame[5..]);
+}
+
 #[tokio::test]
 async fn a_close_or_a_reset_without_goodbye_is_a_lost_connection() {
     let mut server = Server::new();
@@ -672,8 +704,10 @@ fn fuzz_from_seeds(folder: &str, rounds: usize, target: fn(&[u8])) {
 
 #[test]
 fn no_change_of_real_bytes_makes_a_parser_panic() {
-    fuzz_from_seeds("chunks", 2000, fuzz::fuzz_rtmp_chunks);
-    fuzz_from_seeds("session", 2000, fuzz::fuzz_rtmp_session);
-    fuzz_from_seeds("flv", 4000, fuzz::fuzz_flv_tags);
-    fuzz_from_seeds("amf0", 4000, fuzz::fuzz_amf0);
+    // `make soak` asks for a million.
+    let inputs = std::env::var("FOREBAY_FUZZ_INPUTS").map_or(20_000, |text| text.parse().unwrap());
+    fuzz_from_seeds("chunks", inputs, fuzz::fuzz_rtmp_chunks);
+    fuzz_from_seeds("session", inputs, fuzz::fuzz_rtmp_session);
+    fuzz_from_seeds("flv", inputs, fuzz::fuzz_flv_tags);
+    fuzz_from_seeds("amf0", inputs, fuzz::fuzz_amf0);
 }
