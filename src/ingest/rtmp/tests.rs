@@ -519,6 +519,7 @@ async fn a_hundred_connections_that_lie_there_do_not_keep_a_publisher_out() {
         idle[0].read_to_end(&mut Vec::new()).await.unwrap_or(0),
         1537
     );
+    drop((encoder, idle));
     server.context.tasks.finish().await;
 }
 
