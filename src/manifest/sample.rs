@@ -197,8 +197,4 @@ impl Builder {
             last_part,
         });
     }
-
-    pub(crate) fn build(self) -> Arc<Snapshot> {
-        Arc::new(self.snapshot)
-    }
 }
