@@ -4,6 +4,9 @@
 use super::text::parse_date;
 use crate::base::clock::Wall;
 
+/// Sequence numbers and counts above this are refused, so that counting on from them cannot overflow.
+const MAX_NUMBER: u64 = 1 << 60;
+
 /// Why a text is not a playlist.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("line {line}: {what}")]
@@ -137,15 +140,27 @@ pub struct Media {
 }
 
 impl Media {
+    /// Segments that a delta update leaves out.
+    pub fn skipped(&self) -> u64 {
+        self.skips
+            .iter()
+            .fold(0, |sum, skip| u64::saturating_add(sum, *skip))
+    }
+
     /// Sequence number of the first segment that is written out.
     pub fn first_sequence(&self) -> u64 {
-        self.media_sequence
-            .saturating_add(self.skips.iter().sum::<u64>())
+        self.media_sequence.saturating_add(self.skipped())
     }
 
     /// Segments with their sequence numbers.
     pub fn numbered(&self) -> impl Iterator<Item = (u64, &Segment)> {
         (self.first_sequence()..).zip(&self.segments)
+    }
+
+    /// The written-out segment of a sequence number.
+    pub fn segment(&self, sequence: u64) -> Option<&Segment> {
+        let index = sequence.checked_sub(self.first_sequence())?;
+        self.segments.get(usize::try_from(index).ok()?)
     }
 
     /// Reads a media playlist.
@@ -158,7 +173,8 @@ impl Media {
             let fail = |what: String| Error { line: at, what };
             let list = |text: &str| Attributes::parse(text).map_err(fail);
             let number = |text: &str| -> Result<u64, Error> {
-                text.parse().map_err(|_| fail(format!("number {text:?}")))
+                let number = text.parse().ok().filter(|number| *number <= MAX_NUMBER);
+                number.ok_or_else(|| fail(format!("number {text:?}")))
             };
             let (tag, value) = line.split_once(':').unwrap_or((line, ""));
             let mut whole = |name| {
@@ -183,6 +199,7 @@ impl Media {
                 }
                 "#EXT-X-SKIP" => {
                     let count = list(value)?.number("SKIPPED-SEGMENTS");
+                    let count = count.filter(|count| *count <= MAX_NUMBER);
                     media
                         .skips
                         .push(count.ok_or_else(|| fail("no SKIPPED-SEGMENTS".to_owned()))?);

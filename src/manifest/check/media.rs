@@ -38,7 +38,7 @@ pub fn check_delta(delta: &str, full: &str) -> Vec<Violation> {
     found.rule("L8", delta.skips.len() == 1, || {
         format!("{} EXT-X-SKIP tags", delta.skips.len())
     });
-    let skipped = usize::try_from(delta.skips.iter().sum::<u64>()).unwrap_or(usize::MAX);
+    let skipped = usize::try_from(delta.skipped()).unwrap_or(usize::MAX);
     let rest = full.segments.get(skipped..).unwrap_or_default();
     found.rule("L8", rest == delta.segments, || {
         format!(
@@ -156,13 +156,13 @@ fn check_segments(playlist: &Media, found: &mut Findings) {
         found.rule("P12", !missing, || {
             format!("gap segment {number} with parts that are none")
         });
-        if let Some(before) = previous.filter(|_| !segment.discontinuity) {
-            if let (Some(from), Some(to)) = (before.date, segment.date) {
-                let off = to.micros_since(from) as f64 / 1e6 - before.span();
-                found.rule("P10", off.abs() < ROUNDING_S, || {
-                    format!("date of {number} is off by {off:.6} s")
-                });
-            }
+        if let Some(before) = previous.filter(|_| !segment.discontinuity)
+            && let (Some(from), Some(to)) = (before.date, segment.date)
+        {
+            let off = to.micros_since(from) as f64 / 1e6 - before.span();
+            found.rule("P10", off.abs() < ROUNDING_S, || {
+                format!("date of {number} is off by {off:.6} s")
+            });
         }
         if !segment.uri.is_empty() && !segment.parts.is_empty() {
             let parts: f64 = segment.parts.iter().map(|part| part.duration).sum();
@@ -225,7 +225,6 @@ fn check_change(old: &Media, new: &Media, found: &mut Findings) {
     found.rule("P5", !ended_and_changed, || {
         "changed after ENDLIST".to_owned()
     });
-    let end = |media: &Media| media.first_sequence() + media.segments.len() as u64;
     found.rule("P5", end(new) >= end(old), || {
         format!("the end went back from {} to {}", end(old), end(new))
     });
@@ -256,12 +255,18 @@ fn check_change(old: &Media, new: &Media, found: &mut Findings) {
         found.rule("D5", !odd, || "life begins with DISCONTINUITY".to_owned());
     }
     for (number, before) in old.numbered() {
-        let after = new.numbered().find(|(at, _)| *at == number);
-        if let Some((_, after)) = after {
+        if let Some(after) = new.segment(number) {
             check_edit(number, before, after, number == new.first_sequence(), found);
         }
     }
     check_hint(old, new, found);
+}
+
+/// The sequence number after the last segment.
+fn end(media: &Media) -> u64 {
+    media
+        .first_sequence()
+        .saturating_add(media.segments.len() as u64)
 }
 
 /// What may happen to a listed segment: parts come while it grows, and go when it is old.
@@ -296,7 +301,7 @@ fn check_hint(old: &Media, new: &Media, found: &mut Findings) {
         }
     });
     let growing = old.segments.last().is_some_and(|last| last.uri.is_empty());
-    let at = old.first_sequence() + old.segments.len() as u64 - u64::from(growing);
+    let at = end(old) - u64::from(growing);
     let mut came =
         new.numbered()
             .filter(|(number, _)| *number >= at)

@@ -63,7 +63,9 @@ impl Representation {
     fn micros(&self, period: &Period, time: i64) -> i64 {
         let ticks = i128::from(time) - i128::from(self.offset);
         let micros = ticks * 1_000_000 / i128::from(self.timescale);
-        period.start_micros + i64::try_from(micros).unwrap_or(i64::MAX)
+        // Far beyond any date, and far enough from the ends of 64 bits to be added to one.
+        let micros = micros.clamp(-1_000_000_000_000_000_000, 1_000_000_000_000_000_000);
+        period.start_micros + i64::try_from(micros).expect("clamped to 60 bits")
     }
 
     fn numbered(&self) -> impl Iterator<Item = (u64, &(i64, i64))> {
@@ -119,8 +121,7 @@ pub fn check_hls_against_mpd(mpd: &str, representation: &str, playlist: &str) ->
         let of_name = |r: &&Representation| r.id == representation;
         for representation in period.representations().filter(of_name) {
             for (number, (start, _)) in representation.numbered() {
-                let hls = playlist.numbered().find(|(at, _)| *at == number);
-                let Some(date) = hls.and_then(|(_, segment)| segment.date) else {
+                let Some(date) = playlist.segment(number).and_then(|hls| hls.date) else {
                     continue;
                 };
                 compared += 1;
@@ -238,7 +239,10 @@ fn read_representation(
             .get("initialization")
             .unwrap_or_default()
             .to_owned(),
-        first_number: template.number("startNumber").unwrap_or(1),
+        first_number: template
+            .number("startNumber")
+            .unwrap_or(1)
+            .min(u64::MAX >> 1),
         segments,
     })
 }
@@ -356,7 +360,7 @@ fn check_change(old: &Manifest, new: &Manifest, found: &mut Findings) {
 /// A timeline may only lose its oldest and gain newer segments; the running segment of a
 /// low-latency manifest is listed with its expected length until it is known.
 fn check_append(period: &str, old: &Representation, new: &Representation, found: &mut Findings) {
-    let end = |r: &Representation| r.first_number + r.segments.len() as u64;
+    let end = |r: &Representation| r.first_number.saturating_add(r.segments.len() as u64);
     let offset = old.offset == new.offset && old.timescale == new.timescale;
     found.rule(
         "S4",
@@ -369,8 +373,11 @@ fn check_append(period: &str, old: &Representation, new: &Representation, found:
         },
     );
     for (number, before) in old.numbered() {
-        let after = new.numbered().find(|(at, _)| *at == number);
-        let Some((_, after)) = after else { continue };
+        let index = number.checked_sub(new.first_number);
+        let index = index.and_then(|index| usize::try_from(index).ok());
+        let Some(after) = index.and_then(|index| new.segments.get(index)) else {
+            continue;
+        };
         let same = before.0 == after.0 && (before.1 == after.1 || number + 1 == end(old));
         found.rule("S4", same, || {
             format!(

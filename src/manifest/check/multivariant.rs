@@ -156,7 +156,9 @@ fn check_report(uri: &str, one: &Media, other_uri: &str, other: &Media, found: &
             .get("URI")
             .is_some_and(|uri| uri.ends_with(other_uri))
     });
-    let last = other.first_sequence() + (other.segments.len() as u64).saturating_sub(1);
+    let last = other
+        .first_sequence()
+        .saturating_add((other.segments.len() as u64).saturating_sub(1));
     let told = report.and_then(|report| report.number::<u64>("LAST-MSN"));
     let right = told.is_some_and(|told| told.abs_diff(last) <= REPORT_SEGMENTS);
     found.rule("L9", right, || {

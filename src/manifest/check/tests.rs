@@ -249,8 +249,8 @@ fn multivariant_rules() {
         ("M2", "GROUP-ID=\"audio\"", "GROUP-ID=\"sound\""),
         (
             "M5",
-            "AVERAGE-BANDWIDTH=2060000",
-            "AVERAGE-BANDWIDTH=200000",
+            "AVERAGE-BANDWIDTH=4160000",
+            "AVERAGE-BANDWIDTH=2000000",
         ),
         ("syntax", "#EXT-X-STREAM-INF:", "#EXT-X-STREAM:"),
     ] {
@@ -414,6 +414,7 @@ fn hostile_texts_are_refused_without_harm() {
         "#EXTM3U\n#EXT-X-TARGETDURATION:99999999999999999999",
         "#EXTM3U\n#EXT-X-PART:DURATION=NaN,URI=",
         "#EXTM3U\n#EXTINF:inf,\na",
+        "#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXT-X-MEDIA-SEQUENCE:18446744073709551615\n#EXTINF:1,\na",
         "<MPD><MPD",
         "</MPD>",
     ] {
@@ -426,4 +427,23 @@ fn hostile_texts_are_refused_without_harm() {
         <S t=\"9223372036854775807\" d=\"9223372036854775807\" r=\"9999999999\"/></SegmentTimeline>\
         </SegmentTemplate></Representation></AdaptationSet></Period></MPD>";
     assert!(!check_mpd(many, Some(many)).is_empty());
+}
+
+proptest::proptest! {
+    #[test]
+    fn damaged_texts_never_panic(at in 0_usize..3000, with in ".{0,12}", digits in "[0-9.-]{0,25}") {
+        let (description, builders) = stream_of_three();
+        let playlist = hls::media(&builders[0].snapshot, None);
+        let manifest = manifest(&description, &builders, Mode::LowLatency, &mut Periods::default());
+        for text in [playlist, manifest] {
+            for insert in [&with, &digits] {
+                let mut damaged = text.clone();
+                damaged.insert_str(at.min(text.len()), insert);
+                check_media_playlist(&damaged, Some(&text));
+                check_multivariant(&damaged, &[("a", &damaged), ("b", &text)]);
+                check_mpd(&damaged, Some(&text));
+                check_hls_against_mpd(&damaged, "sd", &text);
+            }
+        }
+    }
 }

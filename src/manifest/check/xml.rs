@@ -6,6 +6,9 @@ use quick_xml::events::{BytesStart, Event};
 /// Nesting that is followed. An MPD needs nine levels.
 const MAX_DEPTH: usize = 32;
 
+/// Durations above this (30,000 years) are not read, so that adding to them cannot overflow.
+const MAX_SECONDS: f64 = 1e12;
+
 /// An element without its text.
 #[derive(Debug, Default)]
 pub(super) struct Element {
@@ -76,7 +79,7 @@ impl Element {
                 rest = after;
             }
         }
-        rest.is_empty().then_some((seconds * 1e6).round() as i64)
+        (rest.is_empty() && seconds < MAX_SECONDS).then_some((seconds * 1e6).round() as i64)
     }
 
     pub(super) fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a Element> {
