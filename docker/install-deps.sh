@@ -22,7 +22,8 @@ NODE_MAJOR=18
 
 # The list is written against Debian 12 (bookworm).
 RUNTIME='ca-certificates gstreamer1.0-plugins-base gstreamer1.0-plugins-good
-  gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly gstreamer1.0-libav'
+  gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly gstreamer1.0-libav
+  gstreamer1.0-tools gstreamer1.0-x'
 BUILD='gcc libc6-dev make pkg-config libgstreamer1.0-dev libgstreamer-plugins-base1.0-dev'
 # gstreamer1.0-tools brings gst-launch-1.0, which tests use as a player.
 TEST='chromium curl ffmpeg fonts-dejavu-core gstreamer1.0-tools jq python3 python3-pip'

@@ -56,7 +56,9 @@
 //! | part, segment | a CMAF fragment, listed as soon as it is cut; the parts between two boundaries |
 //! | timeline | the port between packager and HTTP: a snapshot of the window, bytes of a part |
 
+pub mod app;
 pub mod base;
+pub mod cli;
 pub mod config;
 pub mod control;
 pub mod credentials;

@@ -7,7 +7,8 @@ use std::path::Path;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::table::{SETTINGS, Setting};
+use super::setting::Setting;
+use super::table::SETTINGS;
 use super::value::{is_capability, is_key, is_name, secret_of};
 use super::{Channel, Error, text};
 use crate::base::secret::Secret;

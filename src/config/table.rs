@@ -1,111 +1,10 @@
 //! The table of settings.
 
-use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::time::Duration;
 
-use super::Config;
-use super::value::{self, Network};
+use super::setting::{At, Field, Setting, Unit};
+use super::value;
 use crate::base::secret::Secret;
-
-/// One setting.
-pub struct Setting {
-    /// Name in the environment.
-    pub env: &'static str,
-    /// Section of the file.
-    pub section: &'static str,
-    /// Key in the section: the environment name in lower case, prefix and unit dropped.
-    pub key: &'static str,
-    /// What it is and where it goes.
-    pub field: Field,
-    /// A TOML literal for the example file when there is no default.
-    pub example: &'static str,
-    /// What it does, as a sentence.
-    pub doc: &'static str,
-    /// Whether SIGHUP is enough for a change.
-    pub reload: bool,
-}
-
-/// Unit of a duration in the environment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Unit {
-    /// Milliseconds.
-    Millis,
-    /// Seconds.
-    Seconds,
-}
-
-/// Where a value of `T` lies in the configuration.
-pub(super) type At<T> = fn(&mut Config) -> &mut T;
-
-/// Form, range and place of a setting.
-#[derive(Clone)]
-pub enum Field {
-    /// Socket addresses; none is off.
-    #[expect(missing_docs, reason = "named by the variant")]
-    Addresses { at: At<Vec<SocketAddr>> },
-    /// A span of time, both ends included.
-    #[expect(missing_docs, reason = "named by the variant")]
-    Span {
-        unit: Unit,
-        min: Duration,
-        max: Duration,
-        at: At<Duration>,
-    },
-    /// A number, both ends included.
-    #[expect(missing_docs, reason = "named by the variant")]
-    Count { min: u64, max: u64, at: At<u64> },
-    /// A size in MB (2^20 bytes), both ends included; kept in bytes.
-    #[expect(missing_docs, reason = "named by the variant")]
-    Megabytes {
-        min: u64,
-        max: u64,
-        at: At<Option<u64>>,
-    },
-    /// Words of a list.
-    #[expect(missing_docs, reason = "named by the variant")]
-    Words {
-        check: fn(&str) -> bool,
-        accepts: &'static str,
-        at: At<Vec<String>>,
-    },
-    /// Text that has a default.
-    #[expect(missing_docs, reason = "named by the variant")]
-    Text {
-        check: fn(&str) -> bool,
-        accepts: &'static str,
-        at: At<String>,
-    },
-    /// Text that may be missing.
-    #[expect(missing_docs, reason = "named by the variant")]
-    Optional {
-        check: fn(&str) -> bool,
-        accepts: &'static str,
-        at: At<Option<String>>,
-    },
-    /// A folder or file that has a default.
-    #[expect(missing_docs, reason = "named by the variant")]
-    Path { at: At<PathBuf> },
-    /// A file that may be missing.
-    #[expect(missing_docs, reason = "named by the variant")]
-    OptionalPath { at: At<Option<PathBuf>> },
-    /// Networks.
-    #[expect(missing_docs, reason = "named by the variant")]
-    Networks { at: At<Vec<Network>> },
-    /// A secret, also by `_FILE`.
-    #[expect(missing_docs, reason = "named by the variant")]
-    Secret {
-        check: fn(&str) -> bool,
-        accepts: &'static str,
-        at: At<Option<Secret>>,
-    },
-    /// Belongs to a feature that this version does not have: checked, warned of, not used.
-    #[expect(missing_docs, reason = "named by the variant")]
-    Later {
-        check: fn(&str) -> bool,
-        accepts: &'static str,
-    },
-}
 
 const fn span(unit: Unit, min: Duration, max: Duration, at: At<Duration>) -> Field {
     Field::Span { unit, min, max, at }
@@ -145,19 +44,12 @@ const fn setting(
     }
 }
 
-impl Setting {
-    const fn reloadable(mut self) -> Setting {
-        self.reload = true;
-        self
-    }
-}
-
 const HTTP_URL: &str = "an address such as https://live.example.org, without a slash at the end";
 const COUNT: &str = "a whole number";
 const ON_OFF: &str = "true or false";
 
 /// All settings, in the order of the example file.
-pub static SETTINGS: &[Setting] = &[
+pub(crate) static SETTINGS: &[Setting] = &[
     setting(
         "FOREBAY_HTTP",
         ("listen", "http"),
@@ -534,8 +426,8 @@ pub static SETTINGS: &[Setting] = &[
         "LIVEKIT_API_KEY",
         ("livekit", "livekit_api_key"),
         Field::Optional {
-            check: value::is_key,
-            accepts: "8 to 512 printable characters",
+            check: value::is_word,
+            accepts: "1 to 512 printable characters without space",
             at: |c| &mut c.livekit.api_key,
         },
         "\"…\"",
@@ -544,7 +436,12 @@ pub static SETTINGS: &[Setting] = &[
     setting(
         "LIVEKIT_API_SECRET",
         ("livekit", "livekit_api_secret"),
-        secret(|c| &mut c.livekit.api_secret),
+        Field::Secret {
+            // LiveKit's own development secret has six characters.
+            check: value::is_word,
+            accepts: "1 to 512 printable characters without space",
+            at: |c| &mut c.livekit.api_secret,
+        },
         "\"…\"",
         "API secret of the LiveKit server.",
     ),

@@ -1,4 +1,6 @@
 use super::*;
+use crate::base::secret::Secret;
+use crate::base::telemetry::LogFormat;
 
 fn load(env: &[(&str, &str)], file: &str) -> Result<Loaded, Error> {
     let env: Vec<(String, String)> = env
@@ -29,11 +31,12 @@ fn nothing_set_gives_the_defaults_without_a_warning() {
 #[test]
 fn the_example_file_is_the_generated_text_and_means_the_defaults() {
     let committed = include_str!("../../assets/config.example.toml");
-    assert_eq!(
-        committed,
-        example(),
-        "write config::example() to assets/config.example.toml"
-    );
+    // Line by line: the first difference says what to change.
+    let generated = example();
+    for (have, want) in committed.lines().zip(generated.lines()) {
+        assert_eq!(have, want);
+    }
+    assert_eq!(committed.len(), generated.len());
     assert_eq!(load(&[], committed).unwrap().config, Config::default());
 }
 
@@ -311,4 +314,15 @@ fn a_reload_tells_limits_from_addresses() {
             restart: vec!["FOREBAY_HTTP", "FOREBAY_ADMIN_KEY", "channel"],
         }
     );
+}
+
+#[test]
+fn a_named_file_is_read_and_must_exist() {
+    let path = std::env::temp_dir().join(format!("forebay-{}.toml", uuid::Uuid::new_v4()));
+    let error = Config::from_process(Some(&path)).unwrap_err();
+    assert!(matches!(error, Error::Read { .. }));
+    std::fs::write(&path, "[[channel]]\nalias = \"stage\"").unwrap();
+    let loaded = Config::from_process(Some(&path));
+    std::fs::remove_file(&path).unwrap();
+    assert_eq!(loaded.unwrap().config.channels[0].alias, "stage");
 }

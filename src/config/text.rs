@@ -3,7 +3,8 @@
 use std::fmt::Write as _;
 
 use super::Config;
-use super::table::{Field, SETTINGS, Setting, Unit};
+use super::setting::{Field, Setting, Unit};
+use super::table::SETTINGS;
 
 const HEAD: &str = "\
 # Settings of Forebay. Copy it to forebay.toml and change what you need: what you leave out keeps

@@ -1,57 +1,16 @@
 //! From text to values, and back to TOML literals.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use toml::de::DeValue;
 
 use super::file::{Entry, File};
-use super::table::{Field, Setting, Unit};
+use super::setting::{Field, Setting, Unit};
 use super::{Config, Error, Sources};
+use crate::base::network::Network;
 use crate::base::secret::Secret;
-
-/// An IP address or a network in CIDR notation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Network {
-    address: IpAddr,
-    prefix: u8,
-}
-
-impl Network {
-    /// Reads `10.0.0.0/8`, `::1`, …
-    pub fn parse(text: &str) -> Option<Network> {
-        let (address, prefix) = match text.split_once('/') {
-            Some((address, prefix)) => (address, Some(prefix.parse().ok()?)),
-            None => (text, None),
-        };
-        let address: IpAddr = address.parse().ok()?;
-        let longest = if address.is_ipv4() { 32 } else { 128 };
-        let prefix = prefix.unwrap_or(longest);
-        (prefix <= longest).then_some(Network { address, prefix })
-    }
-
-    /// Whether the address lies in this network. An IPv4 address inside IPv6 counts as IPv4.
-    pub fn contains(&self, peer: IpAddr) -> bool {
-        match (self.address, peer.to_canonical()) {
-            (IpAddr::V4(own), IpAddr::V4(peer)) => {
-                let difference = u32::from(own) ^ u32::from(peer);
-                difference
-                    .checked_shr(32 - u32::from(self.prefix))
-                    .unwrap_or(0)
-                    == 0
-            }
-            (IpAddr::V6(own), IpAddr::V6(peer)) => {
-                let difference = u128::from(own) ^ u128::from(peer);
-                difference
-                    .checked_shr(128 - u32::from(self.prefix))
-                    .unwrap_or(0)
-                    == 0
-            }
-            _ => false,
-        }
-    }
-}
 
 /// A value as it was given.
 #[derive(Clone, Copy)]
@@ -161,7 +120,11 @@ pub(super) fn is_key(text: &str) -> bool {
             .all(|byte| byte.is_ascii_graphic() && !b"/;|?&".contains(&byte))
 }
 
-pub(super) fn is_name(text: &str) -> bool {
+pub(super) fn is_word(text: &str) -> bool {
+    (1..=512).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic())
+}
+
+pub(crate) fn is_name(text: &str) -> bool {
     (1..=64).contains(&text.len())
         && text
             .bytes()
@@ -209,7 +172,7 @@ pub(super) fn is_log_filter(text: &str) -> bool {
 
 impl Field {
     /// What is accepted, in words.
-    pub fn accepts(&self) -> String {
+    pub(crate) fn accepts(&self) -> String {
         match self {
             Field::Addresses { .. } => {
                 "addresses such as 0.0.0.0:8080 or [::]:8080, separated by commas".to_owned()
@@ -230,12 +193,12 @@ impl Field {
     }
 
     /// Whether it must not be printed.
-    pub fn is_secret(&self) -> bool {
+    pub(crate) fn is_secret(&self) -> bool {
         matches!(self, Field::Secret { .. })
     }
 
     /// The value in `config` as a TOML literal; `None` when off, and for secrets.
-    pub fn literal(&self, config: &Config) -> Option<String> {
+    pub(crate) fn literal(&self, config: &Config) -> Option<String> {
         let mut config = config.clone();
         let list = |items: Vec<String>| {
             let quoted: Vec<String> = items.iter().map(|item| quote(item)).collect();
@@ -263,7 +226,7 @@ impl Field {
                 path.map(|path| quote(&path.display().to_string()))
             }
             Field::Networks { at } => {
-                let text = |net: &Network| format!("{}/{}", net.address, net.prefix);
+                let text = |net: &Network| net.to_string();
                 list(at(&mut config).iter().map(text).collect())
             }
             Field::Secret { .. } | Field::Later { .. } => None,
@@ -319,7 +282,7 @@ impl Field {
                 *at(config) = (!text.is_empty()).then(|| PathBuf::from(text));
             }
             Field::Networks { at } => {
-                let parsed = raw.list()?.into_iter().map(Network::parse);
+                let parsed = raw.list()?.into_iter().map(|text| text.parse().ok());
                 *at(config) = parsed.collect::<Option<Vec<Network>>>()?;
             }
             Field::Secret { check, at, .. } => {

@@ -176,18 +176,15 @@ impl Hub {
         self.streams().get(&id).map(|entry| entry.timeline.clone())
     }
 
-    /// The newest stream of a channel, by alias or channel id.
+    /// The running stream of a channel, by alias or channel id.
     pub fn find(&self, alias_or_channel: &str) -> Option<Uuid> {
-        if let Some(id) = self.channels().get(alias_or_channel) {
-            return Some(*id);
-        }
+        let named = |stream: &Stream| {
+            let admission = stream.admission();
+            admission.channel_id == alias_or_channel || admission.alias == alias_or_channel
+        };
         let streams = self.streams();
-        let by_alias = streams
-            .values()
-            .filter(|entry| entry.stream.admission().alias == alias_or_channel);
-        by_alias
-            .max_by_key(|entry| entry.stream.epoch())
-            .map(|entry| entry.stream.id())
+        let living = streams.values().filter(|entry| entry.ended_at.is_none());
+        living.map(|entry| &entry.stream).filter(|stream| named(stream)).map(|stream| stream.id()).min()
     }
 
     /// Streams that live now.

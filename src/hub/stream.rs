@@ -731,3 +731,6 @@ impl State {
         aac_rung && !passable
     }
 }
+
+#[cfg(test)]
+mod tests;

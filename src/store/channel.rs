@@ -102,7 +102,7 @@ impl Store {
     /// Makes the default channel, or gives it this key.
     pub async fn ensure_default_channel(&self, new: &NewChannel<'_>) -> Result<Channel, Error> {
         timed(async {
-            let mut transaction = self.pool.begin().await?;
+            let mut transaction = self.begin().await?;
             let now = self.now_us();
             let (channel, _) = upsert(&mut transaction, new, false, now).await?;
             transaction.commit().await?;
@@ -121,7 +121,7 @@ impl Store {
         limit: u64,
     ) -> Result<Declared, Error> {
         timed(async {
-            let mut transaction = self.pool.begin().await?;
+            let mut transaction = self.begin().await?;
             let mut declared = Declared::default();
             let rows = sqlx::query("SELECT id, alias, application_id FROM channels WHERE declared")
                 .fetch_all(&mut *transaction)
@@ -213,6 +213,25 @@ impl Store {
         } else {
             self.channel_by_alias(id_or_alias).await
         }
+    }
+
+    /// A channel of one application, by id or alias.
+    pub async fn channel_of(
+        &self,
+        application_id: &str,
+        id_or_alias: &str,
+    ) -> Result<Option<Channel>, Error> {
+        timed(async {
+            let row = sqlx::query(select!(
+                "WHERE application_id = $1 AND (id = $2 OR alias = $2)"
+            ))
+            .bind(application_id)
+            .bind(id_or_alias)
+            .fetch_optional(&self.pool)
+            .await?;
+            row.as_ref().map(channel).transpose()
+        })
+        .await
     }
 
     /// All channels, oldest first.

@@ -146,6 +146,12 @@ impl Store {
         let _ = tokio::time::timeout(DEADLINE, self.pool.close()).await;
     }
 
+    /// A transaction that will write. It takes the write lock at once: one that reads first and
+    /// writes later is refused without waiting when another has written in between.
+    async fn begin(&self) -> Result<sqlx::Transaction<'static, sqlx::Sqlite>, Error> {
+        Ok(self.pool.begin_with("BEGIN IMMEDIATE").await?)
+    }
+
     fn now_us(&self) -> i64 {
         self.clock.wall().0
     }

@@ -92,6 +92,9 @@ async fn channels_are_found_by_id_and_alias() {
         .await
         .unwrap();
     for name in ["live", "local#app#live"] {
+        let of = store.channel_of("app", name).await.unwrap();
+        assert_eq!(of.as_ref(), Some(&made));
+        assert_eq!(store.channel_of("other", name).await.unwrap(), None);
         assert_eq!(
             store.find_channel(name).await.unwrap().as_ref(),
             Some(&made)
@@ -99,6 +102,7 @@ async fn channels_are_found_by_id_and_alias() {
     }
     for name in ["Live", "local#app#other", "", "live' OR '1'='1"] {
         assert_eq!(store.find_channel(name).await.unwrap(), None);
+        assert_eq!(store.channel_of("app", name).await.unwrap(), None);
     }
 }
 
@@ -265,4 +269,29 @@ async fn a_closed_database_is_an_error_and_no_hang() {
     let error = store.find_channel_by_key("x").await.unwrap_err();
     assert_eq!(error.kind(), Kind::Internal);
     assert!(store.ping().await.is_err());
+}
+
+#[tokio::test]
+async fn writers_wait_for_each_other() {
+    let (folder, clock) = (Folder::new(), clock());
+    let first = store(&folder, &clock).await;
+    // As another process does, such as `forebay key rotate` beside a running gateway.
+    let second = Store::open(&folder.0, clock.clone()).await.unwrap();
+    let keys: Vec<Secret> = (0..4)
+        .map(|n| Secret::new(format!("key-number-{n}")))
+        .collect();
+    let write = async |store: &Store, n: usize| {
+        let channel = default_channel(&keys[n]);
+        store.ensure_default_channel(&channel).await
+    };
+    let (a, b, c, d) = tokio::join!(
+        write(&first, 0),
+        write(&second, 1),
+        write(&first, 2),
+        write(&second, 3)
+    );
+    for written in [a, b, c, d] {
+        assert_eq!(written.unwrap().id, "local#app#live");
+    }
+    assert_eq!(first.channels().await.unwrap().len(), 1);
 }

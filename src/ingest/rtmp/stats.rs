@@ -45,3 +45,18 @@ pub struct Stats {
     /// Tags and units dropped as malformed or before their configuration.
     pub dropped_units_total: Counter,
 }
+
+impl Stats {
+    /// Publishes that go on now.
+    pub fn publishing(&self) -> u64 {
+        let ended = [
+            &self.finished_total,
+            &self.lost_total,
+            &self.silent_total,
+            &self.evicted_total,
+            &self.rejected_total,
+        ];
+        let ended: u64 = ended.iter().map(|counter| counter.get()).sum();
+        self.accepted_total.get().saturating_sub(ended)
+    }
+}
