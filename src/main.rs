@@ -1,3 +1,5 @@
+//! The program. For now only what the ladder starts: its worker.
+
 use std::process::ExitCode;
 
 fn main() -> ExitCode {

@@ -40,10 +40,7 @@ impl Template {
 }
 
 /// The first template, in order of preference, whose element is there.
-pub fn choose<'a>(
-    templates: &'a [Template],
-    exists: impl Fn(&str) -> bool,
-) -> Option<&'a Template> {
+pub fn choose(templates: &[Template], exists: impl Fn(&str) -> bool) -> Option<&Template> {
     templates
         .iter()
         .find(|template| exists(&template.element) && (!template.parse || exists("h264parse")))

@@ -4,7 +4,7 @@
 //! The server runs [`bridge`], which decides a ladder ([`ladder`]) and feeds one child process per
 //! stream ([`worker`]) over a socket pair ([`protocol`]). GStreamer lives in the child only.
 
-//pub mod bridge;
+pub mod bridge;
 pub mod check;
 pub mod encoder;
 pub mod ladder;
@@ -12,7 +12,7 @@ pub mod lag;
 pub mod protocol;
 pub mod worker;
 
-//pub use bridge::{Config, attach};
+pub use bridge::{Config, attach};
 pub use check::{Finding, check};
 pub use worker::run_worker;
 

@@ -288,7 +288,7 @@ fn halve_rate(pad: &gst::Pad, rate: gst::Fraction, marks: &Arc<Mutex<Marks>>) {
         if opens {
             phase.store(0, Ordering::Relaxed);
         }
-        if phase.fetch_add(1, Ordering::Relaxed) % 2 == 0 {
+        if phase.fetch_add(1, Ordering::Relaxed).is_multiple_of(2) {
             gst::PadProbeReturn::Ok
         } else {
             // Taken and let go: the bindings answer `Drop` with a null that GStreamer 1.22 unrefs.

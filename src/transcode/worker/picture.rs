@@ -147,7 +147,7 @@ fn side(fields: &gst::StructureRef, name: &str) -> u32 {
 fn margins(from: (u32, u32), to: (u32, u32)) -> [i32; 4] {
     let split = |from: u32, to: u32| {
         let cut = from.saturating_sub(to);
-        let before = cut / 2 & !1;
+        let before = (cut / 2) & !1;
         let pixels = |value| i32::try_from(value).unwrap_or(0);
         (pixels(before), pixels(cut - before))
     };

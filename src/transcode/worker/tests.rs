@@ -72,13 +72,18 @@ fn picture(number: usize, width: usize, height: usize) -> gst::Buffer {
     gst::Buffer::from_slice(pixels)
 }
 
-struct Video {
-    track: Track,
-    units: Vec<Unit>,
+pub(in crate::transcode) struct Video {
+    pub(in crate::transcode) track: Track,
+    pub(in crate::transcode) units: Vec<Unit>,
 }
 
 /// H.264 with B-frames, numbered pictures `numbers`, 30 fps, key units every `gop`, no boundaries.
-fn video(numbers: std::ops::Range<usize>, width: usize, height: usize, gop: usize) -> Video {
+pub(in crate::transcode) fn video(
+    numbers: std::ops::Range<usize>,
+    width: usize,
+    height: usize,
+    gop: usize,
+) -> Video {
     let count = numbers.len();
     let first = numbers.start;
     let input = numbers.map(|number| {
@@ -130,12 +135,12 @@ fn video(numbers: std::ops::Range<usize>, width: usize, height: usize, gop: usiz
 }
 
 /// Channel time of a numbered picture.
-fn time_of(number: usize) -> i64 {
+pub(in crate::transcode) fn time_of(number: usize) -> i64 {
     START + number as i64 * 3000
 }
 
 /// Stamps a boundary on the units of these picture numbers.
-fn stamp(units: &mut [Unit], numbers: &[usize]) {
+pub(in crate::transcode) fn stamp(units: &mut [Unit], numbers: &[usize]) {
     for unit in units {
         if numbers.iter().any(|number| time_of(*number) == unit.pts.0) {
             unit.boundary = Some(unit.pts);
@@ -508,7 +513,11 @@ fn tone(rate: usize, beep: f64) -> Vec<gst::Buffer> {
     vec![buffer]
 }
 
-fn encoded_tone(codec: &str, rate: usize, beep: f64) -> (Track, Vec<Unit>) {
+pub(in crate::transcode) fn encoded_tone(
+    codec: &str,
+    rate: usize,
+    beep: f64,
+) -> (Track, Vec<Unit>) {
     let raw = format!("audio/x-raw,format=F32LE,layout=interleaved,rate={rate},channels=2");
     let chain = match codec {
         "aac" => "audioconvert ! avenc_aac bitrate=128000",
