@@ -1,10 +1,145 @@
-//! The program. For now only what the ladder starts: its worker.
+//! The `forebay` program: arguments in, exit codes out.
 
+use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
+use anyhow::Context;
+use forebay::app::{self, App};
+use forebay::base::clock::Clock;
+use forebay::base::telemetry;
+use forebay::cli::{self, Command, check, commands};
+use forebay::config::{Config, Loaded};
+use forebay::credentials::Credentials;
+use forebay::store::Store;
+use forebay::transcode;
+use tokio::signal::unix::{SignalKind, signal};
+use tracing::{error, info, warn};
+
+/// Wrong arguments or settings, as `INTERFACE` promises.
+const USAGE: u8 = 2;
+
 fn main() -> ExitCode {
-    match std::env::args().nth(1).as_deref() {
-        Some("worker") if forebay::transcode::run_worker().is_ok() => ExitCode::SUCCESS,
-        _ => ExitCode::FAILURE,
+    let cli = match cli::parse(std::env::args_os()) {
+        Ok(cli) => cli,
+        Err(error) => error.exit(),
+    };
+    let command = cli.command();
+    if let Command::Worker { .. } = command {
+        return worker();
     }
+    let loaded = match Config::from_process(cli.config.as_deref()) {
+        Ok(loaded) => loaded,
+        Err(error) => {
+            say(&mut std::io::stderr(), &format!("forebay: {error}\n"));
+            return ExitCode::from(USAGE);
+        }
+    };
+    telemetry::install(loaded.config.log.format(), &loaded.config.log.rust_log);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build();
+    let outcome = runtime.context("cannot start").and_then(|runtime| {
+        runtime.block_on(async {
+            match command {
+                Command::Serve => serve(&cli, loaded, false).await,
+                Command::Demo => serve(&cli, loaded, true).await,
+                Command::Check => Ok(checked(&loaded)),
+                command => administer(&loaded.config, &command).await,
+            }
+        })
+    });
+    match outcome {
+        Ok(code) => code,
+        Err(err) => {
+            say(&mut std::io::stderr(), &format!("forebay: {err:#}\n"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Runs the gateway until it is told to stop. A second signal ends it at once.
+async fn serve(cli: &cli::Cli, loaded: Loaded, demo: bool) -> anyhow::Result<ExitCode> {
+    for warning in &loaded.warnings {
+        warn!("{warning}");
+    }
+    let worker = std::env::current_exe().context("cannot find the own program")?;
+    let mut app = App::start(loaded.config, Clock::system(), worker).await?;
+    let is_terminal = std::io::stdout().is_terminal();
+    say(&mut std::io::stdout(), &app.banner(is_terminal));
+    let picture = if demo {
+        Some(app::demo::start(&app)?)
+    } else {
+        None
+    };
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut hangup = signal(SignalKind::hangup())?;
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => break,
+            _ = interrupt.recv() => break,
+            _ = hangup.recv() => match Config::from_process(cli.config.as_deref()) {
+                Ok(loaded) => app.reload(loaded.config),
+                Err(err) => warn!(%err, "settings not reloaded, the old ones stay"),
+            },
+        }
+    }
+    info!("stopping");
+    if let Some(picture) = picture {
+        picture.stop().await;
+    }
+    tokio::select! {
+        () = app.stop() => {}
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+        () = tokio::time::sleep(app::STOP_DEADLINE) => error!("not everything ended in time"),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The transcoder's child process.
+fn worker() -> ExitCode {
+    match transcode::run_worker() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(err) => {
+            say(&mut std::io::stderr(), &format!("{err}\n"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// `forebay check`.
+fn checked(loaded: &Loaded) -> ExitCode {
+    let mut findings = check::findings(&loaded.config, &loaded.warnings);
+    findings.extend(app::transcoder_findings());
+    let (text, runs) = check::report(&findings);
+    say(&mut std::io::stdout(), &text);
+    if runs {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
+}
+
+/// The commands that only touch the store.
+async fn administer(config: &Config, command: &Command) -> anyhow::Result<ExitCode> {
+    let clock = Clock::system();
+    let data = &config.storage.data;
+    let credentials = Credentials::load_or_make(data, &config.identity)?;
+    let store = Store::open(data, clock.clone()).await?;
+    commands::prepare(&store, config, &credentials).await?;
+    let text = match command {
+        Command::Token(command) => commands::token(&store, config, &clock, command).await?,
+        Command::Application(command) => commands::application(&store, config, command).await?,
+        Command::Key(command) => commands::key(&store, config, command).await?,
+        Command::Serve | Command::Demo | Command::Check | Command::Worker { .. } => String::new(),
+    };
+    say(&mut std::io::stdout(), &text);
+    store.close().await;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Writes text for the person at the terminal; a closed pipe is no reason to fail.
+fn say(out: &mut dyn Write, text: &str) {
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
 }
