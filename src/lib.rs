@@ -1,7 +1,67 @@
 //! Forebay: a live media gateway. The channel owns the timeline; publishers only feed it.
+//!
+//! An encoder may drop, come back, change its picture size or give way to another one: media
+//! sequence, program date time and decode time of the stream run on, and no viewer reloads.
+//!
+//! ```text
+//!  RTMP ── ingest ──┐
+//!                   ├─> hub ── program ── package ── Timeline ── origin ── players, CDN
+//!  ladder <── transcode (own process) ──> its renditions back into the hub
+//!  control (HTTP API) ──> hub, store (SQLite)
+//! ```
+//!
+//! The way of a frame, in five files to read in this order: `ingest/rtmp/session.rs` (bytes to
+//! messages), `ingest/rtmp/publish.rs` (message to access unit), `hub/program.rs` (whose unit is on
+//! air, at which channel time, where a segment begins), `package/segmenter.rs` (unit to part and
+//! segment), `origin/hls.rs` (part to HTTP answer).
+//!
+//! # Layers
+//!
+//! `tests/architecture.rs` reads this table and holds the sources to it: `app` wires everybody, and
+//! nobody knows `app`.
+//!
+//! | module | may import |
+//! |---|---|
+//! | base | nothing |
+//! | media, store | base |
+//! | format | media, base |
+//! | hub, manifest | media, base |
+//! | ingest, transcode, package | hub, format, media, base |
+//! | origin | hub, manifest, media, base |
+//! | control | store, hub, base |
+//! | config | base |
+//! | credentials | config, store, base |
+//! | app, cli | all |
+//!
+//! # What always holds
+//!
+//! - `hub`'s program alone decides where segments begin; packagers cut at stamped units only.
+//! - Fragments are cut once; HLS, LL-HLS, DASH and LL-DASH serve the same bytes.
+//! - Nobody waits for a slow reader: every queue has a bound, and what happens when it is full.
+//! - The database is never on the way of a frame.
+//! - Input from the network never panics and never allocates by an unchecked size.
+//! - Clocks are read in `base::clock` only, and every task is joined at shutdown.
+//!
+//! # Words
+//!
+//! | word | meaning |
+//! |:--|:--|
+//! | channel | durable and named: alias, keys, capabilities |
+//! | stream | one unbroken timeline of a channel, with its play id |
+//! | publisher | one encoder's session on a channel |
+//! | program | what a stream has on air: it maps units to channel time and stamps boundaries |
+//! | boundary | the stamp on the unit that opens a segment: sequence, time, discontinuity |
+//! | access unit | the smallest timed piece of one track: a picture or an audio frame |
+//! | rendition, rung | an encoding that exists (the source included); one that is wanted |
+//! | part, segment | a CMAF fragment, listed as soon as it is cut; the parts between two boundaries |
+//! | timeline | the port between packager and HTTP: a snapshot of the window, bytes of a part |
 
+pub mod app;
 pub mod base;
+pub mod cli;
+pub mod config;
 pub mod control;
+pub mod credentials;
 pub mod format;
 pub mod hub;
 pub mod ingest;

@@ -1,20 +1,35 @@
 //! Streams that live now. In: access units of publishers. Out: the same units in channel time with
 //! boundaries stamped, to packagers and subscribers. Not here: protocols, packaging, storage.
 
+pub mod boundary;
 pub mod gate;
+pub mod mapping;
+pub mod outlet;
+pub mod program;
 pub mod publisher;
+pub mod sound;
+pub mod stream;
 pub mod subscriber;
+pub mod timing;
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::Duration;
 
-use bytes::Bytes;
-
-use crate::base::id::Uuid;
+use crate::base::clock::Clock;
+use crate::base::id::{self, Uuid};
+use crate::base::shutdown::Tasks;
+use crate::media::Track;
 use crate::media::timeline::Timeline;
-use crate::media::{AccessUnit, Rendition, RenditionId, Track};
 pub use gate::{Admission, Gate, PublishRequest, Refusal};
+pub use outlet::Outlet;
 pub use publisher::{Announcement, Publisher};
+pub use stream::{Stats, Stream};
 pub use subscriber::{Event, Subscriber};
+
+/// How often streams without a publisher are looked at.
+const HOUSEKEEPING: Duration = Duration::from_millis(250);
 
 /// A rung that a transcoder will publish.
 #[derive(Clone, Debug)]
@@ -23,56 +38,12 @@ pub struct NewRendition {
     pub name: Arc<str>,
     /// The codec configuration of its units. Video in 90 kHz, audio in its sample rate.
     pub track: Track,
-    /// Promised peak bit rate, bits per second.
+    /// Promised peak bit rate, bits per second; zero when it is to be measured.
     pub peak_bps: u32,
-    /// Mean bit rate, bits per second.
+    /// Mean bit rate, bits per second; zero when it is to be measured.
     pub average_bps: u32,
     /// Frames per second x 1000; zero for audio.
     pub frame_rate_millis: u32,
-}
-
-/// One live stream of a channel.
-#[derive(Debug)]
-pub struct Stream {}
-
-impl Stream {
-    /// The stream's id.
-    pub fn id(&self) -> Uuid {
-        Uuid::nil()
-    }
-
-    /// What the publish was admitted with.
-    pub fn admission(&self) -> &Admission {
-        unreachable!("replaced by the hub")
-    }
-
-    /// A queue of the source's units, from the next one on; the tracks known so far come first.
-    pub fn subscribe(&self, _queue_units: usize) -> Subscriber {
-        Subscriber {}
-    }
-
-    /// Says which renditions a transcoder will add, so that the first multivariant playlist waits
-    /// for them. An empty list means none.
-    pub fn plan(&self, _names: Vec<Arc<str>>) {}
-
-    /// Adds a planned rendition, when its codec configuration is known.
-    pub fn add_rendition(&self, _rendition: NewRendition) -> RenditionId {
-        RenditionId(0)
-    }
-
-    /// A unit of an added rendition, in channel time. Key units at a boundary's time open segments.
-    pub fn push_rendition(&self, _id: RenditionId, _unit: AccessUnit) {}
-
-    /// A planned or added rendition that will not come, or no more.
-    pub fn drop_rendition(&self, _name: &str) {}
-
-    /// The newest picture, as JPEG.
-    pub fn set_thumbnail(&self, _jpeg: Bytes) {}
-
-    /// The newest picture, as JPEG.
-    pub fn thumbnail(&self) -> Option<Bytes> {
-        None
-    }
 }
 
 /// What a list of streams shows of one.
@@ -94,33 +65,269 @@ pub struct Listing {
     pub playable: bool,
 }
 
-/// All streams that live now. Cloning shares it.
+/// How streams live.
 #[derive(Clone, Debug)]
-pub struct Hub {}
+pub struct Config {
+    /// How long a channel's stream outlives its last publisher.
+    pub reconnect: Duration,
+    /// No unit for this long: the publisher is silent and its place is open to others.
+    pub silence: Duration,
+    /// How long an ended stream's playlists and segments stay.
+    pub retention: Duration,
+    /// Publisher sessions in all; more are refused.
+    pub max_publishers: usize,
+}
+
+/// Decides what is made of an admitted publish: its boundaries' rules.
+pub type Rules = dyn Fn(&Admission) -> program::Settings + Send + Sync;
+/// Attaches packagers and transcoders to a new stream, and gives back what players read.
+pub type Opener = dyn Fn(&Arc<Stream>) -> Arc<dyn Timeline> + Send + Sync;
+
+struct Entry {
+    stream: Arc<Stream>,
+    timeline: Arc<dyn Timeline>,
+    ended_at: Option<Duration>,
+}
+
+struct Inner {
+    config: Config,
+    clock: Clock,
+    gate: Arc<dyn Gate>,
+    rules: Box<Rules>,
+    opener: Box<Opener>,
+    streams: RwLock<HashMap<Uuid, Entry>>,
+    /// Channel id to its newest stream. Locked before `streams`.
+    channels: Mutex<HashMap<String, Uuid>>,
+    tasks: Tasks,
+}
+
+/// All streams that live now. Cloning shares it.
+#[derive(Clone)]
+pub struct Hub {
+    inner: Arc<Inner>,
+}
+
+impl fmt::Debug for Hub {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Hub").finish_non_exhaustive()
+    }
+}
 
 impl Hub {
+    /// A hub whose streams are admitted by `gate`, ruled by `rules` and opened by `opener`.
+    pub fn new(
+        config: Config,
+        clock: Clock,
+        gate: Arc<dyn Gate>,
+        rules: Box<Rules>,
+        opener: Box<Opener>,
+        tasks: Tasks,
+    ) -> Hub {
+        Hub {
+            inner: Arc::new(Inner {
+                config,
+                clock,
+                gate,
+                rules,
+                opener,
+                streams: RwLock::new(HashMap::new()),
+                channels: Mutex::new(HashMap::new()),
+                tasks,
+            }),
+        }
+    }
+
     /// Asks the gate and opens a session, on the channel's running stream or on a new one.
-    pub async fn publish(&self, _request: PublishRequest) -> Result<Publisher, Refusal> {
-        Err(Refusal::UnknownKey)
+    pub async fn publish(&self, request: PublishRequest) -> Result<Publisher, Refusal> {
+        let admission = self.inner.gate.admit(&request).await?;
+        if self.publisher_count() >= self.inner.config.max_publishers {
+            return Err(Refusal::Full(format!(
+                "{} publishers",
+                self.inner.config.max_publishers
+            )));
+        }
+        let channel = admission.channel_id.clone();
+        let (stream, opened) = self.stream_of(admission);
+        let (member, eviction) = stream.join(request.proto)?;
+        if opened {
+            self.inner
+                .gate
+                .stream_opened(&channel, stream.id(), stream.epoch())
+                .await;
+        }
+        Ok(Publisher::new(stream, member, eviction))
     }
 
     /// A stream by id.
-    pub fn stream(&self, _id: Uuid) -> Option<Arc<Stream>> {
-        None
+    pub fn stream(&self, id: Uuid) -> Option<Arc<Stream>> {
+        self.streams().get(&id).map(|entry| entry.stream.clone())
     }
 
-    /// What a stream's players read. Also for streams that ended a short while ago.
-    pub fn timeline(&self, _id: Uuid) -> Option<Arc<dyn Timeline>> {
-        None
+    /// Every stream that lives or ended a short while ago.
+    pub fn all(&self) -> Vec<Arc<Stream>> {
+        self.streams()
+            .values()
+            .map(|entry| entry.stream.clone())
+            .collect()
     }
 
-    /// The newest stream of a channel, by alias or channel id.
-    pub fn find(&self, _alias_or_channel: &str) -> Option<Uuid> {
-        None
+    /// What a stream's players read. Also for streams that ended a short while ago, but not for those
+    /// without the `streaming` capability.
+    pub fn timeline(&self, id: Uuid) -> Option<Arc<dyn Timeline>> {
+        let streams = self.streams();
+        let entry = streams
+            .get(&id)
+            .filter(|entry| entry.stream.has_capability("streaming"))?;
+        Some(entry.timeline.clone())
+    }
+
+    /// The running stream of a channel, by alias or channel id.
+    pub fn find(&self, alias_or_channel: &str) -> Option<Uuid> {
+        let named = |stream: &Stream| {
+            let admission = stream.admission();
+            admission.channel_id == alias_or_channel || admission.alias == alias_or_channel
+        };
+        let streams = self.streams();
+        let living = streams.values().filter(|entry| entry.ended_at.is_none());
+        living
+            .map(|entry| &entry.stream)
+            .filter(|stream| named(stream))
+            .map(|stream| stream.id())
+            .min()
     }
 
     /// Streams that live now.
     pub fn list(&self) -> Vec<Listing> {
-        Vec::new()
+        let streams = self.streams();
+        let living = streams.values().filter(|entry| entry.ended_at.is_none());
+        let mut list: Vec<Listing> = living.map(|entry| listing(&entry.stream)).collect();
+        list.sort_by(|a, b| a.alias.cmp(&b.alias));
+        list
+    }
+
+    /// Looks after streams until the tasks are stopped: ends those whose publisher stays away, forgets
+    /// those that ended long ago.
+    pub async fn run(&self) {
+        let tasks = self.inner.tasks.clone();
+        let mut tick = tokio::time::interval(HOUSEKEEPING);
+        loop {
+            tokio::select! {
+                () = tasks.stopped() => break,
+                _ = tick.tick() => self.tidy().await,
+            }
+        }
+        for stream in self.all() {
+            stream.flush();
+        }
+    }
+
+    async fn tidy(&self) {
+        for stream in self.all() {
+            stream.read_rates();
+        }
+        let now = self.inner.clock.monotonic();
+        let config = &self.inner.config;
+        let over: Vec<Arc<Stream>> = {
+            let streams = self.streams();
+            let living = streams.values().filter(|entry| entry.ended_at.is_none());
+            let idle = |stream: &Stream| stream.idle().is_some_and(|idle| idle >= config.reconnect);
+            living
+                .filter(|entry| idle(&entry.stream))
+                .map(|entry| entry.stream.clone())
+                .collect()
+        };
+        for stream in over {
+            stream.end();
+            if let Some(entry) = self.write_streams().get_mut(&stream.id()) {
+                entry.ended_at = Some(now);
+            }
+            self.inner.gate.stream_ended(stream.id()).await;
+        }
+        let forgotten = |entry: &Entry| {
+            entry
+                .ended_at
+                .is_some_and(|ended| now.saturating_sub(ended) >= config.retention)
+        };
+        let any = self.streams().values().any(forgotten);
+        if any {
+            let mut channels = self.channels();
+            let mut streams = self.write_streams();
+            streams.retain(|_, entry| !forgotten(entry));
+            channels.retain(|_, id| streams.contains_key(id));
+        }
+    }
+
+    fn publisher_count(&self) -> usize {
+        self.streams()
+            .values()
+            .map(|entry| entry.stream.member_count())
+            .sum()
+    }
+
+    /// The channel's running stream, or a new one.
+    fn stream_of(&self, admission: Admission) -> (Arc<Stream>, bool) {
+        let inner = &self.inner;
+        let mut channels = self.channels();
+        if let Some(stream) = channels
+            .get(&admission.channel_id)
+            .and_then(|id| self.stream(*id))
+        {
+            if !stream.is_ended() {
+                return (stream, false);
+            }
+        }
+        let settings = (inner.rules)(&admission);
+        let channel = admission.channel_id.clone();
+        let silence = inner.config.silence;
+        let stream = Arc::new(Stream::new(
+            id::stream_id(),
+            admission,
+            settings,
+            silence,
+            inner.clock.clone(),
+        ));
+        let timeline = (inner.opener)(&stream);
+        let entry = Entry {
+            stream: stream.clone(),
+            timeline,
+            ended_at: None,
+        };
+        self.write_streams().insert(stream.id(), entry);
+        channels.insert(channel, stream.id());
+        (stream, true)
+    }
+
+    fn channels(&self) -> MutexGuard<'_, HashMap<String, Uuid>> {
+        self.inner
+            .channels
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn streams(&self) -> std::sync::RwLockReadGuard<'_, HashMap<Uuid, Entry>> {
+        self.inner
+            .streams
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write_streams(&self) -> std::sync::RwLockWriteGuard<'_, HashMap<Uuid, Entry>> {
+        self.inner
+            .streams
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn listing(stream: &Stream) -> Listing {
+    let admission = stream.admission();
+    Listing {
+        id: stream.id(),
+        channel_id: admission.channel_id.clone(),
+        alias: admission.alias.clone(),
+        name: admission.name.clone(),
+        on_air: stream.is_on_air(),
+        protected: stream.has_capability("token-auth"),
+        playable: stream.has_capability("streaming"),
     }
 }

@@ -1,5 +1,10 @@
 //! The handle through which an ingest session feeds a stream.
 
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
+use super::stream::{MemberId, Stream};
 use crate::base::id::Uuid;
 use crate::media::{AccessUnit, Track};
 
@@ -19,28 +24,63 @@ pub struct Announcement {
 /// One publisher session of a stream. Dropping it is a lost connection; [`Publisher::finish`] a
 /// clean end.
 #[derive(Debug)]
-pub struct Publisher {}
+pub struct Publisher {
+    stream: Arc<Stream>,
+    member: MemberId,
+    eviction: watch::Receiver<Option<String>>,
+}
 
 impl Publisher {
+    pub(super) fn new(
+        stream: Arc<Stream>,
+        member: MemberId,
+        eviction: watch::Receiver<Option<String>>,
+    ) -> Publisher {
+        Publisher {
+            stream,
+            member,
+            eviction,
+        }
+    }
+
     /// The stream that this session feeds.
     pub fn stream_id(&self) -> Uuid {
-        Uuid::nil()
+        self.stream.id()
     }
 
     /// What the encoder says will come.
-    pub fn announce(&mut self, _announcement: Announcement) {}
+    pub fn announce(&mut self, announcement: Announcement) {
+        self.stream.announce(self.member, announcement);
+    }
 
     /// A new codec configuration; the units that follow are of it.
-    pub fn set_track(&mut self, _track: Track) {}
+    pub fn set_track(&mut self, track: Track) {
+        self.stream.set_track(self.member, track);
+    }
 
     /// One unit, times in its track's timescale. Never blocks.
-    pub fn push(&mut self, _unit: AccessUnit) {}
+    pub fn push(&mut self, unit: AccessUnit) {
+        self.stream.push(self.member, unit);
+    }
 
     /// Resolves, with a reason for the log, when the hub ends this session.
     pub async fn evicted(&mut self) -> String {
-        std::future::pending().await
+        loop {
+            if let Some(reason) = self.eviction.borrow_and_update().clone() {
+                return reason;
+            }
+            if self.eviction.changed().await.is_err() {
+                return "the stream is over".to_owned();
+            }
+        }
     }
 
     /// The encoder said goodbye.
     pub fn finish(self) {}
+}
+
+impl Drop for Publisher {
+    fn drop(&mut self) {
+        self.stream.leave(self.member);
+    }
 }

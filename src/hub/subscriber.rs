@@ -1,8 +1,11 @@
 //! Those who take a stream's source units off the frame path: the worker bridge, forwards, records.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::media::{AccessUnit, Boundary, Track};
+use tokio::sync::mpsc;
+
+use crate::media::{AccessUnit, Boundary, MediaKind, Track};
 
 /// What a subscriber sees, in order.
 #[derive(Clone, Debug)]
@@ -17,8 +20,9 @@ pub enum Event {
         passthrough: bool,
     },
     /// One unit in channel time: video in 90 kHz ticks since the stream's epoch, audio in its sample
-    /// rate. `boundary` is set on video units that open a segment (audio units when there is no
-    /// video).
+    /// rate. `boundary` is set on the unit that opens a segment (an audio unit when there is no
+    /// video). Its time may lie between two pictures: the first picture not more than half a frame
+    /// before it opens the segment.
     Unit {
         /// The unit.
         unit: AccessUnit,
@@ -31,19 +35,84 @@ pub enum Event {
     End,
 }
 
+/// The writing end, held by the stream.
+#[derive(Debug)]
+pub(super) struct Feed {
+    queue: mpsc::Sender<Event>,
+    dropped: Arc<AtomicU64>,
+    /// Units are left out until the next key unit, because the reader was too slow.
+    skipping: bool,
+    /// A message that must not be lost, held back while the queue is full.
+    owed: Vec<Event>,
+}
+
+/// Configuration changes owed to a reader that reads nothing: past it, it is not a reader any more.
+const OWED_EVENTS: usize = 64;
+
+impl Feed {
+    pub(super) fn new(queue_units: usize) -> (Feed, Subscriber) {
+        let (sender, receiver) = mpsc::channel(queue_units.max(8));
+        let dropped = Arc::new(AtomicU64::new(0));
+        let feed = Feed {
+            queue: sender,
+            dropped: dropped.clone(),
+            skipping: false,
+            owed: Vec::new(),
+        };
+        (
+            feed,
+            Subscriber {
+                queue: receiver,
+                dropped,
+            },
+        )
+    }
+
+    /// Passes an event on without waiting. False when the reader is gone.
+    pub(super) fn send(&mut self, event: Event, lead: MediaKind) -> bool {
+        if let Event::Unit { unit, .. } = &event {
+            let starts = unit.key && unit.kind == lead;
+            if self.skipping && starts && self.pay() {
+                self.skipping = false;
+            }
+            if self.skipping || !self.pay() || self.queue.try_send(event).is_err() {
+                self.skipping = true;
+                self.dropped.fetch_add(1, Ordering::Relaxed);
+            }
+        } else {
+            self.owed.push(event);
+            self.pay();
+        }
+        !self.queue.is_closed() && self.owed.len() <= OWED_EVENTS
+    }
+
+    fn pay(&mut self) -> bool {
+        while !self.owed.is_empty() {
+            match self.queue.try_reserve() {
+                Ok(permit) => permit.send(self.owed.remove(0)),
+                Err(_) => return false,
+            }
+        }
+        true
+    }
+}
+
 /// The reading end of a bounded queue. When the reader is too slow, units are dropped up to the next
 /// key unit and counted.
 #[derive(Debug)]
-pub struct Subscriber {}
+pub struct Subscriber {
+    queue: mpsc::Receiver<Event>,
+    dropped: Arc<AtomicU64>,
+}
 
 impl Subscriber {
     /// The next event; `None` when the stream is gone. Cancel-safe.
     pub async fn recv(&mut self) -> Option<Event> {
-        std::future::pending().await
+        self.queue.recv().await
     }
 
     /// Units dropped so far because this subscriber was too slow.
     pub fn dropped_units(&self) -> u64 {
-        0
+        self.dropped.load(Ordering::Relaxed)
     }
 }

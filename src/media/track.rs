@@ -71,7 +71,8 @@ impl Track {
         match &self.config {
             CodecConfig::Avc(config) => config.frame_rate_millis,
             CodecConfig::Hevc(config) => config.frame_rate_millis,
-            CodecConfig::Av1(_) | CodecConfig::Aac(_) | CodecConfig::Opus(_) => None,
+            CodecConfig::Av1(config) => config.frame_rate_millis,
+            CodecConfig::Aac(_) | CodecConfig::Opus(_) => None,
         }
     }
 

@@ -1,1 +1,188 @@
-//! TODO-DOC store.
+//! What outlives the process: applications, channels, streams. In: domain verbs. Out: plain values.
+//! Not here: anything on the frame path, and anything that could not also be done with PostgreSQL.
+//!
+//! Every call has a deadline, so that a stuck disk costs a refusal and not a hanging session.
+
+mod application;
+mod channel;
+mod stream;
+#[cfg(test)]
+mod tests;
+
+use std::future::Future;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use sqlx::sqlite::{
+    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
+};
+
+use crate::base::Kind;
+use crate::base::clock::Clock;
+pub use application::Application;
+pub use channel::{Channel, Declaration, Declared, NewChannel, random_stream_key};
+pub use stream::OpenStream;
+
+/// A call to the database. A publish waits for one, an encoder gives up after a few seconds.
+const DEADLINE: Duration = Duration::from_secs(2);
+/// Opening and migrating. A migration may rewrite tables.
+const OPEN_DEADLINE: Duration = Duration::from_secs(60);
+/// Waiting for another writer's lock. Below [`DEADLINE`], so that the answer says why.
+const BUSY_TIMEOUT: Duration = Duration::from_millis(1500);
+/// Connections. SQLite has one writer; the others let readers go on beside it.
+const CONNECTIONS: u32 = 4;
+/// File name below the data folder.
+const FILE: &str = "forebay.db";
+
+/// Why the database did not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The data folder cannot be used.
+    #[error("cannot use {path}: {source}")]
+    Folder {
+        /// The folder or file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The database refused.
+    #[error("database: {0}")]
+    Database(#[from] sqlx::Error),
+    /// The tables could not be brought up to date.
+    #[error("database migration: {0}")]
+    Migration(#[from] sqlx::migrate::MigrateError),
+    /// No answer within the deadline.
+    #[error("database did not answer within {0:?}")]
+    Timeout(Duration),
+    /// Something of this name is there already.
+    #[error("{0} exists already")]
+    Exists(String),
+    /// Nothing of this name is there.
+    #[error("{0} does not exist")]
+    Missing(String),
+    /// A bound is reached.
+    #[error("{what} limit of {limit} is reached")]
+    Full {
+        /// Of what.
+        what: &'static str,
+        /// The bound.
+        limit: u64,
+    },
+    /// A stored value is not what this version writes.
+    #[error("stored {what} of {id} is damaged")]
+    Damaged {
+        /// The field.
+        what: &'static str,
+        /// Of which row.
+        id: String,
+    },
+}
+
+impl Error {
+    /// What kind of failure it is.
+    pub fn kind(&self) -> Kind {
+        match self {
+            Error::Timeout(_) => Kind::Timeout,
+            Error::Exists(_) => Kind::Invalid,
+            Error::Missing(_) => Kind::NotFound,
+            Error::Full { .. } => Kind::Capacity,
+            Error::Folder { .. }
+            | Error::Database(_)
+            | Error::Migration(_)
+            | Error::Damaged { .. } => Kind::Internal,
+        }
+    }
+}
+
+/// The database. Cloning shares it.
+#[derive(Clone, Debug)]
+pub struct Store {
+    pool: SqlitePool,
+    clock: Clock,
+}
+
+impl Store {
+    /// Opens `forebay.db` in the data folder, makes both if they are missing, and brings the tables
+    /// up to date.
+    pub async fn open(data: &Path, clock: Clock) -> Result<Store, Error> {
+        let file = data.join(FILE);
+        prepare(data, &file).map_err(|source| Error::Folder {
+            path: file.clone(),
+            source,
+        })?;
+        let options = SqliteConnectOptions::new()
+            .filename(&file)
+            .journal_mode(SqliteJournalMode::Wal)
+            // WAL loses no consistency with it, only the last transactions of a power cut.
+            .synchronous(SqliteSynchronous::Normal)
+            .foreign_keys(true)
+            .busy_timeout(BUSY_TIMEOUT);
+        let pool = SqlitePoolOptions::new()
+            .max_connections(CONNECTIONS)
+            .acquire_timeout(DEADLINE);
+        let opening = async {
+            let pool = pool.connect_with(options).await?;
+            sqlx::migrate!("src/store/migrations").run(&pool).await?;
+            Ok(Store { pool, clock })
+        };
+        match tokio::time::timeout(OPEN_DEADLINE, opening).await {
+            Ok(store) => store,
+            Err(_) => Err(Error::Timeout(OPEN_DEADLINE)),
+        }
+    }
+
+    /// Whether the database answers.
+    pub async fn ping(&self) -> Result<(), Error> {
+        timed(async {
+            sqlx::query("SELECT 1").execute(&self.pool).await?;
+            Ok(())
+        })
+        .await
+    }
+
+    /// Closes every connection, after which the file is complete without its log.
+    pub async fn close(&self) {
+        // Nothing can be done about a close that hangs; the log file is replayed at the next start.
+        let _ = tokio::time::timeout(DEADLINE, self.pool.close()).await;
+    }
+
+    /// A transaction that will write. It takes the write lock at once: one that reads first and
+    /// writes later is refused without waiting when another has written in between.
+    async fn begin(&self) -> Result<sqlx::Transaction<'static, sqlx::Sqlite>, Error> {
+        Ok(self.pool.begin_with("BEGIN IMMEDIATE").await?)
+    }
+
+    fn now_us(&self) -> i64 {
+        self.clock.wall().0
+    }
+}
+
+/// Makes the folder, and the file with owner's rights only: it holds keys. SQLite gives its log
+/// files the rights of the database.
+fn prepare(data: &Path, file: &Path) -> std::io::Result<()> {
+    std::fs::create_dir_all(data)?;
+    let mut options = std::fs::OpenOptions::new();
+    options.append(true).create(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(file)?;
+    Ok(())
+}
+
+/// Puts the deadline on a call.
+async fn timed<T>(call: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+    match tokio::time::timeout(DEADLINE, call).await {
+        Ok(Err(Error::Database(sqlx::Error::PoolTimedOut))) | Err(_) => {
+            Err(Error::Timeout(DEADLINE))
+        }
+        Ok(result) => result,
+    }
+}
+
+/// Names what a unique constraint stands for.
+fn exists(error: sqlx::Error, what: impl FnOnce() -> String) -> Error {
+    match error.as_database_error() {
+        Some(database) if database.is_unique_violation() => Error::Exists(what()),
+        _ => Error::Database(error),
+    }
+}

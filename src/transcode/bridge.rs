@@ -84,7 +84,7 @@ pub trait Outlet: Send + Sync + 'static {
     /// See [`Stream::plan`].
     fn plan(&self, names: Vec<Arc<str>>);
     /// See [`Stream::add_rendition`].
-    fn add_rendition(&self, rendition: NewRendition) -> RenditionId;
+    fn add_rendition(&self, rendition: NewRendition) -> Option<RenditionId>;
     /// See [`Stream::push_rendition`].
     fn push_rendition(&self, id: RenditionId, unit: AccessUnit);
     /// See [`Stream::drop_rendition`].
@@ -97,7 +97,7 @@ impl Outlet for Stream {
     fn plan(&self, names: Vec<Arc<str>>) {
         Stream::plan(self, names);
     }
-    fn add_rendition(&self, rendition: NewRendition) -> RenditionId {
+    fn add_rendition(&self, rendition: NewRendition) -> Option<RenditionId> {
         Stream::add_rendition(self, rendition)
     }
     fn push_rendition(&self, id: RenditionId, unit: AccessUnit) {

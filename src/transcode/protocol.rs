@@ -121,6 +121,9 @@ pub enum Message {
 /// Why a message cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Malformed {
+    /// A configuration record that cannot be read.
+    #[error("codec configuration: {0}")]
+    Config(#[from] crate::media::codec::Error),
     /// The length is beyond [`MAX_MESSAGE`] or zero.
     #[error("message length {0}")]
     Length(usize),
@@ -360,76 +363,40 @@ fn from_json<T: for<'a> Deserialize<'a>>(body: &[u8]) -> Result<T, Malformed> {
     serde_json::from_slice(body).map_err(|error| Malformed::Json(error.to_string()))
 }
 
-/// Codec, timescale, three facts; the record is the payload.
+/// Codec and timescale; the configuration record is the payload.
 fn put_track(head: &mut BytesMut, track: &Track) -> Bytes {
-    let (codec, facts, record) = match &track.config {
-        CodecConfig::Avc(c) => {
-            let rate = c.frame_rate_millis.unwrap_or(0);
-            (1, [c.width, c.height, rate], &c.record)
-        }
-        CodecConfig::Hevc(c) => {
-            let rate = c.frame_rate_millis.unwrap_or(0);
-            (2, [c.width, c.height, rate], &c.record)
-        }
-        CodecConfig::Av1(c) => (3, [c.width, c.height, 0], &c.record),
-        CodecConfig::Aac(c) => {
-            let shape = u32::from(c.object_type) << 8 | u32::from(c.channels);
-            (4, [c.sample_rate, shape, c.frame_samples], &c.record)
-        }
-        CodecConfig::Opus(c) => (5, [c.channels.into(), c.pre_skip.into(), 0], &c.record),
+    let (codec, record) = match &track.config {
+        CodecConfig::Avc(config) => (1, &config.record),
+        CodecConfig::Hevc(config) => (2, &config.record),
+        CodecConfig::Av1(config) => (3, &config.record),
+        CodecConfig::Aac(config) => (4, &config.record),
+        CodecConfig::Opus(config) => (5, &config.record),
     };
     head.put_u8(codec);
     head.put_u32(track.timescale.get());
-    for fact in facts {
-        head.put_u32(fact);
-    }
     record.clone()
 }
 
 fn take_track(kind: u8, mut body: Bytes) -> Result<Track, Malformed> {
-    if body.len() < 17 {
+    if body.len() < 5 {
         return Err(Malformed::Short { kind });
     }
     let codec = body.get_u8();
     let scale = body.get_u32();
-    let [a, b, c] = [body.get_u32(), body.get_u32(), body.get_u32()];
     let unknown = |field, value| Malformed::Unknown { field, value };
     let timescale = Timescale::new(scale).ok_or(unknown("timescale", 0))?;
-    let byte = |field, value: u32| u8::try_from(value).map_err(|_| unknown(field, value));
-    let record = body;
     let config = match codec {
-        1 => CodecConfig::Avc(avc::Config {
-            record,
-            width: a,
-            height: b,
-            frame_rate_millis: (c != 0).then_some(c),
-        }),
-        2 => CodecConfig::Hevc(hevc::Config {
-            record,
-            width: a,
-            height: b,
-            frame_rate_millis: (c != 0).then_some(c),
-        }),
-        3 => CodecConfig::Av1(av1::Config {
-            record,
-            width: a,
-            height: b,
-        }),
-        4 => CodecConfig::Aac(aac::Config {
-            record,
-            sample_rate: a,
-            channels: byte("channels", b & 0xff)?,
-            object_type: byte("audio object type", b >> 8)?,
-            frame_samples: c,
-        }),
-        5 => CodecConfig::Opus(opus::Config {
-            record,
-            channels: byte("channels", a)?,
-            pre_skip: u16::try_from(b).map_err(|_| unknown("pre-skip", b))?,
-        }),
+        1 => avc::Config::parse(body).map(CodecConfig::Avc),
+        2 => hevc::Config::parse(body).map(CodecConfig::Hevc),
+        3 => av1::Config::parse(body).map(CodecConfig::Av1),
+        4 => aac::Config::parse(body).map(CodecConfig::Aac),
+        5 => opus::Config::parse(body).map(CodecConfig::Opus),
         value => return Err(unknown("codec", value.into())),
     };
-    Ok(Track { config, timescale })
+    Ok(Track {
+        config: config?,
+        timescale,
+    })
 }
 
 /// Reads any bytes as a message; what can be read is written and read again alike.

@@ -1,1 +1,16 @@
-//! CMAF writing.
+//! CMAF writing (ISO/IEC 23000-19 over ISO/IEC 14496-12). In: a track's codec configuration, and
+//! samples in decode order. Out: an initialisation segment, and fragments of one `moof` and one
+//! `mdat`. Not here: where fragments begin (`package`), and reading.
+//!
+//! The structural brand is `cmf2`: no edit list, signed composition offsets, defaults in every
+//! fragment instead of in `trex`.
+
+mod boxes;
+mod fragment;
+mod init;
+
+pub use fragment::{Fragment, Sample, write};
+pub use init::{Error, init, init_name};
+
+/// `track_ID` in every file: each holds one track.
+pub const TRACK_ID: u32 = 1;

@@ -226,7 +226,8 @@ impl Listener {
         };
         let id = match self.status.rendition(index, &track) {
             Known::New => {
-                let id = self.outlet.add_rendition(rendition);
+                // None: the stream is over, and the end is on its way.
+                let id = self.outlet.add_rendition(rendition)?;
                 self.status.set_rendition(index, id, track.clone());
                 id
             }

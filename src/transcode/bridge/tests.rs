@@ -50,12 +50,12 @@ impl Outlet for Outside {
             names.iter().map(|name| (**name).to_owned()).collect(),
         ));
     }
-    fn add_rendition(&self, new: NewRendition) -> RenditionId {
+    fn add_rendition(&self, new: NewRendition) -> Option<RenditionId> {
         assert!(new.peak_bps > new.average_bps);
         self.say(Call::Add((*new.name).to_owned(), new.track));
         let mut added = lock(&self.added);
         *added += 1;
-        RenditionId(*added - 1)
+        Some(RenditionId(*added - 1))
     }
     fn push_rendition(&self, id: RenditionId, unit: AccessUnit) {
         self.say(Call::Push(id.0, unit));

@@ -2,24 +2,10 @@ use super::*;
 use crate::transcode::ladder::Book;
 
 fn samples() -> Vec<Message> {
-    let avc = CodecConfig::Avc(avc::Config {
-        record: Bytes::from_static(&[1, 100, 0, 31]),
-        width: 1280,
-        height: 720,
-        frame_rate_millis: Some(29_970),
-    });
-    let aac = CodecConfig::Aac(aac::Config {
-        record: Bytes::from_static(&[0x11, 0x90]),
-        sample_rate: 48_000,
-        channels: 2,
-        frame_samples: 1024,
-        object_type: 2,
-    });
-    let opus = CodecConfig::Opus(opus::Config {
-        record: Bytes::from_static(b"OpusHead"),
-        channels: 2,
-        pre_skip: 312,
-    });
+    let record = include_bytes!("../../../tests/data/codec/avc_422.avcc");
+    let avc = CodecConfig::Avc(avc::Config::parse(Bytes::from_static(record)).unwrap());
+    let aac = CodecConfig::Aac(aac::Config::new_lc(48_000, 2).unwrap());
+    let opus = CodecConfig::Opus(opus::Config::new(2).unwrap());
     let track = |config, scale| {
         Box::new(Track {
             config,

@@ -82,7 +82,6 @@ impl AudioGraph {
             let tell = tell.clone();
             let mut leave = Leave {
                 index: u8::try_from(first_index + index).expect("fewer than 256 encodings"),
-                form: form.clone(),
                 grid: grid.clone(),
                 output: output.clone(),
                 record: None,
@@ -194,7 +193,6 @@ impl Drop for AudioGraph {
 /// The way out of one encoding.
 struct Leave {
     index: u8,
-    form: AudioRung,
     grid: Arc<Mutex<Grid>>,
     output: Output,
     record: Option<Bytes>,
@@ -211,13 +209,8 @@ impl Leave {
             .and_then(bytes_of);
         if let Some(record) = record.filter(|_| self.record.is_none()) {
             self.record = Some(record.clone());
-            let config = CodecConfig::Aac(aac::Config {
-                record,
-                sample_rate: self.form.sample_rate,
-                channels: self.form.channels,
-                frame_samples: 1024,
-                object_type: 2,
-            });
+            let config = aac::Config::parse(record).map_err(|_| gst::FlowError::NotNegotiated)?;
+            let config = CodecConfig::Aac(config);
             let timescale = self.scale;
             let track = Box::new(Track { config, timescale });
             let index = self.index;

@@ -27,7 +27,6 @@ use crate::media::codec::avc;
 use crate::media::{CodecConfig, Timescale, Track};
 use crate::transcode::Error;
 use crate::transcode::encoder::{self, Template};
-use crate::transcode::ladder::Rung;
 use crate::transcode::protocol::{Message, Setup};
 
 /// Pictures between decoder and scalers. Bounds memory (a 1080p picture has 3 MB) and latency.
@@ -86,7 +85,6 @@ impl Graph {
             let tell = tell.clone();
             let mut leave = Leave {
                 index: u8::try_from(index).expect("a ladder has fewer than 256 rungs"),
-                rung: rung.clone(),
                 times: times.clone(),
                 output: output.clone(),
                 record: None,
@@ -338,7 +336,6 @@ fn thumbnails(
 /// The way out of one rung.
 struct Leave {
     index: u8,
-    rung: Rung,
     times: Arc<Times>,
     output: Output,
     record: Option<Bytes>,
@@ -353,12 +350,8 @@ impl Leave {
             .and_then(bytes_of);
         if let Some(record) = record.filter(|record| self.record.as_ref() != Some(record)) {
             self.record = Some(record.clone());
-            let config = CodecConfig::Avc(avc::Config {
-                record,
-                width: self.rung.width,
-                height: self.rung.height,
-                frame_rate_millis: Some(self.rung.frame_rate_millis),
-            });
+            let config = avc::Config::parse(record).map_err(|_| gst::FlowError::NotNegotiated)?;
+            let config = CodecConfig::Avc(config);
             let track = Box::new(Track {
                 config,
                 timescale: Timescale::CHANNEL,

@@ -119,12 +119,7 @@ pub(in crate::transcode) fn video(
         }
     });
     let units = units.collect();
-    let config = CodecConfig::Avc(avc::Config {
-        record: record(&caps),
-        width: width as u32,
-        height: height as u32,
-        frame_rate_millis: Some(30_000),
-    });
+    let config = CodecConfig::Avc(avc::Config::parse(record(&caps)).unwrap());
     Video {
         track: Track {
             config,
@@ -531,19 +526,9 @@ pub(in crate::transcode) fn encoded_tone(
         (960, 312)
     };
     let config = if codec == "aac" {
-        CodecConfig::Aac(aac::Config {
-            record: record(&caps),
-            sample_rate: rate as u32,
-            channels: 2,
-            frame_samples: 1024,
-            object_type: 2,
-        })
+        CodecConfig::Aac(aac::Config::parse(record(&caps)).unwrap())
     } else {
-        CodecConfig::Opus(opus::Config {
-            record: Bytes::new(),
-            channels: 2,
-            pre_skip: 312,
-        })
+        CodecConfig::Opus(opus::Config::new(2).unwrap())
     };
     let scale = Timescale::of(rate as u32);
     let start = rescale(Ticks(START), Timescale::CHANNEL, scale).0;

@@ -1,0 +1,101 @@
+// The list of what is on air: one card per stream, kept up to date in place.
+const REFRESH_MS = 5000;
+
+const byId = (id) => document.getElementById(id);
+const cards = new Map();
+let failures = 0;
+
+function makeCard(stream) {
+  const item = document.createElement('li');
+  const link = document.createElement('a');
+  link.className = 'card';
+  link.href = `/watch/${encodeURIComponent(stream.id)}`;
+  const picture = document.createElement('div');
+  picture.className = 'thumb';
+  const initial = document.createElement('span');
+  initial.setAttribute('aria-hidden', 'true');
+  const image = document.createElement('img');
+  image.alt = '';
+  image.hidden = true;
+  const badge = document.createElement('b');
+  badge.className = 'badge';
+  badge.textContent = 'Live';
+  picture.append(initial, image, badge);
+  const name = document.createElement('h2');
+  const viewers = document.createElement('p');
+  link.append(picture, name, viewers);
+  item.append(link);
+  byId('cards').append(item);
+  return { item, initial, image, name, viewers };
+}
+
+/** Loads the next thumbnail aside and shows it only when it is whole, so that nothing flickers. */
+function refreshThumbnail(card, url) {
+  const next = new Image();
+  next.onload = () => {
+    card.image.src = next.src;
+    card.image.hidden = false;
+  };
+  // The thumbnail's own age is at most a few seconds; the query only gets past the cache.
+  next.src = `${url}${url.includes('?') ? '&' : '?'}t=${Math.floor(Date.now() / REFRESH_MS)}`;
+}
+
+function show(streams) {
+  const present = new Set();
+  for (const stream of streams) {
+    present.add(stream.id);
+    let card = cards.get(stream.id);
+    if (!card) {
+      card = makeCard(stream);
+      cards.set(stream.id, card);
+    }
+    const name = stream.name || stream.alias || stream.id;
+    const viewers = Number(stream.viewers) || 0;
+    card.name.textContent = name;
+    card.initial.textContent = name.slice(0, 1).toUpperCase();
+    card.viewers.textContent = viewers === 1 ? '1 viewer' : `${viewers} viewers`;
+    refreshThumbnail(card, stream.thumbnail || `/thumb/${encodeURIComponent(stream.id)}.jpg`);
+  }
+  for (const [id, card] of cards) {
+    if (present.has(id)) continue;
+    card.item.remove();
+    cards.delete(id);
+  }
+  byId('empty').hidden = streams.length > 0;
+  byId('count').textContent = streams.length === 0 ? '' : streams.length === 1 ? '1 stream' : `${streams.length} streams`;
+}
+
+async function refresh() {
+  try {
+    const answer = await fetch('/streams.json', {
+      headers: { accept: 'application/json' },
+      signal: AbortSignal.timeout(REFRESH_MS),
+    });
+    if (!answer.ok) throw new Error(`status ${answer.status}`);
+    const streams = await answer.json();
+    failures = 0;
+    byId('trouble').hidden = true;
+    show(streams.filter((stream) => stream.onAir));
+  } catch {
+    failures += 1;
+    // One lost answer is not worth a word; the cards stay, they are probably still right.
+    if (failures >= 2) {
+      byId('empty').hidden = true;
+      byId('trouble').hidden = false;
+    }
+  }
+}
+
+const host = location.hostname.includes(':') ? `[${location.hostname}]` : location.hostname;
+byId('rtmp-url').textContent = `rtmp://${host}:1935/live`;
+byId('ffmpeg-line').textContent =
+  `ffmpeg -re -i film.mp4 -c:v libx264 -g 60 -c:a aac \\\n  -f flv rtmp://${host}:1935/live/STREAM_KEY`;
+
+async function run() {
+  if (!document.hidden) await refresh();
+  setTimeout(run, REFRESH_MS);
+}
+document.addEventListener('visibilitychange', () => {
+  if (!document.hidden) refresh();
+});
+run();

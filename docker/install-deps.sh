@@ -1,0 +1,127 @@
+#!/bin/sh
+# Installs what Forebay needs on Debian 12 and leaves alone what is there.
+#
+#   --runtime  what the binary needs to run: GStreamer and its plugins
+#   --build    what compiling needs: C compiler, headers, Node.js for the web pages
+#   --run      runtime and build (the default)
+#   --test     run, and the players and publishers that `make test` drives
+#   --bench    test, and the servers that `make bench` compares with
+#   --soak     test, and OBS and the desktop players
+#
+# Options add up. Asks nothing, works as root or through sudo, and takes a fraction of a second when
+# nothing is missing. Rust (rustup's stable) is expected to be there.
+set -eu
+
+cd "$(dirname "$0")/.."
+
+# A wheel that holds nothing but a static ffmpeg 9: Debian's 5.1 cannot send Enhanced RTMP.
+FFMPEG_WHEEL='imageio-ffmpeg==0.8.1'
+FFMPEG_LINK=target/tools/ffmpeg
+# Oldest Node.js that builds the web pages; it is the one of Debian 12.
+NODE_MAJOR=18
+
+# The list is written against Debian 12 (bookworm).
+RUNTIME='ca-certificates gstreamer1.0-plugins-base gstreamer1.0-plugins-good
+  gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly gstreamer1.0-libav
+  gstreamer1.0-tools gstreamer1.0-x'
+BUILD='gcc libc6-dev make pkg-config libgstreamer1.0-dev libgstreamer-plugins-base1.0-dev'
+# gstreamer1.0-tools brings gst-launch-1.0, which tests use as a player.
+TEST='chromium curl ffmpeg fonts-dejavu-core gstreamer1.0-tools jq python3 python3-pip'
+BENCH='libnginx-mod-rtmp nginx-light wrk'
+SOAK='libgl1-mesa-dri mpv obs-plugins obs-studio vlc-bin vlc-plugin-base xauth xvfb'
+
+say() { echo "install-deps: $*"; }
+fail() { echo "install-deps: $*" >&2; exit 1; }
+
+installed() { [ "$(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null)" = installed ]; }
+
+# Whether a package, or the same tool from elsewhere, is there.
+present() {
+  installed "$1" && return 0
+  case $1 in
+    gcc) command -v gcc >/dev/null ;;
+    make) command -v make >/dev/null ;;
+    pkg-config) command -v pkg-config >/dev/null ;;
+    nginx-light) [ -x /usr/sbin/nginx ] ;;
+    python3) command -v python3 >/dev/null ;;
+    python3-pip) python3 -m pip --version >/dev/null 2>&1 ;;
+    *) return 1 ;;
+  esac
+}
+
+as_root() {
+  if [ "$(id -u)" = 0 ]; then
+    "$@"
+  elif command -v sudo >/dev/null; then
+    sudo "$@"
+  else
+    fail "packages are missing ($missing) and this is neither root nor is sudo installed"
+  fi
+}
+
+# Node.js of another origin (nvm, NodeSource) conflicts with Debian's npm, so it is used as it is.
+node_is_there() {
+  command -v npm >/dev/null && command -v node >/dev/null &&
+    [ "$(node -p 'process.versions.node.split(".")[0]')" -ge "$NODE_MAJOR" ]
+}
+
+install_packages() {
+  missing=
+  for package in "$@"; do
+    present "$package" || missing="$missing${missing:+ }$package"
+  done
+  [ -n "$missing" ] || return 0
+  command -v apt-get >/dev/null || fail "apt-get not found; install the counterparts of: $missing"
+  say "installing $missing"
+  as_root apt-get -q -o DPkg::Lock::Timeout=300 update
+  # shellcheck disable=SC2086 # a list of package names
+  as_root env DEBIAN_FRONTEND=noninteractive \
+    apt-get -q -y -o DPkg::Lock::Timeout=300 install --no-install-recommends $missing
+}
+
+install_ffmpeg() {
+  [ -x "$FFMPEG_LINK" ] && return 0
+  say "unpacking $FFMPEG_WHEEL into ${FFMPEG_LINK%/*}"
+  mkdir -p target/tools
+  scratch=$(mktemp -d target/tools/wheel.XXXXXX)
+  python3 -m pip --disable-pip-version-check download -q --no-deps --dest "$scratch" "$FFMPEG_WHEEL"
+  python3 -m zipfile -e "$scratch"/*.whl "$scratch"
+  chmod +x "$scratch"/imageio_ffmpeg/binaries/ffmpeg-*
+  # The rename comes last, so that a run that was cut off leaves nothing that looks complete.
+  mv "$scratch"/imageio_ffmpeg/binaries/ffmpeg-* "$FFMPEG_LINK"
+  rm -r "$scratch"
+}
+
+runtime= build= test= bench= soak=
+[ $# -gt 0 ] || set -- --run
+for option in "$@"; do
+  case $option in
+    --runtime) runtime=1 ;;
+    --build) build=1 ;;
+    --run) runtime=1 build=1 ;;
+    --test) runtime=1 build=1 test=1 ;;
+    --bench) runtime=1 build=1 test=1 bench=1 ;;
+    --soak) runtime=1 build=1 test=1 soak=1 ;;
+    -h | --help) sed -n '2,12s/^# \{0,1\}//p' "$0"; exit 0 ;;
+    *) fail "unknown option $option; known: --runtime --build --run --test --bench --soak" ;;
+  esac
+done
+
+packages=
+[ -z "$runtime" ] || packages="$packages $RUNTIME"
+[ -z "$build" ] || packages="$packages $BUILD"
+[ -z "$test" ] || packages="$packages $TEST"
+[ -z "$bench" ] || packages="$packages $BENCH"
+[ -z "$soak" ] || packages="$packages $SOAK"
+if [ -n "$build" ] && ! node_is_there; then
+  packages="$packages nodejs npm"
+fi
+# shellcheck disable=SC2086 # a list of package names
+install_packages $packages
+[ -z "$test" ] || install_ffmpeg
+if [ -n "$build" ] && ! node_is_there; then
+  fail "Node.js $NODE_MAJOR or newer with npm is needed; $(node --version 2>/dev/null || echo none) was found"
+fi
+if [ -n "$build" ] && ! command -v cargo >/dev/null; then
+  fail "cargo not found: install Rust's stable toolchain (https://rustup.rs), then run this again"
+fi

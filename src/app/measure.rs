@@ -1,0 +1,155 @@
+//! Figures for `/metrics` and lists, read from everybody when they are asked for.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+
+use crate::base::clock::Clock;
+use crate::base::id::Uuid;
+use crate::control::{Connections, Measured, Measurements, Probes, RungStats, StreamStats};
+use crate::hub::{Hub, Stream};
+use crate::ingest::rtmp;
+use crate::origin::Origin;
+use crate::package::Live;
+use crate::transcode;
+
+/// Knows where every figure is read.
+pub(super) struct Figures {
+    hub: OnceLock<Hub>,
+    origin: OnceLock<Arc<Origin>>,
+    rtmp: OnceLock<Arc<rtmp::Stats>>,
+    /// Per stream: its timeline and its ladder, as long as the hub keeps them.
+    streams: Mutex<HashMap<Uuid, Watched>>,
+}
+
+#[derive(Default)]
+struct Watched {
+    timeline: Weak<Live>,
+    ladder: Option<Arc<transcode::bridge::Status>>,
+}
+
+impl Figures {
+    pub(super) fn new(_clock: Clock) -> Figures {
+        Figures {
+            hub: OnceLock::new(),
+            origin: OnceLock::new(),
+            rtmp: OnceLock::new(),
+            streams: Mutex::default(),
+        }
+    }
+
+    pub(super) fn watch(&self, hub: Hub) {
+        let _ = self.hub.set(hub);
+    }
+
+    pub(super) fn watch_origin(&self, origin: Arc<Origin>) {
+        let _ = self.origin.set(origin);
+    }
+
+    pub(super) fn watch_rtmp(&self, stats: Arc<rtmp::Stats>) {
+        let _ = self.rtmp.set(stats);
+    }
+
+    pub(super) fn watch_timeline(&self, stream: Uuid, live: Arc<Live>) {
+        let mut streams = self.lock();
+        // Streams that the hub forgot have no timeline any more.
+        streams.retain(|_, watched| watched.timeline.strong_count() > 0);
+        streams.entry(stream).or_default().timeline = Arc::downgrade(&live);
+    }
+
+    pub(super) fn watch_ladder(&self, stream: Uuid, status: Arc<transcode::bridge::Status>) {
+        self.lock().entry(stream).or_default().ladder = Some(status);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Uuid, Watched>> {
+        self.streams.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn stream(&self, stream: &Stream) -> StreamStats {
+        let stats = stream.stats();
+        let repairs = stats.repairs;
+        let mut figures = StreamStats {
+            channel: stream.admission().channel_id.clone(),
+            proto: stats.proto,
+            publishers: stats.members as u64,
+            ingest_bytes: stats.ingest_bytes,
+            ingest_units: stats.video_units + stats.audio_units,
+            ingest_bits_per_second: stats.ingest_bps,
+            frames_per_second: stats.frame_rate,
+            dropped_units: repairs.dropped_units + repairs.overlapping_frames,
+            repaired_units: repairs.time_jumps + repairs.silent_frames + repairs.long_gops,
+            drift_seconds: stats.drift_seconds,
+            ..StreamStats::default()
+        };
+        if let Some(origin) = self.origin.get() {
+            figures.viewers = u64::from(origin.viewers(stream.id()));
+            if let Some(served) = origin.stream_stats(stream.id()) {
+                figures.requests = served.requests;
+                figures.sent_bytes = served.bytes;
+            }
+        }
+        if let Some(watched) = self.lock().get(&stream.id()) {
+            if let Some(live) = watched.timeline.upgrade() {
+                for held in live.held() {
+                    figures.window_seconds = figures.window_seconds.max(held.window_seconds);
+                    figures.window_bytes += held.window_bytes as u64;
+                    figures.retained_bytes += held.bytes as u64;
+                }
+            }
+            if let Some(ladder) = &watched.ladder {
+                figures.rungs = ladder
+                    .rungs()
+                    .into_iter()
+                    .map(|rung| RungStats {
+                        rung: rung.name,
+                        lag_seconds: rung.lag_p95.unwrap_or_default().as_secs_f64(),
+                        speed_ratio: rung.speed.unwrap_or(0.0),
+                        units: rung.units,
+                    })
+                    .collect();
+            }
+        }
+        figures
+    }
+}
+
+impl Measurements for Figures {
+    fn measure(&self) -> Measured {
+        let Some(hub) = self.hub.get() else {
+            return Measured::default();
+        };
+        let streams = hub.all().iter().map(|stream| self.stream(stream)).collect();
+        let mut connections = Vec::new();
+        if let Some(origin) = self.origin.get() {
+            connections.push(Connections {
+                proto: "http",
+                open: origin.stats().connections,
+            });
+        }
+        if let Some(rtmp) = self.rtmp.get() {
+            connections.push(Connections {
+                proto: "rtmp",
+                open: rtmp.publishing(),
+            });
+        }
+        Measured {
+            streams,
+            connections,
+        }
+    }
+
+    fn viewers(&self, stream: Uuid) -> u64 {
+        self.origin
+            .get()
+            .map_or(0, |origin| u64::from(origin.viewers(stream)))
+    }
+}
+
+impl Probes for Figures {
+    fn listeners(&self) -> Result<(), String> {
+        // Every listener is bound before anything is served; the origin is set last.
+        self.origin
+            .get()
+            .map(|_| ())
+            .ok_or_else(|| "the gateway is starting".to_owned())
+    }
+}

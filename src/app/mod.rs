@@ -1,0 +1,498 @@
+//! Wiring: the only place that knows everybody. In: settings. Out: a running gateway.
+
+pub mod demo;
+mod measure;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use arc_swap::ArcSwap;
+use axum::Router;
+use tokio::net::TcpListener;
+use tracing::{info, warn};
+
+use crate::base::clock::Clock;
+use crate::base::id::Uuid;
+use crate::base::shutdown::Tasks;
+use crate::cli::check::Finding;
+use crate::cli::commands;
+use crate::config::Config;
+use crate::control::token::Tokens;
+use crate::control::{self, StoreGate};
+use crate::credentials::{Banner, Credentials};
+use crate::hub::program::Settings;
+use crate::hub::{self, Admission, Hub, Stream};
+use crate::ingest::rtmp;
+use crate::media::timeline::Rules;
+use crate::media::{Ticks, Timescale};
+use crate::origin::{self, Origin};
+use crate::package::Live;
+use crate::store::Store;
+use crate::transcode;
+use measure::Figures;
+
+/// TARGETDURATION without a ladder: room for the 8.33 s key interval that encoders have by default.
+const PASSTHROUGH_TARGET_S: u32 = 10;
+/// What the ladder takes from a unit to its rung, at most: added to the hold-back (decision 7).
+const LADDER_LAG: Duration = Duration::from_millis(300);
+/// A stop takes no longer: what has not ended by then is left behind.
+pub const STOP_DEADLINE: Duration = Duration::from_secs(9);
+/// Capability that asks for a ladder.
+const MULTI_BITRATE: &str = "multi-bitrate";
+
+/// The TLS settings in force, replaced by a reload.
+type Tls = Arc<ArcSwap<rustls::ServerConfig>>;
+
+/// A running gateway.
+pub struct App {
+    /// Addresses of playback and the APIs, in the order of the settings.
+    pub http: Vec<SocketAddr>,
+    /// Addresses for operators.
+    pub control: Vec<SocketAddr>,
+    /// RTMP addresses.
+    pub rtmp: Vec<SocketAddr>,
+    /// RTMP over TLS.
+    pub rtmps: Vec<SocketAddr>,
+    /// Streams that live now.
+    pub hub: Hub,
+    /// The public HTTP side.
+    pub origin: Arc<Origin>,
+    /// Keys of this installation.
+    pub credentials: Credentials,
+    config: Config,
+    gate: StoreGate,
+    store: Store,
+    tls: Option<Tls>,
+    tasks: Tasks,
+    ingest: Tasks,
+}
+
+impl App {
+    /// Opens the store, binds every listener and serves. `worker` is the program that runs ladders.
+    pub async fn start(config: Config, clock: Clock, worker: PathBuf) -> anyhow::Result<App> {
+        let tasks = Tasks::new();
+        // Ingest stops first, so that what encoders sent is published before players are let go.
+        let ingest = tasks.child();
+        let tls = load_tls(&config)?.map(|config| Arc::new(ArcSwap::new(config)));
+        let listeners = Listeners::bind(&config, tls.is_some()).await?;
+        let credentials = Credentials::load_or_make(&config.storage.data, &config.identity)?;
+        let store = Store::open(&config.storage.data, clock.clone()).await?;
+        let (_, declared) = commands::prepare(&store, &config, &credentials).await?;
+        for alias in declared.added {
+            info!(alias, "channel declared by the configuration file");
+        }
+        for channel in declared.removed {
+            info!(channel, "channel no longer declared, deleted");
+        }
+        let tokens = Tokens::new(clock.clone());
+        tokens.refresh(&store).await?;
+        tasks.spawn(tokens.clone().run(store.clone(), tasks.clone()));
+        let gate = StoreGate::new(
+            store.clone(),
+            tokens.clone(),
+            config.media.default_capabilities.clone(),
+        );
+
+        let figures = Arc::new(Figures::new(clock.clone()));
+        let hub = make_hub(&config, &clock, gate.clone(), worker, &figures, &ingest)?;
+        figures.watch(hub.clone());
+        let housekeeper = hub.clone();
+        tasks.spawn(async move { housekeeper.run().await });
+
+        let rtmp_config = rtmp::Config {
+            publish_timeout: config.publish.publish_timeout,
+            ..rtmp::Config::default()
+        };
+        figures.watch_rtmp(rtmp_config.stats.clone());
+        let addresses = listeners.addresses()?;
+        for listener in listeners.rtmp {
+            let run = rtmp::run(
+                listener,
+                None,
+                hub.clone(),
+                rtmp_config.clone(),
+                ingest.clone(),
+            );
+            tasks.spawn(run);
+        }
+        for listener in listeners.rtmps {
+            let run = rtmp::run(
+                listener,
+                tls.clone(),
+                hub.clone(),
+                rtmp_config.clone(),
+                ingest.clone(),
+            );
+            tasks.spawn(run);
+        }
+
+        let own_address = !config.listen.control.is_empty();
+        let state = control::State::new(control::Setup {
+            store: store.clone(),
+            live: Arc::new(hub.clone()),
+            measurements: figures.clone(),
+            probes: figures.clone(),
+            tokens: tokens.clone(),
+            admin_key: credentials.admin_key.clone(),
+            own_address,
+            data: config.storage.data.clone(),
+            hls_base: config.urls.playback_hls_base.clone(),
+            dash_base: config.urls.playback_dash_base.clone(),
+            clock: clock.clone(),
+        });
+        let public = match own_address {
+            true => control::public_router(state.clone()),
+            false => control::router(state.clone()),
+        };
+        let access = Arc::new(TokenAccess {
+            hub: hub.clone(),
+            tokens,
+        });
+        let origin = make_origin(
+            &config,
+            &hub,
+            &clock,
+            access,
+            public.merge(control::pages::routes()),
+        );
+        figures.watch_origin(origin.clone());
+        for listener in listeners.http {
+            tasks.spawn(origin::server::run(
+                listener,
+                tls.clone(),
+                origin.clone(),
+                tasks.clone(),
+            ));
+        }
+        if own_address {
+            let router = control::operator_router(state).merge(control::pages::routes());
+            let operator = make_origin(&config, &hub, &clock, Arc::new(NoPlayback), router);
+            for listener in listeners.control {
+                let run =
+                    origin::server::run(listener, tls.clone(), operator.clone(), tasks.clone());
+                tasks.spawn(run);
+            }
+        }
+        Ok(App {
+            http: addresses.http,
+            control: addresses.control,
+            rtmp: addresses.rtmp,
+            rtmps: addresses.rtmps,
+            hub,
+            origin,
+            credentials,
+            config,
+            gate,
+            store,
+            tls,
+            tasks,
+            ingest,
+        })
+    }
+
+    /// The lines printed at start.
+    pub fn banner(&self, is_terminal: bool) -> String {
+        let scheme = if self.tls.is_some() { "https" } else { "http" };
+        let base = |address: Option<&SocketAddr>| match (&self.config.urls.public_url, address) {
+            (Some(url), _) => url.trim_end_matches('/').to_owned(),
+            (None, Some(address)) => format!("{scheme}://{}", reachable(*address)),
+            (None, None) => String::new(),
+        };
+        let http = base(self.http.first());
+        let console = match self.control.first() {
+            Some(address) => format!("{scheme}://{}", reachable(*address)),
+            None => http.clone(),
+        };
+        let rtmp = self.config.urls.ingest_rtmp.clone();
+        let rtmp = rtmp.or_else(|| {
+            self.rtmp
+                .first()
+                .map(|address| format!("rtmp://{}/ingest", reachable(*address)))
+        });
+        self.credentials.banner(&Banner {
+            http: &http,
+            console: &console,
+            rtmp: rtmp.as_deref(),
+            application_id: &self.config.identity.application_id,
+            is_terminal,
+        })
+    }
+
+    /// Takes what may change in a running gateway from new settings, and says what may not.
+    pub fn reload(&mut self, new: Config) {
+        for setting in self.config.changes(&new).restart {
+            warn!(setting, "changed, but takes effect at the next start only");
+        }
+        self.gate
+            .set_default_capabilities(new.media.default_capabilities.clone());
+        match (load_tls(&new), &self.tls) {
+            (Ok(Some(fresh)), Some(tls)) => {
+                tls.store(fresh);
+                info!("certificate reloaded");
+            }
+            (Err(err), _) => warn!(%err, "certificate not reloaded, the old one stays"),
+            _ => {}
+        }
+        self.config.media.default_capabilities = new.media.default_capabilities;
+    }
+
+    /// Stops taking publishers, publishes what they sent, lets players finish, closes the store.
+    pub async fn stop(self) {
+        self.ingest.stop();
+        self.tasks.finish().await;
+        self.store.close().await;
+    }
+}
+
+fn make_hub(
+    config: &Config,
+    clock: &Clock,
+    gate: StoreGate,
+    worker: PathBuf,
+    figures: &Arc<Figures>,
+    tasks: &Tasks,
+) -> anyhow::Result<Hub> {
+    let media = config.media.clone();
+    let ladder_on = media.ladder != "off";
+    let has_ladder = move |admission: &Admission| {
+        ladder_on
+            && admission
+                .capabilities
+                .iter()
+                .any(|word| word == MULTI_BITRATE)
+    };
+    let target = target_duration(config, true);
+    let segment_target = Ticks::from_duration(media.segment, Timescale::CHANNEL);
+    let rules = move |admission: &Admission| {
+        let ladder = has_ladder(admission);
+        let longest = if ladder {
+            target
+        } else {
+            PASSTHROUGH_TARGET_S.max(target)
+        };
+        let longest_segment = Ticks(i64::from(longest) * 90_000);
+        Settings {
+            segment_target,
+            longest_segment,
+            ladder,
+        }
+    };
+    let rules_config = config.clone();
+    let figures = figures.clone();
+    let choice = transcode::ladder::Choice::from_setting(&media.ladder);
+    let transcoder = transcode::Config {
+        executable: worker,
+        ..transcode::Config::new(choice, clock.clone())?
+    };
+    let transcoder = Arc::new(transcoder);
+    let bridge_tasks = tasks.clone();
+    let opener = move |stream: &Arc<Stream>| {
+        let live = Live::new(playlist_rules(&rules_config, stream));
+        stream.attach(live.outlet());
+        figures.watch_timeline(stream.id(), live.clone());
+        if stream.has_ladder() {
+            let status = transcode::attach(stream, transcoder.clone(), &bridge_tasks);
+            figures.watch_ladder(stream.id(), status);
+        }
+        live as Arc<dyn crate::media::timeline::Timeline>
+    };
+    let hub_config = hub::Config {
+        reconnect: config.publish.reconnect,
+        silence: config.publish.silence,
+        retention: config.media.window * 2,
+        max_publishers: usize::try_from(config.limits.max_publishers).unwrap_or(usize::MAX),
+    };
+    Ok(Hub::new(
+        hub_config,
+        clock.clone(),
+        Arc::new(gate),
+        Box::new(rules),
+        Box::new(opener),
+        tasks.clone(),
+    ))
+}
+
+fn make_origin(
+    config: &Config,
+    hub: &Hub,
+    clock: &Clock,
+    access: Arc<dyn origin::Access>,
+    fallback: Router,
+) -> Arc<Origin> {
+    let base = |set: &Option<String>, default: &str| {
+        set.as_deref()
+            .unwrap_or(default)
+            .trim_end_matches('/')
+            .to_owned()
+    };
+    let origin_config = origin::Config {
+        trusted_proxies: config.urls.trusted_proxies.clone(),
+        hls_base: base(&config.urls.playback_hls_base, "/hls"),
+        dash_base: base(&config.urls.playback_dash_base, "/dash"),
+        ..origin::Config::default()
+    };
+    Origin::new(
+        origin_config,
+        Arc::new(hub.clone()),
+        clock.clone(),
+        access,
+        fallback,
+    )
+}
+
+/// TARGETDURATION in whole seconds: a function of settings, never measured (decision 5).
+fn target_duration(config: &Config, ladder: bool) -> u32 {
+    let fitting = u32::try_from(config.media.ladder_target_duration_s()).unwrap_or(u32::MAX);
+    if ladder {
+        fitting
+    } else {
+        PASSTHROUGH_TARGET_S.max(fitting)
+    }
+}
+
+/// What all playlists of a stream have in common.
+fn playlist_rules(config: &Config, stream: &Stream) -> Rules {
+    let ladder = stream.has_ladder();
+    let target_duration_s = target_duration(config, ladder);
+    let target = Duration::from_secs(u64::from(target_duration_s));
+    let part_target = config.media.part_target();
+    let lag = if ladder { LADDER_LAG } else { Duration::ZERO };
+    Rules {
+        epoch: stream.epoch(),
+        target_duration_s,
+        part_target,
+        part_hold_back: part_target * 3 + lag,
+        hold_back: target * 3,
+        can_skip_until: target * 6,
+        segment_target: config.media.segment,
+        window: config.media.window.max(target * 6),
+        independent_segments: ladder,
+    }
+}
+
+/// The certificate and key of the settings, if any.
+fn load_tls(config: &Config) -> anyhow::Result<Option<Arc<rustls::ServerConfig>>> {
+    let (Some(cert), Some(key)) = (&config.listen.tls_cert, &config.listen.tls_key) else {
+        return Ok(None);
+    };
+    let read = |path: &PathBuf| {
+        std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))
+    };
+    Ok(Some(origin::tls::config(&read(cert)?, &read(key)?)?))
+}
+
+/// An address a person on this machine can use: the unspecified one becomes loopback.
+fn reachable(address: SocketAddr) -> SocketAddr {
+    let mut address = address;
+    if address.ip().is_unspecified() {
+        address.set_ip(match address {
+            SocketAddr::V4(_) => std::net::Ipv4Addr::LOCALHOST.into(),
+            SocketAddr::V6(_) => std::net::Ipv6Addr::LOCALHOST.into(),
+        });
+    }
+    address
+}
+
+struct Listeners {
+    http: Vec<TcpListener>,
+    control: Vec<TcpListener>,
+    rtmp: Vec<TcpListener>,
+    rtmps: Vec<TcpListener>,
+}
+
+struct Addresses {
+    http: Vec<SocketAddr>,
+    control: Vec<SocketAddr>,
+    rtmp: Vec<SocketAddr>,
+    rtmps: Vec<SocketAddr>,
+}
+
+impl Listeners {
+    async fn bind(config: &Config, tls: bool) -> anyhow::Result<Listeners> {
+        let listen = &config.listen;
+        if !listen.rtmps.is_empty() && !tls {
+            anyhow::bail!("FOREBAY_RTMPS needs FOREBAY_TLS_CERT and FOREBAY_TLS_KEY");
+        }
+        Ok(Listeners {
+            http: bind("FOREBAY_HTTP", &listen.http).await?,
+            control: bind("FOREBAY_CONTROL", &listen.control).await?,
+            rtmp: bind("FOREBAY_RTMP", &listen.rtmp).await?,
+            rtmps: bind("FOREBAY_RTMPS", &listen.rtmps).await?,
+        })
+    }
+
+    fn addresses(&self) -> std::io::Result<Addresses> {
+        let of = |listeners: &[TcpListener]| {
+            listeners
+                .iter()
+                .map(TcpListener::local_addr)
+                .collect::<std::io::Result<Vec<_>>>()
+        };
+        Ok(Addresses {
+            http: of(&self.http)?,
+            control: of(&self.control)?,
+            rtmp: of(&self.rtmp)?,
+            rtmps: of(&self.rtmps)?,
+        })
+    }
+}
+
+async fn bind(setting: &str, addresses: &[SocketAddr]) -> anyhow::Result<Vec<TcpListener>> {
+    let mut listeners = Vec::new();
+    for address in addresses {
+        let bound = TcpListener::bind(address).await;
+        listeners.push(bound.with_context(|| format!("{setting}: cannot listen on {address}"))?);
+    }
+    Ok(listeners)
+}
+
+/// Protected streams are opened by a token of their channel.
+struct TokenAccess {
+    hub: Hub,
+    tokens: Tokens,
+}
+
+impl origin::Access for TokenAccess {
+    fn allows(&self, stream: Uuid, token: Option<&str>) -> bool {
+        let Some(stream) = self.hub.stream(stream) else {
+            return false;
+        };
+        let admission = stream.admission();
+        if !stream.has_capability("token-auth") {
+            return true;
+        }
+        token.is_some_and(|token| {
+            self.tokens
+                .allows(stream.id(), &admission.channel_id, &admission.alias, token)
+        })
+    }
+}
+
+/// The operators' own address plays nothing.
+struct NoPlayback;
+
+impl origin::Access for NoPlayback {
+    fn allows(&self, _stream: Uuid, _token: Option<&str>) -> bool {
+        false
+    }
+}
+
+/// What `forebay check` says of the transcoder.
+pub fn transcoder_findings() -> Vec<Finding> {
+    let finding = |found: transcode::Finding| {
+        let what = format!("gstreamer element {} ({})", found.element, found.purpose);
+        let mend = format!("install the Debian package {}", found.package);
+        match (found.present, found.required) {
+            (true, _) => Finding::good(what),
+            (false, true) => Finding::failed(format!("{what} is missing"), mend),
+            (false, false) => Finding::warning(format!("{what} is missing"), mend),
+        }
+    };
+    transcode::check(&transcode::ladder::Book::built_in())
+        .into_iter()
+        .map(finding)
+        .collect()
+}

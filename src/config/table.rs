@@ -1,0 +1,477 @@
+//! The table of settings.
+
+use std::time::Duration;
+
+use super::setting::{At, Field, Setting, Unit};
+use super::value;
+use crate::base::secret::Secret;
+
+const fn span(unit: Unit, min: Duration, max: Duration, at: At<Duration>) -> Field {
+    Field::Span { unit, min, max, at }
+}
+
+const fn later(check: fn(&str) -> bool, accepts: &'static str) -> Field {
+    Field::Later { check, accepts }
+}
+
+const fn secret(at: At<Option<Secret>>) -> Field {
+    Field::Secret {
+        check: value::is_key,
+        accepts: "8 to 512 printable characters without space, slash, ;, |, ? and &",
+        at,
+    }
+}
+
+const fn url(check: fn(&str) -> bool, accepts: &'static str, at: At<Option<String>>) -> Field {
+    Field::Optional { check, accepts, at }
+}
+
+const fn setting(
+    env: &'static str,
+    (section, key): (&'static str, &'static str),
+    field: Field,
+    example: &'static str,
+    doc: &'static str,
+) -> Setting {
+    Setting {
+        env,
+        section,
+        key,
+        field,
+        example,
+        doc,
+        reload: false,
+    }
+}
+
+const HTTP_URL: &str = "an address such as https://live.example.org, without a slash at the end";
+const COUNT: &str = "a whole number";
+const ON_OFF: &str = "true or false";
+
+/// All settings, in the order of the example file.
+pub(crate) static SETTINGS: &[Setting] = &[
+    setting(
+        "FOREBAY_HTTP",
+        ("listen", "http"),
+        Field::Addresses {
+            at: |c| &mut c.listen.http,
+        },
+        "",
+        "Playback, APIs, console and metrics.",
+    ),
+    setting(
+        "FOREBAY_CONTROL",
+        ("listen", "control"),
+        Field::Addresses {
+            at: |c| &mut c.listen.control,
+        },
+        "\"127.0.0.1:8081\"",
+        "A second HTTP address: console, metrics and API description move there. Without it, \
+         /metrics needs the admin key unless the caller is loopback.",
+    ),
+    setting(
+        "FOREBAY_RTMP",
+        ("listen", "rtmp"),
+        Field::Addresses {
+            at: |c| &mut c.listen.rtmp,
+        },
+        "",
+        "RTMP ingest. Empty: off.",
+    ),
+    setting(
+        "FOREBAY_RTMPS",
+        ("listen", "rtmps"),
+        Field::Addresses {
+            at: |c| &mut c.listen.rtmps,
+        },
+        "\"0.0.0.0:1936\"",
+        "RTMP over TLS. Needs the certificate and key below.",
+    ),
+    setting(
+        "FOREBAY_TLS_CERT",
+        ("listen", "tls_cert"),
+        Field::OptionalPath {
+            at: |c| &mut c.listen.tls_cert,
+        },
+        "\"/etc/forebay/fullchain.pem\"",
+        "Certificate chain, PEM. With the key it turns on HTTPS and HTTP/2.",
+    )
+    .reloadable(),
+    setting(
+        "FOREBAY_TLS_KEY",
+        ("listen", "tls_key"),
+        Field::OptionalPath {
+            at: |c| &mut c.listen.tls_key,
+        },
+        "\"/etc/forebay/privkey.pem\"",
+        "Private key of the certificate, PEM.",
+    )
+    .reloadable(),
+    setting(
+        "FOREBAY_SRT",
+        ("listen", "srt"),
+        later(value::is_addresses, "addresses such as 0.0.0.0:9000"),
+        "",
+        "SRT listener.",
+    ),
+    setting(
+        "FOREBAY_SRT_LATENCY_MS",
+        ("listen", "srt_latency"),
+        later(value::is_span, "20ms to 8000ms"),
+        "",
+        "SRT latency.",
+    ),
+    setting(
+        "FOREBAY_SRT_PASSPHRASE",
+        ("listen", "srt_passphrase"),
+        later(
+            |text| (10..=79).contains(&text.len()),
+            "10 to 79 characters",
+        ),
+        "",
+        "SRT passphrase.",
+    ),
+    setting(
+        "FOREBAY_DATA",
+        ("storage", "data"),
+        Field::Path {
+            at: |c| &mut c.storage.data,
+        },
+        "",
+        "Folder of the embedded database and the generated credentials.",
+    ),
+    setting(
+        "FOREBAY_DATABASE_URL",
+        ("storage", "database_url"),
+        later(|text| text.contains("://"), "postgres://…"),
+        "",
+        "Database.",
+    ),
+    setting(
+        "FOREBAY_STORAGE_URL",
+        ("storage", "storage_url"),
+        later(|text| text.contains("://"), "s3://…"),
+        "",
+        "Object store.",
+    ),
+    setting(
+        "FOREBAY_REGION",
+        ("identity", "region"),
+        Field::Text {
+            check: value::is_name,
+            accepts: "1 to 64 letters, digits, dots, hyphens or underscores",
+            at: |c| &mut c.identity.region,
+        },
+        "",
+        "First part of channel ids.",
+    ),
+    setting(
+        "FOREBAY_APPLICATION_ID",
+        ("identity", "application_id"),
+        Field::Text {
+            check: value::is_name,
+            accepts: "1 to 64 letters, digits, dots, hyphens or underscores",
+            at: |c| &mut c.identity.application_id,
+        },
+        "",
+        "First application, the user of the channel API.",
+    ),
+    setting(
+        "FOREBAY_APPLICATION_SECRET",
+        ("identity", "application_secret"),
+        secret(|c| &mut c.identity.application_secret),
+        "\"…\"",
+        "Its secret. Random when not set, and kept in the data folder.",
+    ),
+    setting(
+        "FOREBAY_ADMIN_KEY",
+        ("identity", "admin_key"),
+        secret(|c| &mut c.identity.admin_key),
+        "\"…\"",
+        "Key of operators (X-Admin-Key or bearer). Random when not set.",
+    ),
+    setting(
+        "FOREBAY_STREAM_KEY",
+        ("identity", "stream_key"),
+        secret(|c| &mut c.identity.stream_key),
+        "\"…\"",
+        "Stream key of the default channel, alias live. Random when not set.",
+    ),
+    setting(
+        "FOREBAY_PUBLIC_URL",
+        ("urls", "public_url"),
+        url(value::is_http_url, HTTP_URL, |c| &mut c.urls.public_url),
+        "\"https://live.example.org\"",
+        "Base of handed-out URLs. Taken from the request when not set.",
+    ),
+    setting(
+        "FOREBAY_TRUSTED_PROXIES",
+        ("urls", "trusted_proxies"),
+        Field::Networks {
+            at: |c| &mut c.urls.trusted_proxies,
+        },
+        "[\"10.0.0.0/8\", \"::1\"]",
+        "Proxies whose forwarded headers count.",
+    )
+    .reloadable(),
+    setting(
+        "INGEST_RTMP",
+        ("urls", "ingest_rtmp"),
+        url(
+            value::is_rtmp_url,
+            "an address such as rtmp://live.example.org/ingest",
+            |c| &mut c.urls.ingest_rtmp,
+        ),
+        "\"rtmp://live.example.org/ingest\"",
+        "Published RTMP address. Derived when not set.",
+    ),
+    setting(
+        "PLAYBACK_HLS_BASE",
+        ("urls", "playback_hls_base"),
+        url(value::is_http_url, HTTP_URL, |c| {
+            &mut c.urls.playback_hls_base
+        }),
+        "\"https://cdn.example.org/hls\"",
+        "Published base of HLS URLs, in front of /{streamId}/index.m3u8. Derived when not set.",
+    ),
+    setting(
+        "PLAYBACK_DASH_BASE",
+        ("urls", "playback_dash_base"),
+        url(value::is_http_url, HTTP_URL, |c| {
+            &mut c.urls.playback_dash_base
+        }),
+        "\"https://cdn.example.org/dash\"",
+        "Published base of DASH URLs, in front of /{streamId}/manifest.mpd. Derived when not set.",
+    ),
+    setting(
+        "FOREBAY_SEGMENT_SECONDS",
+        ("media", "segment"),
+        span(
+            Unit::Seconds,
+            Duration::from_secs(1),
+            Duration::from_secs(10),
+            |c| &mut c.media.segment,
+        ),
+        "",
+        "Segment target.",
+    ),
+    setting(
+        "FOREBAY_PART_MS",
+        ("media", "part"),
+        span(
+            Unit::Millis,
+            Duration::from_millis(100),
+            Duration::from_secs(1),
+            |c| &mut c.media.part,
+        ),
+        "",
+        "Part length wanted. PART-TARGET is the next length that suits all usual frame rates: \
+         0.2134 s for 200ms.",
+    ),
+    setting(
+        "FOREBAY_WINDOW_SECONDS",
+        ("media", "window"),
+        span(
+            Unit::Seconds,
+            Duration::from_secs(12),
+            Duration::from_secs(3600),
+            |c| &mut c.media.window,
+        ),
+        "",
+        "Length of the live window, at least six target durations.",
+    ),
+    setting(
+        "FOREBAY_DEFAULT_CAPABILITIES",
+        ("media", "default_capabilities"),
+        Field::Words {
+            check: value::is_capability,
+            accepts: "words such as hd, multi-bitrate, streaming, token-auth, aspect-ratio=9x16",
+            at: |c| &mut c.media.default_capabilities,
+        },
+        "",
+        "Capabilities of a publish when neither its key nor its channel names any.",
+    )
+    .reloadable(),
+    setting(
+        "FOREBAY_LADDER",
+        ("media", "ladder"),
+        Field::Text {
+            check: value::is_name,
+            accepts: "auto, off, or a ladder's name in pipelines/ladders.toml",
+            at: |c| &mut c.media.ladder,
+        },
+        "",
+        "auto, off (source only), or a ladder's name in pipelines/ladders.toml.",
+    )
+    .reloadable(),
+    setting(
+        "FOREBAY_RECONNECT_SECONDS",
+        ("publish", "reconnect"),
+        span(
+            Unit::Seconds,
+            Duration::from_secs(1),
+            Duration::from_secs(3600),
+            |c| &mut c.publish.reconnect,
+        ),
+        "",
+        "A stream ends this long after its last publisher; one that returns earlier goes on in it.",
+    ),
+    setting(
+        "FOREBAY_SILENCE_MS",
+        ("publish", "silence"),
+        span(
+            Unit::Millis,
+            Duration::from_millis(200),
+            Duration::from_secs(60),
+            |c| &mut c.publish.silence,
+        ),
+        "",
+        "A publisher that sends nothing for this long is off the air.",
+    ),
+    setting(
+        "FOREBAY_PUBLISH_TIMEOUT_SECONDS",
+        ("publish", "publish_timeout"),
+        span(
+            Unit::Seconds,
+            Duration::from_secs(1),
+            Duration::from_secs(600),
+            |c| &mut c.publish.publish_timeout,
+        ),
+        "",
+        "A publisher that sends nothing for this long is disconnected.",
+    ),
+    setting(
+        "FOREBAY_KILL_HOLDOFF_SECONDS",
+        ("publish", "kill_holdoff"),
+        later(value::is_span, "0s to 3600s"),
+        "",
+        "Hold-off after a kill.",
+    ),
+    setting(
+        "FOREBAY_ON_LOSS",
+        ("publish", "on_loss"),
+        later(
+            |text| ["slate", "freeze", "gap"].contains(&text),
+            "slate, freeze or gap",
+        ),
+        "",
+        "What rungs show in a hole.",
+    ),
+    setting(
+        "FOREBAY_ADMISSION_URL",
+        ("publish", "admission_url"),
+        later(value::is_http_url, HTTP_URL),
+        "",
+        "Asked before a publish.",
+    ),
+    setting(
+        "FOREBAY_OPEN_REGISTRATION",
+        ("publish", "open_registration"),
+        later(value::is_flag, ON_OFF),
+        "",
+        "Open registration.",
+    ),
+    setting(
+        "FOREBAY_ANONYMOUS_BROADCASTS",
+        ("publish", "anonymous_broadcasts"),
+        later(value::is_flag, ON_OFF),
+        "",
+        "Anonymous broadcasts.",
+    ),
+    setting(
+        "FOREBAY_MAX_CHANNELS",
+        ("limits", "max_channels"),
+        Field::Count {
+            min: 1,
+            max: 10_000_000,
+            at: |c| &mut c.limits.max_channels,
+        },
+        COUNT,
+        "Channels that may exist. Past it no channel is added.",
+    )
+    .reloadable(),
+    setting(
+        "FOREBAY_MAX_PUBLISHERS",
+        ("limits", "max_publishers"),
+        Field::Count {
+            min: 1,
+            max: 100_000,
+            at: |c| &mut c.limits.max_publishers,
+        },
+        COUNT,
+        "Publisher sessions at once. Past it a publish is refused.",
+    )
+    .reloadable(),
+    setting(
+        "FOREBAY_MAX_MEMORY_MB",
+        ("limits", "max_memory"),
+        Field::Megabytes {
+            min: 64,
+            max: 16_777_216,
+            at: |c| &mut c.limits.max_memory,
+        },
+        "\"2048MB\"",
+        "Media held in memory (MB of 2^20 bytes). Past it new streams are refused. Half of the \
+         machine when not set.",
+    )
+    .reloadable(),
+    setting(
+        "LIVEKIT_URL",
+        ("livekit", "livekit_url"),
+        later(|text| text.contains("://"), "ws://… or wss://…"),
+        "",
+        "LiveKit server.",
+    ),
+    setting(
+        "LIVEKIT_API_KEY",
+        ("livekit", "livekit_api_key"),
+        Field::Optional {
+            check: value::is_word,
+            accepts: "1 to 512 printable characters without space",
+            at: |c| &mut c.livekit.api_key,
+        },
+        "\"…\"",
+        "API key of the LiveKit server, for forebay token livekit.",
+    ),
+    setting(
+        "LIVEKIT_API_SECRET",
+        ("livekit", "livekit_api_secret"),
+        Field::Secret {
+            // LiveKit's own development secret has six characters.
+            check: value::is_word,
+            accepts: "1 to 512 printable characters without space",
+            at: |c| &mut c.livekit.api_secret,
+        },
+        "\"…\"",
+        "API secret of the LiveKit server.",
+    ),
+    setting(
+        "FOREBAY_LIVEKIT_TOKEN_PREFIX",
+        ("livekit", "livekit_token_prefix"),
+        later(value::is_flag, ON_OFF),
+        "",
+        "Prefix of handed-out tokens.",
+    ),
+    setting(
+        "RUST_LOG",
+        ("log", "rust_log"),
+        Field::Text {
+            check: value::is_log_filter,
+            accepts: "levels and targets such as info,forebay::ingest=debug",
+            at: |c| &mut c.log.rust_log,
+        },
+        "",
+        "What is logged: error, warn, info, debug, trace, also by target.",
+    ),
+    setting(
+        "FOREBAY_LOG_FORMAT",
+        ("log", "log_format"),
+        Field::Text {
+            check: |text| ["text", "json"].contains(&text),
+            accepts: "text or json",
+            at: |c| &mut c.log.log_format,
+        },
+        "",
+        "text for people, json for machines.",
+    ),
+];

@@ -1,0 +1,35 @@
+//! Who is an operator.
+
+use std::net::SocketAddr;
+
+use axum::extract::ConnectInfo;
+use http::{Extensions, HeaderMap, header};
+
+use crate::base::secret::Secret;
+
+/// Whether the request carries the admin key, as `X-Admin-Key` or as bearer.
+pub fn has_admin_key(headers: &HeaderMap, admin_key: &Secret) -> bool {
+    let text = |value: Option<&http::HeaderValue>| {
+        value.and_then(|value| value.to_str().ok().map(str::to_owned))
+    };
+    let plain = text(headers.get("x-admin-key"));
+    let bearer = text(headers.get(header::AUTHORIZATION)).and_then(|value| {
+        let (scheme, key) = value.split_once(' ')?;
+        scheme
+            .eq_ignore_ascii_case("bearer")
+            .then(|| key.trim().to_owned())
+    });
+    [plain, bearer]
+        .into_iter()
+        .flatten()
+        .any(|key| admin_key.matches(&key))
+}
+
+/// Whether the caller sits on this machine. A forwarded request comes from a proxy on this machine,
+/// which speaks for somebody else.
+pub fn is_loopback(headers: &HeaderMap, extensions: &Extensions) -> bool {
+    let forwarded = ["forwarded", "x-forwarded-for", "x-real-ip", "via"];
+    let peer = extensions.get::<ConnectInfo<SocketAddr>>();
+    peer.is_some_and(|ConnectInfo(peer)| peer.ip().to_canonical().is_loopback())
+        && !forwarded.iter().any(|name| headers.contains_key(*name))
+}

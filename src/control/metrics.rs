@@ -1,0 +1,342 @@
+//! `/metrics`: figures of streams and process, read when they are asked for.
+
+use std::fmt;
+use std::sync::Arc;
+
+use axum::extract::{Request, State as Extract};
+use axum::response::{IntoResponse, Response};
+use http::header;
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
+use prometheus_client::metrics::counter::ConstCounter;
+use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::registry::Registry;
+
+use super::{Error, State, auth, process};
+use crate::base::clock::Clock;
+use crate::base::id::Uuid;
+
+/// Where figures come from. Called once per scrape: cheap reads, no waiting.
+pub trait Measurements: Send + Sync {
+    /// All figures.
+    fn measure(&self) -> Measured;
+
+    /// Viewers of one stream.
+    fn viewers(&self, stream_id: Uuid) -> u64;
+}
+
+/// One reading.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Measured {
+    /// One entry per channel that has a stream.
+    pub streams: Vec<StreamStats>,
+    /// Open connections by protocol.
+    pub connections: Vec<Connections>,
+}
+
+/// Open connections of one protocol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Connections {
+    /// `http`, `rtmp`, …
+    pub proto: &'static str,
+    /// How many.
+    pub open: u64,
+}
+
+/// Figures of one stream. Totals count from its beginning.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct StreamStats {
+    /// Channel id.
+    pub channel: String,
+    /// Protocol of the publisher on air; empty without one.
+    pub proto: &'static str,
+    /// Publisher sessions.
+    pub publishers: u64,
+    /// Media bytes received.
+    pub ingest_bytes: u64,
+    /// Access units received.
+    pub ingest_units: u64,
+    /// Bit rate of the last seconds, bits per second.
+    pub ingest_bits_per_second: f64,
+    /// Pictures per second of the last seconds.
+    pub frames_per_second: f64,
+    /// Units thrown away.
+    pub dropped_units: u64,
+    /// Units whose times were mended.
+    pub repaired_units: u64,
+    /// How far the encoder's clock is from ours, seconds.
+    pub drift_seconds: f64,
+    /// Length of the live window, seconds.
+    pub window_seconds: f64,
+    /// Media bytes in the live window.
+    pub window_bytes: u64,
+    /// Media bytes held, those of removed segments included.
+    pub retained_bytes: u64,
+    /// Viewers.
+    pub viewers: u64,
+    /// Requests answered.
+    pub requests: u64,
+    /// Bytes sent to viewers.
+    pub sent_bytes: u64,
+    /// Rungs of the ladder.
+    pub rungs: Vec<RungStats>,
+}
+
+/// Figures of one rung.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct RungStats {
+    /// Name of the rendition.
+    pub rung: String,
+    /// How long after the source its units come, seconds.
+    pub lag_seconds: f64,
+    /// Media seconds made per second; below 1 it falls behind.
+    pub speed_ratio: f64,
+    /// Units made.
+    pub units: u64,
+}
+
+enum Read {
+    Counter(fn(&StreamStats) -> u64),
+    Gauge(fn(&StreamStats) -> u64),
+    Float(fn(&StreamStats) -> f64),
+}
+
+/// Figures per channel: name, help, value. Names end in their unit; counters get `_total`.
+const PER_CHANNEL: [(&str, &str, Read); 15] = [
+    (
+        "forebay_publishers",
+        "Publisher sessions",
+        Read::Gauge(|s| s.publishers),
+    ),
+    (
+        "forebay_ingest_bytes",
+        "Media bytes received",
+        Read::Counter(|s| s.ingest_bytes),
+    ),
+    (
+        "forebay_ingest_units",
+        "Access units received",
+        Read::Counter(|s| s.ingest_units),
+    ),
+    (
+        "forebay_ingest_bits_per_second",
+        "Bit rate of the last seconds",
+        Read::Float(|s| s.ingest_bits_per_second),
+    ),
+    (
+        "forebay_ingest_frames_per_second",
+        "Pictures per second of the last seconds",
+        Read::Float(|s| s.frames_per_second),
+    ),
+    (
+        "forebay_dropped_units",
+        "Access units thrown away",
+        Read::Counter(|s| s.dropped_units),
+    ),
+    (
+        "forebay_repaired_units",
+        "Access units whose times were mended",
+        Read::Counter(|s| s.repaired_units),
+    ),
+    (
+        "forebay_drift_seconds",
+        "Distance of the encoder's clock from ours",
+        Read::Float(|s| s.drift_seconds),
+    ),
+    (
+        "forebay_window_seconds",
+        "Length of the live window",
+        Read::Float(|s| s.window_seconds),
+    ),
+    (
+        "forebay_window_bytes",
+        "Media bytes in the live window",
+        Read::Gauge(|s| s.window_bytes),
+    ),
+    (
+        "forebay_retained_bytes",
+        "Media bytes held, removed segments included",
+        Read::Gauge(|s| s.retained_bytes),
+    ),
+    (
+        "forebay_viewers",
+        "Viewers of the last 30 seconds",
+        Read::Gauge(|s| s.viewers),
+    ),
+    (
+        "forebay_requests",
+        "Playback requests answered",
+        Read::Counter(|s| s.requests),
+    ),
+    (
+        "forebay_sent_bytes",
+        "Bytes sent to viewers",
+        Read::Counter(|s| s.sent_bytes),
+    ),
+    (
+        "forebay_rungs",
+        "Rungs of the ladder",
+        Read::Gauge(|s| u64::try_from(s.rungs.len()).unwrap_or(u64::MAX)),
+    ),
+];
+
+/// The registry, with its one collector.
+pub(super) struct Metrics {
+    registry: Registry,
+}
+
+impl Metrics {
+    pub(super) fn new(source: Arc<dyn Measurements>, clock: Clock) -> Metrics {
+        let mut registry = Registry::default();
+        registry.register_collector(Box::new(Scrape {
+            source,
+            started: clock.monotonic(),
+            clock,
+        }));
+        Metrics { registry }
+    }
+
+    /// All figures as OpenMetrics text.
+    pub(super) fn text(&self) -> String {
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, &self.registry)
+            .expect("writing into a string does not fail");
+        text
+    }
+}
+
+struct Scrape {
+    source: Arc<dyn Measurements>,
+    clock: Clock,
+    started: std::time::Duration,
+}
+
+impl fmt::Debug for Scrape {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Scrape")
+    }
+}
+
+type Labels = Vec<(&'static str, String)>;
+
+/// One family: a name with a value per label set.
+fn family<M: EncodeMetric>(
+    encoder: &mut DescriptorEncoder<'_>,
+    (name, help): (&str, &str),
+    values: impl Iterator<Item = (Labels, M)>,
+) -> fmt::Result {
+    let mut values = values.peekable();
+    // A family without a value says nothing.
+    let Some((_, first)) = values.peek() else {
+        return Ok(());
+    };
+    let kind = first.metric_type();
+    let mut encoder = encoder.encode_descriptor(name, help, None, kind)?;
+    for (labels, value) in values {
+        value.encode(encoder.encode_family(&labels)?)?;
+    }
+    Ok(())
+}
+
+fn alone<M: EncodeMetric>(
+    encoder: &mut DescriptorEncoder<'_>,
+    (name, help): (&str, &str),
+    value: M,
+) -> fmt::Result {
+    let encoder = encoder.encode_descriptor(name, help, None, value.metric_type())?;
+    value.encode(encoder)
+}
+
+impl Collector for Scrape {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let measured = self.source.measure();
+        let encoder = &mut encoder;
+        let uptime = self.clock.monotonic().saturating_sub(self.started);
+        let name = ("forebay_uptime_seconds", "Time since the start");
+        alone(encoder, name, ConstGauge::new(uptime.as_secs_f64()))?;
+        if let Some(usage) = process::usage() {
+            let name = ("process_resident_memory_bytes", "Resident memory");
+            alone(encoder, name, ConstGauge::new(usage.resident_bytes))?;
+            let name = ("process_cpu_seconds", "Processor time, user and system");
+            alone(encoder, name, ConstCounter::new(usage.cpu_seconds))?;
+        }
+        let connections = measured.connections.iter().map(|connections| {
+            let labels = vec![("proto", connections.proto.to_owned())];
+            (labels, ConstGauge::new(connections.open))
+        });
+        let name = ("forebay_connections", "Open connections");
+        family(encoder, name, connections)?;
+        for (name, help, read) in &PER_CHANNEL {
+            let streams = measured.streams.iter();
+            let name = (*name, *help);
+            match read {
+                Read::Counter(read) => {
+                    let counter = |s| (labels(s), ConstCounter::new(read(s)));
+                    family(encoder, name, streams.map(counter))?;
+                }
+                Read::Gauge(read) => {
+                    let gauge = |s| (labels(s), ConstGauge::new(read(s)));
+                    family(encoder, name, streams.map(gauge))?;
+                }
+                Read::Float(read) => {
+                    let gauge = |s| (labels(s), ConstGauge::new(read(s)));
+                    family(encoder, name, streams.map(gauge))?;
+                }
+            }
+        }
+        let rungs = || {
+            let streams = measured.streams.iter();
+            streams.flat_map(|stream| {
+                stream.rungs.iter().map(|rung| {
+                    let mut labels = labels(stream);
+                    labels.push(("rung", escaped(&rung.rung)));
+                    (labels, rung)
+                })
+            })
+        };
+        let name = (
+            "forebay_rung_lag_seconds",
+            "How long a rung is behind the source",
+        );
+        let lag = rungs().map(|(labels, rung)| (labels, ConstGauge::new(rung.lag_seconds)));
+        family(encoder, name, lag)?;
+        let name = ("forebay_rung_speed_ratio", "Media seconds made per second");
+        let speed = rungs().map(|(labels, rung)| (labels, ConstGauge::new(rung.speed_ratio)));
+        family(encoder, name, speed)?;
+        let name = ("forebay_rung_units", "Access units made by a rung");
+        let units = rungs().map(|(labels, rung)| (labels, ConstCounter::new(rung.units)));
+        family(encoder, name, units)
+    }
+}
+
+fn labels(stream: &StreamStats) -> Labels {
+    vec![
+        ("channel", escaped(&stream.channel)),
+        ("proto", stream.proto.to_owned()),
+    ]
+}
+
+/// prometheus-client writes label values as they are. OpenMetrics 1.0 §5.2.2, "escaped-string".
+fn escaped(value: &str) -> String {
+    value
+        .replace('\\', "\\\\")
+        .replace('"', "\\\"")
+        .replace('\n', "\\n")
+}
+
+/// Without an address of their own, metrics are for the admin key and for callers on this machine.
+pub(super) async fn serve(Extract(state): Extract<State>, request: Request) -> Response {
+    let setup = state.setup();
+    let allowed = setup.own_address
+        || auth::is_loopback(request.headers(), request.extensions())
+        || auth::has_admin_key(request.headers(), &setup.admin_key);
+    if !allowed {
+        return Error::Unauthorized.into_response();
+    }
+    let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    let headers = [
+        (header::CONTENT_TYPE, kind),
+        (header::CACHE_CONTROL, "no-store"),
+    ];
+    (headers, state.0.metrics.text()).into_response()
+}

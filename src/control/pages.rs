@@ -1,0 +1,270 @@
+//! The pages that people see: watch page and list of streams. In: a request. Out: files of
+//! `assets/web/dist`, which `make web` builds and this file embeds. Not here: any data; the pages
+//! fetch playlists, `/streams.json` and thumbnails like every other client.
+
+use std::sync::LazyLock;
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::Path;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Redirect, Response};
+use axum::routing::get;
+use sha2::{Digest, Sha256};
+
+/// One embedded file. A compile error here says that the pages are not built: `make web` does it.
+#[rustfmt::skip]
+macro_rules! page {
+    ($name:literal, $kind:expr) => {
+        File {
+            name: $name,
+            kind: $kind,
+            plain: include_bytes!(concat!("../../assets/web/dist/", $name)), // no such file? run `make web` first
+            gzip: include_bytes!(concat!("../../assets/web/dist/", $name, ".gz")), // no such file? run `make web` first
+        }
+    };
+}
+
+const HTML: &str = "text/html; charset=utf-8";
+const SCRIPT: &str = "text/javascript; charset=utf-8";
+const WATCH: &str = "watch.html";
+const LIVE: &str = "live.html";
+
+/// Everything that the pages consist of.
+#[rustfmt::skip]
+static FILES: &[File] = &[
+    page!("watch.html", HTML),
+    page!("live.html", HTML),
+    page!("watch.js", SCRIPT),
+    page!("live.js", SCRIPT),
+    page!("engine-dash.js", SCRIPT),
+    page!("style.css", "text/css; charset=utf-8"),
+    page!("favicon.svg", "image/svg+xml"),
+    page!("licences.txt", "text/plain; charset=utf-8"),
+];
+
+/// Everything from our own origin; players feed the video element by `blob:` addresses. No
+/// `frame-ancestors`: the watch page may be embedded elsewhere, it has nothing to steal.
+const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; \
+    img-src 'self' blob: data:; media-src 'self' blob:; connect-src 'self'; \
+    worker-src 'self' blob:; base-uri 'none'; form-action 'none'";
+
+struct File {
+    name: &'static str,
+    kind: &'static str,
+    plain: &'static [u8],
+    gzip: &'static [u8],
+}
+
+/// Hashes of [`FILES`] in their order, the stem of their entity tags.
+static HASHES: LazyLock<Vec<String>> = LazyLock::new(|| {
+    let hash = |file: &File| -> String {
+        let digest = Sha256::digest(file.plain);
+        digest
+            .iter()
+            .take(8)
+            .map(|byte| format!("{byte:02x}"))
+            .collect()
+    };
+    FILES.iter().map(hash).collect()
+});
+
+/// Routes of the pages: `/watch/{streamId}`, `/streams/{streamId}/watch`, `/live`,
+/// `/assets/{file}`, and `/` for as long as there is no console.
+pub fn routes() -> Router {
+    Router::new()
+        .route("/", get(|| async { Redirect::temporary("/live") }))
+        .route(
+            "/live",
+            get(|headers: HeaderMap| async move { serve(LIVE, &headers) }),
+        )
+        .route("/watch/{streamId}", get(watch))
+        .route("/streams/{streamId}/watch", get(watch))
+        .route("/assets/{file}", get(asset))
+}
+
+/// The same page for every stream: it reads the id from its own address.
+async fn watch(headers: HeaderMap) -> Response {
+    serve(WATCH, &headers)
+}
+
+async fn asset(Path(name): Path<String>, headers: HeaderMap) -> Response {
+    serve(&name, &headers)
+}
+
+fn serve(name: &str, request: &HeaderMap) -> Response {
+    let Some(index) = FILES.iter().position(|file| file.name == name) else {
+        return StatusCode::NOT_FOUND.into_response();
+    };
+    let file = &FILES[index];
+    let packed = accepts_gzip(request);
+    // RFC 9110 §8.8.3: another encoding is another entity.
+    let tag = format!("\"{}{}\"", HASHES[index], if packed { "-gz" } else { "" });
+    let is_known = header_list(request, &header::IF_NONE_MATCH)
+        .any(|known| known == "*" || known.trim_start_matches("W/") == tag);
+    let mut response = if is_known {
+        StatusCode::NOT_MODIFIED.into_response()
+    } else {
+        Bytes::from_static(if packed { file.gzip } else { file.plain }).into_response()
+    };
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(file.kind));
+    headers.insert(
+        header::ETAG,
+        HeaderValue::from_str(&tag).expect("hex digits are a header"),
+    );
+    // Names are fixed, so that a browser asks each time and mostly hears 304.
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    headers.insert(header::VARY, HeaderValue::from_static("accept-encoding"));
+    if packed && !is_known {
+        headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+    }
+    for (name, value) in [
+        ("content-security-policy", CONTENT_SECURITY_POLICY),
+        ("x-content-type-options", "nosniff"),
+        // A private stream's token is in the page's address: it goes to nobody else.
+        ("referrer-policy", "no-referrer"),
+    ] {
+        headers.insert(
+            HeaderName::from_static(name),
+            HeaderValue::from_static(value),
+        );
+    }
+    response
+}
+
+/// RFC 9110 §12.5.3: `gzip` listed, and not with a weight of zero.
+fn accepts_gzip(request: &HeaderMap) -> bool {
+    header_list(request, &header::ACCEPT_ENCODING).any(|item| {
+        let (coding, weight) = item.split_once(';').unwrap_or((item, "q=1"));
+        let weight = weight.trim().trim_start_matches("q=").parse::<f32>();
+        coding.trim().eq_ignore_ascii_case("gzip") && weight.is_ok_and(|weight| weight > 0.0)
+    })
+}
+
+/// The comma-separated items of a header, over all its lines.
+fn header_list<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'a str> {
+    let lines = headers.get_all(name).into_iter();
+    lines
+        .filter_map(|line| line.to_str().ok())
+        .flat_map(|line| line.split(','))
+        .map(str::trim)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+
+    use axum::body::Body;
+    use axum::http::Request;
+    use http_body_util::BodyExt;
+    use tower::ServiceExt;
+
+    use super::*;
+
+    async fn ask(path: &str, headers: &[(&str, &str)]) -> (StatusCode, HeaderMap, Vec<u8>) {
+        let mut request = Request::builder().uri(path);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let response = routes()
+            .oneshot(request.body(Body::empty()).unwrap())
+            .await
+            .unwrap();
+        let (parts, body) = response.into_parts();
+        (
+            parts.status,
+            parts.headers,
+            body.collect().await.unwrap().to_bytes().to_vec(),
+        )
+    }
+
+    #[tokio::test]
+    async fn every_address_in_the_pages_is_served() {
+        for page in ["/watch/live", "/streams/live/watch", "/live"] {
+            let (status, headers, body) = ask(page, &[]).await;
+            assert_eq!(status, StatusCode::OK, "{page}");
+            assert_eq!(headers[header::CONTENT_TYPE], HTML);
+            let text = String::from_utf8(body).unwrap();
+            // What stands between quotes and begins like `/a`; `/>` after an attribute does not.
+            let is_address = |part: &&str| {
+                let mut bytes = part.bytes();
+                bytes.next() == Some(b'/') && bytes.next().is_some_and(|b| b.is_ascii_lowercase())
+            };
+            let links = text.split('"').filter(is_address);
+            let mut files = 0;
+            for link in links {
+                let (status, ..) = ask(link, &[]).await;
+                assert_eq!(status, StatusCode::OK, "{link} of {page}");
+                files += 1;
+            }
+            assert!(
+                files >= 4,
+                "{page} has icon, style, script and a link home: {files}"
+            );
+        }
+    }
+
+    #[tokio::test]
+    async fn nothing_is_loaded_from_elsewhere() {
+        for path in ["/watch/live", "/live", "/assets/style.css"] {
+            let (_, headers, body) = ask(path, &[]).await;
+            let text = String::from_utf8(body).unwrap();
+            assert!(
+                !text.contains("https://") && !text.contains("url(http"),
+                "{path}"
+            );
+            let policy = headers["content-security-policy"].to_str().unwrap();
+            assert!(policy.starts_with("default-src 'none'") && !policy.contains("http"));
+            assert!(!policy.contains("unsafe"), "{policy}");
+        }
+    }
+
+    #[tokio::test]
+    async fn gzip_is_the_same_file() {
+        for file in FILES {
+            let path = format!("/assets/{}", file.name);
+            let (_, plain_headers, plain) =
+                ask(&path, &[("accept-encoding", "gzip;q=0, br")]).await;
+            assert!(!plain_headers.contains_key(header::CONTENT_ENCODING));
+            let (_, headers, packed) = ask(&path, &[("accept-encoding", "br, GZIP;q=0.5")]).await;
+            assert_eq!(headers[header::CONTENT_ENCODING], "gzip");
+            assert_ne!(headers[header::ETAG], plain_headers[header::ETAG]);
+            let mut inflated = Vec::new();
+            flate2::read::GzDecoder::new(&packed[..])
+                .read_to_end(&mut inflated)
+                .unwrap();
+            assert!(
+                inflated == plain,
+                "{} differs from its gzip form",
+                file.name
+            );
+        }
+    }
+
+    #[tokio::test]
+    async fn a_known_entity_is_not_sent_again() {
+        let (_, headers, _) = ask("/assets/watch.js", &[]).await;
+        let tag = headers[header::ETAG].to_str().unwrap();
+        let known = format!("\"other\", W/{tag}");
+        let (status, headers, body) = ask("/assets/watch.js", &[("if-none-match", &known)]).await;
+        assert_eq!((status, body.len()), (StatusCode::NOT_MODIFIED, 0));
+        assert_eq!(headers[header::ETAG], tag);
+        let (status, ..) = ask("/assets/watch.js", &[("if-none-match", "\"other\"")]).await;
+        assert_eq!(status, StatusCode::OK);
+    }
+
+    #[tokio::test]
+    async fn what_is_not_ours_is_not_found() {
+        for path in [
+            "/assets/nothing.js",
+            "/assets/..%2f..%2fCargo.toml",
+            "/watch/a/b",
+        ] {
+            assert_eq!(ask(path, &[]).await.0, StatusCode::NOT_FOUND, "{path}");
+        }
+        let (status, headers, _) = ask("/", &[]).await;
+        assert_eq!(status, StatusCode::TEMPORARY_REDIRECT);
+        assert_eq!(headers[header::LOCATION], "/live");
+    }
+}

@@ -1,0 +1,542 @@
+use std::net::SocketAddr;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use axum::body::Body;
+use axum::extract::ConnectInfo;
+use http::{Request, StatusCode};
+use http_body_util::BodyExt;
+use tower::ServiceExt;
+
+use super::*;
+use crate::base::clock::Wall;
+use crate::hub::gate::Gate;
+use crate::hub::{PublishRequest, Refusal};
+use crate::store::NewChannel;
+
+const NOW: Wall = Wall(1_790_000_000_000_000);
+
+#[derive(Default)]
+struct World {
+    on_air: Mutex<Option<OnAir>>,
+    listings: Mutex<Vec<Listing>>,
+    measured: Mutex<Measured>,
+    deaf: AtomicBool,
+}
+
+impl Live for World {
+    fn on_air(&self, channel_id: &str) -> Option<OnAir> {
+        assert_eq!(channel_id, "local#app#live");
+        self.on_air.lock().unwrap().clone()
+    }
+
+    fn list(&self) -> Vec<Listing> {
+        self.listings.lock().unwrap().clone()
+    }
+}
+
+impl Measurements for World {
+    fn measure(&self) -> Measured {
+        self.measured.lock().unwrap().clone()
+    }
+
+    fn viewers(&self, _: Uuid) -> u64 {
+        3
+    }
+}
+
+impl Probes for World {
+    fn listeners(&self) -> Result<(), String> {
+        match self.deaf.load(Ordering::Relaxed) {
+            true => Err("rtmp 0.0.0.0:1935 is not bound".to_owned()),
+            false => Ok(()),
+        }
+    }
+}
+
+struct Bench {
+    data: PathBuf,
+    world: Arc<World>,
+    store: Store,
+    clock: Clock,
+    tokens: token::Tokens,
+    state: State,
+}
+
+impl Drop for Bench {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.data);
+    }
+}
+
+async fn bench(change: impl FnOnce(&mut Setup)) -> Bench {
+    let data = std::env::temp_dir().join(format!("forebay-control-{}", Uuid::new_v4()));
+    let clock = Clock::simulated(NOW);
+    let store = Store::open(&data, clock.clone()).await.unwrap();
+    let secret = Secret::new("application-secret");
+    store.ensure_application("app", &secret).await.unwrap();
+    let key = Secret::new("stream-key");
+    let channel = NewChannel {
+        region: "local",
+        application_id: "app",
+        alias: "live",
+        name: "Live",
+        key: Some(&key),
+        capabilities: None,
+    };
+    store.ensure_default_channel(&channel).await.unwrap();
+    let tokens = token::Tokens::new(clock.clone());
+    tokens.refresh(&store).await.unwrap();
+    let world = Arc::new(World::default());
+    let mut setup = Setup {
+        store: store.clone(),
+        live: world.clone(),
+        measurements: world.clone(),
+        probes: world.clone(),
+        tokens: tokens.clone(),
+        admin_key: Secret::new("admin-key"),
+        own_address: false,
+        data: data.clone(),
+        hls_base: None,
+        dash_base: None,
+        clock: clock.clone(),
+    };
+    change(&mut setup);
+    Bench {
+        data,
+        world,
+        store,
+        clock,
+        tokens,
+        state: State::new(setup),
+    }
+}
+
+impl Bench {
+    /// A request from `peer`; status, location and body of the answer.
+    async fn ask(
+        &self,
+        path: &str,
+        peer: &str,
+        headers: &[(&'static str, &str)],
+    ) -> (StatusCode, Option<String>, String) {
+        let mut request = Request::get(path);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let mut request = request.body(Body::empty()).unwrap();
+        let peer: SocketAddr = peer.parse().unwrap();
+        request.extensions_mut().insert(ConnectInfo(peer));
+        let answer = router(self.state.clone()).oneshot(request).await.unwrap();
+        let location = answer.headers().get("location");
+        let location = location.map(|value| value.to_str().unwrap().to_owned());
+        let status = answer.status();
+        let body = answer.into_body().collect().await.unwrap().to_bytes();
+        (status, location, String::from_utf8(body.to_vec()).unwrap())
+    }
+
+    async fn get(&self, path: &str) -> (StatusCode, Option<String>, String) {
+        self.ask(path, "127.0.0.1:5000", &[]).await
+    }
+
+    fn put_on_air(&self, words: &[&str]) -> Uuid {
+        let id = Uuid::new_v4();
+        *self.world.on_air.lock().unwrap() = Some(OnAir {
+            id,
+            capabilities: words.iter().map(|word| (*word).to_owned()).collect(),
+        });
+        id
+    }
+
+    fn token(&self, set: impl FnOnce(&mut token::Claims)) -> String {
+        let mut claims = token::Claims {
+            expires: NOW.unix_millis() + 1000,
+            ..token::Claims::default()
+        };
+        set(&mut claims);
+        token::create("app", &Secret::new("application-secret"), &claims)
+    }
+}
+
+fn escaped(token: &str) -> String {
+    token
+        .replace('+', "%2B")
+        .replace('/', "%2F")
+        .replace('=', "%3D")
+}
+
+#[tokio::test]
+async fn readiness_follows_store_listeners_and_disk() {
+    let bench = bench(|_| {}).await;
+    assert_eq!(bench.get("/healthz").await.0, StatusCode::OK);
+    let (code, _, body) = bench.get("/readyz").await;
+    assert_eq!(code, StatusCode::OK);
+    assert!(body.contains(r#""disk":"ok""#), "{body}");
+
+    bench.world.deaf.store(true, Ordering::Relaxed);
+    // Within a second the same report is handed out.
+    assert_eq!(bench.get("/readyz").await.0, StatusCode::OK);
+    bench.clock.advance(Duration::from_secs(1));
+    let (code, _, body) = bench.get("/readyz").await;
+    assert_eq!(code, StatusCode::SERVICE_UNAVAILABLE);
+    assert!(body.contains(r#""listeners":"failed""#), "{body}");
+    assert!(!body.contains("1935"), "facts are for the log: {body}");
+
+    bench.world.deaf.store(false, Ordering::Relaxed);
+    bench.store.close().await;
+    std::fs::remove_dir_all(&bench.data).unwrap();
+    bench.clock.advance(Duration::from_secs(1));
+    let (code, _, body) = bench.get("/readyz").await;
+    assert_eq!(code, StatusCode::SERVICE_UNAVAILABLE);
+    assert!(body.contains(r#""store":"failed""#), "{body}");
+    assert!(body.contains(r#""disk":"failed""#), "{body}");
+    assert!(body.contains(r#""listeners":"ok""#), "{body}");
+    // The process itself still answers.
+    assert_eq!(bench.get("/healthz").await.0, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn metrics_are_for_operators_and_callers_on_this_machine() {
+    let bench_one = bench(|_| {}).await;
+    let remote = "192.0.2.1:5000";
+    let local = "127.0.0.1:5000";
+    let ask = |peer: &'static str, headers: Vec<(&'static str, &'static str)>| {
+        let bench = &bench_one;
+        async move { bench.ask("/metrics", peer, &headers).await.0 }
+    };
+    assert_eq!(ask(remote, vec![]).await, StatusCode::UNAUTHORIZED);
+    assert_eq!(ask(local, vec![]).await, StatusCode::OK);
+    assert_eq!(ask("[::ffff:127.0.0.1]:1", vec![]).await, StatusCode::OK);
+    let forwarded = vec![("x-forwarded-for", "192.0.2.1")];
+    assert_eq!(ask(local, forwarded).await, StatusCode::UNAUTHORIZED);
+    let key = vec![("x-admin-key", "admin-key")];
+    assert_eq!(ask(remote, key).await, StatusCode::OK);
+    let bearer = vec![("authorization", "bearer admin-key")];
+    assert_eq!(ask(remote, bearer).await, StatusCode::OK);
+    let wrong = vec![("x-admin-key", "admin-kez"), ("authorization", "Bearer x")];
+    assert_eq!(ask(remote, wrong).await, StatusCode::UNAUTHORIZED);
+    let own = bench(|setup| setup.own_address = true).await;
+    assert_eq!(own.ask("/metrics", remote, &[]).await.0, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn metrics_hold_the_figures_of_every_stream_and_rung() {
+    let bench = bench(|_| {}).await;
+    *bench.world.measured.lock().unwrap() = Measured {
+        streams: vec![StreamStats {
+            channel: "local#app#li\"ve".to_owned(),
+            proto: "rtmp",
+            publishers: 2,
+            ingest_bytes: 1_000,
+            drift_seconds: -0.25,
+            sent_bytes: u64::MAX,
+            rungs: vec![RungStats {
+                rung: "sd".to_owned(),
+                lag_seconds: 0.125,
+                speed_ratio: 1.0,
+                units: 7,
+            }],
+            ..StreamStats::default()
+        }],
+        connections: vec![Connections {
+            proto: "http",
+            open: 9,
+        }],
+    };
+    bench.clock.advance(Duration::from_millis(1500));
+    let (_, _, text) = bench.get("/metrics").await;
+    let channel = r#"channel="local#app#li\"ve",proto="rtmp""#;
+    for line in [
+        "# TYPE forebay_ingest_bytes counter".to_owned(),
+        format!("forebay_ingest_bytes_total{{{channel}}} 1000"),
+        format!("forebay_publishers{{{channel}}} 2"),
+        format!("forebay_drift_seconds{{{channel}}} -0.25"),
+        format!("forebay_sent_bytes_total{{{channel}}} {}", u64::MAX),
+        format!("forebay_rung_lag_seconds{{{channel},rung=\"sd\"}} 0.125"),
+        format!("forebay_rung_units_total{{{channel},rung=\"sd\"}} 7"),
+        "forebay_connections{proto=\"http\"} 9".to_owned(),
+        "forebay_uptime_seconds 1.5".to_owned(),
+        "# EOF".to_owned(),
+    ] {
+        assert!(text.lines().any(|have| have == line), "{line}\n{text}");
+    }
+    assert!(text.contains("process_resident_memory_bytes "));
+    assert!(text.contains("process_cpu_seconds_total "));
+}
+
+#[tokio::test]
+async fn the_public_list_leaves_out_what_is_not_for_everybody() {
+    let bench = bench(|_| {}).await;
+    let listing = |name: &str, protected, playable| Listing {
+        id: Uuid::nil(),
+        channel_id: format!("local#app#{name}"),
+        alias: name.to_owned(),
+        name: name.to_uppercase(),
+        on_air: true,
+        protected,
+        playable,
+    };
+    *bench.world.listings.lock().unwrap() = vec![
+        listing("b", false, true),
+        listing("secret", true, true),
+        listing("mute", false, false),
+        listing("a", false, true),
+    ];
+    let (code, _, body) = bench.get("/streams.json").await;
+    assert_eq!(code, StatusCode::OK);
+    let id = Uuid::nil();
+    assert_eq!(
+        serde_json::from_str::<serde_json::Value>(&body).unwrap(),
+        serde_json::json!([
+            {"id": id.to_string(), "alias": "a", "name": "A", "onAir": true, "viewers": 3},
+            {"id": id.to_string(), "alias": "b", "name": "B", "onAir": true, "viewers": 3},
+        ])
+    );
+}
+
+#[tokio::test]
+async fn a_universal_manifest_leads_to_the_stream_on_air() {
+    let bench = bench(|_| {}).await;
+    let id = bench.put_on_air(&["streaming", "hd"]);
+    for channel in ["local%23app%23live", "live"] {
+        let (code, location, _) = bench
+            .get(&format!("/pcast/channel/{channel}/live.m3u8"))
+            .await;
+        assert_eq!(code, StatusCode::FOUND);
+        assert_eq!(location.unwrap(), format!("/hls/{id}/index.m3u8"));
+        // A token that is not needed stays out of the address: it would spoil caches.
+        let path = format!("/pcast/channel/{channel}/live.mpd?streamToken=x");
+        let (_, location, _) = bench.get(&path).await;
+        assert_eq!(location.unwrap(), format!("/dash/{id}/manifest.mpd"));
+    }
+}
+
+#[tokio::test]
+async fn published_bases_make_the_location_absolute() {
+    let bench = bench(|setup| {
+        setup.hls_base = Some("https://cdn.example.org/h".to_owned());
+    })
+    .await;
+    let id = bench.put_on_air(&["streaming"]);
+    let (_, location, _) = bench.get("/pcast/channel/live/live.m3u8").await;
+    let expected = format!("https://cdn.example.org/h/{id}/index.m3u8");
+    assert_eq!(location.unwrap(), expected);
+}
+
+#[tokio::test]
+async fn a_universal_manifest_is_refused_in_the_order_of_the_contract() {
+    let bench = bench(|_| {}).await;
+    let code = |path: &'static str| {
+        let bench = &bench;
+        async move {
+            let (code, _, body) = bench.get(path).await;
+            assert!(body.starts_with(r#"{"status":""#), "{body}");
+            code
+        }
+    };
+    assert_eq!(
+        code("/pcast/channel/none/live.m3u8").await,
+        StatusCode::NOT_FOUND
+    );
+    assert_eq!(
+        code("/pcast/channel/live/live.m3u8").await,
+        StatusCode::NOT_FOUND
+    );
+    bench.put_on_air(&["hd"]);
+    assert_eq!(
+        code("/pcast/channel/live/live.m3u8").await,
+        StatusCode::UNSUPPORTED_MEDIA_TYPE
+    );
+    assert_eq!(
+        code("/pcast/channel/live/live.ts").await,
+        StatusCode::NOT_FOUND
+    );
+    bench.put_on_air(&["token-auth"]);
+    assert_eq!(
+        code("/pcast/channel/live/live.ts").await,
+        StatusCode::NOT_FOUND
+    );
+    assert_eq!(
+        code("/pcast/channel/live/live.m3u8").await,
+        StatusCode::UNAUTHORIZED
+    );
+    assert_eq!(
+        code("/pcast/channel/%FF/live.m3u8").await,
+        StatusCode::BAD_REQUEST
+    );
+    bench.store.close().await;
+    assert_eq!(
+        code("/pcast/channel/live/live.m3u8").await,
+        StatusCode::SERVICE_UNAVAILABLE
+    );
+}
+
+#[tokio::test]
+async fn a_protected_stream_opens_for_its_token_which_goes_into_the_path() {
+    let bench = bench(|_| {}).await;
+    let id = bench.put_on_air(&["streaming", "token-auth"]);
+    let good = bench.token(|c| c.required_tag = Some("channelAlias:live".to_owned()));
+    let bad = bench.token(|c| c.required_tag = Some("channelAlias:other".to_owned()));
+    let path = |token: &str| {
+        format!(
+            "/pcast/channel/live/live.m3u8?streamToken={}",
+            escaped(token)
+        )
+    };
+    let (code, location, _) = bench.get(&path(&good)).await;
+    assert_eq!(code, StatusCode::FOUND);
+    let location = location.unwrap();
+    let inner = location.strip_prefix(&format!("/hls/{id}/~"));
+    let inner = inner.and_then(|rest| rest.strip_suffix("/index.m3u8"));
+    assert!(
+        bench
+            .tokens
+            .allows(id, "local#app#live", "live", inner.unwrap())
+    );
+    assert_eq!(bench.get(&path(&bad)).await.0, StatusCode::UNAUTHORIZED);
+    bench.clock.advance(Duration::from_secs(1));
+    assert_eq!(bench.get(&path(&good)).await.0, StatusCode::UNAUTHORIZED);
+}
+
+#[tokio::test]
+async fn operator_routes_are_not_on_the_public_router() {
+    let bench = bench(|_| {}).await;
+    for (path, side, _) in routes() {
+        let path = path
+            .replace("{channelId}", "live")
+            .replace("{manifest}", "x");
+        let ask = |router: Router| {
+            let request = Request::builder().method("DELETE").uri(&path);
+            router.oneshot(request.body(Body::empty()).unwrap())
+        };
+        // A known path refuses the method, an unknown one the path: no handler runs.
+        let known = |code| code == StatusCode::METHOD_NOT_ALLOWED;
+        let public = ask(public_router(bench.state.clone())).await.unwrap();
+        let operator = ask(operator_router(bench.state.clone())).await.unwrap();
+        assert_eq!(known(public.status()), side != Side::Operator, "{path}");
+        assert_eq!(known(operator.status()), side != Side::Public, "{path}");
+    }
+}
+
+#[test]
+fn the_description_has_every_control_route_and_no_other() {
+    let document: serde_json::Value = serde_json::from_str(OPENAPI).unwrap();
+    let described = document["paths"].as_object().unwrap();
+    for (path, _, _) in routes() {
+        assert!(described.contains_key(path), "{path} is not described");
+    }
+    for path in described.keys() {
+        let playback = described[path]["get"]["tags"][0] == "playback";
+        let ours = routes().iter().any(|(route, _, _)| route == path);
+        assert_eq!(playback, !ours, "{path}");
+        let names: Vec<&str> = path
+            .split('{')
+            .skip(1)
+            .filter_map(|rest| rest.split('}').next())
+            .collect();
+        let parameters = described[path]["get"]["parameters"].as_array();
+        let in_path: Vec<&str> = parameters
+            .into_iter()
+            .flatten()
+            .filter(|parameter| parameter["in"] == "path")
+            .filter_map(|parameter| parameter["name"].as_str())
+            .collect();
+        assert_eq!(names, in_path, "{path}");
+    }
+    assert_eq!(document["info"]["version"], env!("CARGO_PKG_VERSION"));
+}
+
+fn publish(proto: &'static str, key: &str, capabilities: Option<&[&str]>) -> PublishRequest {
+    PublishRequest {
+        proto,
+        peer: SocketAddr::from(([192, 0, 2, 1], 5000)),
+        key: Secret::new(key),
+        capabilities: capabilities
+            .map(|words| words.iter().map(|word| (*word).to_owned()).collect()),
+        tags: vec!["t".to_owned()],
+    }
+}
+
+#[tokio::test]
+async fn the_gate_admits_by_key_and_takes_capabilities_from_key_channel_or_default() {
+    let bench = bench(|_| {}).await;
+    let words = ["fhd".to_owned()];
+    let declared = crate::store::Declaration {
+        alias: "stage",
+        name: "Stage",
+        key: Some(&Secret::new("stage-key")),
+        capabilities: Some(&words),
+    };
+    bench
+        .store
+        .declare_channels("local", "app", &[declared], 10)
+        .await
+        .unwrap();
+    let defaults = vec!["hd".to_owned()];
+    let gate = StoreGate::new(bench.store.clone(), bench.tokens.clone(), defaults);
+    let admitted = gate.admit(&publish("rtmp", "stream-key", None)).await;
+    let admitted = admitted.unwrap();
+    assert_eq!(admitted.channel_id, "local#app#live");
+    assert_eq!(admitted.capabilities, ["hd"]);
+    assert_eq!(admitted.tags, ["t"]);
+    let capabilities = async |request: PublishRequest| {
+        let admitted = gate.admit(&request).await;
+        admitted.unwrap().capabilities
+    };
+    let own = publish("rtmp", "stream-key", Some(&["sd", "x"]));
+    assert_eq!(capabilities(own).await, ["sd", "x"]);
+    let channel = publish("rtmps", "stage-key", None);
+    assert_eq!(capabilities(channel).await, ["fhd"]);
+    // The channel's capabilities are for RTMP only.
+    let srt = publish("srt", "stage-key", None);
+    assert_eq!(capabilities(srt).await, ["hd"]);
+    gate.set_default_capabilities(vec!["uhd".to_owned()]);
+    let later = publish("rtmp", "stream-key", None);
+    assert_eq!(capabilities(later).await, ["uhd"]);
+
+    for wrong in ["", "stream-kez", "stream-key2", "DIGEST:nonsense"] {
+        let refused = gate.admit(&publish("rtmp", wrong, None)).await;
+        assert_eq!(refused, Err(Refusal::UnknownKey));
+    }
+    bench.store.close().await;
+    let refused = gate.admit(&publish("rtmp", "stream-key", None)).await;
+    assert!(matches!(refused, Err(Refusal::Full(_))));
+}
+
+#[tokio::test]
+async fn the_gate_admits_a_publish_token_for_its_channel_only_in_time() {
+    let bench = bench(|_| {}).await;
+    let gate = StoreGate::new(bench.store.clone(), bench.tokens.clone(), Vec::new());
+    let token = |tag: &str| {
+        bench.token(|c| {
+            c.kind = Some("publish".to_owned());
+            c.required_tag = Some(tag.to_owned());
+            c.capabilities = vec!["fhd".to_owned()];
+            c.apply_tags = vec!["signed".to_owned()];
+        })
+    };
+    let good = publish("rtmp", &token("channelAlias:live"), Some(&["uhd"]));
+    let admitted = gate.admit(&good).await.unwrap();
+    assert_eq!(admitted.alias, "live");
+    assert_eq!(admitted.capabilities, ["fhd"], "the token's word holds");
+    assert_eq!(admitted.tags, ["signed", "t"]);
+    let none = publish("rtmp", &token("channelAlias:none"), None);
+    assert_eq!(gate.admit(&none).await, Err(Refusal::UnknownKey));
+    let viewing = publish("rtmp", &bench.token(|_| {}), None);
+    let refused = gate.admit(&viewing).await;
+    assert!(matches!(refused, Err(Refusal::NotAllowed(_))));
+    bench.clock.advance(Duration::from_secs(1));
+    let refused = gate.admit(&good).await;
+    assert!(matches!(refused, Err(Refusal::NotAllowed(_))));
+}
+
+#[tokio::test]
+async fn the_gate_records_streams() {
+    let bench = bench(|_| {}).await;
+    let gate = StoreGate::new(bench.store.clone(), bench.tokens.clone(), Vec::new());
+    let id = Uuid::new_v4();
+    gate.stream_opened("local#app#live", id, Wall(7)).await;
+    assert_eq!(bench.store.open_streams().await.unwrap()[0].id, id);
+    gate.stream_ended(id).await;
+    assert_eq!(bench.store.open_streams().await.unwrap(), []);
+}

@@ -1,0 +1,380 @@
+//! Tokens: `DIGEST` tokens of the channel API (contract, channels, section 10) and LiveKit's.
+//!
+//! A `DIGEST` token is `"DIGEST:" + base64(JSON {applicationId, digest, token})`, where `token` is
+//! itself JSON text and `digest` the base64 of HMAC-SHA512 over it, keyed with application id and
+//! secret one after the other.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use base64::Engine as _;
+use base64::alphabet;
+use base64::engine::DecodePaddingMode;
+use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig, STANDARD};
+use hmac::{Hmac, KeyInit, Mac};
+use serde::{Deserialize, Serialize};
+use sha2::Sha512;
+
+use crate::base::clock::{Clock, Wall};
+use crate::base::id::Uuid;
+use crate::base::secret::Secret;
+use crate::base::shutdown::Tasks;
+use crate::store::Store;
+
+/// How every token of this form begins.
+pub const PREFIX: &str = "DIGEST:";
+/// Longest token that is looked at, in bytes. Real ones have 300 to 600.
+const LONGEST: usize = 4096;
+/// How often secrets are read again: another process may add applications.
+const REFRESH: Duration = Duration::from_secs(10);
+
+/// Both alphabets are read by translating to the standard one; padding may be missing.
+const LENIENT: GeneralPurpose = GeneralPurpose::new(
+    &alphabet::STANDARD,
+    GeneralPurposeConfig::new()
+        .with_decode_padding_mode(DecodePaddingMode::Indifferent)
+        .with_decode_allow_trailing_bits(true),
+);
+
+/// Why a token is not accepted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// It is not a `DIGEST` token.
+    #[error("not a digest token")]
+    Malformed,
+    /// Its application is unknown, or its digest is not this application's.
+    #[error("digest does not match")]
+    Digest,
+    /// Its time is over.
+    #[error("token has expired")]
+    Expired,
+    /// It was issued for something else: another kind of use, channel, stream or caller.
+    #[error("token was issued for something else")]
+    Scope,
+}
+
+/// What a token says. Names and order as the token services write them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Claims {
+    /// Milliseconds since the Unix epoch.
+    pub expires: i64,
+    /// `auth`, `stream` or `publish`; none is for viewing.
+    #[serde(rename = "type", default, skip_serializing_if = "Option::is_none")]
+    pub kind: Option<String>,
+    /// `channelId:…` or `channelAlias:…`: the one channel it is good for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub required_tag: Option<String>,
+    /// The one stream it is good for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin_stream_id: Option<String>,
+    /// The one session it is good for. Playback over HTTP has none, so it refuses these.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session_id: Option<String>,
+    /// The one address it is good for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub remote_address: Option<String>,
+    /// The one gateway address it is good for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uri: Option<String>,
+    /// Capabilities of a publish.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub capabilities: Vec<String>,
+    /// Tags put on a published stream.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub apply_tags: Vec<String>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Envelope {
+    application_id: String,
+    digest: String,
+    token: String,
+}
+
+/// Signs claims.
+pub fn create(application_id: &str, secret: &Secret, claims: &Claims) -> String {
+    let token = serde_json::to_string(claims).expect("claims are JSON");
+    let envelope = Envelope {
+        digest: STANDARD.encode(mac(application_id, secret, &token).finalize().into_bytes()),
+        application_id: application_id.to_owned(),
+        token,
+    };
+    let json = serde_json::to_string(&envelope).expect("three texts are JSON");
+    format!("{PREFIX}{}", STANDARD.encode(json))
+}
+
+/// The same token in letters that need no escaping in a path: `~{token}`.
+pub fn path_form(token: &str) -> String {
+    let letter = |c| match c {
+        '+' | ' ' => '-',
+        '/' => '_',
+        other => other,
+    };
+    token.trim_end_matches('=').chars().map(letter).collect()
+}
+
+/// Checks digest and time, not the scope. Returns application id and claims.
+pub fn verify(
+    token: &str,
+    secret_of: impl FnOnce(&str) -> Option<Secret>,
+    now: Wall,
+) -> Result<(String, Claims), Error> {
+    let body = token.strip_prefix(PREFIX).ok_or(Error::Malformed)?;
+    if token.len() > LONGEST {
+        return Err(Error::Malformed);
+    }
+    let letter = |c| match c {
+        // A plus that was not escaped in a query arrives as a blank.
+        '-' | ' ' => '+',
+        '_' => '/',
+        other => other,
+    };
+    let body: String = body.chars().map(letter).collect();
+    let json = LENIENT.decode(body).map_err(|_| Error::Malformed)?;
+    let envelope: Envelope = serde_json::from_slice(&json).map_err(|_| Error::Malformed)?;
+    let digest = LENIENT.decode(&envelope.digest);
+    let digest = digest.map_err(|_| Error::Malformed)?;
+    let secret = secret_of(&envelope.application_id).ok_or(Error::Digest)?;
+    // Compares in constant time.
+    mac(&envelope.application_id, &secret, &envelope.token)
+        .verify_slice(&digest)
+        .map_err(|_| Error::Digest)?;
+    let claims: Claims = serde_json::from_str(&envelope.token).map_err(|_| Error::Malformed)?;
+    if claims.expires <= now.unix_millis() {
+        return Err(Error::Expired);
+    }
+    Ok((envelope.application_id, claims))
+}
+
+fn mac(application_id: &str, secret: &Secret, token: &str) -> Hmac<Sha512> {
+    let key = format!("{application_id}{}", secret.expose());
+    let mut mac = <Hmac<Sha512> as KeyInit>::new_from_slice(key.as_bytes())
+        .expect("HMAC takes keys of any length");
+    mac.update(token.as_bytes());
+    mac
+}
+
+/// What a viewer wants to see.
+#[derive(Clone, Copy, Debug)]
+pub struct Target<'a> {
+    /// Stream on air; `None` while there is none.
+    pub stream_id: Option<Uuid>,
+    /// `{region}#{application}#{alias}`.
+    pub channel_id: &'a str,
+    /// Channel alias.
+    pub alias: &'a str,
+    /// Who asks, where it is known.
+    pub peer: Option<IpAddr>,
+}
+
+/// What a publish token allows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PublishGrant {
+    /// Owner of the channel.
+    pub application_id: String,
+    /// Channel id or alias.
+    pub channel: String,
+    /// `None` when it names none.
+    pub capabilities: Option<Vec<String>>,
+    /// Tags of the stream.
+    pub tags: Vec<String>,
+}
+
+/// Checks tokens against the applications' secrets, which are held in memory: playback never waits
+/// for the database. Cloning shares them.
+#[derive(Clone, Debug)]
+pub struct Tokens {
+    secrets: Arc<ArcSwap<HashMap<String, Secret>>>,
+    clock: Clock,
+}
+
+impl Tokens {
+    /// Knows no application yet.
+    pub fn new(clock: Clock) -> Tokens {
+        Tokens {
+            secrets: Arc::default(),
+            clock,
+        }
+    }
+
+    /// Reads the applications' secrets.
+    pub async fn refresh(&self, store: &Store) -> Result<(), crate::store::Error> {
+        let applications = store.applications().await?;
+        let secrets = applications.into_iter().map(|app| (app.id, app.secret));
+        self.secrets.store(Arc::new(secrets.collect()));
+        Ok(())
+    }
+
+    /// Keeps the secrets fresh until shutdown. While the database is down, the last known ones hold.
+    pub async fn run(self, store: Store, tasks: Tasks) {
+        let mut tick = tokio::time::interval(REFRESH);
+        loop {
+            tokio::select! {
+                () = tasks.stopped() => return,
+                _ = tick.tick() => {}
+            }
+            if let Err(err) = self.refresh(&store).await {
+                tracing::error!(%err, "secrets of applications could not be read");
+            }
+        }
+    }
+
+    /// Whether a token opens a protected stream. The port of `origin`.
+    pub fn allows(&self, stream_id: Uuid, channel_id: &str, alias: &str, token: &str) -> bool {
+        let target = Target {
+            stream_id: Some(stream_id),
+            channel_id,
+            alias,
+            peer: None,
+        };
+        self.playback(token, &target).is_ok()
+    }
+
+    /// Checks a token for viewing.
+    pub fn playback(&self, token: &str, target: &Target<'_>) -> Result<(), Error> {
+        let (application_id, claims) = self.verify(token)?;
+        let kind = claims.kind.as_deref();
+        let mut parts = target.channel_id.split('#');
+        let owner = parts.nth(1).unwrap_or_default();
+        let tag = claims.required_tag.as_deref();
+        let tag_fits = tag.is_none_or(|tag| match tag.split_once(':') {
+            Some(("channelId", id)) => id == target.channel_id,
+            Some(("channelAlias", alias)) => alias == target.alias,
+            _ => false,
+        });
+        let stream = claims.origin_stream_id.as_deref();
+        let stream_fits = stream.is_none_or(|id| {
+            let id = Uuid::parse_str(id).ok();
+            id.is_some() && id == target.stream_id
+        });
+        let address = claims.remote_address.as_deref();
+        let address_fits = address.is_none_or(|address| {
+            let address = address.parse::<IpAddr>().ok();
+            address.is_some() && address == target.peer.map(|peer| peer.to_canonical())
+        });
+        let fits = matches!(kind, None | Some("stream"))
+            && owner == application_id
+            && tag_fits
+            && stream_fits
+            && address_fits
+            // Neither can be checked here, and a limit that is not checked is none.
+            && claims.session_id.is_none()
+            && claims.uri.is_none();
+        fits.then_some(()).ok_or(Error::Scope)
+    }
+
+    /// Checks a token that stands in for a stream key.
+    pub fn publish(&self, token: &str, peer: IpAddr) -> Result<PublishGrant, Error> {
+        let (application_id, claims) = self.verify(token)?;
+        let tag = claims
+            .required_tag
+            .as_deref()
+            .and_then(|tag| tag.split_once(':'));
+        let channel = match tag {
+            Some(("channelId" | "channelAlias", channel)) => channel.to_owned(),
+            _ => return Err(Error::Scope),
+        };
+        let address = claims.remote_address.as_deref();
+        let address_fits = address
+            .is_none_or(|address| address.parse::<IpAddr>().ok() == Some(peer.to_canonical()));
+        let unbound = claims.session_id.is_none()
+            && claims.uri.is_none()
+            && claims.origin_stream_id.is_none();
+        if claims.kind.as_deref() != Some("publish") || !address_fits || !unbound {
+            return Err(Error::Scope);
+        }
+        let named = !claims.capabilities.is_empty();
+        Ok(PublishGrant {
+            application_id,
+            channel,
+            capabilities: named.then_some(claims.capabilities),
+            tags: claims.apply_tags,
+        })
+    }
+
+    fn verify(&self, token: &str) -> Result<(String, Claims), Error> {
+        let secrets = self.secrets.load();
+        verify(token, |id| secrets.get(id).cloned(), self.clock.wall())
+    }
+}
+
+/// What a LiveKit access token allows.
+#[derive(Clone, Debug)]
+pub struct LivekitGrant<'a> {
+    /// Room to join.
+    pub room: &'a str,
+    /// Identity of the participant, unique in the room.
+    pub identity: &'a str,
+    /// Name for people.
+    pub name: Option<&'a str>,
+    /// Whether the participant may send media.
+    pub can_publish: bool,
+    /// Whether the participant may receive media.
+    pub can_subscribe: bool,
+    /// How long the token opens the room.
+    pub valid_for: Duration,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct LivekitVideo<'a> {
+    room_join: bool,
+    room: &'a str,
+    can_publish: bool,
+    can_subscribe: bool,
+}
+
+#[derive(Serialize)]
+struct LivekitClaims<'a> {
+    exp: i64,
+    iss: &'a str,
+    nbf: i64,
+    sub: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<&'a str>,
+    video: LivekitVideo<'a>,
+}
+
+/// A LiveKit access token: a JWT signed with HS256, issuer the API key, subject the identity.
+pub fn livekit(
+    api_key: &str,
+    api_secret: &Secret,
+    now: Wall,
+    grant: &LivekitGrant<'_>,
+) -> Result<String, jsonwebtoken::errors::Error> {
+    let now = now.unix_seconds();
+    let valid_s = i64::try_from(grant.valid_for.as_secs()).unwrap_or(i64::MAX);
+    let claims = LivekitClaims {
+        exp: now.saturating_add(valid_s),
+        iss: api_key,
+        nbf: now,
+        sub: grant.identity,
+        name: grant.name,
+        video: LivekitVideo {
+            room_join: true,
+            room: grant.room,
+            can_publish: grant.can_publish,
+            can_subscribe: grant.can_subscribe,
+        },
+    };
+    let header = jsonwebtoken::Header::new(jsonwebtoken::Algorithm::HS256);
+    let key = jsonwebtoken::EncodingKey::from_secret(api_secret.expose().as_bytes());
+    jsonwebtoken::encode(&header, &claims, &key)
+}
+
+/// What a parser of tokens must survive: any text from a URL.
+pub fn fuzz_token(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    let secret = |_: &str| Some(Secret::new("secret"));
+    let _ = verify(&text, secret, Wall(0));
+    let body = STANDARD.encode(bytes);
+    let _ = verify(&format!("{PREFIX}{body}"), secret, Wall(0));
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,150 @@
+//! From a publisher's clock to channel time: the offset, jumps of the source's clock, its drift.
+
+use std::collections::VecDeque;
+
+use crate::media::Ticks;
+
+/// A step of carried time beyond this is a hole or a jump (90 kHz ticks): 1 s.
+const STEP: i64 = 90_000;
+/// How far arrival and carried time may differ over a hole that is real: 1 s of network and encoder
+/// queues.
+const ARRIVAL_SLACK: i64 = 90_000;
+/// One drift sample a second over a minute: the lower envelope of arrival minus carried time.
+const DRIFT_SAMPLES: usize = 60;
+
+/// How a unit follows the one before it in its track.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// As usual.
+    On,
+    /// The source's clock jumped while time went on: taken out of the mapping.
+    Jump,
+    /// Media are missing for this long (90 kHz ticks), and the clock agrees.
+    Hole(Ticks),
+}
+
+#[derive(Clone, Copy, Debug)]
+struct TrackClock {
+    offset: Ticks,
+    last: Option<(Ticks, Ticks)>,
+    /// Last step in carried time: what the next one is expected to be.
+    pace: Ticks,
+}
+
+impl TrackClock {
+    fn handle(&mut self, arrival: Ticks, carried: Ticks, other: &TrackClock) -> Step {
+        let Some((last_arrival, last_carried)) = self.last.replace((arrival, carried)) else {
+            // The first unit of this track: the other one may have jumped before this came.
+            self.offset = other.offset;
+            return Step::On;
+        };
+        let step = carried - last_carried;
+        let waited = arrival - last_arrival;
+        if (0..=STEP).contains(&step.0) {
+            self.pace = step;
+            return Step::On;
+        }
+        if step.0 > STEP && (step.0 - waited.0).abs() <= ARRIVAL_SLACK {
+            return Step::Hole(step - self.pace);
+        }
+        if step.0 < 0 && -step.0 <= STEP / 3 {
+            // A hiccup backwards by less than a third of a second: the timeline just does not go back.
+            return Step::On;
+        }
+        // The source's clock jumped. If the other track went first, its new offset fits here too.
+        let expected = last_carried + self.offset + self.pace;
+        if (carried + other.offset - expected).0.abs() <= STEP {
+            self.offset = other.offset;
+        } else {
+            let missing = Ticks((waited - self.pace).0.max(0));
+            let missing = if missing.0 > STEP {
+                missing
+            } else {
+                Ticks::ZERO
+            };
+            self.offset = expected + missing - carried;
+        }
+        Step::Jump
+    }
+}
+
+/// The mapping of one publisher session.
+#[derive(Debug)]
+pub struct Mapping {
+    video: TrackClock,
+    audio: TrackClock,
+    /// Per second: the smallest arrival minus channel time.
+    envelope: VecDeque<i64>,
+    second: Ticks,
+    anchored_lag: Option<i64>,
+}
+
+impl Mapping {
+    /// A session whose carried times become channel times by adding `offset`.
+    pub fn new(offset: Ticks) -> Mapping {
+        let clock = TrackClock {
+            offset,
+            last: None,
+            pace: Ticks::ZERO,
+        };
+        Mapping {
+            video: clock,
+            audio: clock,
+            envelope: VecDeque::new(),
+            second: Ticks(i64::MIN),
+            anchored_lag: None,
+        }
+    }
+
+    /// A video unit with this decode time (90 kHz, source clock) came.
+    pub fn handle_video(&mut self, arrival: Ticks, carried: Ticks) -> Step {
+        let step = self.video.handle(arrival, carried, &self.audio);
+        self.observe_drift(arrival, carried + self.video.offset);
+        step
+    }
+
+    /// An audio unit with this time (90 kHz, source clock) came.
+    pub fn handle_audio(&mut self, arrival: Ticks, carried: Ticks) -> Step {
+        let step = self.audio.handle(arrival, carried, &self.video);
+        if self.video.last.is_none() {
+            self.observe_drift(arrival, carried + self.audio.offset);
+        }
+        step
+    }
+
+    /// What turns the video's carried time into channel time.
+    pub fn video_offset(&self) -> Ticks {
+        self.video.offset
+    }
+
+    /// What turns the audio's carried time into channel time.
+    pub fn audio_offset(&self) -> Ticks {
+        self.audio.offset
+    }
+
+    /// How much later than at first the most punctual unit of the last minute came.
+    pub fn drift(&self) -> Ticks {
+        let lowest = self.envelope.iter().copied().min();
+        Ticks(
+            lowest
+                .zip(self.anchored_lag)
+                .map_or(0, |(lowest, anchored)| lowest - anchored),
+        )
+    }
+
+    fn observe_drift(&mut self, arrival: Ticks, time: Ticks) {
+        let lag = (arrival - time).0;
+        if arrival - self.second >= Ticks(90_000) || self.envelope.is_empty() {
+            self.second = arrival;
+            if self.envelope.len() == DRIFT_SAMPLES {
+                self.envelope.pop_front();
+                if self.anchored_lag.is_none() {
+                    self.anchored_lag = self.envelope.iter().copied().min();
+                }
+            }
+            self.envelope.push_back(lag);
+        } else if let Some(newest) = self.envelope.back_mut() {
+            *newest = (*newest).min(lag);
+        }
+    }
+}

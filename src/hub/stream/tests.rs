@@ -1,0 +1,295 @@
+use std::sync::mpsc;
+
+use bytes::Bytes;
+
+use super::*;
+use crate::media::Timescale;
+use crate::media::codec::aac;
+
+/// What an outlet was told, in words.
+type Log = mpsc::Receiver<String>;
+
+struct Recorder(mpsc::SyncSender<String>);
+
+impl Recorder {
+    fn note(&self, text: String) {
+        self.0.try_send(text).expect("the log has room");
+    }
+}
+
+impl Outlet for Recorder {
+    fn handle_rendition(&mut self, rendition: &Arc<Rendition>) {
+        self.note(format!("rendition {}", rendition.name));
+    }
+    fn handle_track(&mut self, id: RenditionId, _track: &Arc<Track>) {
+        self.note(format!("track {}", id.0));
+    }
+    fn handle_unit(&mut self, id: RenditionId, unit: AccessUnit, boundaries: &[Boundary]) {
+        for boundary in boundaries {
+            let mark = if boundary.discontinuity { "!" } else { "" };
+            self.note(format!("{} opens {}{mark}", id.0, boundary.sequence % 1000));
+        }
+        assert!(unit.duration.is_some(), "audio durations are counted");
+    }
+    fn handle_listed(&mut self, ids: &[RenditionId]) {
+        self.note(format!(
+            "listed {:?}",
+            ids.iter().map(|id| id.0).collect::<Vec<_>>()
+        ));
+    }
+    fn handle_break(&mut self) {
+        self.note("break".to_owned());
+    }
+    fn handle_end(&mut self) {
+        self.note("end".to_owned());
+    }
+}
+
+const EPOCH: Wall = Wall(1_700_000_000_000_000);
+
+struct Bench {
+    clock: Clock,
+    stream: Arc<Stream>,
+    log: Log,
+}
+
+impl Bench {
+    fn new(ladder: bool) -> Bench {
+        let clock = Clock::simulated(EPOCH);
+        let admission = Admission {
+            channel_id: "local#forebay#live".to_owned(),
+            alias: "live".to_owned(),
+            name: "live".to_owned(),
+            capabilities: vec!["streaming".to_owned()],
+            tags: Vec::new(),
+        };
+        let settings = Settings {
+            segment_target: Ticks(180_000),
+            longest_segment: Ticks(900_000),
+            ladder,
+        };
+        let silence = Duration::from_secs(1);
+        let stream = Stream::new(Uuid::nil(), admission, settings, silence, clock.clone());
+        let (sender, log) = mpsc::sync_channel(4096);
+        stream.attach(Box::new(Recorder(sender)));
+        Bench {
+            clock,
+            stream: Arc::new(stream),
+            log,
+        }
+    }
+
+    /// A publisher of sound only.
+    fn publisher(&self) -> crate::hub::Publisher {
+        let (member, eviction) = self.stream.join("rtmp").unwrap();
+        let mut publisher = crate::hub::Publisher::new(self.stream.clone(), member, eviction);
+        publisher.announce(Announcement {
+            video: Some(false),
+            audio: Some(true),
+            ..Announcement::default()
+        });
+        publisher.set_track(track());
+        publisher
+    }
+
+    /// Ten frames, 213 ms.
+    fn play(&self, publisher: &mut crate::hub::Publisher, from_frame: i64) {
+        for frame in from_frame..from_frame + 10 {
+            let time = Ticks(frame * 64 / 3);
+            publisher.push(AccessUnit {
+                kind: MediaKind::Audio,
+                dts: time,
+                pts: time,
+                duration: None,
+                key: true,
+                data: Bytes::from_static(b"sound"),
+            });
+            self.clock.advance(Duration::from_micros(21_333));
+        }
+    }
+
+    fn log(&self) -> Vec<String> {
+        self.log.try_iter().collect()
+    }
+}
+
+fn track() -> Track {
+    let config = aac::Config::new_lc(48_000, 2).unwrap();
+    Track {
+        config: CodecConfig::Aac(config),
+        timescale: Timescale::MILLIS,
+    }
+}
+
+#[test]
+fn a_stream_is_listed_with_its_first_segment() {
+    let bench = Bench::new(false);
+    let mut publisher = bench.publisher();
+    bench.play(&mut publisher, 0);
+    assert_eq!(bench.log(), ["rendition audio", "0 opens 0", "listed [0]"]);
+}
+
+#[test]
+fn a_backup_stays_off_the_air_until_the_primary_leaves_and_then_takes_it_at_once() {
+    let bench = Bench::new(false);
+    let mut primary = bench.publisher();
+    let mut backup = bench.publisher();
+    bench.play(&mut primary, 0);
+    bench.play(&mut backup, 5000);
+    bench.log();
+    primary.finish();
+    bench.play(&mut backup, 5010);
+    let log = bench.log();
+    assert_eq!(log.last().unwrap(), "0 opens 1!", "{log:?}");
+    assert_eq!(bench.stream.stats().members, 1);
+}
+
+#[test]
+fn a_silent_holder_loses_the_air_to_a_second_connection() {
+    let bench = Bench::new(false);
+    let mut frozen = bench.publisher();
+    bench.play(&mut frozen, 0);
+    let mut second = bench.publisher();
+    bench.play(&mut second, 0);
+    assert!(
+        !bench.log().iter().any(|line| line.ends_with('!')),
+        "the holder is not silent yet"
+    );
+    bench.clock.advance(Duration::from_millis(1500));
+    bench.play(&mut second, 80);
+    assert!(bench.log().iter().any(|line| line == "0 opens 1!"));
+    assert_eq!(bench.stream.member_count(), 2);
+}
+
+#[test]
+fn a_returning_publisher_goes_on_with_the_next_number() {
+    let bench = Bench::new(false);
+    let mut first = bench.publisher();
+    bench.play(&mut first, 0);
+    drop(first);
+    assert!(bench.stream.idle().is_some());
+    bench.clock.advance(Duration::from_secs(5));
+    let mut again = bench.publisher();
+    assert!(bench.stream.idle().is_none());
+    bench.play(&mut again, 0);
+    let log = bench.log();
+    assert!(
+        log.contains(&"break".to_owned()) && log.contains(&"0 opens 1!".to_owned()),
+        "{log:?}"
+    );
+    assert!(!log.contains(&"end".to_owned()));
+}
+
+#[test]
+fn more_than_four_encoders_on_a_key_are_refused() {
+    let bench = Bench::new(false);
+    let members: Vec<_> = (0..MAX_MEMBERS).map(|_| bench.publisher()).collect();
+    assert!(matches!(bench.stream.join("rtmp"), Err(Refusal::Full(_))));
+    drop(members);
+    assert!(bench.stream.join("rtmp").is_ok());
+}
+
+#[test]
+fn the_first_list_waits_for_the_planned_rungs() {
+    let bench = Bench::new(true);
+    bench.stream.plan(vec!["alo".into()]);
+    let mut publisher = bench.publisher();
+    bench.play(&mut publisher, 0);
+    assert!(!bench.log().iter().any(|line| line.starts_with("listed")));
+    let new = NewRendition {
+        name: "alo".into(),
+        track: Track {
+            timescale: Timescale::of(48_000),
+            ..track()
+        },
+        peak_bps: 64_000,
+        average_bps: 64_000,
+        frame_rate_millis: 0,
+    };
+    bench.stream.add_rendition(new).unwrap();
+    assert!(bench.log().contains(&"listed [0, 1]".to_owned()));
+}
+
+#[test]
+fn a_ladder_that_never_comes_does_not_hold_the_stream_back_for_ever() {
+    let bench = Bench::new(true);
+    bench.stream.plan(vec!["sd".into()]);
+    let mut publisher = bench.publisher();
+    for turn in 0..30 {
+        bench.play(&mut publisher, turn * 10);
+    }
+    assert!(bench.log().contains(&"listed [0]".to_owned()));
+}
+
+#[test]
+fn a_rung_opens_the_same_segments_as_the_source() {
+    let bench = Bench::new(true);
+    bench.stream.plan(vec!["alo".into()]);
+    let mut publisher = bench.publisher();
+    let track = Track {
+        timescale: Timescale::of(48_000),
+        ..track()
+    };
+    let new = NewRendition {
+        name: "alo".into(),
+        track,
+        peak_bps: 64_000,
+        average_bps: 64_000,
+        frame_rate_millis: 0,
+    };
+    let rung = bench.stream.add_rendition(new).unwrap();
+    for turn in 0..30 {
+        bench.play(&mut publisher, turn * 10);
+        for frame in turn * 10..turn * 10 + 10 {
+            let time = Ticks(frame * 1024);
+            bench.stream.push_rendition(
+                rung,
+                AccessUnit {
+                    kind: MediaKind::Audio,
+                    dts: time,
+                    pts: time,
+                    duration: Some(Ticks(1024)),
+                    key: true,
+                    data: Bytes::from_static(b"rung"),
+                },
+            );
+        }
+    }
+    let log = bench.log();
+    let opened = |id: &str| {
+        let prefix = format!("{id} opens ");
+        log.iter()
+            .filter_map(|line| line.strip_prefix(&prefix))
+            .map(str::to_owned)
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(opened("0"), opened("1"));
+    assert!(opened("0").len() >= 3);
+}
+
+#[tokio::test]
+async fn eviction_reaches_the_session_with_its_reason() {
+    let bench = Bench::new(false);
+    let mut publisher = bench.publisher();
+    bench.stream.evict("killed by its owner");
+    assert_eq!(publisher.evicted().await, "killed by its owner");
+}
+
+#[tokio::test]
+async fn a_slow_subscriber_skips_to_the_next_key_unit_and_holds_nobody_up() {
+    let bench = Bench::new(false);
+    let mut publisher = bench.publisher();
+    let mut subscriber = bench.stream.subscribe(16);
+    for turn in 0..10 {
+        bench.play(&mut publisher, turn * 10);
+    }
+    assert!(subscriber.dropped_units() > 50);
+    assert!(matches!(subscriber.recv().await, Some(Event::Track(_))));
+    let mut units = 0;
+    while let Ok(Some(Event::Unit { .. })) =
+        tokio::time::timeout(Duration::from_millis(1), subscriber.recv()).await
+    {
+        units += 1;
+    }
+    assert!((10..=16).contains(&units), "{units} units queued");
+}

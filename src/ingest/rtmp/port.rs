@@ -1,0 +1,67 @@
+//! What a session needs of the hub, so that the socket loop is tested without one.
+
+use std::future::Future;
+
+use crate::hub::{Announcement, Hub, PublishRequest, Publisher, Refusal};
+use crate::media::{AccessUnit, Track};
+
+/// Where publishes are admitted.
+pub(super) trait Admit: Clone + Send + Sync + 'static {
+    /// What an admitted session feeds.
+    type Sink: Sink;
+    /// See [`Hub::publish`].
+    fn admit(
+        &self,
+        request: PublishRequest,
+    ) -> impl Future<Output = Result<Self::Sink, Refusal>> + Send;
+}
+
+/// An admitted session. Dropping it is a lost connection.
+pub(super) trait Sink: Send + 'static {
+    /// The stream, for the log.
+    fn stream(&self) -> String;
+    /// See [`Publisher::announce`].
+    fn announce(&mut self, announcement: Announcement);
+    /// See [`Publisher::set_track`].
+    fn set_track(&mut self, track: Track);
+    /// See [`Publisher::push`].
+    fn push(&mut self, unit: AccessUnit);
+    /// See [`Publisher::evicted`].
+    fn evicted(&mut self) -> impl Future<Output = String> + Send;
+    /// See [`Publisher::finish`].
+    fn finish(self);
+}
+
+impl Admit for Hub {
+    type Sink = Publisher;
+
+    async fn admit(&self, request: PublishRequest) -> Result<Publisher, Refusal> {
+        self.publish(request).await
+    }
+}
+
+impl Sink for Publisher {
+    fn stream(&self) -> String {
+        self.stream_id().to_string()
+    }
+
+    fn announce(&mut self, announcement: Announcement) {
+        Publisher::announce(self, announcement);
+    }
+
+    fn set_track(&mut self, track: Track) {
+        Publisher::set_track(self, track);
+    }
+
+    fn push(&mut self, unit: AccessUnit) {
+        Publisher::push(self, unit);
+    }
+
+    async fn evicted(&mut self) -> String {
+        Publisher::evicted(self).await
+    }
+
+    fn finish(self) {
+        Publisher::finish(self);
+    }
+}

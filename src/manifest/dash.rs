@@ -1,0 +1,65 @@
+//! DASH manifests: which segments of which renditions form which Periods. The text is in [`write`].
+//!
+//! ISO/IEC 23009-1 with the DASH-IF restricted timing model (explicit SegmentTimeline, Periods with a
+//! fixed start). The low-latency form adds what that model forbids, so it is a manifest of its own.
+
+mod plan;
+mod write;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::media::timeline::{Description, Snapshot};
+
+/// Which of the two manifests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// Finished segments only.
+    Standard,
+    /// With the running segment, to be fetched while it grows.
+    LowLatency,
+}
+
+/// Where the Periods opened that one manifest has told of. Their starts must never change, also
+/// after their first segments have left the window, and a snapshot does not tell them any more.
+///
+/// Keep one per stream and [`Mode`], and hand it to every [`mpd`] call of that manifest. A new one
+/// is right for a manifest that nobody has been given yet.
+#[derive(Clone, Debug, Default)]
+pub struct Periods {
+    /// Oldest first; those before the first listed Period are forgotten.
+    openings: Vec<Opening>,
+    /// Renditions that missed the segment grid, and the last segment that the low-latency manifest
+    /// lists of each. As many as a stream has renditions.
+    left: BTreeMap<Arc<str>, u64>,
+}
+
+/// A Period's unchanging facts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Opening {
+    /// Media sequence of its first segment; also its id.
+    sequence: u64,
+    /// Microseconds since the stream's epoch.
+    start_micros: i64,
+    discontinuity_sequence: u64,
+    /// Name and init of each Representation, in order.
+    shape: Vec<(Arc<str>, String)>,
+}
+
+/// The manifest, or `None` while a described rendition has no snapshot or no segment is listed by
+/// all of them. The same snapshots give the same text: nothing in it depends on the time of the call.
+///
+/// `utc_timing_url` answers with the server's time as an `xs:dateTime`.
+pub fn mpd(
+    description: &Description,
+    snapshots: &[Arc<Snapshot>],
+    mode: Mode,
+    periods: &mut Periods,
+    utc_timing_url: &str,
+) -> Option<String> {
+    let plan = plan::plan(description, snapshots, mode, periods)?;
+    Some(write::manifest(description, &plan, mode, utc_timing_url))
+}
+
+#[cfg(test)]
+mod tests;

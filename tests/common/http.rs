@@ -1,0 +1,113 @@
+//! A small HTTP/1.1 client over plain TCP: one request a connection, so that nothing is hidden.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+/// No answer of a test server takes longer, blocking reloads included.
+const DEADLINE: Duration = Duration::from_secs(30);
+
+/// An answer, body decoded from chunks but not from any content coding.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    pub status: u16,
+    pub headers: Vec<(String, String)>,
+    pub body: Vec<u8>,
+}
+
+impl Answer {
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let found = self
+            .headers
+            .iter()
+            .find(|(key, _)| key.eq_ignore_ascii_case(name));
+        found.map(|(_, value)| value.as_str())
+    }
+
+    pub fn text(&self) -> &str {
+        std::str::from_utf8(&self.body).expect("text")
+    }
+}
+
+/// `GET path`.
+pub async fn get(address: SocketAddr, path: &str) -> Answer {
+    request(address, "GET", path, &[]).await
+}
+
+/// Any request without a body.
+pub async fn request(
+    address: SocketAddr,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+) -> Answer {
+    let exchange = async {
+        let mut stream = TcpStream::connect(address)
+            .await
+            .expect("the server listens");
+        let mut head =
+            format!("{method} {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n");
+        for (name, value) in headers {
+            head.push_str(&format!("{name}: {value}\r\n"));
+        }
+        head.push_str("\r\n");
+        stream
+            .write_all(head.as_bytes())
+            .await
+            .expect("request is taken");
+        let mut bytes = Vec::new();
+        stream.read_to_end(&mut bytes).await.expect("answer comes");
+        parse(&bytes, method)
+    };
+    let answer = tokio::time::timeout(DEADLINE, exchange).await;
+    answer.unwrap_or_else(|_| panic!("{method} {path} has no answer after {DEADLINE:?}"))
+}
+
+fn parse(bytes: &[u8], method: &str) -> Answer {
+    let end = bytes
+        .windows(4)
+        .position(|window| window == b"\r\n\r\n")
+        .expect("a header ends");
+    let head = std::str::from_utf8(&bytes[..end]).expect("headers are text");
+    let mut lines = head.split("\r\n");
+    let status = lines
+        .next()
+        .and_then(|line| line.split(' ').nth(1))
+        .expect("a status line");
+    let headers: Vec<(String, String)> = lines
+        .filter_map(|line| line.split_once(':'))
+        .map(|(name, value)| (name.to_owned(), value.trim().to_owned()))
+        .collect();
+    let mut answer = Answer {
+        status: status.parse().expect("a number"),
+        headers,
+        body: Vec::new(),
+    };
+    let body = &bytes[end + 4..];
+    answer.body = match answer.header("transfer-encoding") {
+        Some(coding) if coding.eq_ignore_ascii_case("chunked") && method != "HEAD" => unchunk(body),
+        _ => body.to_vec(),
+    };
+    answer
+}
+
+fn unchunk(mut body: &[u8]) -> Vec<u8> {
+    let mut whole = Vec::new();
+    loop {
+        let line = body
+            .windows(2)
+            .position(|window| window == b"\r\n")
+            .expect("a chunk size");
+        let size = std::str::from_utf8(&body[..line]).expect("hex");
+        let size =
+            usize::from_str_radix(size.split(';').next().unwrap_or(size).trim(), 16).expect("hex");
+        body = &body[line + 2..];
+        if size == 0 {
+            return whole;
+        }
+        whole.extend_from_slice(&body[..size]);
+        body = &body[size + 2..];
+    }
+}

@@ -1,0 +1,8 @@
+//! What behaviour tests share: a server on ports of the system's choice, clips made by ffmpeg, publishers,
+//! a small HTTP client.
+#![allow(dead_code, reason = "not every module uses every helper")]
+
+pub mod http;
+pub mod media;
+pub mod rtmp;
+pub mod server;

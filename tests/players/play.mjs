@@ -1,0 +1,185 @@
+// One real player in headless Chromium on one live stream; prints one JSON object and exits 0 when it played.
+//
+//   node play.mjs --player hls|dash|shaka --url URL --seconds N [--switch] [--source-width W] [--screenshot f.png]
+//   node play.mjs --player page --url http://HOST/watch/ID --seconds N      (our own page, by window.forebay)
+//
+// --seconds N        how long to play after the first frame (10)
+// --start-timeout N  seconds to wait for the first frame (20)
+// --switch           go through all levels, up and down; each has to come on screen without a stall or a gap
+// --source-width W   the picture carries numbers (pattern.mjs) drawn at that width: read them; with a source
+//                    that writes its clock, glassToGlassMs is the delay of every frame
+// --config JSON      laid over the player's own configuration
+// --viewport WxH     (1280x720)
+// --screenshot FILE  the page at the end, as PNG
+// The media come straight from the server under test, across origins, so its CORS is tested too.
+import { createReadStream } from 'node:fs';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { createServer } from 'node:http';
+import { tmpdir } from 'node:os';
+import { basename, dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+import { chromium } from 'playwright-core';
+import { summarize } from './pattern.mjs';
+
+const { values: options } = parseArgs({
+  options: {
+    player: { type: 'string', default: 'hls' },
+    url: { type: 'string' },
+    seconds: { type: 'string', default: '10' },
+    'start-timeout': { type: 'string', default: '20' },
+    'source-width': { type: 'string' },
+    config: { type: 'string' },
+    viewport: { type: 'string', default: '1280x720' },
+    screenshot: { type: 'string' },
+    switch: { type: 'boolean' },
+  },
+});
+if (!options.url || !['hls', 'dash', 'shaka', 'page'].includes(options.player)) {
+  console.error('play: --url URL and --player hls|dash|shaka|page are needed');
+  process.exit(2);
+}
+const root = dirname(fileURLToPath(import.meta.url));
+const [width, height] = options.viewport.split('x').map(Number);
+const seconds = Number(options.seconds);
+const startTimeoutMs = Number(options['start-timeout']) * 1000;
+const isPage = options.player === 'page';
+
+const PAGE = (player) => `<!doctype html><meta charset="utf-8"><title>${player}</title><style>body{margin:0;background:#000}video{width:100vw;height:100vh}</style><video playsinline></video><script type="module" src="/${player}.js"></script>`;
+
+/** Serves the bundled players on loopback: localhost is a secure context, which shaka wants. */
+async function serve() {
+  const server = createServer((request, response) => {
+    const name = basename(new URL(request.url, 'http://localhost').pathname);
+    if (name.endsWith('.js')) {
+      response.setHeader('content-type', 'text/javascript');
+      createReadStream(join(root, 'dist', name)).on('error', () => response.destroy()).pipe(response);
+    } else if (name === 'play') {
+      response.setHeader('content-type', 'text/html');
+      response.end(PAGE(options.player));
+    } else {
+      response.statusCode = 404;
+      response.end();
+    }
+  });
+  await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
+  return server;
+}
+
+const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
+
+async function until(page, condition, timeoutMs, arg) {
+  return page.waitForFunction(condition, arg, { timeout: timeoutMs, polling: 50 }).then(() => true, () => false);
+}
+
+/** Brings each level on screen in turn and says what happened meanwhile. */
+async function switchThrough(page) {
+  const levels = await page.evaluate(() => probe.levels());
+  const order = levels.map((_, index) => index).sort((a, b) => levels[a].bitrate - levels[b].bitrate);
+  const visits = [];
+  for (const index of [...order, ...[...order].reverse().slice(1)]) {
+    const before = await page.evaluate(() => probe.now());
+    const began = performance.now();
+    await page.evaluate((to) => probe.select(to), index);
+    const isOnScreen = await until(page, ({ at, size }) => {
+      const now = probe.now();
+      return now.current === at && (!size || now.height === size);
+    }, 20_000, { at: index, size: levels[index].height || 0 });
+    const switchedMs = Math.round(performance.now() - began);
+    const { position } = await page.evaluate(() => probe.now());
+    const hasPlayed = await until(page, (from) => probe.now().position > from + 2, 10_000, position);
+    const after = await page.evaluate(() => probe.now());
+    visits.push({
+      index, ...levels[index], ok: isOnScreen && hasPlayed, onScreen: isOnScreen, played: hasPlayed, switchedMs,
+      stalls: after.stalls - before.stalls, gaps: after.gaps - before.gaps,
+    });
+  }
+  return visits;
+}
+
+function spread(samples) {
+  if (!samples.length) return null;
+  const sorted = [...samples].sort((a, b) => a - b);
+  const at = (part) => sorted[Math.min(sorted.length - 1, Math.floor(part * sorted.length))];
+  return { samples: sorted.length, min: sorted[0], median: at(0.5), p95: at(0.95), max: sorted.at(-1) };
+}
+
+async function playBundle(page, origin) {
+  const query = new URLSearchParams({ url: options.url });
+  if (options['source-width']) query.set('sourceWidth', options['source-width']);
+  if (options.config) query.set('config', options.config);
+  await page.goto(`${origin}/play?${query}`);
+  const hasBegun = await until(page, () => window.probe?.result().firstFrameMs != null, startTimeoutMs);
+  let visits = null;
+  if (hasBegun) {
+    if (options.switch) visits = await switchThrough(page);
+    await sleep(seconds * 1000);
+  }
+  const raw = await page.evaluate(() => window.probe?.result() ?? null);
+  if (!raw) return { ok: false, error: 'the player did not load' };
+  const { positions, latency, glassToGlassMs, counters, stalls, ...rest } = raw;
+  const played = positions.length ? positions.at(-1) - positions[0] : 0;
+  const result = {
+    ...rest,
+    playedSeconds: Math.round(played * 1000) / 1000,
+    advanced: played > 0.5 * seconds,
+    wentBack: positions.some((position, index) => index > 0 && position < positions[index - 1] - 0.05),
+    stalls: { count: stalls.length + (raw.openStallMs ? 1 : 0), totalMs: stalls.reduce((sum, stall) => sum + stall.lastedMs, raw.openStallMs), list: stalls },
+    latencyMs: spread(latency),
+  };
+  if (visits) result.visits = visits;
+  if (options['source-width']) {
+    result.glassToGlassMs = spread(glassToGlassMs);
+    const { firstMissing, ...summary } = summarize(counters);
+    result.counters = { ...summary, firstMissing: firstMissing.slice(0, 10) };
+  }
+  const visitsOk = !visits || (visits.length > 0 && visits.every((visit) => visit.ok));
+  return { ok: hasBegun && result.advanced && visitsOk && !rest.errors.some((error) => error.fatal), ...result };
+}
+
+async function playPage(page) {
+  await page.goto(options.url);
+  const hasBegun = await until(page, () => window.forebay?.state().timeToFirstFrameMs != null, startTimeoutMs);
+  const from = await page.evaluate(() => window.forebay?.state() ?? null);
+  if (hasBegun) await sleep(seconds * 1000);
+  const state = await page.evaluate(() => window.forebay?.state() ?? null);
+  const advanced = Boolean(from && state) && state.currentTime - from.currentTime > 0.5 * seconds;
+  return { ok: hasBegun && advanced, advanced, ...state };
+}
+
+const profile = await mkdtemp(join(tmpdir(), 'forebay-player-'));
+const server = await serve();
+let context = null;
+let result = { ok: false };
+try {
+  context = await chromium.launchPersistentContext(profile, {
+    executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
+    headless: true,
+    viewport: { width, height },
+    args: [
+      '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
+      '--disable-component-update', '--disable-sync', '--autoplay-policy=no-user-gesture-required', '--mute-audio',
+    ],
+  });
+  const page = context.pages()[0] ?? (await context.newPage());
+  const console_ = [];
+  const responses = {};
+  page.on('console', (message) => ['error', 'warning'].includes(message.type()) && console_.length < 50 && console_.push(message.text()));
+  page.on('pageerror', (error) => console_.length < 50 && console_.push(String(error)));
+  page.on('response', (response) => {
+    responses[response.status()] = (responses[response.status()] ?? 0) + 1;
+  });
+  result = isPage ? await playPage(page) : await playBundle(page, `http://localhost:${server.address().port}`);
+  result.console = [...new Set(console_)];
+  result.responses = responses;
+  if (options.screenshot) await page.screenshot({ path: options.screenshot });
+} catch (error) {
+  result = { ...result, ok: false, error: String(error) };
+} finally {
+  await context?.close().catch(() => {});
+  server.close();
+  server.closeAllConnections();
+  await rm(profile, { recursive: true, force: true }).catch(() => {});
+}
+console.log(JSON.stringify({ player: options.player, url: options.url, ...result }));
+process.exit(result.ok ? 0 : 1);
