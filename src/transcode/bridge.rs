@@ -21,12 +21,12 @@ pub use self::status::{RungStatus, Status};
 use self::child::{Ending, Worker};
 use self::history::History;
 use super::Error;
-use super::ladder::{AudioFacts, Book, Choice, Plan, Request, VideoFacts};
+use super::ladder::{AudioFacts, AudioRung, Book, Choice, Plan, Request, VideoFacts};
 use super::protocol::{Message, Setup};
 use crate::base::clock::Clock;
 use crate::base::shutdown::Tasks;
 use crate::hub::{Event, NewRendition, Stream, Subscriber};
-use crate::media::{AccessUnit, CodecConfig, RenditionId};
+use crate::media::{AccessUnit, CodecConfig, RenditionId, Track};
 
 /// Units between the hub and the worker's socket: two seconds of video and audio at 60 fps. When it
 /// is full the hub drops up to the next key unit.
@@ -62,15 +62,18 @@ pub struct Config {
 }
 
 impl Config {
-    /// The built-in book, all cores, and this very program as the worker.
+    /// The built-in book, all cores, and this very program as the worker. An error when the choice
+    /// names a ladder that is not in the book.
     pub fn new(choice: Choice, clock: Clock) -> Result<Config, Error> {
+        let book = Book::built_in();
+        book.check(&choice)?;
         let executable = std::env::current_exe().map_err(|source| Error::Io {
             doing: "look for own executable",
             source,
         })?;
         Ok(Config {
             choice,
-            book: Arc::new(Book::built_in()),
+            book: Arc::new(book),
             cores: std::thread::available_parallelism().map_or(1, usize::from),
             executable,
             arguments: vec!["worker".to_owned()],
@@ -173,31 +176,66 @@ impl<I: Inlet> Bridge<I> {
         }
         // Started now, so that it has loaded its libraries when the source is known.
         let likely = self.capabilities.iter().any(|word| word == "multi-bitrate");
-        let early = likely.then(|| self.start().ok()).flatten();
+        let mut early = likely.then(|| self.start().ok()).flatten();
         let mut history = History::default();
         let Some(passthrough) = self.settle(&mut history).await else {
             self.outlet.plan(Vec::new(), true);
             return;
         };
-        let plan = self.decide(&history, passthrough);
+        let mut plan = self.decide(&history, passthrough);
         let video = plan.video.iter().map(|rung| rung.name.as_str());
         let names: Vec<Arc<str>> = video
             .chain(plan.audio.iter().map(|rung| rung.name.as_str()))
             .map(Arc::from)
             .collect();
-        self.outlet.plan(names.clone(), true);
+        // Beside a cut picture the whole one is another programme.
+        self.outlet.plan(names, plan.crop.is_none());
         if plan.is_empty() {
-            return;
-        }
-        tracing::info!(rungs = ?names, passthrough, "ladder");
-        let setup = self.setup(&history, plan);
-        self.status.open(&setup);
-        if let Err(error) = self.supervise(&mut history, &setup, early).await {
-            tracing::error!(err = %error, "no ladder any more");
-            for name in &names {
-                self.outlet.drop_rendition(name);
+            drop(early.take());
+            match self.await_sound(&mut history).await {
+                Some(audio) => plan.audio = audio,
+                None => return,
             }
         }
+        let names = |setup: &Setup| {
+            let video = setup.video.iter().map(|rung| rung.name.clone());
+            let audio = setup.audio.iter().map(|rung| rung.name.clone());
+            video.chain(audio).collect::<Vec<_>>()
+        };
+        let mut setup = self.setup(&history, plan);
+        tracing::info!(rungs = ?names(&setup), passthrough, "ladder");
+        self.status.open(&setup);
+        if let Err(error) = self.supervise(&mut history, &mut setup, early).await {
+            tracing::error!(err = %error, "no ladder any more");
+            for name in names(&setup) {
+                self.outlet.drop_rendition(&name);
+            }
+            // What is left is the source, whatever its key interval and its shape.
+            self.outlet.plan(Vec::new(), true);
+        }
+    }
+
+    /// With nothing to make: waits for sound that players cannot be given as it is. `None` when what
+    /// comes passes through, or the stream is over.
+    async fn await_sound(&mut self, history: &mut History) -> Option<Vec<AudioRung>> {
+        while history.audio().is_none() {
+            let event = tokio::select! {
+                event = self.inlet.recv() => event?,
+                () = self.tasks.stopped() => return None,
+            };
+            if matches!(event, Event::End) {
+                return None;
+            }
+            history.add(event, true);
+        }
+        let audio = self.decide_audio(history);
+        (!audio.is_empty()).then_some(audio)
+    }
+
+    /// The encodings of the source's sound, as it is now.
+    fn decide_audio(&self, history: &History) -> Vec<AudioRung> {
+        // Whether the picture passes through is nothing to the sound.
+        self.decide(history, true).audio
     }
 
     /// Waits until it is decided whether the source is listed.
@@ -219,7 +257,7 @@ impl<I: Inlet> Bridge<I> {
 
     fn decide(&self, history: &History, passthrough: bool) -> Plan {
         let video = history.video().and_then(|track| {
-            let (width, height) = track.resolution()?;
+            let (width, height) = square(track)?;
             Some(VideoFacts {
                 width,
                 height,
@@ -263,7 +301,7 @@ impl<I: Inlet> Bridge<I> {
     async fn supervise(
         &mut self,
         history: &mut History,
-        setup: &Setup,
+        setup: &mut Setup,
         mut ready: Option<Worker>,
     ) -> Result<(), Error> {
         let mut fruitless = 0;
@@ -320,7 +358,9 @@ impl<I: Inlet> Bridge<I> {
     }
 
     /// Feeds one worker: what is remembered first, then what comes.
-    async fn feed(&mut self, mut worker: Worker, history: &mut History, setup: &Setup) -> Stop {
+    async fn feed(&mut self, mut worker: Worker, history: &mut History, setup: &mut Setup) -> Stop {
+        // It may have come while there was no worker.
+        self.join_sound(history, setup);
         let start = [Message::Setup(Box::new(setup.clone()))];
         for message in start.into_iter().chain(history.replay()) {
             if let Err(ending) = self.send(&mut worker, message).await {
@@ -344,6 +384,12 @@ impl<I: Inlet> Bridge<I> {
                 }
                 Some(event) => history.add(event, true),
             };
+            if let (Some(Message::Track(_)), Some(rungs)) =
+                (&message, self.join_sound(history, setup))
+                && let Err(ending) = self.send(&mut worker, Message::Sound(rungs)).await
+            {
+                return Stop::Worker(ending);
+            }
             let dropped = self.inlet.dropped_units();
             if let Some(dropped_units) = lost.due(dropped, self.config.clock.monotonic()) {
                 tracing::warn!(dropped_units, "worker too slow");
@@ -357,12 +403,53 @@ impl<I: Inlet> Bridge<I> {
         }
     }
 
+    /// Adds encodings for sound that came, or stopped passing through, after the decision. Gives
+    /// them when there are any.
+    fn join_sound(&self, history: &History, setup: &mut Setup) -> Option<Vec<AudioRung>> {
+        if !setup.audio.is_empty() || history.audio().is_none() {
+            return None;
+        }
+        let rungs = self.decide_audio(history);
+        if rungs.is_empty() {
+            return None;
+        }
+        tracing::info!(
+            rungs = ?rungs.iter().map(|rung| &rung.name).collect::<Vec<_>>(),
+            "late sound joins the ladder"
+        );
+        setup.audio.clone_from(&rungs);
+        self.status.join(&rungs);
+        Some(rungs)
+    }
+
     async fn send(&self, worker: &mut Worker, message: Message) -> Result<(), Ending> {
         if let Message::Unit(unit) = &message {
             self.status.note_sent(unit, self.config.clock.monotonic());
         }
         worker.send(message).await
     }
+}
+
+/// Size of a video's pictures in square pixels, which all rungs have.
+fn square(track: &Track) -> Option<(u32, u32)> {
+    let (width, height) = track.resolution()?;
+    let shape = match &track.config {
+        CodecConfig::Avc(config) => config.pixel_aspect,
+        CodecConfig::Hevc(config) => config.pixel_aspect,
+        CodecConfig::Av1(_) | CodecConfig::Aac(_) | CodecConfig::Opus(_) => None,
+    };
+    let width = shape.map_or(Some(width), |shape| {
+        let wide = u64::from(width) * u64::from(shape.horizontal);
+        let down = u64::from(shape.vertical).max(1);
+        // Stranger shapes than 1:4 are mistakes.
+        let sane = wide <= 4 * u64::from(width) * down && 4 * wide >= u64::from(width) * down;
+        if sane {
+            u32::try_from((wide + down / 2) / down).ok()
+        } else {
+            Some(width)
+        }
+    })?;
+    Some((width, height))
 }
 
 /// A count whose growth is told once a second.

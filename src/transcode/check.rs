@@ -12,6 +12,7 @@ const OPTIONAL: &[(&str, &str)] = &[
     ("av1dec", "a ladder for AV1 sources"),
     ("opusdec", "AAC from Opus sources"),
     ("videocrop", "the capability aspect-ratio"),
+    ("deinterlace", "interlaced sources without combs"),
     ("jpegenc", "thumbnails"),
     ("h264parse", "encoders other than x264enc"),
 ];

@@ -279,9 +279,17 @@ impl Book {
         if !passthrough {
             // The source's place: its own size, in the smallest rung that can hold it.
             let top = allowed.iter().position(|rung| rung.lines >= lines);
-            let Some(top) = top.or(allowed.len().checked_sub(1)) else {
-                return Vec::new();
-            };
+            // A named ladder may have nothing as small as the quality word: then it is that rung.
+            if allowed.is_empty() {
+                allowed.push(word);
+            }
+            let mut top = top.unwrap_or(allowed.len() - 1);
+            let bounded = matches!(request.choice, Choice::Auto | Choice::Off);
+            let most = self.auto.top_share * request.cores as f64;
+            let cost_of = |entry| cost + self.encode_cost(&self.rung(entry, picture));
+            while bounded && top > 0 && cost_of(allowed[top]) > most {
+                top -= 1;
+            }
             let rung = self.rung(allowed[top], picture);
             cost += self.encode_cost(&rung);
             chosen.push(rung);

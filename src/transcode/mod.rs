@@ -18,6 +18,12 @@ pub use worker::run_worker;
 
 use crate::base::Kind;
 
+/// Whether the text of the setting `FOREBAY_LADDER` means something: `auto`, `off`, or a ladder of the
+/// built-in book.
+pub fn check_setting(text: &str) -> Result<(), Error> {
+    ladder::Book::built_in().check(&ladder::Choice::from_setting(text))
+}
+
 /// What can go wrong in the transcoder.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -33,6 +39,14 @@ pub enum Error {
         name: String,
         /// What is wrong with it.
         problem: String,
+    },
+    /// The setting names a ladder that is not in `ladders.toml`.
+    #[error("ladder {name:?} does not exist; known: auto, off, {known}")]
+    UnknownLadder {
+        /// The name.
+        name: String,
+        /// Those that exist.
+        known: String,
     },
     /// A message between bridge and worker breaks the protocol.
     #[error("worker protocol: {0}")]
@@ -70,7 +84,9 @@ impl Error {
     /// The kind of failure, for the edge.
     pub fn kind(&self) -> Kind {
         match self {
-            Error::LaddersSyntax(_) | Error::LaddersContent { .. } => Kind::Invalid,
+            Error::LaddersSyntax(_)
+            | Error::LaddersContent { .. }
+            | Error::UnknownLadder { .. } => Kind::Invalid,
             Error::MissingElement { .. } => Kind::NotFound,
             Error::Stuck(_) => Kind::Timeout,
             Error::Protocol(_) | Error::Io { .. } | Error::Element { .. } => Kind::Internal,

@@ -79,6 +79,8 @@ pub enum Message {
     Unit(Unit),
     /// To the worker: what follows does not connect.
     Break,
+    /// To the worker: audio encodings for sound that came after [`Message::Setup`], which had none.
+    Sound(Vec<AudioRung>),
     /// To the worker: give out what is left, then [`Message::Finished`].
     End,
     /// To the bridge: the configuration of an encoding, before its first unit.
@@ -151,6 +153,7 @@ const TRACK: u8 = 2;
 const UNIT: u8 = 3;
 const BREAK: u8 = 4;
 const END: u8 = 5;
+const SOUND: u8 = 6;
 const RUNG_TRACK: u8 = 16;
 const RUNG_UNIT: u8 = 17;
 const THUMBNAIL: u8 = 18;
@@ -209,6 +212,10 @@ impl Message {
                 payload = unit.data;
             }
             Message::Break => head.put_u8(BREAK),
+            Message::Sound(rungs) => {
+                head.put_u8(SOUND);
+                payload = json(&rungs)?;
+            }
             Message::End => head.put_u8(END),
             Message::RungTrack { index, track } => {
                 head.put_u8(RUNG_TRACK);
@@ -302,6 +309,7 @@ impl Message {
                 })
             }
             BREAK => Message::Break,
+            SOUND => Message::Sound(from_json(&body)?),
             END => Message::End,
             RUNG_TRACK => {
                 need(&body, 1)?;

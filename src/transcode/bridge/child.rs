@@ -86,6 +86,9 @@ impl Worker {
         if let Message::Setup(setup) = &message {
             *lock(&self.setup) = Some(Setup::clone(setup));
         }
+        if let (Message::Sound(rungs), Some(setup)) = (&message, lock(&self.setup).as_mut()) {
+            setup.audio.clone_from(rungs);
+        }
         let frame = message
             .encode()
             .map_err(|error| Ending::Died(error.into()))?;
@@ -199,6 +202,7 @@ impl Listener {
             | Message::Track(_)
             | Message::Unit(_)
             | Message::Break
+            | Message::Sound(_)
             | Message::End => Some(Ending::Died(
                 protocol::Malformed::Unknown {
                     field: "direction",

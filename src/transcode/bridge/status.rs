@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::child::{Known, Published};
 use super::lock;
 use crate::media::{MediaKind, RenditionId, Ticks, Track};
+use crate::transcode::ladder::AudioRung;
 use crate::transcode::lag::{Lag, Sent};
 use crate::transcode::protocol::{Counters, Setup, Unit};
 
@@ -100,6 +101,15 @@ impl Status {
                 ..Rung::default()
             })
             .collect();
+    }
+
+    /// Encodings that join those of [`Status::open`].
+    pub(super) fn join(&self, rungs: &[AudioRung]) {
+        let joining = rungs.iter().map(|rung| Rung {
+            name: rung.name.clone(),
+            ..Rung::default()
+        });
+        lock(&self.0).rungs.extend(joining);
     }
 
     pub(super) fn note_sent(&self, unit: &Unit, now: Duration) {

@@ -1,6 +1,7 @@
 use tokio::sync::mpsc;
 
 use super::*;
+use crate::media::codec::PixelAspect;
 use crate::media::{Boundary, MediaKind, Ticks, Track};
 use crate::transcode::protocol::Unit;
 use crate::transcode::worker::tests::{encoded_tone, stamp, time_of, video};
@@ -26,7 +27,7 @@ fn config(choice: &str) -> Config {
 
 #[derive(Debug)]
 enum Call {
-    Plan(Vec<String>),
+    Plan(Vec<String>, bool),
     Add(String, Track),
     Push(u8, AccessUnit),
     Drop(String),
@@ -45,9 +46,10 @@ impl Outside {
 }
 
 impl Outlet for Outside {
-    fn plan(&self, names: Vec<Arc<str>>, _keeps_source: bool) {
+    fn plan(&self, names: Vec<Arc<str>>, keeps_source: bool) {
         self.say(Call::Plan(
             names.iter().map(|name| (**name).to_owned()).collect(),
+            keeps_source,
         ));
     }
     fn add_rendition(&self, new: NewRendition) -> Option<RenditionId> {
@@ -165,7 +167,7 @@ async fn a_stream_gets_its_planned_rungs_whole() {
     let (mut planned, mut thumbnails) = (Vec::new(), 0);
     while let Some(call) = running.calls.recv().await {
         match call {
-            Call::Plan(plan) => planned = plan,
+            Call::Plan(plan, _) => planned = plan,
             Call::Add(name, track) => {
                 assert_eq!(track.kind() == MediaKind::Audio, name == "ahi");
                 names.push(name);
@@ -244,16 +246,17 @@ async fn a_worker_that_never_works_is_given_up() {
     let source = video(0..2, 640, 360, 30);
     open(&running, &source.track, true).await;
     let mut dropped = Vec::new();
-    let mut planned = Vec::new();
+    let mut plans = Vec::new();
     while let Some(call) = running.calls.recv().await {
         match call {
-            Call::Plan(names) => planned = names,
+            Call::Plan(names, _) => plans.push(names),
             Call::Drop(name) => dropped.push(name),
             other => panic!("{other:?}"),
         }
     }
-    assert_eq!(planned, ["vld", "uld"]);
-    assert_eq!(dropped, planned);
+    // In the end there is no ladder, so that the source is listed in any case.
+    assert_eq!(plans, [vec!["vld", "uld"], vec![]]);
+    assert_eq!(dropped, ["vld", "uld"]);
     running.tasks.finish().await;
 }
 
@@ -263,13 +266,95 @@ async fn without_a_ladder_nothing_is_planned_and_nothing_runs() {
         let mut running = start(config(choice), capabilities);
         let source = video(0..1, 640, 360, 30);
         open(&running, &source.track, true).await;
-        let Some(Call::Plan(names)) = running.calls.recv().await else {
+        let Some(Call::Plan(names, true)) = running.calls.recv().await else {
             panic!("no plan");
         };
+        // It may have left already.
+        let _ = running.events.send(Event::End).await;
         assert_eq!(names, Vec::<String>::new());
         assert!(running.calls.recv().await.is_none());
         assert_eq!(running.status.worker_pid(), None);
         running.tasks.finish().await;
+    }
+}
+
+#[tokio::test]
+async fn sound_that_comes_late_gets_its_encoding_when_it_needs_one() {
+    for (codec, capabilities, expected) in [
+        ("opus", "vld,multi-bitrate", &["uld", "ahi"][..]),
+        ("aac", "vld,multi-bitrate", &["uld"]),
+        // No ladder at all up to then.
+        ("opus", "vld,streaming", &["ahi"]),
+        ("aac", "vld,streaming", &[]),
+    ] {
+        let mut source = video(0..60, 160, 90, 30);
+        stamp(&mut source.units, &[0, 30]);
+        let (sound, sound_units) = encoded_tone(codec, 48_000, 1.0);
+        let mut running = start(config("auto"), capabilities);
+        open(&running, &source.track, false).await;
+        let Some(Call::Plan(planned, true)) = running.calls.recv().await else {
+            panic!("no plan");
+        };
+        assert!(!planned.iter().any(|name| name == "ahi"), "{planned:?}");
+        let rest = source.units.split_off(10);
+        feed(&running, source.units).await;
+        let track = Event::Track(Arc::new(sound));
+        running.events.send(track).await.unwrap();
+        for unit in rest.into_iter().chain(sound_units) {
+            // Nobody listens any more where there is nothing to make.
+            let _ = running.events.send(event(unit)).await;
+        }
+        let _ = running.events.send(Event::End).await;
+        let (mut names, mut frames) = (Vec::new(), 0);
+        while let Some(call) = running.calls.recv().await {
+            match call {
+                Call::Add(name, _) => names.push(name),
+                Call::Push(_, unit) => frames += usize::from(unit.kind == MediaKind::Audio),
+                Call::Plan(..) | Call::Drop(_) => panic!("{call:?}"),
+                Call::Thumbnail => {}
+            }
+        }
+        names.sort_by_key(|name| expected.iter().position(|other| other == name));
+        assert_eq!(names, expected, "{codec} {capabilities}");
+        assert_eq!(frames > 90, expected.contains(&"ahi"), "{frames} frames");
+        running.tasks.finish().await;
+    }
+}
+
+#[tokio::test]
+async fn beside_a_cut_picture_the_source_is_not_listed() {
+    for (aspect, keeps) in [("9x16", false), ("16x9", true)] {
+        let source = video(0..1, 640, 360, 30);
+        let words = format!("ld,multi-bitrate,aspect-ratio={aspect}");
+        let mut running = start(config("auto"), &words);
+        open(&running, &source.track, true).await;
+        let Some(Call::Plan(names, keeps_source)) = running.calls.recv().await else {
+            panic!("no plan");
+        };
+        assert!(!names.is_empty());
+        assert_eq!(keeps_source, keeps, "{aspect}");
+        running.tasks.finish().await;
+    }
+}
+
+#[test]
+fn rungs_are_sized_in_square_pixels() {
+    let mut track = video(0..1, 144, 96, 30).track;
+    for (shape, expected) in [
+        (None, (144, 96)),
+        (Some((1, 1)), (144, 96)),
+        (Some((4, 3)), (192, 96)),
+        (Some((8, 9)), (128, 96)),
+        (Some((1, 100)), (144, 96)),
+    ] {
+        let CodecConfig::Avc(config) = &mut track.config else {
+            panic!("not H.264");
+        };
+        config.pixel_aspect = shape.map(|(horizontal, vertical)| PixelAspect {
+            horizontal,
+            vertical,
+        });
+        assert_eq!(square(&track), Some(expected), "{shape:?}");
     }
 }
 

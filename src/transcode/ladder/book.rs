@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use super::{MAX_SIDE, MIN_SIDE};
+use super::{Choice, MAX_SIDE, MIN_SIDE};
 use crate::transcode::Error;
 use crate::transcode::encoder::Template;
 
@@ -39,6 +39,9 @@ pub struct Book {
 pub struct Auto {
     /// Share of the cores that a worker may be estimated to use.
     pub budget_share: f64,
+    /// Share of the cores that the rung in the source's place may be estimated to use, with the
+    /// decoder; beyond it a smaller one takes the place.
+    pub top_share: f64,
     /// Machines with fewer cores count as small.
     pub small_machine_cores: usize,
     /// Most video rungs on a small machine.
@@ -130,6 +133,17 @@ impl Book {
             return Err(bad("audio", "", "is empty"));
         }
         Ok(book)
+    }
+
+    /// Whether a setting means something here: an error names the ladders that there are.
+    pub fn check(&self, choice: &Choice) -> Result<(), Error> {
+        match choice {
+            Choice::Named(name) if !self.ladders.contains_key(name) => Err(Error::UnknownLadder {
+                name: name.clone(),
+                known: self.ladders.keys().cloned().collect::<Vec<_>>().join(", "),
+            }),
+            Choice::Auto | Choice::Off | Choice::Named(_) => Ok(()),
+        }
     }
 
     pub(super) fn entry(&self, name: &str) -> Option<&Entry> {

@@ -93,6 +93,39 @@ fn what_is_too_dear_is_passed_over_for_what_is_not() {
 }
 
 #[test]
+fn the_sources_place_is_always_taken_if_by_something_smaller() {
+    // One core does not encode 1080p60 in real time; 720p30 and its kin it does.
+    let source = (1920, 1080, 60);
+    let fhd = "fhd,multi-bitrate";
+    assert_eq!(auto(fhd, source, false, 1), "hd:1280x720@1600");
+    assert_eq!(auto(fhd, (3840, 2160, 60), false, 1), "uld:256x144@80/2");
+    let named = |choice| {
+        shape(&plan(&Case {
+            choice,
+            capabilities: "uld,multi-bitrate",
+            video: Some(source),
+            passthrough: false,
+            cores: 1,
+        }))
+    };
+    // The ladder has nothing as small as the quality word.
+    assert_eq!(named("three"), "uld:256x144@80/2");
+}
+
+#[test]
+fn a_setting_that_names_no_ladder_is_refused_with_those_that_exist() {
+    for text in ["auto", "off", "three", "full", "streaming"] {
+        assert!(crate::transcode::check_setting(text).is_ok(), "{text}");
+    }
+    let error = crate::transcode::check_setting("thre").unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "ladder \"thre\" does not exist; known: auto, off, full, streaming, three"
+    );
+    assert_eq!(error.kind(), crate::base::Kind::Invalid);
+}
+
+#[test]
 fn the_quality_word_bounds_what_is_transcoded() {
     for (words, expected) in [
         (

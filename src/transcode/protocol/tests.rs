@@ -40,6 +40,12 @@ fn samples() -> Vec<Message> {
         unit(MediaKind::Video, true),
         unit(MediaKind::Audio, false),
         Message::Break,
+        Message::Sound(vec![crate::transcode::ladder::AudioRung {
+            name: "ahi".to_owned(),
+            kbps: 128,
+            sample_rate: 48_000,
+            channels: 2,
+        }]),
         Message::End,
         Message::RungTrack {
             index: 3,

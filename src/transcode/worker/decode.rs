@@ -26,6 +26,9 @@ pub(super) struct Decoder {
     pipeline: gst::Pipeline,
     source: gst_app::AppSrc,
     ended: Receiver<()>,
+    /// Units of configuration to put before the first one. An AV1 file may hold its sequence header
+    /// outside of its samples (AV1 in ISOBMFF §2.3.1), and `av1dec` looks nowhere else.
+    headers: Bytes,
 }
 
 impl Decoder {
@@ -48,14 +51,20 @@ impl Decoder {
                     .field("stream-format", "hvc1")
                     .field("codec_data", buffer(config.record.clone()));
                 let caps = caps.field("alignment", "au");
-                (sized(caps, config.width, config.height), "avdec_h265")
+                (
+                    sized(caps, config.width, config.height),
+                    first_of(&["avdec_h265", "libde265dec"]),
+                )
             }
             CodecConfig::Av1(config) => {
                 let caps = gst::Caps::builder("video/x-av1")
                     .field("stream-format", "obu-stream")
                     .field("codec_data", buffer(config.record.clone()));
                 let caps = caps.field("alignment", "tu");
-                (sized(caps, config.width, config.height), "av1dec")
+                (
+                    sized(caps, config.width, config.height),
+                    first_of(&["dav1ddec", "av1dec"]),
+                )
             }
             CodecConfig::Aac(_) | CodecConfig::Opus(_) => {
                 unreachable!("the session keeps audio and video apart")
@@ -67,7 +76,12 @@ impl Decoder {
         } else {
             ""
         };
-        Decoder::start(&caps, &format!("{decoder}{threads}"), output, sink)
+        let mut started = Decoder::start(&caps, &format!("{decoder}{threads}"), output, sink)?;
+        if let CodecConfig::Av1(config) = &track.config {
+            // Four bytes of fields come before configOBUs (AV1 in ISOBMFF §2.3.3).
+            started.headers = config.record.slice(4.min(config.record.len())..);
+        }
+        Ok(started)
     }
 
     /// Starts a decoder that hands interleaved 32-bit float sound of the given form to `sink`.
@@ -146,12 +160,18 @@ impl Decoder {
             pipeline,
             source,
             ended,
+            headers: Bytes::new(),
         })
     }
 
     /// Decodes one unit. Waits when the decoder is behind. Times are pipeline nanoseconds.
-    pub(super) fn push(&self, pts: u64, dts: u64, key: bool, data: Bytes) {
-        let mut buffer = buffer(data);
+    pub(super) fn push(&mut self, pts: u64, dts: u64, key: bool, data: Bytes) {
+        let mut buffer = if self.headers.is_empty() {
+            buffer(data)
+        } else {
+            let headers = std::mem::take(&mut self.headers);
+            gst::Buffer::from_slice([headers, data].concat())
+        };
         let fields = buffer.get_mut().expect("a new buffer has one owner");
         fields.set_pts(gst::ClockTime::from_nseconds(pts));
         fields.set_dts(gst::ClockTime::from_nseconds(dts));
@@ -180,6 +200,14 @@ impl Drop for Decoder {
 /// A buffer around bytes, without a copy.
 fn buffer(data: Bytes) -> gst::Buffer {
     gst::Buffer::from_slice(data)
+}
+
+/// The first of these elements that is there; the last one, to be missed by its name, without any.
+fn first_of(elements: &[&'static str]) -> &'static str {
+    let found = elements.iter().find(|element| elements::exists(element));
+    found
+        .or(elements.last())
+        .expect("the list of decoders is not empty")
 }
 
 fn sized(caps: gst::caps::Builder<gst::caps::NoFeature>, width: u32, height: u32) -> gst::Caps {

@@ -30,6 +30,7 @@ use self::output::Output;
 use self::picture::Pictures;
 use self::times::Times;
 use super::Error;
+use super::ladder::AudioRung;
 use super::protocol::{self, Message, PREFIX, Setup, Unit};
 use crate::media::{MediaKind, Ticks, Timescale, Track};
 
@@ -82,6 +83,7 @@ fn serve(mut socket: UnixStream, output: &Output) -> Result<bool, Error> {
             (Message::Track(track), Some(session)) => session.handle_track(*track)?,
             (Message::Unit(unit), Some(session)) => session.handle_unit(unit)?,
             (Message::Break, Some(session)) => session.handle_break()?,
+            (Message::Sound(rungs), Some(session)) => session.handle_sound(rungs),
             (Message::End, Some(_)) => {
                 session.take().expect("just matched").finish()?;
                 return Ok(true);
@@ -144,6 +146,8 @@ fn failure(error: &Error) -> Message {
 /// The state of one stream.
 struct Session {
     setup: Arc<Setup>,
+    /// Audio encodings; the setup's, or what came later.
+    audio_rungs: Vec<AudioRung>,
     output: Output,
     times: Arc<Times>,
     marks: Arc<Mutex<Marks>>,
@@ -158,12 +162,14 @@ struct Session {
 
 impl Session {
     fn new(setup: Setup, output: &Output) -> Session {
+        let audio_rungs = setup.audio.clone();
         let setup = Arc::new(setup);
         let times = Arc::new(Times::default());
         let marks = Arc::new(Mutex::new(Marks::default()));
         let pictures = Pictures::new(setup.clone(), marks.clone(), times.clone(), output.clone());
         Session {
             setup,
+            audio_rungs,
             output: output.clone(),
             times,
             marks,
@@ -199,6 +205,13 @@ impl Session {
         Ok(())
     }
 
+    /// Encodings that run already stay as they are: their configuration is out.
+    fn handle_sound(&mut self, rungs: Vec<AudioRung>) {
+        if self.sound.is_none() {
+            self.audio_rungs = rungs;
+        }
+    }
+
     fn handle_unit(&mut self, unit: Unit) -> Result<(), Error> {
         match unit.kind {
             MediaKind::Video => self.handle_video(unit),
@@ -228,14 +241,14 @@ impl Session {
             let sink = move |sample| lock(&pictures).handle_sample(&sample);
             self.video = Some(Decoder::video(track, &self.output, sink)?);
         }
-        let decoder = self.video.as_ref().expect("made above when it was missing");
+        let decoder = self.video.as_mut().expect("made above when it was missing");
         decoder.push(pts, dts, unit.key, unit.data);
         self.report(unit.dts);
         Ok(())
     }
 
     fn handle_audio(&mut self, unit: Unit) -> Result<(), Error> {
-        let (Some(track), Some(form)) = (self.audio_track.as_ref(), self.setup.audio.first())
+        let (Some(track), Some(form)) = (self.audio_track.as_ref(), self.audio_rungs.first())
         else {
             return Ok(());
         };
@@ -245,7 +258,7 @@ impl Session {
         let sound = match &self.sound {
             Some(sound) => sound.clone(),
             None => {
-                let (rungs, first) = (&self.setup.audio, self.setup.video.len());
+                let (rungs, first) = (&self.audio_rungs, self.setup.video.len());
                 let sound = AudioGraph::new(rungs, first, &self.times, &self.output)?;
                 self.sound.insert(Arc::new(Mutex::new(sound))).clone()
             }
@@ -256,7 +269,7 @@ impl Session {
             let decoder = Decoder::audio(track, rate, channels, &self.output, sink)?;
             self.audio = Some(decoder);
         }
-        let decoder = self.audio.as_ref().expect("made above when it was missing");
+        let decoder = self.audio.as_mut().expect("made above when it was missing");
         decoder.push(pts, pts, true, unit.data);
         Ok(())
     }

@@ -104,16 +104,16 @@ impl Pictures {
         }
         let graph = self.graph.as_ref().expect("made above when it was missing");
         let top = self.setup.video.first();
+        let pixel = fields
+            .get::<gst::Fraction>("pixel-aspect-ratio")
+            .map_or((1, 1), |pixel| (pixel.numer(), pixel.denom()));
         let (kept, crop) = match self.setup.crop {
             Some(aspect) => {
-                let kept = aspect.crop(width, height);
+                let kept = crop(aspect, (width, height), pixel);
                 (kept, Some(margins((width, height), kept)))
             }
             None => ((width, height), None),
         };
-        let pixel = fields
-            .get::<gst::Fraction>("pixel-aspect-ratio")
-            .map_or((1, 1), |pixel| (pixel.numer(), pixel.denom()));
         let pad = top.is_some_and(|rung| {
             let display = Aspect {
                 width: kept.0.saturating_mul(pixel.0.unsigned_abs()),
@@ -121,12 +121,17 @@ impl Pictures {
             };
             !display.fits(rung.width, rung.height)
         });
+        let mode = fields.get::<&str>("interlace-mode").unwrap_or_default();
+        let deinterlaced = matches!(mode, "interleaved" | "mixed") && graph.deinterlaces();
         let mut pinned = caps.clone();
         let fields = pinned.make_mut().structure_mut(0);
         let fields = fields.ok_or(gst::FlowError::NotNegotiated)?;
         fields.set("framerate", fraction(self.setup.frame_rate_millis));
-        fields.set("interlace-mode", "progressive");
-        fields.remove_fields(["field-order", "multiview-mode", "multiview-flags"]);
+        if !deinterlaced {
+            fields.set("interlace-mode", "progressive");
+            fields.remove_field("field-order");
+        }
+        fields.remove_fields(["multiview-mode", "multiview-flags"]);
         if !pad {
             // Borders of a rounded line are worse than a pixel that is a thousandth too wide.
             fields.set("pixel-aspect-ratio", gst::Fraction::new(1, 1));
@@ -141,6 +146,16 @@ impl Pictures {
 fn side(fields: &gst::StructureRef, name: &str) -> u32 {
     let value = fields.get::<i32>(name).unwrap_or(0);
     u32::try_from(value).unwrap_or(0)
+}
+
+/// The part to keep of a picture whose pixels may not be square.
+fn crop(aspect: Aspect, (width, height): (u32, u32), pixel: (i32, i32)) -> (u32, u32) {
+    let (across, down) = (pixel.0.unsigned_abs().max(1), pixel.1.unsigned_abs().max(1));
+    let times = |value: u32, by: u32, over: u32| {
+        u32::try_from(u64::from(value) * u64::from(by) / u64::from(over)).unwrap_or(u32::MAX)
+    };
+    let kept = aspect.crop(times(width, across, down), height);
+    (times(kept.0, down, across).min(width) & !1, kept.1)
 }
 
 /// Pixels to cut at the left, right, top and bottom; even, so that chroma stays where it is.

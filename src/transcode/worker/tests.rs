@@ -6,7 +6,7 @@ use gstreamer::prelude::*;
 use gstreamer_video::VideoFrameExt;
 
 use super::*;
-use crate::media::codec::{aac, avc, opus};
+use crate::media::codec::{aac, av1, avc, hevc, opus};
 use crate::media::{CodecConfig, rescale};
 use crate::transcode::ladder::{Aspect, AudioRung, Book, Rung};
 use crate::transcode::protocol::Counters;
@@ -84,22 +84,36 @@ pub(in crate::transcode) fn video(
     height: usize,
     gop: usize,
 ) -> Video {
-    let count = numbers.len();
-    let first = numbers.start;
-    let input = numbers.map(|number| {
-        let mut buffer = picture(number, width, height);
-        let at = (number - first) as u64;
+    let chain = format!(
+        "x264enc speed-preset=ultrafast bframes=2 b-adapt=false key-int-max={gop} bitrate=1500 \
+         option-string=scenecut=0:open-gop=0 ! video/x-h264,stream-format=avc,profile=main"
+    );
+    let pictures = numbers.clone().map(|number| picture(number, width, height));
+    let size = format!("width={width},height={height}");
+    coded(numbers.start, pictures.collect(), &size, &chain, |record| {
+        CodecConfig::Avc(avc::Config::parse(record).unwrap())
+    })
+}
+
+/// Pictures of which the first has the number `first`, coded by `chain`, at 30 fps. `form` is what
+/// their caps have beside the format and the rate.
+fn coded(
+    first: usize,
+    pictures: Vec<gst::Buffer>,
+    form: &str,
+    chain: &str,
+    config: impl Fn(Bytes) -> CodecConfig,
+) -> Video {
+    let count = pictures.len();
+    let input = pictures.into_iter().enumerate().map(|(at, mut buffer)| {
+        let at = at as u64;
         let fields = buffer.get_mut().unwrap();
         fields.set_pts(gst::ClockTime::from_nseconds(at * 1_000_000_000 / 30));
         fields.set_duration(gst::ClockTime::from_nseconds(1_000_000_000 / 30));
         buffer
     });
-    let caps = format!("video/x-raw,format=I420,width={width},height={height},framerate=30/1");
-    let chain = format!(
-        "x264enc speed-preset=ultrafast bframes=2 b-adapt=false key-int-max={gop} bitrate=1500 \
-         option-string=scenecut=0:open-gop=0 ! video/x-h264,stream-format=avc,profile=main"
-    );
-    let (caps, samples) = through(&caps, &chain, input.collect());
+    let caps = format!("video/x-raw,format=I420,framerate=30/1,{form}");
+    let (caps, samples) = through(&caps, chain, input.collect());
     assert_eq!(samples.len(), count);
     let units = samples.iter().enumerate().map(|(at, sample)| {
         let segment = sample.segment().unwrap();
@@ -119,7 +133,10 @@ pub(in crate::transcode) fn video(
         }
     });
     let units = units.collect();
-    let config = CodecConfig::Avc(avc::Config::parse(record(&caps)).unwrap());
+    let config = config(match caps.structure(0).unwrap().has_field("codec_data") {
+        true => record(&caps),
+        false => payload(&samples[0]),
+    });
     Video {
         track: Track {
             config,
@@ -442,6 +459,100 @@ fn a_source_that_changes_its_size_changes_no_rung() {
         "no black borders"
     );
     assert!(column(160) > 40 * height, "no picture between the borders");
+}
+
+#[test]
+fn hevc_and_av1_sources_get_their_rungs() {
+    let pictures = || (0..30).map(|number| picture(number, 320, 180)).collect();
+    let size = "width=320,height=180";
+    let hevc = coded(
+        0,
+        pictures(),
+        size,
+        "x265enc speed-preset=ultrafast key-int-max=15 option-string=log-level=none ! h265parse ! \
+         video/x-h265,stream-format=hvc1,alignment=au",
+        |record| CodecConfig::Hevc(hevc::Config::parse(record).unwrap()),
+    );
+    let mut av1 = coded(
+        0,
+        pictures(),
+        size,
+        "av1enc cpu-used=8 usage-profile=realtime lag-in-frames=0 keyframe-max-dist=15 ! av1parse ! \
+         video/x-av1,stream-format=obu-stream,alignment=tu",
+        |first| match av1::Config::parse(first.clone()) {
+            Ok(config) => CodecConfig::Av1(config),
+            Err(_) => CodecConfig::Av1(av1::Config::from_temporal_unit(&first).unwrap()),
+        },
+    );
+    // A sequence header outside of the units has to do.
+    let CodecConfig::Av1(config) = &av1.track.config else {
+        panic!("not AV1");
+    };
+    let header = config.record.slice(4..);
+    let first = &mut av1.units[0].data;
+    let at = first.windows(header.len()).position(|part| part == header);
+    let at = at.expect("the first unit has the sequence header too");
+    *first = [&first[..at], &first[at + header.len()..]].concat().into();
+    for mut source in [hevc, av1] {
+        stamp(&mut source.units, &[0, 15]);
+        let name = source.track.codec_string();
+        let rungs = vec![rung("vld", 160, 90, false)];
+        let made = run(
+            setup(rungs, Vec::new()),
+            messages(&source.track, source.units),
+        );
+        assert_eq!(made.last, Some(Message::Finished), "{name}");
+        let expected: Vec<i64> = (0..30).map(time_of).collect();
+        assert_eq!(made.times(0), expected, "{name}");
+        assert_eq!(made.key_times(0), [0, 15].map(time_of), "{name}");
+        assert_eq!(numbers(&made, 0).0, (0..30).collect::<Vec<_>>(), "{name}");
+    }
+}
+
+#[test]
+fn interlaced_pictures_lose_their_combs_and_keep_their_times() {
+    for (order, kept) in [("top-field-first", 200), ("bottom-field-first", 50)] {
+        // Rows of the one field are light, those of the other dark.
+        let comb = |_| {
+            let mut pixels = vec![128_u8; 320 * 192 * 3 / 2];
+            for (y, row) in pixels[..320 * 192].chunks_exact_mut(320).enumerate() {
+                row.fill(if y % 2 == 0 { 200 } else { 50 });
+            }
+            gst::Buffer::from_slice(pixels)
+        };
+        let tff = order == "top-field-first";
+        let pictures = (0..30).map(comb).map(|mut buffer: gst::Buffer| {
+            let mut flags = gstreamer_video::VideoBufferFlags::INTERLACED;
+            flags.set(gstreamer_video::VideoBufferFlags::TFF, tff);
+            use gstreamer_video::prelude::*;
+            buffer.get_mut().unwrap().set_video_flags(flags);
+            buffer
+        });
+        let mut source = coded(
+            0,
+            pictures.collect(),
+            &format!("width=320,height=192,interlace-mode=interleaved,field-order={order}"),
+            "x264enc speed-preset=ultrafast interlaced=true bframes=2 b-adapt=false key-int-max=15 \
+             bitrate=8000 option-string=scenecut=0 ! video/x-h264,stream-format=avc",
+            |record| CodecConfig::Avc(avc::Config::parse(record).unwrap()),
+        );
+        stamp(&mut source.units, &[0, 15]);
+        let rungs = vec![rung("vld", 320, 192, false)];
+        let made = run(
+            setup(rungs, Vec::new()),
+            messages(&source.track, source.units),
+        );
+        assert_eq!(made.times(0), (0..30).map(time_of).collect::<Vec<_>>());
+        assert_eq!(made.key_times(0), [0, 15].map(time_of));
+        let CodecConfig::Avc(config) = &made.tracks[&0][0].config else {
+            panic!("not H.264");
+        };
+        let (luma, width, height) = &decoded(config, &made.units[&0])[20];
+        for y in 4..height - 4 {
+            let value = i32::from(luma[y * width + 160]);
+            assert!((value - kept).abs() < 30, "{order}: {value} in row {y}");
+        }
+    }
 }
 
 #[test]
