@@ -432,7 +432,14 @@ impl Program {
         if unit.key {
             self.observe_key(pts, &unit);
         }
-        let boundary = self.boundary(pts, unit.key, first);
+        // A unit that is no key unit opens at its decode time, which is the earliest presentation time
+        // from here on: what follows in decode order may be shown before it.
+        let opens_at = if unit.key || self.fit == Fit::Grid {
+            Some(pts)
+        } else {
+            Some(dts).filter(|dts| pts >= *dts)
+        };
+        let boundary = opens_at.and_then(|at| self.boundary(at, unit.key, first));
         let unit = AccessUnit {
             dts,
             pts,
@@ -450,7 +457,7 @@ impl Program {
         self.release_audio();
     }
 
-    /// Decides whether a segment begins with a unit of the leading track presented at `pts`.
+    /// Decides whether a segment begins with a unit of the leading track, at channel time `pts`.
     fn boundary(&mut self, pts: Ticks, key: bool, first: bool) -> Option<Boundary> {
         let elapsed = pts - self.segment_start + self.margin();
         let fresh = self.ledger.last().is_none();

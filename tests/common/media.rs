@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Mutex;
 
+use mp4_atom::{Decode, Moof, Moov};
+
 /// What a clip is made of.
 #[derive(Clone, Debug)]
 pub struct Clip {
@@ -299,6 +301,7 @@ pub fn pictures(file: &Path) -> Vec<Seen> {
             "-",
         ],
     );
+    let late = ffmpeg_delay(file);
     let frames: Vec<&[u8]> = raw.chunks_exact(width * height).collect();
     assert_eq!(
         frames.len(),
@@ -308,8 +311,37 @@ pub fn pictures(file: &Path) -> Vec<Seen> {
     frames
         .iter()
         .zip(times)
-        .map(|(frame, time)| see(frame, width, height, time))
+        .map(|(frame, time)| see(frame, width, height, time - late))
         .collect()
+}
+
+/// Seconds by which ffmpeg presents a fragmented file too late: where composition offsets are negative
+/// (CMAF `cmf2`), its demuxer adds the largest of them to every picture's time and to no sound's, so that
+/// no picture is presented before it is decoded. Players with Media Source Extensions take the times as
+/// they are.
+fn ffmpeg_delay(file: &Path) -> f64 {
+    let bytes = std::fs::read(file).expect("a file");
+    let (mut earliest, mut scale) = (0, 1);
+    let mut rest = &bytes[..];
+    while file.extension().is_some_and(|ending| ending == "mp4") && rest.len() >= 8 {
+        let size = u32::from_be_bytes(rest[..4].try_into().expect("4 bytes")) as usize;
+        let mut atom = &rest[..size.clamp(8, rest.len())];
+        match &rest[4..8] {
+            b"moov" => {
+                let moov = Moov::decode(&mut atom).expect("a moov");
+                scale = moov.trak[0].mdia.mdhd.timescale;
+            }
+            b"moof" => {
+                let moof = Moof::decode(&mut atom).expect("a moof");
+                let runs = moof.traf.iter().flat_map(|traf| &traf.trun);
+                let offsets = runs.flat_map(|run| run.samples.iter().filter_map(|entry| entry.cts));
+                earliest = offsets.min().unwrap_or(0).min(earliest);
+            }
+            _ => {}
+        }
+        rest = &rest[size.clamp(8, rest.len())..];
+    }
+    -earliest as f64 / f64::from(scale)
 }
 
 fn see(frame: &[u8], width: usize, height: usize, time: f64) -> Seen {
