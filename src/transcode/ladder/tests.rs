@@ -68,8 +68,6 @@ fn auto_takes_what_the_machine_can_pay_for() {
             4,
             "hd:1280x720@1600 sd:854x480@830 ld:640x360@520 vld:426x240@350/2 uld:256x144@80/2",
         ),
-        // One core: half of it pays for the top rung and one small one.
-        (false, 1, "hd:1280x720@1600 ld:640x360@520"),
     ] {
         assert_eq!(
             auto(HD, source, passthrough, cores),
@@ -77,6 +75,21 @@ fn auto_takes_what_the_machine_can_pay_for() {
             "{passthrough} {cores}"
         );
     }
+}
+
+#[test]
+fn what_is_too_dear_is_passed_over_for_what_is_not() {
+    let source = (1920, 1080, 60);
+    // Two cores: no room for sd at 60 fps, but for vld at 30.
+    assert_eq!(
+        auto(HD, source, true, 2),
+        "hd:1280x720@1600 ld:640x360@520/2 vld:426x240@350/2"
+    );
+    // The top rung has to be, and eats everything.
+    assert_eq!(
+        auto("fhd,multi-bitrate", source, false, 2),
+        "fhd:1920x1080@3000"
+    );
 }
 
 #[test]
