@@ -4,5 +4,6 @@
 
 mod architecture;
 mod common;
+mod conformance;
 mod inputs;
 mod passthrough;
