@@ -195,7 +195,12 @@ fn follow(recording: &Recording, name: &str, grid: &mut BTreeMap<u64, f64>) {
                     );
                 }
             } else {
-                grid.insert(number, start);
+                let theirs = *grid.entry(number).or_insert(start);
+                let apart = (theirs - start).abs();
+                assert!(
+                    apart < 0.000_1,
+                    "C3: {whole} begins {apart} s beside another"
+                );
                 let (payload, sync) = &part.first;
                 assert!(sync, "C3: {whole} begins with a sync sample");
                 assert!(begins_with_idr(payload), "M3: {whole} begins with an IDR");

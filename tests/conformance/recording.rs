@@ -82,6 +82,13 @@ pub fn passthrough() -> &'static Recording {
     recording.as_ref().expect("a recording is made")
 }
 
+/// The same with the ladder on.
+pub fn ladder() -> &'static Recording {
+    static RECORDING: OnceLock<Option<Recording>> = OnceLock::new();
+    let recording = RECORDING.get_or_init(|| made(&Clip::h264(360, 60), |_| {}));
+    recording.as_ref().expect("a recording is made")
+}
+
 /// Tests share a recording but not a runtime. `None` when it failed, which is not tried again.
 fn made(clip: &Clip, change: fn(&mut Config)) -> Option<Recording> {
     let clip = clip.clone();
