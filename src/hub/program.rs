@@ -393,7 +393,11 @@ impl Program {
             let gap = self.stated_key_gap(&unit);
             self.cutter.observe_key(pts, gap, self.margin());
         }
+        let segment_start = self.cutter.segment_start();
         let boundary = self.cutter.cut(pts, unit.key, first, self.margin());
+        if let (Some(boundary), Some(mapping)) = (&boundary, &mut self.mapping) {
+            mapping.slew(boundary.time - segment_start);
+        }
         let unit = AccessUnit {
             dts,
             pts,
