@@ -1,8 +1,12 @@
 //! A publisher that speaks real RTMP and does as it is told, wrong things included. In: what a test
 //! wants on the wire. Out: what the server answers. It shares no code with the server but the
 //! handshake.
-#![allow(dead_code, reason = "each test binary uses a part of it")]
-#![allow(missing_docs, clippy::unwrap_used, reason = "test code")]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    missing_docs,
+    reason = "each test binary uses a part of it"
+)]
 
 use std::io;
 use std::net::SocketAddr;

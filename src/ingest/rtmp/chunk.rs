@@ -175,10 +175,10 @@ impl Dechunker {
                     return Ok(None);
                 }
                 self.current = None;
-                if let Some(message) = self.finished(index) {
-                    if let Some(message) = self.obey(message)? {
-                        return Ok(Some(message));
-                    }
+                if let Some(message) = self.finished(index)
+                    && let Some(message) = self.obey(message)?
+                {
+                    return Ok(Some(message));
                 }
                 continue;
             }

@@ -23,8 +23,9 @@ const ADMISSION_DEADLINE: Duration = Duration::from_secs(5);
 /// A peer that does not take our few bytes for this long is gone.
 const WRITE_DEADLINE: Duration = Duration::from_secs(5);
 /// Time for the peer to read a last answer and to close. Closing with unread input would reset the
-/// connection and could take the answer with it.
-const LINGER: Duration = Duration::from_secs(1);
+/// connection and could take the answer with it; ffmpeg looks for answers only when it writes, and
+/// x264 keeps its first frames back for up to two seconds.
+const LINGER: Duration = Duration::from_secs(3);
 /// Input thrown away while lingering.
 const LINGER_BYTES: usize = 1024 * 1024;
 /// Read buffer before a publish, when the peer is not known: commands are below 1 KiB.
@@ -103,29 +104,37 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send, A: Admit> Connection<S, A> {
             }
         };
         let admitted = match asked {
-            Ok((application, name)) => {
+            Ok(name) => {
                 seat.being_admitted();
-                self.admit(&application, &name).await
+                self.admit(&name).await
             }
             Err(end) => {
                 self.context.config.stats.unpublished_total.add(1);
                 Err(end)
             }
         };
-        drop(seat);
         match admitted {
-            Ok(sink) => self.publish(sink).await,
+            Ok(sink) => {
+                drop(seat);
+                self.publish(sink).await;
+            }
             Err(end) => {
-                if let End::Refused(_) = end {
-                    self.linger().await;
-                }
                 tracing::info!(reason = %end, "connection ended without a publish");
+                if let End::Refused(_) = end {
+                    // Still in the lobby, so that these are bounded too.
+                    seat.past_handshake();
+                    tokio::select! {
+                        () = seat.dismissed() => {}
+                        () = self.linger(true) => {}
+                    }
+                }
             }
         }
     }
 
-    /// Handshake, connect, createStream, up to the publish command: application and stream name.
-    async fn wait_for_publish(&mut self, seat: &Seat) -> Result<(String, String), End> {
+    /// Handshake, connect, createStream, up to the publish command: the stream name. The
+    /// application may be any; it is not logged either, since people paste keys there.
+    async fn wait_for_publish(&mut self, seat: &Seat) -> Result<String, End> {
         let mut handshake = true;
         loop {
             let event = self.session.poll_event(&mut self.buffer)?;
@@ -135,7 +144,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send, A: Admit> Connection<S, A> {
                 seat.past_handshake();
             }
             match event {
-                Some(Event::Publish { application, name }) => return Ok((application, name)),
+                Some(Event::Publish { name, .. }) => return Ok(name),
                 Some(Event::Refused(reason)) => return Err(End::Refused(reason.to_owned())),
                 Some(_) => {}
                 None => self.read_or_stop().await?,
@@ -152,11 +161,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send, A: Admit> Connection<S, A> {
     }
 
     /// Asks the hub, and tells the encoder its answer.
-    async fn admit(&mut self, application: &str, name: &str) -> Result<A::Sink, End> {
+    async fn admit(&mut self, name: &str) -> Result<A::Sink, End> {
         let Some(key) = StreamKey::parse(name) else {
-            return Err(self
-                .refuse("NetStream.Publish.BadName", "no stream key")
-                .await);
+            return Err(self.refuse("NetStream.Publish.BadName", "no stream key"));
         };
         let fingerprint = key.key.fingerprint();
         tracing::Span::current().record("channel", format!("key:{fingerprint}"));
@@ -176,7 +183,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send, A: Admit> Connection<S, A> {
                 self.publishing = true;
                 self.flush().await?;
                 self.context.config.stats.accepted_total.add(1);
-                tracing::info!(application, "publish accepted");
+                tracing::info!("publish accepted");
                 Ok(sink)
             }
             Err(refusal) => {
@@ -185,12 +192,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send, A: Admit> Connection<S, A> {
                     Refusal::UnknownKey => "NetStream.Publish.BadName",
                     Refusal::NotAllowed(_) | Refusal::Full(_) => "NetStream.Publish.Denied",
                 };
-                Err(self.refuse(code, &refusal.to_string()).await)
+                Err(self.refuse(code, &refusal.to_string()))
             }
         }
     }
 
-    async fn refuse(&mut self, code: &'static str, description: &str) -> End {
+    fn refuse(&mut self, code: &'static str, description: &str) -> End {
         self.session.refuse(code, description);
         End::Refused(description.to_owned())
     }
@@ -219,7 +226,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send, A: Admit> Connection<S, A> {
             "publish ended"
         );
         // The hub first: a viewer must not wait for an encoder that lingers.
-        match end {
+        match &end {
             End::Finished => sink.finish(),
             _ => drop(sink),
         }
@@ -236,7 +243,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send, A: Admit> Connection<S, A> {
             End::Finished | End::Refused(_) => {}
             _ => return,
         }
-        self.linger().await;
+        // Who said goodbye may have more to say (deleteStream after FCUnpublish) and closes by itself.
+        let close_first = !matches!(end, End::Finished);
+        self.linger(close_first).await;
     }
 
     async fn feed(&mut self, sink: &mut A::Sink, publication: &mut Publication) -> End {
@@ -322,7 +331,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send, A: Admit> Connection<S, A> {
 
     /// One read, into a buffer that has space. Cancel-safe.
     async fn read(&mut self) -> Result<(), End> {
-        self.make_space();
+        match self.publishing {
+            true => make_space(&mut self.buffer, PUBLISH_READ_BYTES, MIN_READ_BYTES),
+            false => make_space(&mut self.buffer, WAITING_READ_BYTES, WAITING_READ_BYTES / 4),
+        }
         let count = self.stream.read_buf(&mut self.buffer).await?;
         if count == 0 {
             return Err(End::Closed);
@@ -331,23 +343,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send, A: Admit> Connection<S, A> {
         let count = u64::try_from(count).unwrap_or(0);
         self.context.config.stats.received_bytes_total.add(count);
         Ok(())
-    }
-
-    fn make_space(&mut self) {
-        let space = self.buffer.capacity() - self.buffer.len();
-        let (block, least) = match self.publishing {
-            true => (PUBLISH_READ_BYTES, MIN_READ_BYTES),
-            false => (WAITING_READ_BYTES, WAITING_READ_BYTES / 4),
-        };
-        if space >= least || self.buffer.try_reclaim(block / 2) {
-            return;
-        }
-        // Not `reserve`, which doubles: the block's size is a bound. What is left of the old one is
-        // the beginning of one message.
-        let size = block.max(self.buffer.len() + least);
-        let mut fresh = BytesMut::with_capacity(size);
-        fresh.extend_from_slice(&self.buffer);
-        self.buffer = fresh;
     }
 
     async fn flush(&mut self) -> Result<(), End> {
@@ -365,13 +360,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send, A: Admit> Connection<S, A> {
         }
     }
 
-    /// Sends the last answer, then waits a little for the peer to close first.
-    async fn linger(mut self) {
+    /// Sends the last answer, then waits a little for the peer to close. `close_first`: our direction
+    /// is closed before.
+    async fn linger(mut self, close_first: bool) {
         if self.flush().await.is_err() {
             return;
         }
         let goodbye = async {
-            self.stream.shutdown().await?;
+            if close_first {
+                self.stream.shutdown().await?;
+            }
             let mut left = LINGER_BYTES;
             let mut discard = vec![0_u8; MIN_READ_BYTES];
             while left > 0 {
@@ -401,4 +399,42 @@ fn feed_media<K: Sink>(
         None => return Ok(false),
     }
     Ok(true)
+}
+
+/// Space for at least `least` bytes: what is there, else the old block again if nothing lives in it,
+/// else a new one. Not `reserve`, which doubles: the block's size is a bound.
+fn make_space(buffer: &mut BytesMut, block: usize, least: usize) {
+    if buffer.capacity() - buffer.len() >= least || buffer.try_reclaim(block / 2) {
+        return;
+    }
+    // What is left of the old block is the beginning of one message.
+    let mut fresh = BytesMut::with_capacity(block.max(buffer.len() + least));
+    fresh.extend_from_slice(buffer);
+    *buffer = fresh;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_read_buffer_stays_a_block_whatever_passes_through_it() {
+        for kept_units in [0, 1, 20] {
+            let mut buffer = BytesMut::new();
+            let mut kept = std::collections::VecDeque::new();
+            for round in 0..2000 {
+                make_space(&mut buffer, PUBLISH_READ_BYTES, MIN_READ_BYTES);
+                let space = buffer.capacity() - buffer.len();
+                assert!(space >= MIN_READ_BYTES);
+                assert!(buffer.capacity() <= PUBLISH_READ_BYTES + MIN_READ_BYTES);
+                buffer.resize(buffer.len() + space.min(round * 7 % 9000), 0);
+                // Units are slices that live for a while; the beginning of the next one stays.
+                let unit = buffer.split_to(buffer.len().saturating_sub(round % 3000));
+                kept.push_back(unit.freeze());
+                if kept.len() > kept_units {
+                    kept.pop_front();
+                }
+            }
+        }
+    }
 }

@@ -1,4 +1,5 @@
-//! Entries for fuzzing: any bytes, no panic, bounded time and memory.
+//! Entries for fuzzing: any bytes, no panic, bounded time and memory. Seeds: `tests/data/fuzz/chunks`,
+//! `amf0`, `flv` and `session`.
 
 use bytes::{Bytes, BytesMut};
 

@@ -159,5 +159,9 @@ async fn handle<A: Admit>(stream: TcpStream, peer: SocketAddr, seat: Seat, conte
     }
 }
 
+/// The publisher that the behaviour tests use as well.
+#[cfg(test)]
+#[path = "../../../tests/common/rtmp.rs"]
+mod publisher;
 #[cfg(test)]
 mod tests;
