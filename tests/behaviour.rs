@@ -5,4 +5,5 @@ mod architecture;
 mod common;
 mod fuzz;
 mod hostile;
+mod lifecycle;
 mod passthrough;

@@ -108,6 +108,7 @@ impl App {
         };
         figures.watch_rtmp(rtmp_config.stats.clone());
         let addresses = listeners.addresses()?;
+        addresses.log();
         for listener in listeners.rtmp {
             let run = rtmp::run(
                 listener,
@@ -407,6 +408,22 @@ struct Addresses {
     control: Vec<SocketAddr>,
     rtmp: Vec<SocketAddr>,
     rtmps: Vec<SocketAddr>,
+}
+
+impl Addresses {
+    /// With port 0 in the settings, this is where the port is said.
+    fn log(&self) {
+        for (setting, addresses) in [
+            ("FOREBAY_HTTP", &self.http),
+            ("FOREBAY_CONTROL", &self.control),
+            ("FOREBAY_RTMP", &self.rtmp),
+            ("FOREBAY_RTMPS", &self.rtmps),
+        ] {
+            for address in addresses {
+                info!(setting, %address, "listening");
+            }
+        }
+    }
 }
 
 impl Listeners {

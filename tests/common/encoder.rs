@@ -3,14 +3,17 @@
 use std::io;
 use std::net::SocketAddr;
 
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+
 use super::media::Clip;
 use super::rtmp::{RtmpPublisher, Status, flv_tags};
 use super::server::{KEY, PATIENCE, Server};
 
 /// An encoder whose publish was accepted.
 #[derive(Debug)]
-pub struct Encoder {
-    pub publisher: RtmpPublisher,
+pub struct Encoder<S = TcpStream> {
+    pub publisher: RtmpPublisher<S>,
     key: String,
     tags: Vec<(u8, u32, Vec<u8>)>,
     lap_ms: u32,
@@ -22,7 +25,13 @@ impl Encoder {
     /// Publishes with `key`, options included, at `address`; the refusal as the error.
     pub async fn start(address: SocketAddr, key: &str) -> Result<Encoder, Status> {
         let publisher = RtmpPublisher::connect(address).await;
-        let mut publisher = publisher.expect("the gateway shakes hands");
+        Encoder::over(publisher.expect("the gateway shakes hands"), key).await
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Encoder<S> {
+    /// The same over a connection that is there.
+    pub async fn over(mut publisher: RtmpPublisher<S>, key: &str) -> Result<Encoder<S>, Status> {
         publisher.publish("ingest", key).await?;
         publisher.set_chunk_size(4096).await.expect("it listens");
         let clip = Clip {
@@ -69,19 +78,15 @@ impl Encoder {
         outcome.unwrap_or_else(|_| panic!("no {what} after {PATIENCE:?}"))
     }
 
-    /// Says goodbye and waits until the server has closed.
+    /// Says goodbye, and closes after the answer as encoders do.
     pub async fn finish(mut self) {
         let key = self.key.clone();
         self.publisher.unpublish(&key).await.expect("it listens");
-        let Ok(()) = tokio::time::timeout(PATIENCE, async {
-            let mut publisher = self.publisher;
-            // We close after the answer, as encoders do.
-            let _ = publisher.answer_named("onStatus").await;
-        })
-        .await
-        else {
-            panic!("a goodbye has no answer")
-        };
+        let answered = tokio::time::timeout(PATIENCE, async {
+            let answer = self.publisher.answer_named("onStatus").await;
+            answer.expect("a goodbye has an answer");
+        });
+        answered.await.expect("a goodbye is answered in time");
     }
 }
 
