@@ -57,7 +57,8 @@ impl Folder {
         root[name].as_str().expect("text").to_owned()
     }
 
-    fn command(&self, arguments: &[&str], settings: &Settings<'_>) -> Command {
+    /// The program with nothing but these settings, ports of the system's choice and no ladder.
+    pub fn command(&self, arguments: &[&str], settings: &Settings<'_>) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_forebay"));
         command
             .args(arguments)
@@ -209,8 +210,7 @@ impl Gateway {
     /// Sends a signal by its name, such as `TERM`.
     pub async fn signal(&self, name: &str) {
         let id = self.child.id().expect("it runs").to_string();
-        let sent = Command::new("kill").args(["-s", name, &id]).status().await;
-        assert!(sent.expect("kill is there").success());
+        assert!(signal(&id, name), "the gateway takes {name}");
     }
 
     /// Whether it still runs.
@@ -231,4 +231,12 @@ impl Gateway {
         assert_eq!(self.ended(PATIENCE).await, Some(0), "{}", self.log());
         self.log()
     }
+}
+
+/// Sends a signal to a process that the test has started; whether it was there.
+pub fn signal(id: &str, name: &str) -> bool {
+    let kill = std::process::Command::new("kill")
+        .args(["-s", name, id])
+        .status();
+    kill.expect("kill is there").success()
 }
