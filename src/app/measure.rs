@@ -3,14 +3,13 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
-use crate::base::clock::Clock;
 use crate::base::id::Uuid;
 use crate::control::{Connections, Measured, Measurements, Probes, RungStats, StreamStats};
 use crate::hub::{Hub, Stream};
 use crate::ingest::rtmp;
 use crate::origin::Origin;
 use crate::package::Live;
-use crate::transcode::Bridge;
+use crate::transcode;
 
 /// Knows where every figure is read.
 pub(super) struct Figures {
@@ -24,11 +23,11 @@ pub(super) struct Figures {
 #[derive(Default)]
 struct Watched {
     timeline: Weak<Live>,
-    ladder: Option<Bridge>,
+    ladder: Option<Arc<transcode::bridge::Status>>,
 }
 
 impl Figures {
-    pub(super) fn new(_clock: Clock) -> Figures {
+    pub(super) fn new() -> Figures {
         Figures {
             hub: OnceLock::new(),
             origin: OnceLock::new(),
@@ -56,8 +55,20 @@ impl Figures {
         streams.entry(stream).or_default().timeline = Arc::downgrade(&live);
     }
 
-    pub(super) fn watch_ladder(&self, stream: Uuid, bridge: Bridge) {
-        self.lock().entry(stream).or_default().ladder = Some(bridge);
+    pub(super) fn watch_ladder(&self, stream: Uuid, status: Arc<transcode::bridge::Status>) {
+        self.lock().entry(stream).or_default().ladder = Some(status);
+    }
+
+    /// Bytes of media that all streams hold in memory.
+    pub(super) fn media_bytes(&self) -> u64 {
+        let streams = self.lock();
+        let timelines = streams
+            .values()
+            .filter_map(|watched| watched.timeline.upgrade());
+        timelines
+            .flat_map(|live| live.held())
+            .map(|held| held.bytes as u64)
+            .sum()
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<Uuid, Watched>> {
@@ -97,12 +108,12 @@ impl Figures {
             }
             if let Some(ladder) = &watched.ladder {
                 figures.rungs = ladder
-                    .stats()
+                    .rungs()
                     .into_iter()
                     .map(|rung| RungStats {
-                        rung: rung.name.to_string(),
-                        lag_seconds: rung.lag_p95.as_secs_f64(),
-                        speed_ratio: rung.speed,
+                        rung: rung.name,
+                        lag_seconds: rung.lag_p95.unwrap_or_default().as_secs_f64(),
+                        speed_ratio: rung.speed.unwrap_or(0.0),
                         units: rung.units,
                     })
                     .collect();

@@ -96,8 +96,8 @@ impl App {
             config.media.default_capabilities.clone(),
         );
 
-        let figures = Arc::new(Figures::new(clock.clone()));
-        let hub = make_hub(&config, &clock, gate.clone(), worker, &figures, &ingest);
+        let figures = Arc::new(Figures::new());
+        let hub = make_hub(&config, &clock, gate.clone(), worker, &figures, &ingest)?;
         figures.watch(hub.clone());
         let housekeeper = hub.clone();
         tasks.spawn(async move { housekeeper.run().await });
@@ -255,7 +255,7 @@ fn make_hub(
     worker: PathBuf,
     figures: &Arc<Figures>,
     tasks: &Tasks,
-) -> Hub {
+) -> anyhow::Result<Hub> {
     let media = config.media.clone();
     let ladder_on = media.ladder != "off";
     let has_ladder = move |admission: &Admission| {
@@ -282,20 +282,23 @@ fn make_hub(
         }
     };
     let rules_config = config.clone();
+    let held = figures.clone();
+    let media_bytes = move || held.media_bytes();
     let figures = figures.clone();
+    let choice = transcode::ladder::Choice::from_setting(&media.ladder);
     let transcoder = transcode::Config {
         executable: worker,
-        ladder: media.ladder.clone(),
-        ..transcode::Config::default()
+        ..transcode::Config::new(choice, clock.clone())?
     };
+    let transcoder = Arc::new(transcoder);
     let bridge_tasks = tasks.clone();
     let opener = move |stream: &Arc<Stream>| {
         let live = Live::new(playlist_rules(&rules_config, stream));
         stream.attach(live.outlet());
         figures.watch_timeline(stream.id(), live.clone());
         if stream.has_ladder() {
-            let bridge = transcode::attach(stream, transcoder.clone(), &bridge_tasks);
-            figures.watch_ladder(stream.id(), bridge);
+            let status = transcode::attach(stream, transcoder.clone(), &bridge_tasks);
+            figures.watch_ladder(stream.id(), status);
         }
         live as Arc<dyn crate::media::timeline::Timeline>
     };
@@ -304,15 +307,17 @@ fn make_hub(
         silence: config.publish.silence,
         retention: config.media.window * 2,
         max_publishers: usize::try_from(config.limits.max_publishers).unwrap_or(usize::MAX),
+        max_media_bytes: config.limits.max_memory_bytes(machine_memory()),
     };
-    Hub::new(
+    Ok(Hub::new(
         hub_config,
         clock.clone(),
         Arc::new(gate),
         Box::new(rules),
         Box::new(opener),
+        Box::new(media_bytes),
         tasks.clone(),
-    )
+    ))
 }
 
 fn make_origin(
@@ -382,6 +387,14 @@ fn load_tls(config: &Config) -> anyhow::Result<Option<Arc<rustls::ServerConfig>>
         std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))
     };
     Ok(Some(origin::tls::config(&read(cert)?, &read(key)?)?))
+}
+
+/// Bytes of memory of this machine; 2 GiB where the kernel does not tell.
+fn machine_memory() -> u64 {
+    let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let line = text.lines().find_map(|line| line.strip_prefix("MemTotal:"));
+    let kib = line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<u64>().ok());
+    kib.map_or(2 << 30, |kib| kib * 1024)
 }
 
 /// An address a person on this machine can use: the unspecified one becomes loopback.
@@ -498,5 +511,17 @@ impl origin::Access for NoPlayback {
 
 /// What `forebay check` says of the transcoder.
 pub fn transcoder_findings() -> Vec<Finding> {
-    Vec::new()
+    let finding = |found: transcode::Finding| {
+        let what = format!("gstreamer element {} ({})", found.element, found.purpose);
+        let mend = format!("install the Debian package {}", found.package);
+        match (found.present, found.required) {
+            (true, _) => Finding::good(what),
+            (false, true) => Finding::failed(format!("{what} is missing"), mend),
+            (false, false) => Finding::warning(format!("{what} is missing"), mend),
+        }
+    };
+    transcode::check(&transcode::ladder::Book::built_in())
+        .into_iter()
+        .map(finding)
+        .collect()
 }
