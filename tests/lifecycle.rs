@@ -119,6 +119,38 @@ async fn sigterm_publishes_the_open_segment_and_answers_who_waits() {
     assert!(!gateway.log().contains(" ERROR "), "{}", gateway.log());
 }
 
+/// Whether a process is there and is more than an exit code that nobody has asked for.
+fn runs(id: &str) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{id}/stat"));
+    stat.is_ok_and(|stat| !stat.contains(") Z "))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_worker_outlives_the_gateway() {
+    let settings = [("FOREBAY_STREAM_KEY", KEY), ("FOREBAY_LADDER", "auto")];
+    for politely in [true, false] {
+        let folder = Folder::new();
+        let gateway = folder.serve(&settings).await;
+        let mut encoder = Encoder::start(gateway.rtmp(), KEY).await.unwrap();
+        encoder.lap().await.unwrap();
+        let working = async || Some(gateway.children()).filter(|workers| !workers.is_empty());
+        let workers = gateway.until("worker", working).await;
+        drop(encoder);
+        if politely {
+            gateway.stop().await;
+        } else {
+            gateway.kill().await;
+        }
+        let gone = async {
+            let mut again = tokio::time::interval(Duration::from_millis(20));
+            while workers.iter().any(|id| runs(id)) {
+                again.tick().await;
+            }
+        };
+        tokio::time::timeout(STOP, gone).await.expect("workers end");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_second_signal_ends_at_once() {
     let (folder_one, folder_two) = (Folder::new(), Folder::new());

@@ -213,6 +213,23 @@ impl Gateway {
         assert!(signal(&id, name), "the gateway takes {name}");
     }
 
+    /// Processes that it has started and that still run.
+    pub fn children(&self) -> Vec<String> {
+        let own = self.child.id().expect("it runs");
+        // Each thread has its own.
+        let tasks = std::fs::read_dir(format!("/proc/{own}/task")).expect("it runs");
+        let lists = tasks
+            .filter_map(|task| std::fs::read_to_string(task.ok()?.path().join("children")).ok());
+        let lists: Vec<String> = lists.collect();
+        let ids = lists.iter().flat_map(|list| list.split_whitespace());
+        ids.map(str::to_owned).collect()
+    }
+
+    /// Takes it away without a goodbye.
+    pub async fn kill(mut self) {
+        self.child.kill().await.expect("it is our child");
+    }
+
     /// Whether it still runs.
     pub fn runs(&mut self) -> bool {
         self.child.try_wait().expect("it is our child").is_none()

@@ -14,10 +14,12 @@ async fn help_lists_every_setting_of_the_example_file() {
     let names =
         example.split(|c: char| !(c.is_ascii_uppercase() || c == '_' || c.is_ascii_digit()));
     let is_setting = |word: &&str| {
-        let prefixes = ["FOREBAY_", "LIVEKIT_", "PLAYBACK_", "INGEST_", "RUST_LOG"];
-        prefixes.iter().any(|prefix| {
-            word.starts_with(prefix) && word.len() >= prefix.len() + 1 || *word == "RUST_LOG"
-        })
+        let prefixes = ["FOREBAY_", "LIVEKIT_", "PLAYBACK_", "INGEST_", "RUST_"];
+        let rest = |prefix: &&str| {
+            word.strip_prefix(*prefix)
+                .is_some_and(|rest| !rest.is_empty())
+        };
+        prefixes.iter().any(rest)
     };
     let names: Vec<&str> = names.filter(is_setting).collect();
     assert!(names.len() > 25, "{names:?}");
