@@ -4,4 +4,8 @@
 
 mod architecture;
 mod common;
+mod fuzz;
+mod hostile;
+mod lifecycle;
 mod passthrough;
+mod secrets;
