@@ -4,8 +4,10 @@
 
 mod architecture;
 mod common;
+mod conformance;
 mod fuzz;
 mod hostile;
+mod inputs;
 mod lifecycle;
 mod passthrough;
 mod secrets;

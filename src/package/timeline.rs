@@ -379,8 +379,12 @@ impl Outlet for Intake {
         let Some(packaged) = state.renditions.get_mut(usize::from(id.0)) else {
             return;
         };
+        // The timescale stays, since what is listed already is counted in it.
         packaged.rendition = Arc::new(Rendition {
-            track: track.clone(),
+            track: Arc::new(Track {
+                timescale: packaged.rendition.track.timescale,
+                ..(**track).clone()
+            }),
             ..(*packaged.rendition).clone()
         });
         let Some(segmenter) = &mut packaged.segmenter else {
