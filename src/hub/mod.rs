@@ -2,6 +2,7 @@
 //! boundaries stamped, to packagers and subscribers. Not here: protocols, packaging, storage.
 
 pub mod boundary;
+mod cutter;
 pub mod gate;
 pub mod mapping;
 pub mod outlet;
@@ -268,13 +269,11 @@ impl Hub {
     fn stream_of(&self, admission: Admission) -> (Arc<Stream>, bool) {
         let inner = &self.inner;
         let mut channels = self.channels();
-        if let Some(stream) = channels
+        let running = channels
             .get(&admission.channel_id)
-            .and_then(|id| self.stream(*id))
-        {
-            if !stream.is_ended() {
-                return (stream, false);
-            }
+            .and_then(|id| self.stream(*id));
+        if let Some(stream) = running.filter(|stream| !stream.is_ended()) {
+            return (stream, false);
         }
         let settings = (inner.rules)(&admission);
         let channel = admission.channel_id.clone();
