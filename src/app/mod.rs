@@ -96,7 +96,7 @@ impl App {
             config.media.default_capabilities.clone(),
         );
 
-        let figures = Arc::new(Figures::new(clock.clone()));
+        let figures = Arc::new(Figures::new());
         let hub = make_hub(&config, &clock, gate.clone(), worker, &figures, &ingest)?;
         figures.watch(hub.clone());
         let housekeeper = hub.clone();
@@ -281,6 +281,8 @@ fn make_hub(
         }
     };
     let rules_config = config.clone();
+    let held = figures.clone();
+    let media_bytes = move || held.media_bytes();
     let figures = figures.clone();
     let choice = transcode::ladder::Choice::from_setting(&media.ladder);
     let transcoder = transcode::Config {
@@ -304,6 +306,7 @@ fn make_hub(
         silence: config.publish.silence,
         retention: config.media.window * 2,
         max_publishers: usize::try_from(config.limits.max_publishers).unwrap_or(usize::MAX),
+        max_media_bytes: config.limits.max_memory_bytes(machine_memory()),
     };
     Ok(Hub::new(
         hub_config,
@@ -311,6 +314,7 @@ fn make_hub(
         Arc::new(gate),
         Box::new(rules),
         Box::new(opener),
+        Box::new(media_bytes),
         tasks.clone(),
     ))
 }
@@ -382,6 +386,14 @@ fn load_tls(config: &Config) -> anyhow::Result<Option<Arc<rustls::ServerConfig>>
         std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))
     };
     Ok(Some(origin::tls::config(&read(cert)?, &read(key)?)?))
+}
+
+/// Bytes of memory of this machine; 2 GiB where the kernel does not tell.
+fn machine_memory() -> u64 {
+    let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let line = text.lines().find_map(|line| line.strip_prefix("MemTotal:"));
+    let kib = line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<u64>().ok());
+    kib.map_or(2 << 30, |kib| kib * 1024)
 }
 
 /// An address a person on this machine can use: the unspecified one becomes loopback.
