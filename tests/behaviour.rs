@@ -10,4 +10,5 @@ mod hostile;
 mod inputs;
 mod lifecycle;
 mod passthrough;
+mod players;
 mod secrets;
