@@ -401,7 +401,11 @@ impl Program {
             Some(dts).filter(|dts| pts >= *dts)
         };
         let margin = self.margin();
+        let segment_start = self.cutter.segment_start();
         let boundary = opens_at.and_then(|at| self.cutter.cut(at, unit.key, first, margin));
+        if let (Some(boundary), Some(mapping)) = (&boundary, &mut self.mapping) {
+            mapping.slew(boundary.time - segment_start);
+        }
         let unit = AccessUnit {
             dts,
             pts,

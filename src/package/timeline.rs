@@ -429,6 +429,17 @@ impl Outlet for Intake {
         }
     }
 
+    fn handle_stop(&mut self) {
+        let live = &*self.0;
+        let mut state = live.lock();
+        for index in 0..state.renditions.len() {
+            if let Some(segmenter) = &mut state.renditions[index].segmenter {
+                segmenter.close();
+            }
+            live.take_cuts(&mut state, index);
+        }
+    }
+
     fn handle_end(&mut self) {
         let live = &*self.0;
         let mut state = live.lock();
