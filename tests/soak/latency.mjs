@@ -4,7 +4,7 @@ import { Gateway, play, publish, sleep, stage, stop, table } from './lib.mjs';
 const seconds = Number(process.env.SOAK_SECONDS ?? 20);
 const OBS_DEFAULT = '-preset veryfast -x264-params keyint=250:bframes=3:rc-lookahead=0:sync-lookahead=0';
 /** What our own page lays over hls.js: a viewer that began late plays faster until it is where it should be. */
-const PAGE = { maxLiveSyncPlaybackRate: 1.5 };
+const PAGE = { pace: true };
 const CASES = [
   { name: 'ladder off, 2 s GOP', env: { FOREBAY_LADDER: 'off' }, publisher: { gop: 60 }, players: ['hls', 'page', 'dash', 'shaka'] },
   { name: 'ladder off, 8.33 s GOP', env: { FOREBAY_LADDER: 'off' }, publisher: { gop: 250, codec: OBS_DEFAULT }, players: ['hls', 'page'] },

@@ -81,7 +81,7 @@ export class Gateway {
     gateway.publishUrl = `${gateway.rtmp}/${KEY}`;
     gateway.process = start(BINARY, ['serve'], {
       env: {
-        FOREBAY_HTTP: `127.0.0.1:${http}`, FOREBAY_RTMP: `127.0.0.1:${rtmp}`, FOREBAY_SRT: '', FOREBAY_DATA: gateway.data, FOREBAY_STREAM_KEY: KEY, ...env,
+        FOREBAY_HTTP: `127.0.0.1:${http}`, FOREBAY_RTMP: `127.0.0.1:${rtmp}`, FOREBAY_DATA: gateway.data, FOREBAY_STREAM_KEY: KEY, ...env,
       },
       stdio: ['ignore', 'pipe', 'pipe'],
     });
