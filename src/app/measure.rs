@@ -10,7 +10,7 @@ use crate::hub::{Hub, Stream};
 use crate::ingest::rtmp;
 use crate::origin::Origin;
 use crate::package::Live;
-use crate::transcode::Bridge;
+use crate::transcode;
 
 /// Knows where every figure is read.
 pub(super) struct Figures {
@@ -24,7 +24,7 @@ pub(super) struct Figures {
 #[derive(Default)]
 struct Watched {
     timeline: Weak<Live>,
-    ladder: Option<Bridge>,
+    ladder: Option<Arc<transcode::bridge::Status>>,
 }
 
 impl Figures {
@@ -56,8 +56,8 @@ impl Figures {
         streams.entry(stream).or_default().timeline = Arc::downgrade(&live);
     }
 
-    pub(super) fn watch_ladder(&self, stream: Uuid, bridge: Bridge) {
-        self.lock().entry(stream).or_default().ladder = Some(bridge);
+    pub(super) fn watch_ladder(&self, stream: Uuid, status: Arc<transcode::bridge::Status>) {
+        self.lock().entry(stream).or_default().ladder = Some(status);
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<Uuid, Watched>> {
@@ -97,12 +97,12 @@ impl Figures {
             }
             if let Some(ladder) = &watched.ladder {
                 figures.rungs = ladder
-                    .stats()
+                    .rungs()
                     .into_iter()
                     .map(|rung| RungStats {
-                        rung: rung.name.to_string(),
-                        lag_seconds: rung.lag_p95.as_secs_f64(),
-                        speed_ratio: rung.speed,
+                        rung: rung.name,
+                        lag_seconds: rung.lag_p95.unwrap_or_default().as_secs_f64(),
+                        speed_ratio: rung.speed.unwrap_or(0.0),
                         units: rung.units,
                     })
                     .collect();

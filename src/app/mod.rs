@@ -97,7 +97,7 @@ impl App {
         );
 
         let figures = Arc::new(Figures::new(clock.clone()));
-        let hub = make_hub(&config, &clock, gate.clone(), worker, &figures, &ingest);
+        let hub = make_hub(&config, &clock, gate.clone(), worker, &figures, &ingest)?;
         figures.watch(hub.clone());
         let housekeeper = hub.clone();
         tasks.spawn(async move { housekeeper.run().await });
@@ -254,7 +254,7 @@ fn make_hub(
     worker: PathBuf,
     figures: &Arc<Figures>,
     tasks: &Tasks,
-) -> Hub {
+) -> anyhow::Result<Hub> {
     let media = config.media.clone();
     let ladder_on = media.ladder != "off";
     let has_ladder = move |admission: &Admission| {
@@ -282,19 +282,20 @@ fn make_hub(
     };
     let rules_config = config.clone();
     let figures = figures.clone();
+    let choice = transcode::ladder::Choice::from_setting(&media.ladder);
     let transcoder = transcode::Config {
         executable: worker,
-        ladder: media.ladder.clone(),
-        ..transcode::Config::default()
+        ..transcode::Config::new(choice, clock.clone())?
     };
+    let transcoder = Arc::new(transcoder);
     let bridge_tasks = tasks.clone();
     let opener = move |stream: &Arc<Stream>| {
         let live = Live::new(playlist_rules(&rules_config, stream));
         stream.attach(live.outlet());
         figures.watch_timeline(stream.id(), live.clone());
         if stream.has_ladder() {
-            let bridge = transcode::attach(stream, transcoder.clone(), &bridge_tasks);
-            figures.watch_ladder(stream.id(), bridge);
+            let status = transcode::attach(stream, transcoder.clone(), &bridge_tasks);
+            figures.watch_ladder(stream.id(), status);
         }
         live as Arc<dyn crate::media::timeline::Timeline>
     };
@@ -304,14 +305,14 @@ fn make_hub(
         retention: config.media.window * 2,
         max_publishers: usize::try_from(config.limits.max_publishers).unwrap_or(usize::MAX),
     };
-    Hub::new(
+    Ok(Hub::new(
         hub_config,
         clock.clone(),
         Arc::new(gate),
         Box::new(rules),
         Box::new(opener),
         tasks.clone(),
-    )
+    ))
 }
 
 fn make_origin(
@@ -481,5 +482,17 @@ impl origin::Access for NoPlayback {
 
 /// What `forebay check` says of the transcoder.
 pub fn transcoder_findings() -> Vec<Finding> {
-    Vec::new()
+    let finding = |found: transcode::Finding| {
+        let what = format!("gstreamer element {} ({})", found.element, found.purpose);
+        let mend = format!("install the Debian package {}", found.package);
+        match (found.present, found.required) {
+            (true, _) => Finding::good(what),
+            (false, true) => Finding::failed(format!("{what} is missing"), mend),
+            (false, false) => Finding::warning(format!("{what} is missing"), mend),
+        }
+    };
+    transcode::check(&transcode::ladder::Book::built_in())
+        .into_iter()
+        .map(finding)
+        .collect()
 }

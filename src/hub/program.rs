@@ -143,8 +143,8 @@ struct KeyGaps {
 }
 
 impl Program {
-    /// A stream whose media time zero is `epoch`. Numbers count from the clock, so that they never fall,
-    /// not even over a restart (decision 16).
+    /// A stream whose media time zero is `epoch`. Media sequence numbers count from the clock, so that
+    /// they never fall, not even over a restart (decision 16).
     pub fn new(settings: Settings, epoch: Wall, now: Wall) -> Program {
         let target_ms = (settings.segment_target.0 / 90).max(2);
         let sequence = now.unix_millis().max(0) / (target_ms / 2);
@@ -176,7 +176,8 @@ impl Program {
             ledger: Ledger::default(),
             segment_start: Ticks::ZERO,
             next_sequence: u64::try_from(sequence).unwrap_or(0),
-            discontinuity_sequence: u64::try_from(now.unix_seconds()).unwrap_or(0),
+            // Small on purpose: hls.js 1.7 freezes the browser on numbers as large as the clock's.
+            discontinuity_sequence: 0,
             disconnected: false,
             wait_key: true,
             repairs: Repairs::default(),

@@ -209,8 +209,4 @@ impl Builder {
             last_part,
         });
     }
-
-    pub(crate) fn build(self) -> Arc<Snapshot> {
-        Arc::new(self.snapshot)
-    }
 }

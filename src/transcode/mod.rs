@@ -1,34 +1,79 @@
-//! stub
-use std::path::PathBuf;
-use std::sync::Arc;
-use std::time::Duration;
-#[derive(Clone, Debug, Default)]
-#[allow(missing_docs)]
-pub struct Config {
-    pub executable: PathBuf,
-    pub ladder: String,
+//! The ladder. In: a stream's source units from the hub. Out: its rungs, pushed back to the hub in
+//! channel time, with an IDR at every boundary. Not here: boundaries (the program's), packaging.
+//!
+//! The server runs [`bridge`], which decides a ladder ([`ladder`]) and feeds one child process per
+//! stream ([`worker`]) over a socket pair ([`protocol`]). GStreamer lives in the child only.
+
+pub mod bridge;
+pub mod check;
+pub mod encoder;
+pub mod ladder;
+pub mod lag;
+pub mod protocol;
+pub mod worker;
+
+pub use bridge::{Config, attach};
+pub use check::{Finding, check};
+pub use worker::run_worker;
+
+use crate::base::Kind;
+
+/// What can go wrong in the transcoder.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// `ladders.toml` does not parse.
+    #[error("ladders file: {0}")]
+    LaddersSyntax(String),
+    /// `ladders.toml` contradicts itself.
+    #[error("ladders file: {what} {name:?} {problem}")]
+    LaddersContent {
+        /// Kind of entry.
+        what: &'static str,
+        /// Its name.
+        name: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// A message between bridge and worker breaks the protocol.
+    #[error("worker protocol: {0}")]
+    Protocol(#[from] protocol::Malformed),
+    /// The socket between bridge and worker, or the child process, failed.
+    #[error("worker {doing}: {source}")]
+    Io {
+        /// What was being done.
+        doing: &'static str,
+        /// Why it failed.
+        source: std::io::Error,
+    },
+    /// An element is not installed.
+    #[error("gstreamer element {element} is missing: install the Debian package {package}")]
+    MissingElement {
+        /// Name of the element.
+        element: String,
+        /// Package that holds it.
+        package: String,
+    },
+    /// An element failed.
+    #[error("gstreamer element {element}: {text}")]
+    Element {
+        /// Name of the element.
+        element: String,
+        /// What it said.
+        text: String,
+    },
+    /// The worker did not take or give anything for too long.
+    #[error("worker did not answer within {0} s")]
+    Stuck(u64),
 }
-#[allow(missing_docs)]
-pub struct Bridge;
-#[allow(missing_docs)]
-pub struct Rung {
-    pub name: Arc<str>,
-    pub lag_p95: Duration,
-    pub speed: f64,
-    pub units: u64,
-}
-#[allow(missing_docs)]
-impl Bridge {
-    pub fn stats(&self) -> Vec<Rung> {
-        vec![]
+
+impl Error {
+    /// The kind of failure, for the edge.
+    pub fn kind(&self) -> Kind {
+        match self {
+            Error::LaddersSyntax(_) | Error::LaddersContent { .. } => Kind::Invalid,
+            Error::MissingElement { .. } => Kind::NotFound,
+            Error::Stuck(_) => Kind::Timeout,
+            Error::Protocol(_) | Error::Io { .. } | Error::Element { .. } => Kind::Internal,
+        }
     }
-}
-#[allow(missing_docs)]
-pub fn attach(s: &Arc<crate::hub::Stream>, _: Config, _: &crate::base::shutdown::Tasks) -> Bridge {
-    s.plan(vec![]);
-    Bridge
-}
-#[allow(missing_docs)]
-pub fn run_worker() -> Result<(), std::io::Error> {
-    Ok(())
 }

@@ -7,7 +7,7 @@ const HARMLESS = new Set([12, 16, 29, 33]);
 const NETWORK = new Set([11, 15, 17, 25, 26, 27, 28]);
 
 /** Plays the MPD at `url` in `video`; see engine-hls.js for `on`. */
-export function start({ video, url, sid, cid, on }) {
+export function start({ video, url, sid, cid, autoPlay, on }) {
   const player = MediaPlayer().create();
   const events = MediaPlayer.events;
   player.initialize();
@@ -51,7 +51,9 @@ export function start({ video, url, sid, cid, on }) {
     return on.trouble('media', detail);
   });
   player.attachView(video);
-  player.setAutoPlay(false);
+  // dash.js refreshes the MPD only for playback that it has started itself.
+  player.on(events.PLAYBACK_NOT_ALLOWED, () => on.blocked());
+  player.setAutoPlay(autoPlay);
   player.attachSource(url);
 
   const current = () => player.isReady() && player.getCurrentRepresentationForType('video');
@@ -62,6 +64,7 @@ export function start({ video, url, sid, cid, on }) {
   };
   return {
     kind: 'dash',
+    startsItself: true,
     player,
     levels: () => levelsOf().map((level) => ({
       key: level.id,

@@ -71,7 +71,9 @@ async function startEngine() {
     sid,
     cid: streamId,
     audioOnly: wantedQuality === 'audio',
+    autoPlay: wantsPlay,
     on: {
+      blocked: current(play),
       manifest: current(handleManifest),
       levels: current(handleLevels),
       trouble: current(handleTrouble),
@@ -91,7 +93,7 @@ async function startEngine() {
     return;
   }
   engine = module.start(options);
-  if (wantsPlay) play();
+  if (wantsPlay && !engine.startsItself) play();
 }
 
 function handleManifest(url) {
@@ -224,7 +226,7 @@ function handleFrame() {
 
 video.addEventListener('playing', handleFrame);
 // A new engine gives the element a new source, which ends the play() before it.
-video.addEventListener('canplay', () => wantsPlay && video.paused && phase !== 'ended' && play());
+video.addEventListener('canplay', () => wantsPlay && video.paused && !engine?.startsItself && phase !== 'ended' && play());
 video.addEventListener('timeupdate', () => {
   if (phase !== 'playing' && phase !== 'ended' && !video.paused && video.readyState >= 3 && !video.seeking) handleFrame();
   if (!video.paused && video.readyState >= 3) byId('spinner').hidden = true;

@@ -97,11 +97,13 @@ pub(super) fn plan<'a>(
             .iter()
             .find(|snapshot| snapshot.rendition.name == rendition.name)?;
         let (listed, running) = listed(snapshot, mode, ladder);
-        if mode == Mode::LowLatency && ladder && rendition.kind() == MediaKind::Video {
-            if let Some(miss) = first_miss(snapshot) {
-                let left = periods.left.entry(Arc::clone(&rendition.name));
-                left.or_insert(miss);
-            }
+        if mode == Mode::LowLatency
+            && ladder
+            && rendition.kind() == MediaKind::Video
+            && let Some(miss) = first_miss(snapshot)
+        {
+            let left = periods.left.entry(Arc::clone(&rendition.name));
+            left.or_insert(miss);
         }
         let left = match mode {
             Mode::Standard => None,

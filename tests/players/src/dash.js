@@ -23,6 +23,7 @@ run(({ video, url, config, report }) => {
   const levels = () => (ready() ? player.getRepresentationsByType('video') || [] : []);
   return {
     player,
+    startsItself: true,
     levels: () => levels().map((level) => ({ width: level.width, height: level.height, bitrate: level.bandwidth, codecs: level.codecs })),
     current: () => {
       const id = ready() && player.getCurrentRepresentationForType('video')?.id;

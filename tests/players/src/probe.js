@@ -28,7 +28,8 @@ export function run(start) {
   video.addEventListener('error', () => report.error(`media element ${video.error?.code}`, true, video.error?.message));
 
   const engine = start({ video, url: query.get('url'), config: JSON.parse(query.get('config') || '{}'), report });
-  const attempt = () => video.paused && video.play().catch(() => {});
+  // dash.js refreshes the MPD only for playback that it has started itself.
+  const attempt = () => video.paused && !engine.startsItself && video.play().catch(() => {});
   video.addEventListener('canplay', attempt);
   attempt();
 

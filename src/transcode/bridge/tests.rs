@@ -1,0 +1,317 @@
+use tokio::sync::mpsc;
+
+use super::*;
+use crate::media::{Boundary, MediaKind, Ticks, Track};
+use crate::transcode::protocol::Unit;
+use crate::transcode::worker::tests::{encoded_tone, stamp, time_of, video};
+
+/// This test is the worker process of the others: they run this very program with its name.
+#[test]
+fn be_the_worker() {
+    if std::env::args().any(|argument| argument == "--include-ignored") {
+        crate::transcode::run_worker().unwrap();
+    }
+}
+
+fn config(choice: &str) -> Config {
+    let mut config = Config::new(Choice::from_setting(choice), Clock::system()).unwrap();
+    let name = module_path!().split_once("::").unwrap().1;
+    config.cores = 64;
+    config.arguments = ["--exact", "--nocapture", "--include-ignored"]
+        .map(str::to_owned)
+        .to_vec();
+    config.arguments.push(format!("{name}::be_the_worker"));
+    config
+}
+
+#[derive(Debug)]
+enum Call {
+    Plan(Vec<String>),
+    Add(String, Track),
+    Push(u8, AccessUnit),
+    Drop(String),
+    Thumbnail,
+}
+
+struct Outside {
+    calls: mpsc::Sender<Call>,
+    added: Mutex<u8>,
+}
+
+impl Outside {
+    fn say(&self, call: Call) {
+        self.calls.try_send(call).unwrap();
+    }
+}
+
+impl Outlet for Outside {
+    fn plan(&self, names: Vec<Arc<str>>) {
+        self.say(Call::Plan(
+            names.iter().map(|name| (**name).to_owned()).collect(),
+        ));
+    }
+    fn add_rendition(&self, new: NewRendition) -> Option<RenditionId> {
+        assert!(new.peak_bps > new.average_bps);
+        self.say(Call::Add((*new.name).to_owned(), new.track));
+        let mut added = lock(&self.added);
+        *added += 1;
+        Some(RenditionId(*added - 1))
+    }
+    fn push_rendition(&self, id: RenditionId, unit: AccessUnit) {
+        self.say(Call::Push(id.0, unit));
+    }
+    fn drop_rendition(&self, name: &str) {
+        self.say(Call::Drop(name.to_owned()));
+    }
+    fn set_thumbnail(&self, jpeg: Bytes) {
+        assert!(jpeg.starts_with(&[0xff, 0xd8]));
+        self.say(Call::Thumbnail);
+    }
+}
+
+impl Inlet for mpsc::Receiver<Event> {
+    fn recv(&mut self) -> impl Future<Output = Option<Event>> + Send {
+        mpsc::Receiver::recv(self)
+    }
+    fn dropped_units(&self) -> u64 {
+        0
+    }
+}
+
+struct Running {
+    events: mpsc::Sender<Event>,
+    calls: mpsc::Receiver<Call>,
+    status: Arc<Status>,
+    tasks: Tasks,
+}
+
+fn start(config: Config, capabilities: &str) -> Running {
+    let (events, inlet) = mpsc::channel(1000);
+    let (calls, seen) = mpsc::channel(10_000);
+    let (status, tasks) = (Arc::new(Status::default()), Tasks::new());
+    let bridge = Bridge {
+        inlet,
+        outlet: Arc::new(Outside {
+            calls,
+            added: Mutex::new(0),
+        }),
+        capabilities: capabilities.split(',').map(str::to_owned).collect(),
+        config: Arc::new(config),
+        tasks: tasks.clone(),
+        status: status.clone(),
+    };
+    tasks.spawn(bridge.run());
+    Running {
+        events,
+        calls: seen,
+        status,
+        tasks,
+    }
+}
+
+fn event(unit: Unit) -> Event {
+    let boundary = unit.boundary.map(|time| Boundary {
+        sequence: 0,
+        time,
+        discontinuity: false,
+        discontinuity_sequence: 0,
+        independent: unit.key,
+    });
+    let unit = AccessUnit {
+        kind: unit.kind,
+        dts: unit.dts,
+        pts: unit.pts,
+        duration: None,
+        key: unit.key,
+        data: unit.data,
+    };
+    Event::Unit { unit, boundary }
+}
+
+async fn feed(running: &Running, units: impl IntoIterator<Item = Unit>) {
+    for unit in units {
+        running.events.send(event(unit)).await.unwrap();
+    }
+}
+
+async fn open(running: &Running, track: &Track, passthrough: bool) {
+    let track = Event::Track(Arc::new(track.clone()));
+    running.events.send(track).await.unwrap();
+    let settled = Event::Settled { passthrough };
+    running.events.send(settled).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_stream_gets_its_planned_rungs_whole() {
+    let mut source = video(0..60, 640, 360, 30);
+    stamp(&mut source.units, &[0, 30]);
+    let (sound, sound_units) = encoded_tone("opus", 48_000, 1.0);
+    let mut running = start(config("auto"), "ld,multi-bitrate");
+    let audio = Event::Track(Arc::new(sound));
+    running.events.send(audio).await.unwrap();
+    // The first units come before the decision: they are not lost.
+    let track = Event::Track(Arc::new(source.track.clone()));
+    running.events.send(track).await.unwrap();
+    let rest = source.units.split_off(20);
+    feed(&running, source.units).await;
+    let settled = Event::Settled { passthrough: false };
+    running.events.send(settled).await.unwrap();
+    feed(&running, rest).await;
+    feed(&running, sound_units).await;
+    running.events.send(Event::End).await.unwrap();
+
+    let mut names = Vec::new();
+    let mut units: Vec<Vec<AccessUnit>> = Vec::new();
+    let (mut planned, mut thumbnails) = (Vec::new(), 0);
+    while let Some(call) = running.calls.recv().await {
+        match call {
+            Call::Plan(plan) => planned = plan,
+            Call::Add(name, track) => {
+                assert_eq!(track.kind() == MediaKind::Audio, name == "ahi");
+                names.push(name);
+                units.push(Vec::new());
+            }
+            Call::Push(id, unit) => units[usize::from(id)].push(unit),
+            Call::Drop(name) => panic!("{name} was dropped"),
+            Call::Thumbnail => thumbnails += 1,
+        }
+    }
+    assert_eq!(planned, ["ld", "vld", "uld", "ahi"]);
+    let top = names.iter().position(|name| name == "ld").unwrap();
+    let times: Vec<i64> = units[top].iter().map(|unit| unit.pts.0).collect();
+    assert_eq!(times, (0..60).map(time_of).collect::<Vec<_>>());
+    assert!(units[top].iter().all(|unit| unit.dts == unit.pts));
+    let audio = names.iter().position(|name| name == "ahi").unwrap();
+    assert!(
+        units[audio]
+            .iter()
+            .all(|unit| unit.kind == MediaKind::Audio)
+    );
+    assert!(units[audio].len() > 90);
+    assert!(thumbnails > 0);
+    let shown = running.status.rungs();
+    assert_eq!(shown[0].units, 60);
+    assert!(shown[0].lag_p95 >= shown[0].lag_median && shown[0].lag_median.is_some());
+    assert_eq!(running.status.restarts(), 0);
+    running.tasks.finish().await;
+}
+
+#[tokio::test]
+async fn a_killed_worker_comes_back_at_the_next_boundary() {
+    let mut source = video(0..120, 160, 90, 30);
+    stamp(&mut source.units, &[0, 30, 60, 90]);
+    let mut running = start(config("auto"), "vld,multi-bitrate");
+    open(&running, &source.track, false).await;
+    let rest = source.units.split_off(45);
+    feed(&running, source.units).await;
+    let mut first = Vec::new();
+    while first.len() < 18 {
+        if let Some(Call::Push(0, unit)) = running.calls.recv().await {
+            first.push(unit);
+        }
+    }
+    let pid = running.status.worker_pid().unwrap().to_string();
+    let mut kill = std::process::Command::new("kill");
+    assert!(kill.args(["-9", &pid]).status().unwrap().success());
+    feed(&running, rest).await;
+    let mut later = Vec::new();
+    while later
+        .last()
+        .is_none_or(|unit: &AccessUnit| unit.pts.0 < time_of(110))
+    {
+        match running.calls.recv().await.unwrap() {
+            Call::Push(0, unit) => later.push(unit),
+            // One rendition, added once.
+            Call::Add(name, _) => assert_eq!(name, "uld"),
+            Call::Drop(name) => panic!("{name} was dropped"),
+            _ => {}
+        }
+    }
+    assert_eq!(running.status.restarts(), 1);
+    // What the first worker had still said comes first; then the second one begins with an IDR.
+    let resumed = later.iter().position(|unit| unit.key).unwrap();
+    assert!([60, 90].map(time_of).contains(&later[resumed].pts.0));
+    let all: Vec<i64> = first.iter().chain(&later).map(|unit| unit.pts.0).collect();
+    assert!(all.windows(2).all(|pair| pair[0] < pair[1]));
+    running.tasks.finish().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_worker_that_never_works_is_given_up() {
+    let mut config = config("auto");
+    config.executable = PathBuf::from("/bin/false");
+    let mut running = start(config, "hd,multi-bitrate");
+    let source = video(0..2, 640, 360, 30);
+    open(&running, &source.track, true).await;
+    let mut dropped = Vec::new();
+    let mut planned = Vec::new();
+    while let Some(call) = running.calls.recv().await {
+        match call {
+            Call::Plan(names) => planned = names,
+            Call::Drop(name) => dropped.push(name),
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(planned, ["vld", "uld"]);
+    assert_eq!(dropped, planned);
+    running.tasks.finish().await;
+}
+
+#[tokio::test]
+async fn without_a_ladder_nothing_is_planned_and_nothing_runs() {
+    for (choice, capabilities) in [("off", "hd,multi-bitrate"), ("auto", "hd,streaming")] {
+        let mut running = start(config(choice), capabilities);
+        let source = video(0..1, 640, 360, 30);
+        open(&running, &source.track, true).await;
+        let Some(Call::Plan(names)) = running.calls.recv().await else {
+            panic!("no plan");
+        };
+        assert_eq!(names, Vec::<String>::new());
+        assert!(running.calls.recv().await.is_none());
+        assert_eq!(running.status.worker_pid(), None);
+        running.tasks.finish().await;
+    }
+}
+
+#[test]
+fn the_history_begins_at_the_last_boundary_with_a_key_unit() {
+    let mut source = video(0..60, 64, 64, 15);
+    stamp(&mut source.units, &[0, 30, 40]);
+    let mut history = History::default();
+    history.add(Event::Track(Arc::new(source.track.clone())), true);
+    for unit in source.units {
+        history.add(event(unit), true);
+    }
+    let replay = history.replay();
+    assert!(matches!(&replay[0], Message::Track(track) if **track == source.track));
+    let Message::Unit(first) = &replay[1] else {
+        panic!("no unit");
+    };
+    assert_eq!((first.key, first.pts.0), (true, time_of(30)));
+    assert_eq!(replay.len(), 31);
+    assert_eq!(history.frame_rate_millis(), 30_000);
+}
+
+#[test]
+fn a_frame_rate_that_is_not_stated_is_counted() {
+    for (ticks, expected) in [
+        (3000, 30_000),
+        (3003, 29_970),
+        (3600, 25_000),
+        (9000, 10_000),
+    ] {
+        let mut source = video(0..2, 64, 64, 15);
+        let CodecConfig::Avc(config) = &mut source.track.config else {
+            panic!("not H.264");
+        };
+        config.frame_rate_millis = None;
+        let mut history = History::default();
+        history.add(Event::Track(Arc::new(source.track)), true);
+        for n in 0..20 {
+            let mut unit = source.units[0].clone();
+            unit.dts = Ticks(n * ticks);
+            history.add(event(unit), true);
+        }
+        assert_eq!(history.frame_rate_millis(), expected);
+    }
+}

@@ -1,0 +1,138 @@
+//! `ladders.toml`: rungs, named ladders and encoders as data.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+use super::{MAX_SIDE, MIN_SIDE};
+use crate::transcode::Error;
+use crate::transcode::encoder::Template;
+
+/// `ladders.toml`, checked.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Book {
+    /// Quality word of a stream that names none.
+    pub default_quality: String,
+    /// Rate buffer of the video encoders, milliseconds.
+    pub vbv_ms: u32,
+    /// Bounds of the `auto` ladder.
+    pub auto: Auto,
+    /// Cost model.
+    pub cost: Cost,
+    /// All rungs.
+    #[serde(rename = "rung")]
+    pub rungs: Vec<Entry>,
+    /// All audio encodings, default first.
+    pub audio: Vec<AudioEntry>,
+    /// Named ladders.
+    #[serde(default)]
+    pub ladders: BTreeMap<String, Vec<String>>,
+    /// Encoders in order of preference.
+    #[serde(rename = "encoder")]
+    pub encoders: Vec<Template>,
+}
+
+/// Bounds of the `auto` ladder.
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Auto {
+    /// Share of the cores that a worker may be estimated to use.
+    pub budget_share: f64,
+    /// Machines with fewer cores count as small.
+    pub small_machine_cores: usize,
+    /// Most video rungs on a small machine.
+    pub small_machine_rungs: usize,
+}
+
+/// What work is estimated to cost, in cores.
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Cost {
+    /// Decoding, per million pixels a second.
+    pub decode_per_mpx: f64,
+    /// Scaling and encoding, per million pixels a second.
+    pub encode_per_mpx: f64,
+    /// One AAC encoder.
+    pub audio: f64,
+}
+
+/// One `[[rung]]`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Entry {
+    /// Quality word and folder name.
+    pub name: String,
+    /// Shorter side, pixels.
+    pub lines: u32,
+    /// Bit rate, kbit/s.
+    pub kbps: u32,
+    /// H.264 profile.
+    pub profile: String,
+    /// Source rate from which every second frame is left out, frames per second.
+    #[serde(default)]
+    pub half_rate_from_fps: Option<u32>,
+    /// Rank in `auto`, lowest first.
+    pub value: u32,
+    /// Whether it is taken only by name.
+    #[serde(default)]
+    pub variant: bool,
+}
+
+/// One `[[audio]]`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AudioEntry {
+    /// Folder name.
+    pub name: String,
+    /// Bit rate, kbit/s.
+    pub kbps: u32,
+}
+
+impl Book {
+    /// The book that is part of the binary.
+    pub fn built_in() -> Book {
+        Book::parse(include_str!("../../../pipelines/ladders.toml"))
+            .expect("the built-in ladders file is tested")
+    }
+
+    /// Reads and checks a ladders file.
+    pub fn parse(text: &str) -> Result<Book, Error> {
+        let book: Book =
+            toml::from_str(text).map_err(|error| Error::LaddersSyntax(error.to_string()))?;
+        let bad = |what, name: &str, problem: &str| Error::LaddersContent {
+            what,
+            name: name.to_owned(),
+            problem: problem.to_owned(),
+        };
+        for (at, rung) in book.rungs.iter().enumerate() {
+            if rung.lines < MIN_SIDE || rung.lines > MAX_SIDE || rung.kbps == 0 {
+                return Err(bad("rung", &rung.name, "has no sane size or rate"));
+            }
+            let is_folder = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+            if rung.name.is_empty() || !rung.name.chars().all(is_folder) {
+                return Err(bad("rung", &rung.name, "is not a folder name"));
+            }
+            if book.rungs[..at].iter().any(|other| other.name == rung.name) {
+                return Err(bad("rung", &rung.name, "stands twice"));
+            }
+        }
+        if book.entry(&book.default_quality).is_none() {
+            return Err(bad("default_quality", &book.default_quality, "is no rung"));
+        }
+        for (name, rungs) in &book.ladders {
+            if let Some(rung) = rungs.iter().find(|rung| book.entry(rung).is_none()) {
+                let problem = format!("names the unknown rung {rung:?}");
+                return Err(bad("ladder", name, &problem));
+            }
+        }
+        if book.audio.is_empty() {
+            return Err(bad("audio", "", "is empty"));
+        }
+        Ok(book)
+    }
+
+    pub(super) fn entry(&self, name: &str) -> Option<&Entry> {
+        self.rungs.iter().find(|rung| rung.name == name)
+    }
+}

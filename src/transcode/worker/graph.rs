@@ -1,0 +1,410 @@
+//! Pictures in, H.264 rungs and thumbnails out: one pipeline that lives as long as the stream.
+//!
+//! ```text
+//! appsrc ─ (crop) ─ scale ─┬─ queue ─ encoder ─ appsink        one thread per encoder
+//!                          └─ scale ─┬─ queue ─ encoder ─ appsink
+//!                                    └─ …                      scaling in the source's thread
+//! ```
+//! Size, rate, colour and pixel aspect behind each scaler are fixed when the first picture comes, so
+//! a source that changes in mid-stream changes no rung's configuration.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use gstreamer as gst;
+use gstreamer::prelude::*;
+use gstreamer_app as gst_app;
+use gstreamer_video as gst_video;
+
+use super::elements;
+use super::marks::Marks;
+use super::output::Output;
+use super::times::Times;
+use crate::media::codec::avc;
+use crate::media::{CodecConfig, Timescale, Track};
+use crate::transcode::Error;
+use crate::transcode::encoder::{self, Template};
+use crate::transcode::protocol::{Message, Setup};
+
+/// Pictures between decoder and scalers. Bounds memory (a 1080p picture has 3 MB) and latency.
+const SOURCE_QUEUE: u64 = 2;
+/// Pictures before each encoder: evens out the cost of IDR pictures among the rungs.
+const RUNG_QUEUE: u32 = 4;
+/// How long encoders may take to give out what they hold, seconds.
+const DRAIN_S: u64 = 10;
+/// Width of a thumbnail, pixels.
+const THUMBNAIL_WIDTH: u32 = 320;
+
+/// The encoders of one stream's video.
+#[derive(Debug)]
+pub(super) struct Graph {
+    pipeline: gst::Pipeline,
+    source: gst_app::AppSrc,
+    ended: Receiver<()>,
+    rungs: usize,
+}
+
+/// What is fixed for all rungs by the first picture.
+#[derive(Clone, Debug)]
+pub(super) struct Colour {
+    pub(super) colorimetry: String,
+    pub(super) chroma_site: Option<String>,
+}
+
+impl Graph {
+    /// Builds and starts the encoders.
+    pub(super) fn new(
+        setup: &Setup,
+        colour: &Colour,
+        marks: &Arc<Mutex<Marks>>,
+        times: &Arc<Times>,
+        output: &Output,
+    ) -> Result<Graph, Error> {
+        let template = encoder::choose(&setup.encoders, elements::exists).ok_or_else(|| {
+            Error::MissingElement {
+                // Of all that would do, the one that needs no hardware.
+                element: "x264enc".to_owned(),
+                package: "gstreamer1.0-plugins-ugly".to_owned(),
+            }
+        })?;
+        let pipeline = elements::parse(&description(setup, template, colour))?;
+        output.watch(&pipeline);
+        let source = elements::source(&pipeline, "in");
+        let (tell, ended) = sync_channel(setup.video.len());
+        for (index, rung) in setup.video.iter().enumerate() {
+            let element = elements::named(&pipeline, &format!("enc{index}"));
+            for (name, value) in template.properties_for(rung.kbps, setup.vbv_ms) {
+                if element.find_property(&name).is_some() {
+                    element.set_property_from_str(&name, &value);
+                }
+            }
+            force_key_units(&element, marks, output);
+            let tell = tell.clone();
+            let mut leave = Leave {
+                index: u8::try_from(index).expect("a ladder has fewer than 256 rungs"),
+                times: times.clone(),
+                output: output.clone(),
+                record: None,
+            };
+            elements::sink(&pipeline, &format!("out{index}")).set_callbacks(
+                gst_app::AppSinkCallbacks::builder()
+                    .new_sample(move |sink| {
+                        leave.handle_sample(sink.pull_sample().map_err(|_| gst::FlowError::Eos)?)
+                    })
+                    .eos(move |_| {
+                        // Full cannot be: there is room for one word of each rung.
+                        let _ = tell.try_send(());
+                    })
+                    .build(),
+            );
+        }
+        if let Some(first) = setup.video.iter().position(|rung| rung.half_rate) {
+            let scale = elements::named(&pipeline, &format!("scale{first}"));
+            let pad = scale.static_pad("sink").expect("a scaler has a sink pad");
+            halve_rate(&pad, fraction(setup.video[first].frame_rate_millis), marks);
+        }
+        if pipeline.by_name("thumb").is_some() {
+            thumbnails(&pipeline, setup.thumbnail_ms, marks, output);
+        }
+        elements::play(&pipeline)?;
+        Ok(Graph {
+            pipeline,
+            source,
+            ended,
+            rungs: setup.video.len(),
+        })
+    }
+
+    /// What the pictures that follow look like. `pad` says whether borders keep their aspect.
+    pub(super) fn set_caps(&self, caps: &gst::Caps, pad: bool, crop: Option<[i32; 4]>) {
+        elements::named(&self.pipeline, "scale0").set_property("add-borders", pad);
+        if let Some(element) = self.pipeline.by_name("crop") {
+            let crop = crop.unwrap_or_default();
+            for (side, pixels) in ["left", "right", "top", "bottom"].into_iter().zip(crop) {
+                element.set_property(side, pixels);
+            }
+        }
+        self.source.set_caps(Some(caps));
+    }
+
+    /// Encodes one picture. Waits when the encoders are behind.
+    pub(super) fn push(&self, picture: gst::Buffer) -> Result<gst::FlowSuccess, gst::FlowError> {
+        self.source.push_buffer(picture)
+    }
+
+    /// Gives out what is inside and ends.
+    pub(super) fn drain(self) -> Result<(), Error> {
+        let _ = self.source.end_of_stream();
+        for _ in 0..self.rungs {
+            self.ended
+                .recv_timeout(Duration::from_secs(DRAIN_S))
+                .map_err(|_| Error::Stuck(DRAIN_S))?;
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Graph {
+    fn drop(&mut self) {
+        let _ = self.pipeline.set_state(gst::State::Null);
+    }
+}
+
+/// The pipeline's text.
+fn description(setup: &Setup, template: &Template, colour: &Colour) -> String {
+    let crop = if setup.crop.is_some() {
+        "videocrop name=crop ! "
+    } else {
+        ""
+    };
+    let mut text = format!(
+        "appsrc name=in format=time block=true max-bytes=0 max-buffers={SOURCE_QUEUE} ! {crop}"
+    );
+    // The smallest picture that need not be scaled up.
+    let thumbnail = setup
+        .video
+        .iter()
+        .rposition(|rung| rung.width >= THUMBNAIL_WIDTH)
+        .unwrap_or(0);
+    for (index, rung) in setup.video.iter().enumerate() {
+        let (width, height) = (rung.width, rung.height);
+        let site = match &colour.chroma_site {
+            Some(site) => format!(",chroma-site={site}"),
+            None => String::new(),
+        };
+        let profile = template.profile.as_ref().unwrap_or(&rung.profile);
+        let parse = if template.parse { "h264parse ! " } else { "" };
+        if index > 0 {
+            text += &format!("t{}. ! ", index - 1);
+        }
+        text += &format!(
+            "videoconvertscale name=scale{index} method=bilinear add-borders=false dither=none ! \
+             video/x-raw,format=I420,width={width},height={height},pixel-aspect-ratio=1/1,\
+             colorimetry=(string){colorimetry}{site},interlace-mode=progressive ! tee name=t{index} \
+             t{index}. ! queue name=q{index} max-size-buffers={RUNG_QUEUE} max-size-bytes=0 \
+             max-size-time=0 ! {element} name=enc{index} ! {parse}\
+             video/x-h264,stream-format=avc,alignment=au,profile=(string){profile} ! \
+             appsink name=out{index} sync=false async=false max-buffers=4 ",
+            colorimetry = colour.colorimetry,
+            element = template.element,
+        );
+        if index == thumbnail && setup.thumbnail_ms > 0 && elements::exists("jpegenc") {
+            let out_width = THUMBNAIL_WIDTH.min(width) & !1;
+            let out_height = (height * out_width / width.max(1)).max(2) & !1;
+            text += &format!(
+                "t{index}. ! queue name=thumb max-size-buffers=1 leaky=downstream ! \
+                 videoconvertscale method=bilinear ! \
+                 video/x-raw,format=I420,width={out_width},height={out_height} ! \
+                 jpegenc quality=75 ! appsink name=jpeg sync=false async=false "
+            );
+        }
+    }
+    text
+}
+
+/// A frame rate as GStreamer writes it: the NTSC family by its fractions.
+pub(super) fn fraction(millis: u32) -> gst::Fraction {
+    let (numerator, denominator) = match millis {
+        23_900..=23_989 => (24_000, 1001),
+        29_900..=29_989 => (30_000, 1001),
+        59_900..=59_989 => (60_000, 1001),
+        14_950..=14_995 => (15_000, 1001),
+        0 => (30, 1),
+        // Counted rates are a little off; whole ones are meant.
+        _ if (millis + 60) % 1000 <= 120 => ((millis + 60) / 1000, 1),
+        _ => (millis, 1000),
+    };
+    let numerator = i32::try_from(numerator).unwrap_or(30);
+    gst::Fraction::new(numerator.max(1), denominator)
+}
+
+/// Asks the encoder for an IDR at every picture that opens a segment, in the thread that brings the
+/// picture and just before it.
+///
+/// GStreamer 1.22 stamps a request that comes before an encoder's first output with the offset that
+/// x264enc adds to its times, and from then on throttles all later ones. Hence nothing is asked of
+/// an encoder that has not given anything: its first picture is an IDR without being asked, and a
+/// boundary that comes while it is still silent is opened at the first picture afterwards.
+fn force_key_units(element: &gst::Element, marks: &Arc<Mutex<Marks>>, output: &Output) {
+    let given = Arc::new(AtomicBool::new(false));
+    let source = element
+        .static_pad("src")
+        .expect("an encoder has a source pad");
+    let gave = given.clone();
+    source.add_probe(gst::PadProbeType::BUFFER, move |_, _| {
+        gave.store(true, Ordering::Release);
+        gst::PadProbeReturn::Remove
+    });
+    let sink = element
+        .static_pad("sink")
+        .expect("an encoder has a sink pad");
+    let (marks, tally) = (marks.clone(), output.tally.clone());
+    let (first, waiting) = (AtomicBool::new(true), AtomicBool::new(false));
+    sink.add_probe(gst::PadProbeType::BUFFER, move |pad, info| {
+        let Some(pts) = info.buffer().and_then(|buffer| buffer.pts()) else {
+            return gst::PadProbeReturn::Ok;
+        };
+        let opens = lock(&marks).opens(pts.nseconds());
+        if first.swap(false, Ordering::Relaxed) {
+            return gst::PadProbeReturn::Ok;
+        }
+        let given = given.load(Ordering::Acquire);
+        if opens && !given {
+            waiting.store(true, Ordering::Relaxed);
+            tally.late_boundaries.fetch_add(1, Ordering::Relaxed);
+        }
+        if given && (opens | waiting.swap(false, Ordering::Relaxed)) {
+            let event = gst_video::DownstreamForceKeyUnitEvent::builder()
+                .running_time(pts)
+                .all_headers(true)
+                .build();
+            pad.send_event(event);
+        }
+        gst::PadProbeReturn::Ok
+    });
+}
+
+/// Leaves out every second picture, never one that opens a segment.
+fn halve_rate(pad: &gst::Pad, rate: gst::Fraction, marks: &Arc<Mutex<Marks>>) {
+    // Rate control counts pictures: it has to know that half of them are missing.
+    pad.add_probe(gst::PadProbeType::EVENT_DOWNSTREAM, move |_, info| {
+        if let Some(gst::EventView::Caps(event)) = info.event().map(|event| event.view()) {
+            let mut caps = event.caps_owned();
+            caps.make_mut().set("framerate", rate);
+            info.data = Some(gst::PadProbeData::Event(gst::event::Caps::new(&caps)));
+        }
+        gst::PadProbeReturn::Ok
+    });
+    let marks = marks.clone();
+    let phase = AtomicU64::new(0);
+    pad.add_probe(gst::PadProbeType::BUFFER, move |_, info| {
+        let pts = info.buffer().and_then(|buffer| buffer.pts());
+        let opens = pts.is_some_and(|pts| lock(&marks).opens(pts.nseconds()));
+        if opens {
+            phase.store(0, Ordering::Relaxed);
+        }
+        if phase.fetch_add(1, Ordering::Relaxed).is_multiple_of(2) {
+            gst::PadProbeReturn::Ok
+        } else {
+            // Taken and let go: the bindings answer `Drop` with a null that GStreamer 1.22 unrefs.
+            gst::PadProbeReturn::Handled
+        }
+    });
+}
+
+/// Lets a picture through to the JPEG encoder at the first boundary after each period.
+fn thumbnails(
+    pipeline: &gst::Pipeline,
+    period_ms: u32,
+    marks: &Arc<Mutex<Marks>>,
+    output: &Output,
+) {
+    let marks = marks.clone();
+    let next = AtomicU64::new(0);
+    let pad = elements::named(pipeline, "thumb").static_pad("sink");
+    let pad = pad.expect("a queue has a sink pad");
+    pad.add_probe(gst::PadProbeType::BUFFER, move |_, info| {
+        let pts = info.buffer().and_then(|buffer| buffer.pts());
+        let due = pts
+            .map(gst::ClockTime::nseconds)
+            .filter(|pts| *pts >= next.load(Ordering::Relaxed) && lock(&marks).opens(*pts));
+        match due {
+            Some(pts) => {
+                next.store(pts + u64::from(period_ms) * 1_000_000, Ordering::Relaxed);
+                gst::PadProbeReturn::Ok
+            }
+            None => gst::PadProbeReturn::Handled,
+        }
+    });
+    let output = output.clone();
+    elements::sink(pipeline, "jpeg").set_callbacks(
+        gst_app::AppSinkCallbacks::builder()
+            .new_sample(move |sink| {
+                let sample = sink.pull_sample().map_err(|_| gst::FlowError::Eos)?;
+                if let Some(data) = sample.buffer_owned().and_then(bytes_of) {
+                    output.send(Message::Thumbnail(data));
+                }
+                Ok(gst::FlowSuccess::Ok)
+            })
+            .build(),
+    );
+}
+
+/// The way out of one rung.
+struct Leave {
+    index: u8,
+    times: Arc<Times>,
+    output: Output,
+    record: Option<Bytes>,
+}
+
+impl Leave {
+    fn handle_sample(&mut self, sample: gst::Sample) -> Result<gst::FlowSuccess, gst::FlowError> {
+        let record = sample
+            .caps()
+            .and_then(|caps| caps.structure(0))
+            .and_then(|fields| fields.get::<gst::Buffer>("codec_data").ok())
+            .and_then(bytes_of);
+        if let Some(record) = record.filter(|record| self.record.as_ref() != Some(record)) {
+            self.record = Some(record.clone());
+            let config = avc::Config::parse(record).map_err(|_| gst::FlowError::NotNegotiated)?;
+            let config = CodecConfig::Avc(config);
+            let track = Box::new(Track {
+                config,
+                timescale: Timescale::CHANNEL,
+            });
+            let index = self.index;
+            self.output.send(Message::RungTrack { index, track });
+        }
+        let segment = sample
+            .segment()
+            .and_then(|s| s.downcast_ref::<gst::ClockTime>());
+        let buffer = sample.buffer_owned().ok_or(gst::FlowError::Error)?;
+        // x264enc adds 1000 hours to its times and says so in the segment.
+        let time = segment.and_then(|segment| segment.to_running_time(buffer.pts()));
+        let time = time.ok_or(gst::FlowError::Error)?;
+        let key = !buffer.flags().contains(gst::BufferFlags::DELTA_UNIT);
+        let data = bytes_of(buffer).ok_or(gst::FlowError::Error)?;
+        let sent = self.output.send(Message::RungUnit {
+            index: self.index,
+            key,
+            pts: self.times.channel(time.nseconds(), Timescale::CHANNEL),
+            duration: None,
+            data: if key { without_headers(data) } else { data },
+        });
+        if sent {
+            Ok(gst::FlowSuccess::Ok)
+        } else {
+            Err(gst::FlowError::Eos)
+        }
+    }
+}
+
+/// Cuts parameter sets and information messages off the front: an `avc1` sample entry holds them
+/// (ISO/IEC 14496-15 §5.4.2.1).
+fn without_headers(data: Bytes) -> Bytes {
+    let mut at = 0;
+    while let Some(head) = data.get(at..at + 5) {
+        // nal_unit_type 6 SEI, 7 SPS, 8 PPS, 9 AUD (ISO/IEC 14496-10 table 7-1)
+        if !matches!(head[4] & 0x1f, 6..=9) {
+            return data.slice(at..);
+        }
+        at += 4 + u32::from_be_bytes([head[0], head[1], head[2], head[3]]) as usize;
+    }
+    data
+}
+
+/// A buffer's bytes, without a copy.
+pub(super) fn bytes_of(buffer: gst::Buffer) -> Option<Bytes> {
+    buffer
+        .into_mapped_buffer_readable()
+        .ok()
+        .map(Bytes::from_owner)
+}
+
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
