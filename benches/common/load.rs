@@ -5,7 +5,7 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -41,11 +41,23 @@ pub struct Outcome {
 impl Load {
     /// Publishes to the keys `prefix0`, `prefix1`, …; returns when all were accepted and all play.
     pub fn start(address: SocketAddr, application: &str, prefix: &str, count: usize) -> Load {
-        let clip = clip::live();
+        let clip = (clip::live(), LIVE_SECONDS);
+        Load::of_clip(address, application, prefix, count, clip)
+    }
+
+    /// The same with a clip and its length in seconds.
+    pub fn of_clip(
+        address: SocketAddr,
+        application: &str,
+        prefix: &str,
+        count: usize,
+        (clip, seconds): (PathBuf, u32),
+    ) -> Load {
         let mut child = Command::new(std::env::current_exe().expect("running"))
             .args([WORD, &address.to_string(), application, prefix])
             .arg(count.to_string())
             .arg(clip)
+            .arg(seconds.to_string())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -83,7 +95,7 @@ impl Drop for Load {
 /// To be called first in `main`: true when this process was the load, and is done.
 pub fn was_asked_for() -> bool {
     let words: Vec<String> = std::env::args().skip(1).collect();
-    let [word, address, application, prefix, count, clip] = &words[..] else {
+    let [word, address, application, prefix, count, clip, seconds] = &words[..] else {
         return false;
     };
     if word != WORD {
@@ -91,7 +103,8 @@ pub fn was_asked_for() -> bool {
     }
     let address = address.parse().expect("an address");
     let count = count.parse().expect("a number");
-    let clip = Clip::read(Path::new(clip), LIVE_SECONDS * 1000);
+    let seconds: u32 = seconds.parse().expect("a number");
+    let clip = Clip::read(Path::new(clip), seconds * 1000);
     publish(address, application, prefix, count, &clip);
     true
 }

@@ -12,6 +12,7 @@ pub mod usage;
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 /// A port of the loopback that is free now.
 pub fn free_port() -> SocketAddr {
@@ -30,7 +31,12 @@ impl Scratch {
         } else {
             std::env::temp_dir()
         };
-        let folder = base.join(format!("forebay-bench-{}-{name}", std::process::id()));
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let folder = base.join(format!(
+            "forebay-bench-{}-{name}-{number}",
+            std::process::id()
+        ));
         let _ = std::fs::remove_dir_all(&folder);
         std::fs::create_dir_all(&folder).expect("a scratch folder can be made");
         Scratch(folder)
