@@ -159,7 +159,7 @@ fn ffmpeg(source: &Path) -> Measured {
         ])
         .args("-map [a] -map [b1] -map [c1] -map 0:a -c:v libx264 -preset veryfast".split(' '))
         .args(
-            "-profile:v high -threads:v 1 -g 100000 -force_key_frames expr:gte(t,n_forced*2)"
+            "-vsync passthrough -profile:v high -threads:v 1 -g 100000 -force_key_frames expr:gte(t,n_forced*2)"
                 .split(' '),
         )
         .args(["-x264-params", LIVE_POINT]);
