@@ -1,6 +1,14 @@
 //! All behaviour tests, linked once.
 #![allow(unreachable_pub, missing_docs, reason = "nothing here is a library")]
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on shall stop")]
 
 mod architecture;
 mod common;
+mod conformance;
+mod fuzz;
+mod hostile;
+mod inputs;
+mod lifecycle;
 mod passthrough;
+mod players;
+mod secrets;

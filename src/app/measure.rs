@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
-use crate::base::clock::Clock;
 use crate::base::id::Uuid;
 use crate::control::{Connections, Measured, Measurements, Probes, RungStats, StreamStats};
 use crate::hub::{Hub, Stream};
@@ -28,7 +27,7 @@ struct Watched {
 }
 
 impl Figures {
-    pub(super) fn new(_clock: Clock) -> Figures {
+    pub(super) fn new() -> Figures {
         Figures {
             hub: OnceLock::new(),
             origin: OnceLock::new(),
@@ -58,6 +57,18 @@ impl Figures {
 
     pub(super) fn watch_ladder(&self, stream: Uuid, status: Arc<transcode::bridge::Status>) {
         self.lock().entry(stream).or_default().ladder = Some(status);
+    }
+
+    /// Bytes of media that all streams hold in memory.
+    pub(super) fn media_bytes(&self) -> u64 {
+        let streams = self.lock();
+        let timelines = streams
+            .values()
+            .filter_map(|watched| watched.timeline.upgrade());
+        timelines
+            .flat_map(|live| live.held())
+            .map(|held| held.bytes as u64)
+            .sum()
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<Uuid, Watched>> {

@@ -1,6 +1,7 @@
 //! Wiring: the only place that knows everybody. In: settings. Out: a running gateway.
 
 pub mod demo;
+mod listeners;
 mod measure;
 
 use std::net::SocketAddr;
@@ -11,7 +12,6 @@ use std::time::Duration;
 use anyhow::Context;
 use arc_swap::ArcSwap;
 use axum::Router;
-use tokio::net::TcpListener;
 use tracing::{info, warn};
 
 use crate::base::clock::Clock;
@@ -33,6 +33,7 @@ use crate::origin::{self, Origin};
 use crate::package::Live;
 use crate::store::Store;
 use crate::transcode;
+use listeners::Listeners;
 use measure::Figures;
 
 /// TARGETDURATION without a ladder: room for the 8.33 s key interval that encoders have by default.
@@ -97,7 +98,7 @@ impl App {
             config.media.default_capabilities.clone(),
         );
 
-        let figures = Arc::new(Figures::new(clock.clone()));
+        let figures = Arc::new(Figures::new());
         let hub = make_hub(&config, &clock, gate.clone(), worker, &figures, &ingest)?;
         figures.watch(hub.clone());
         let housekeeper = hub.clone();
@@ -111,6 +112,7 @@ impl App {
         };
         figures.watch_rtmp(rtmp_config.stats.clone());
         let addresses = listeners.addresses()?;
+        addresses.log();
         for listener in listeners.rtmp {
             let run = rtmp::run(
                 listener,
@@ -284,6 +286,8 @@ fn make_hub(
         }
     };
     let rules_config = config.clone();
+    let held = figures.clone();
+    let media_bytes = move || held.media_bytes();
     let figures = figures.clone();
     let choice = transcode::ladder::Choice::from_setting(&media.ladder);
     let transcoder = transcode::Config {
@@ -307,6 +311,7 @@ fn make_hub(
         silence: config.publish.silence,
         retention: config.media.window * 2,
         max_publishers: usize::try_from(config.limits.max_publishers).unwrap_or(usize::MAX),
+        max_media_bytes: config.limits.max_memory_bytes(machine_memory()),
     };
     Ok(Hub::new(
         hub_config,
@@ -314,6 +319,7 @@ fn make_hub(
         Arc::new(gate),
         Box::new(rules),
         Box::new(opener),
+        Box::new(media_bytes),
         tasks.clone(),
     ))
 }
@@ -387,6 +393,14 @@ fn load_tls(config: &Config) -> anyhow::Result<Option<Arc<rustls::ServerConfig>>
     Ok(Some(origin::tls::config(&read(cert)?, &read(key)?)?))
 }
 
+/// Bytes of memory of this machine; 2 GiB where the kernel does not tell.
+fn machine_memory() -> u64 {
+    let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let line = text.lines().find_map(|line| line.strip_prefix("MemTotal:"));
+    let kib = line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<u64>().ok());
+    kib.map_or(2 << 30, |kib| kib * 1024)
+}
+
 /// An address a person on this machine can use: the unspecified one becomes loopback.
 fn reachable(address: SocketAddr) -> SocketAddr {
     let mut address = address;
@@ -397,59 +411,6 @@ fn reachable(address: SocketAddr) -> SocketAddr {
         });
     }
     address
-}
-
-struct Listeners {
-    http: Vec<TcpListener>,
-    control: Vec<TcpListener>,
-    rtmp: Vec<TcpListener>,
-    rtmps: Vec<TcpListener>,
-}
-
-struct Addresses {
-    http: Vec<SocketAddr>,
-    control: Vec<SocketAddr>,
-    rtmp: Vec<SocketAddr>,
-    rtmps: Vec<SocketAddr>,
-}
-
-impl Listeners {
-    async fn bind(config: &Config, tls: bool) -> anyhow::Result<Listeners> {
-        let listen = &config.listen;
-        if !listen.rtmps.is_empty() && !tls {
-            anyhow::bail!("FOREBAY_RTMPS needs FOREBAY_TLS_CERT and FOREBAY_TLS_KEY");
-        }
-        Ok(Listeners {
-            http: bind("FOREBAY_HTTP", &listen.http).await?,
-            control: bind("FOREBAY_CONTROL", &listen.control).await?,
-            rtmp: bind("FOREBAY_RTMP", &listen.rtmp).await?,
-            rtmps: bind("FOREBAY_RTMPS", &listen.rtmps).await?,
-        })
-    }
-
-    fn addresses(&self) -> std::io::Result<Addresses> {
-        let of = |listeners: &[TcpListener]| {
-            listeners
-                .iter()
-                .map(TcpListener::local_addr)
-                .collect::<std::io::Result<Vec<_>>>()
-        };
-        Ok(Addresses {
-            http: of(&self.http)?,
-            control: of(&self.control)?,
-            rtmp: of(&self.rtmp)?,
-            rtmps: of(&self.rtmps)?,
-        })
-    }
-}
-
-async fn bind(setting: &str, addresses: &[SocketAddr]) -> anyhow::Result<Vec<TcpListener>> {
-    let mut listeners = Vec::new();
-    for address in addresses {
-        let bound = TcpListener::bind(address).await;
-        listeners.push(bound.with_context(|| format!("{setting}: cannot listen on {address}"))?);
-    }
-    Ok(listeners)
 }
 
 /// Protected streams are opened by a token of their channel.

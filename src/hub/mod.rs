@@ -2,6 +2,7 @@
 //! boundaries stamped, to packagers and subscribers. Not here: protocols, packaging, storage.
 
 pub mod boundary;
+mod cutter;
 pub mod gate;
 pub mod mapping;
 pub mod outlet;
@@ -76,10 +77,14 @@ pub struct Config {
     pub retention: Duration,
     /// Publisher sessions in all; more are refused.
     pub max_publishers: usize,
+    /// Bytes of media in memory past which publishes are refused; those that run are not touched.
+    pub max_media_bytes: u64,
 }
 
 /// Decides what is made of an admitted publish: its boundaries' rules.
 pub type Rules = dyn Fn(&Admission) -> program::Settings + Send + Sync;
+/// Says how many bytes of media are in memory now.
+pub type MediaBytes = dyn Fn() -> u64 + Send + Sync;
 /// Attaches packagers and transcoders to a new stream, and gives back what players read.
 pub type Opener = dyn Fn(&Arc<Stream>) -> Arc<dyn Timeline> + Send + Sync;
 
@@ -95,6 +100,7 @@ struct Inner {
     gate: Arc<dyn Gate>,
     rules: Box<Rules>,
     opener: Box<Opener>,
+    media_bytes: Box<MediaBytes>,
     streams: RwLock<HashMap<Uuid, Entry>>,
     /// Channel id to its newest stream. Locked before `streams`.
     channels: Mutex<HashMap<String, Uuid>>,
@@ -121,6 +127,7 @@ impl Hub {
         gate: Arc<dyn Gate>,
         rules: Box<Rules>,
         opener: Box<Opener>,
+        media_bytes: Box<MediaBytes>,
         tasks: Tasks,
     ) -> Hub {
         Hub {
@@ -130,6 +137,7 @@ impl Hub {
                 gate,
                 rules,
                 opener,
+                media_bytes,
                 streams: RwLock::new(HashMap::new()),
                 channels: Mutex::new(HashMap::new()),
                 tasks,
@@ -144,6 +152,13 @@ impl Hub {
             return Err(Refusal::Full(format!(
                 "{} publishers",
                 self.inner.config.max_publishers
+            )));
+        }
+        let held = (self.inner.media_bytes)();
+        if held >= self.inner.config.max_media_bytes {
+            return Err(Refusal::Full(format!(
+                "{} MB of media in memory",
+                held / 1_000_000
             )));
         }
         let channel = admission.channel_id.clone();
@@ -268,13 +283,11 @@ impl Hub {
     fn stream_of(&self, admission: Admission) -> (Arc<Stream>, bool) {
         let inner = &self.inner;
         let mut channels = self.channels();
-        if let Some(stream) = channels
+        let running = channels
             .get(&admission.channel_id)
-            .and_then(|id| self.stream(*id))
-        {
-            if !stream.is_ended() {
-                return (stream, false);
-            }
+            .and_then(|id| self.stream(*id));
+        if let Some(stream) = running.filter(|stream| !stream.is_ended()) {
+            return (stream, false);
         }
         let settings = (inner.rules)(&admission);
         let channel = admission.channel_id.clone();

@@ -6,7 +6,8 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use super::boundary::{Cursor, Ledger, Opened};
+use super::boundary::{Cursor, Opened};
+use super::cutter::Cutter;
 use super::mapping::{Mapping, Step};
 use super::publisher::Announcement;
 use super::sound::SoundClock;
@@ -18,11 +19,6 @@ use crate::media::{
     AccessUnit, Boundary, CodecConfig, MediaKind, Ticks, Timescale, Track, rescale,
 };
 
-/// One second of channel time.
-const SECOND: Ticks = Ticks(90_000);
-/// How long the source may keep us from knowing its key interval before the ladder decides without
-/// (decision 5).
-const SETTLE: Ticks = Ticks(3 * 90_000);
 /// How long the other track may keep the first one waiting when nobody announced what will come.
 const UNANNOUNCED_WAIT: Ticks = Ticks(90_000);
 /// How long an announced track is waited for.
@@ -90,17 +86,9 @@ enum Lead {
     Audio,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Fit {
-    Unknown,
-    Passthrough,
-    Grid,
-}
-
 /// The state of one stream's timeline.
 #[derive(Debug)]
 pub struct Program {
-    settings: Settings,
     epoch: Wall,
     announcement: Announcement,
     lead: Lead,
@@ -115,41 +103,25 @@ pub struct Program {
     /// Where the last video unit ends in decode time, when that was promised with the unit.
     promised_end: Option<Ticks>,
     video_end: Option<Ticks>,
-    key_gap: KeyGaps,
-    fit: Fit,
     video_cursor: Cursor,
     audio: Option<Arc<Track>>,
     audio_scale: Timescale,
     sound: Option<SoundClock>,
     held_audio: VecDeque<AccessUnit>,
     audio_cursor: Cursor,
-    ledger: Ledger,
-    segment_start: Ticks,
-    next_sequence: u64,
-    discontinuity_sequence: u64,
-    /// The next boundary does not connect: new configuration, new publisher, a jump.
-    disconnected: bool,
+    cutter: Cutter,
+    /// Whether everybody was told that the source is listed or not.
+    settled: bool,
     /// Only a key unit may follow.
     wait_key: bool,
     repairs: Repairs,
     outputs: VecDeque<Output>,
 }
 
-#[derive(Debug, Default)]
-struct KeyGaps {
-    last: Option<Ticks>,
-    longest: Ticks,
-    count: u32,
-}
-
 impl Program {
-    /// A stream whose media time zero is `epoch`. Media sequence numbers count from the clock, so that
-    /// they never fall, not even over a restart (decision 16).
+    /// A stream whose media time zero is `epoch`; sequence numbers count from `now`.
     pub fn new(settings: Settings, epoch: Wall, now: Wall) -> Program {
-        let target_ms = (settings.segment_target.0 / 90).max(2);
-        let sequence = now.unix_millis().max(0) / (target_ms / 2);
         Program {
-            settings,
             epoch,
             announcement: Announcement::default(),
             lead: Lead::Undecided,
@@ -161,24 +133,14 @@ impl Program {
             delay: Ticks::ZERO,
             promised_end: None,
             video_end: None,
-            key_gap: KeyGaps::default(),
-            fit: if settings.ladder {
-                Fit::Unknown
-            } else {
-                Fit::Passthrough
-            },
             video_cursor: Cursor::default(),
             audio: None,
             audio_scale: Timescale::MILLIS,
             sound: None,
             held_audio: VecDeque::new(),
             audio_cursor: Cursor::default(),
-            ledger: Ledger::default(),
-            segment_start: Ticks::ZERO,
-            next_sequence: u64::try_from(sequence).unwrap_or(0),
-            // Small on purpose: hls.js 1.7 freezes the browser on numbers as large as the clock's.
-            discontinuity_sequence: 0,
-            disconnected: false,
+            cutter: Cutter::new(settings, now),
+            settled: !settings.ladder,
             wait_key: true,
             repairs: Repairs::default(),
             outputs: VecDeque::new(),
@@ -223,7 +185,7 @@ impl Program {
         }
         let changed = slot.replace(track.clone()).is_some();
         if changed {
-            self.disconnected = true;
+            self.cutter.disconnect();
             self.wait_key |= kind == MediaKind::Video;
         }
         match kind {
@@ -247,13 +209,12 @@ impl Program {
     pub fn handle_break(&mut self) {
         self.flush_audio();
         if self.mapping.take().is_some() {
-            self.disconnected = true;
+            self.cutter.disconnect();
             self.outputs.push_back(Output::Break);
         }
         self.announcement = Announcement::default();
         self.wait_key = true;
         self.promised_end = None;
-        self.key_gap.last = None;
         self.grid = FrameGrid::new(self.stated_rate());
         if let Some(sound) = &mut self.sound {
             sound.unanchor();
@@ -268,8 +229,10 @@ impl Program {
             MediaKind::Video => self.video(arrival, unit),
             MediaKind::Audio => self.audio(arrival, unit),
         }
-        if self.fit == Fit::Unknown && self.lead != Lead::Undecided {
-            self.settle(arrival - first);
+        if self.lead != Lead::Undecided {
+            self.cutter
+                .settle(arrival - first, self.lead == Lead::Video);
+            self.tell_settled();
         }
     }
 
@@ -280,7 +243,7 @@ impl Program {
 
     /// What a unit of a rung opens in its rendition.
     pub fn open_rung(&self, cursor: &mut Cursor, unit: &AccessUnit, scale: Timescale) -> Opened {
-        cursor.open(&self.ledger, unit, scale, self.margin())
+        cursor.open(self.cutter.ledger(), unit, scale, self.margin())
     }
 
     /// The configuration in force.
@@ -305,11 +268,7 @@ impl Program {
 
     /// Whether the source video may be listed; `None` until that is settled.
     pub fn passthrough(&self) -> Option<bool> {
-        match self.fit {
-            Fit::Unknown => None,
-            Fit::Passthrough => Some(true),
-            Fit::Grid => Some(false),
-        }
+        self.cutter.passthrough()
     }
 
     /// Frames per second x 1000: measured, announced or stated.
@@ -335,6 +294,7 @@ impl Program {
         Repairs {
             silent_frames: sound.0,
             overlapping_frames: sound.1,
+            long_gops: self.cutter.long_gops(),
             ..self.repairs
         }
     }
@@ -386,7 +346,7 @@ impl Program {
             self.mapping = Some(Mapping::new(at - carried_pts));
         } else if self.lead == Lead::Audio {
             // Video joins a stream that had none: tracks change.
-            self.disconnected = true;
+            self.cutter.disconnect();
         }
         let mapping = self.mapping.as_mut().expect("anchored above");
         match mapping.handle_video(arrival, carried_dts) {
@@ -396,7 +356,7 @@ impl Program {
                 self.promised_end = None;
             }
             Step::Hole(length) if length > LONGEST_STRETCH => {
-                self.disconnected = true;
+                self.cutter.disconnect();
                 self.promised_end = None;
                 self.outputs.push_back(Output::Break);
                 if !unit.key {
@@ -430,18 +390,34 @@ impl Program {
         self.promised_end = duration.map(|duration| dts + duration);
         self.video_end = Some(self.promised_end.unwrap_or(dts + Ticks(1)));
         if unit.key {
-            self.observe_key(pts, &unit);
+            let gap = self.stated_key_gap(&unit);
+            self.cutter.observe_key(pts, gap, self.margin());
         }
-        let boundary = self.boundary(pts, unit.key, first);
+        // A unit that is no key unit opens at its decode time, which is the earliest presentation time
+        // from here on: what follows in decode order may be shown before it.
+        let opens_at = if unit.key || self.cutter.passthrough() == Some(false) {
+            Some(pts)
+        } else {
+            Some(dts).filter(|dts| pts >= *dts)
+        };
+        let margin = self.margin();
+        let segment_start = self.cutter.segment_start();
+        let boundary = opens_at.and_then(|at| self.cutter.cut(at, unit.key, first, margin));
+        if let (Some(boundary), Some(mapping)) = (&boundary, &mut self.mapping) {
+            mapping.slew(boundary.time - segment_start);
+        }
         let unit = AccessUnit {
             dts,
             pts,
             duration,
             ..unit
         };
-        let opened = self
-            .video_cursor
-            .open(&self.ledger, &unit, Timescale::CHANNEL, self.margin());
+        let opened = self.video_cursor.open(
+            self.cutter.ledger(),
+            &unit,
+            Timescale::CHANNEL,
+            self.margin(),
+        );
         self.outputs.push_back(Output::Unit {
             unit,
             opened,
@@ -450,245 +426,36 @@ impl Program {
         self.release_audio();
     }
 
-    /// Decides whether a segment begins with a unit of the leading track presented at `pts`.
-    fn boundary(&mut self, pts: Ticks, key: bool, first: bool) -> Option<Boundary> {
-        let elapsed = pts - self.segment_start + self.margin();
-        let fresh = self.ledger.last().is_none();
-        let by_key = key
-            && (first
-                || self.disconnected
-                || elapsed >= self.settings.segment_target
-                || self.key_gap_would_overrun(elapsed));
-        let overlong = elapsed >= self.settings.longest_segment;
-        let on_grid = self.fit == Fit::Grid && elapsed >= self.settings.segment_target;
-        if !(fresh || by_key || on_grid || overlong) {
+    /// The longest key interval that the encoder says it makes: x264 writes its options into the stream.
+    fn stated_key_gap(&self, unit: &AccessUnit) -> Option<Ticks> {
+        let track = self.video.as_ref()?;
+        if self.settled || !matches!(track.config, CodecConfig::Avc(_)) {
             return None;
         }
-        let independent = key || self.fit == Fit::Grid;
-        if !independent {
-            self.repairs.long_gops += 1;
-        }
-        let connected = !self.disconnected || fresh;
-        let time = if self.fit == Fit::Grid && connected && !fresh && !(first && key) {
-            self.segment_start + self.settings.segment_target
-        } else {
-            pts
-        };
-        if !connected {
-            self.discontinuity_sequence += 1;
-        }
-        let boundary = Boundary {
-            sequence: self.next_sequence,
-            time,
-            discontinuity: !connected,
-            discontinuity_sequence: self.discontinuity_sequence,
-            independent,
-        };
-        self.disconnected = false;
-        self.next_sequence += 1;
-        self.segment_start = time;
-        self.ledger.push(boundary);
-        Some(boundary)
-    }
-
-    /// Whether waiting for the next key unit could make the segment longer than allowed.
-    fn key_gap_would_overrun(&self, elapsed: Ticks) -> bool {
-        let gap = self.key_gap.longest;
-        gap > Ticks::ZERO
-            && elapsed + elapsed >= self.settings.segment_target
-            && elapsed + gap > self.settings.longest_segment + Ticks(SECOND.0 / 2)
-            && gap <= self.settings.longest_segment
-    }
-
-    fn observe_key(&mut self, pts: Ticks, unit: &AccessUnit) {
-        if let Some(last) = self.key_gap.last {
-            self.key_gap.longest = self.key_gap.longest.max(pts - last);
-            self.key_gap.count += 1;
-        }
-        self.key_gap.last = Some(pts);
-        let is_avc = self
-            .video
-            .as_ref()
-            .is_some_and(|track| matches!(track.config, CodecConfig::Avc(_)));
-        if self.fit != Fit::Unknown || !is_avc {
-            return;
-        }
-        let Some(options) = avc::x264_options(&unit.data) else {
-            return;
-        };
-        let Some(rate) = self.frame_rate_millis().filter(|rate| *rate > 0) else {
-            return;
-        };
-        let gap = Ticks(i64::from(options.keyint).saturating_mul(90_000_000) / i64::from(rate));
-        self.key_gap.longest = self.key_gap.longest.max(gap);
-        self.set_fit(gap <= self.settings.longest_segment + self.margin());
-    }
-
-    fn settle(&mut self, waited: Ticks) {
-        if self.lead == Lead::Audio {
-            self.set_fit(true);
-        } else if self.key_gap.count >= 2 && self.key_gap.longest <= self.settings.longest_segment {
-            self.set_fit(true);
-        } else if waited >= SETTLE {
-            self.set_fit(false);
-        }
+        let keyint = avc::x264_options(&unit.data)?.keyint;
+        let rate = self.frame_rate_millis().filter(|rate| *rate > 0)?;
+        Some(Ticks(
+            i64::from(keyint).saturating_mul(90_000_000) / i64::from(rate),
+        ))
     }
 
     /// No ladder will be made: the source is listed, whatever its key interval.
     pub fn abandon_ladder(&mut self) {
-        if self.fit != Fit::Passthrough {
-            self.set_fit(true);
+        if self.cutter.passthrough() != Some(true) {
+            self.cutter.settle_as(true);
+            self.settled = false;
+            self.tell_settled();
         }
     }
 
-    fn set_fit(&mut self, passthrough: bool) {
-        self.fit = if passthrough {
-            Fit::Passthrough
-        } else {
-            Fit::Grid
-        };
-        self.outputs.push_back(Output::Settled { passthrough });
-    }
-
-    fn audio(&mut self, arrival: Ticks, unit: AccessUnit) {
-        if self.sound.is_none() {
-            self.repairs.dropped_units += 1;
-            return;
-        }
-        if self.lead == Lead::Undecided {
-            let waited = arrival - self.first_unit.unwrap_or(arrival);
-            let patience = match self.announcement.video {
-                Some(false) => Ticks(-1),
-                Some(true) => ANNOUNCED_WAIT,
-                None => UNANNOUNCED_WAIT,
-            };
-            if waited <= patience {
-                self.repairs.dropped_units += 1;
-                return;
-            }
-            self.lead = Lead::Audio;
-        }
-        let carried = rescale(unit.pts, self.audio_scale, Timescale::CHANNEL);
-        if self.mapping.is_none() {
-            if self.lead == Lead::Video {
-                // The picture anchors; sound before it has no place.
-                self.repairs.dropped_units += 1;
-                return;
-            }
-            self.mapping = Some(Mapping::new(arrival.max(self.published_end()) - carried));
-        }
-        let mapping = self.mapping.as_mut().expect("anchored above");
-        if mapping.handle_audio(arrival, carried) == Step::Jump {
-            self.repairs.time_jumps += 1;
-        }
-        let time = carried + mapping.audio_offset();
-        let floor = if self.lead == Lead::Video && !self.audio_cursor.is_open() {
-            self.segment_start
-        } else {
-            self.published_floor()
-        };
-        let sound = self.sound.as_mut().expect("checked above");
-        if !sound.is_anchored() && time < floor {
-            self.repairs.dropped_units += 1;
-            return;
-        }
-        let wait_key = self.wait_key && self.lead == Lead::Video;
-        if wait_key {
-            self.repairs.dropped_units += 1;
-            return;
-        }
-        sound.handle(time, unit, &mut self.held_audio);
-        self.release_audio();
-    }
-
-    /// Sound of a returning publisher must not begin inside of what is published.
-    fn published_floor(&self) -> Ticks {
-        self.sound
-            .as_ref()
-            .and_then(SoundClock::end_channel_time)
-            .unwrap_or(Ticks(i64::MIN))
-    }
-
-    /// Passes on the audio units whose segment is certain: no boundary that is still to come can lie
-    /// before them.
-    fn release_audio(&mut self) {
-        let Some(scale) = self.audio.as_ref().map(|track| track.timescale) else {
-            return;
-        };
-        while let Some(unit) = self.held_audio.front() {
-            let time = rescale(unit.pts, scale, Timescale::CHANNEL);
-            if self.lead == Lead::Audio {
-                let unit = self.held_audio.pop_front().expect("front was there");
-                self.lead_audio(time, unit);
-                continue;
-            }
-            let certain = self.video_end.is_some_and(|end| time < end)
-                || (!self.disconnected
-                    && time + self.margin() + self.margin()
-                        < self.segment_start + self.earliest_cut());
-            if !certain && self.held_audio.len() <= HELD_AUDIO_UNITS {
-                break;
-            }
-            let unit = self.held_audio.pop_front().expect("front was there");
-            self.emit_audio(unit, None, scale);
-        }
-    }
-
-    /// The shortest a segment of the leading video can become.
-    fn earliest_cut(&self) -> Ticks {
-        if self.fit == Fit::Grid {
-            self.settings.segment_target
-        } else {
-            Ticks(self.settings.segment_target.0 / 2)
-        }
-    }
-
-    fn lead_audio(&mut self, time: Ticks, unit: AccessUnit) {
-        let first = self.wait_key;
-        self.wait_key = false;
-        let frame = Ticks(
-            self.sound
-                .as_ref()
-                .map_or(0, |sound| sound.frame_channel_time().0),
-        );
-        let elapsed = time - self.segment_start + Ticks(frame.0 / 2);
-        let due = first || self.disconnected || elapsed >= self.settings.segment_target;
-        let boundary = if due {
-            self.boundary(time, true, true)
-        } else {
-            None
-        };
-        let scale = self
-            .audio
-            .as_ref()
-            .map_or(Timescale::CHANNEL, |track| track.timescale);
-        self.emit_audio(unit, boundary, scale);
-    }
-
-    fn emit_audio(&mut self, unit: AccessUnit, boundary: Option<Boundary>, scale: Timescale) {
-        let opened = self
-            .audio_cursor
-            .open(&self.ledger, &unit, scale, Ticks::ZERO);
-        if !self.audio_cursor.is_open() {
-            self.repairs.dropped_units += 1;
-            return;
-        }
-        self.outputs.push_back(Output::Unit {
-            unit,
-            opened,
-            boundary,
-        });
-    }
-
-    fn flush_audio(&mut self) {
-        let Some(scale) = self.audio.as_ref().map(|track| track.timescale) else {
-            return;
-        };
-        while let Some(unit) = self.held_audio.pop_front() {
-            self.emit_audio(unit, None, scale);
+    fn tell_settled(&mut self) {
+        if let Some(passthrough) = self.cutter.passthrough().filter(|_| !self.settled) {
+            self.settled = true;
+            self.outputs.push_back(Output::Settled { passthrough });
         }
     }
 }
 
+mod audio;
 #[cfg(test)]
 mod tests;

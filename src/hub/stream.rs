@@ -7,42 +7,24 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::sync::watch;
 
-use super::boundary::{Cursor, Opened};
 use super::gate::Admission;
 use super::outlet::Outlet;
-use super::program::{Output, Program, Repairs, Settings};
+use super::program::{Program, Repairs, Settings};
 use super::publisher::Announcement;
 use super::subscriber::{Event, Feed, Subscriber};
 use super::{NewRendition, Refusal};
 use crate::base::clock::{Clock, Wall};
 use crate::base::id::Uuid;
 use crate::media::time::channel_time;
-use crate::media::{
-    AccessUnit, Boundary, CodecConfig, MediaKind, Rendition, RenditionId, Ticks, Track,
-};
+use crate::media::{AccessUnit, MediaKind, RenditionId, Ticks, Track};
+use state::{Member, Plan, State};
 
 /// Publisher sessions on one key: a primary and backups (ARCHITECTURE.md, `Member`).
 pub const MAX_MEMBERS: usize = 4;
-/// Renditions of one stream: ids are one byte, and no ladder comes near.
-const MAX_RENDITIONS: usize = 64;
-/// How long the first multivariant playlist waits for the ladder (90 kHz): a worker starts within a
-/// second; on an overloaded machine viewers get the source after six.
-const LADDER_WAIT: Ticks = Ticks(6 * 90_000);
 
 /// Index of a publisher session within its stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MemberId(u64);
-
-#[derive(Debug)]
-struct Member {
-    id: MemberId,
-    proto: &'static str,
-    announcement: Announcement,
-    video: Option<Track>,
-    audio: Option<Track>,
-    last_unit: Duration,
-    eviction: watch::Sender<Option<String>>,
-}
 
 /// What a stream's metrics show. Counts since the stream began.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -79,36 +61,6 @@ struct Reading {
 
 /// Rates are taken over at least this long.
 const RATE_WINDOW: Duration = Duration::from_secs(2);
-
-struct Listed {
-    rendition: Arc<Rendition>,
-    cursor: Cursor,
-    live: bool,
-}
-
-struct State {
-    program: Program,
-    members: Vec<Member>,
-    next_member: u64,
-    on_air: Option<MemberId>,
-    /// Monotonic time since which nobody publishes.
-    empty_since: Option<Duration>,
-    renditions: Vec<Listed>,
-    source_video: Option<RenditionId>,
-    source_audio: Option<RenditionId>,
-    /// Names a transcoder will add before the stream is listed; `None` until it says.
-    plan: Option<Vec<Arc<str>>>,
-    listed: bool,
-    listed_ids: Vec<RenditionId>,
-    /// Renditions came or went since the list was made.
-    stale_list: bool,
-    outlets: Vec<Box<dyn Outlet>>,
-    feeds: Vec<Feed>,
-    thumbnail: Option<Bytes>,
-    stats: Stats,
-    reading: Reading,
-    ended: bool,
-}
 
 /// One live stream of a channel.
 pub struct Stream {
@@ -147,11 +99,10 @@ impl Stream {
             renditions: Vec::new(),
             source_video: None,
             source_audio: None,
-            plan: if settings.ladder {
-                None
-            } else {
-                Some(Vec::new())
-            },
+            plan: (!settings.ladder).then(|| Plan {
+                names: Vec::new(),
+                keeps_source: true,
+            }),
             listed: false,
             listed_ids: Vec::new(),
             stale_list: false,
@@ -229,16 +180,22 @@ impl Stream {
         subscriber
     }
 
-    /// Says which renditions a transcoder will add, so that the first multivariant playlist waits
-    /// for them. An empty list means none.
-    pub fn plan(&self, names: Vec<Arc<str>>) {
+    /// Says which renditions a transcoder will add, so that the first multivariant playlist waits for
+    /// them, and whether the source stays beside them (not when they show another part of the picture).
+    /// An empty list means that there will be none; the source then stays in any case.
+    pub fn plan(&self, names: Vec<Arc<str>>, keeps_source: bool) {
         let mut state = self.lock();
         if names.is_empty() {
             state.program.abandon_ladder();
         }
-        state.plan = Some(names);
-        state.drain(self.now());
-        state.consider_listing(self.now());
+        let keeps_source = keeps_source || names.is_empty();
+        state.plan = Some(Plan {
+            names,
+            keeps_source,
+        });
+        let now = self.now();
+        state.drain(now);
+        state.consider_listing(now);
     }
 
     /// Adds a planned rendition, when its codec configuration is known. `None` when the stream is over
@@ -271,7 +228,7 @@ impl Stream {
     pub fn drop_rendition(&self, name: &str) {
         let mut state = self.lock();
         if let Some(plan) = &mut state.plan {
-            plan.retain(|planned| &**planned != name);
+            plan.names.retain(|planned| &**planned != name);
         }
         for listed in &mut state.renditions {
             if !listed.rendition.source && &*listed.rendition.name == name {
@@ -487,7 +444,7 @@ impl Stream {
         state
             .outlets
             .iter_mut()
-            .for_each(|outlet| outlet.handle_break());
+            .for_each(|outlet| outlet.handle_stop());
     }
 
     fn now(&self) -> Ticks {
@@ -499,246 +456,6 @@ impl Stream {
     }
 }
 
-impl State {
-    fn holder(&self) -> Option<&Member> {
-        let on_air = self.on_air?;
-        self.members.iter().find(|member| member.id == on_air)
-    }
-
-    /// Whether a member that is not on air takes it with this unit: nobody is there, or who is has been
-    /// silent, and the unit can open a segment (decision 10).
-    fn takes_the_air(
-        &mut self,
-        member: MemberId,
-        unit: &AccessUnit,
-        monotonic: Duration,
-        silence: Duration,
-    ) -> bool {
-        let Some(index) = self.members.iter().position(|found| found.id == member) else {
-            return false;
-        };
-        self.members[index].last_unit = monotonic;
-        let opens = match unit.kind {
-            MediaKind::Video => unit.key,
-            MediaKind::Audio => {
-                self.members[index].video.is_none()
-                    || self.program.track(MediaKind::Video).is_none()
-            }
-        };
-        let holder = self
-            .on_air
-            .and_then(|id| self.members.iter().find(|found| found.id == id));
-        let free = holder.is_none_or(|holder| monotonic.saturating_sub(holder.last_unit) > silence);
-        if !free || !opens {
-            return false;
-        }
-        if self.on_air.is_some() {
-            self.outlets
-                .iter_mut()
-                .for_each(|outlet| outlet.handle_break());
-        }
-        self.program.handle_break();
-        self.on_air = Some(member);
-        let member = &self.members[index];
-        self.program
-            .handle_announcement(member.announcement.clone());
-        for track in [&member.video, &member.audio].into_iter().flatten() {
-            self.program.handle_track(track.clone());
-        }
-        true
-    }
-
-    fn drain(&mut self, now: Ticks) {
-        while let Some(output) = self.program.poll_output() {
-            match output {
-                Output::Track(track) => self.source_track(&track),
-                Output::Settled { passthrough } => {
-                    self.feed(&Event::Settled { passthrough });
-                    self.consider_listing(now);
-                }
-                Output::Break => self.feed(&Event::Break),
-                Output::Unit {
-                    unit,
-                    opened,
-                    boundary,
-                } => self.source_unit(unit, &opened, boundary),
-            }
-        }
-    }
-
-    fn source_track(&mut self, track: &Arc<Track>) {
-        self.feed(&Event::Track(track.clone()));
-        let known = match track.kind() {
-            MediaKind::Video => self.source_video,
-            MediaKind::Audio => self.source_audio,
-        };
-        if let Some(id) = known {
-            self.outlets
-                .iter_mut()
-                .for_each(|outlet| outlet.handle_track(id, track));
-            return;
-        }
-        let (name, rate) = match track.kind() {
-            MediaKind::Video => ("source", self.program.frame_rate_millis().unwrap_or(0)),
-            MediaKind::Audio => ("audio", 0),
-        };
-        let new = NewRendition {
-            name: name.into(),
-            track: (**track).clone(),
-            peak_bps: 0,
-            average_bps: 0,
-            frame_rate_millis: rate,
-        };
-        let id = self.add(new, true);
-        match track.kind() {
-            MediaKind::Video => self.source_video = id,
-            MediaKind::Audio => self.source_audio = id,
-        }
-    }
-
-    fn source_unit(&mut self, unit: AccessUnit, opened: &Opened, boundary: Option<Boundary>) {
-        if boundary.is_some() {
-            self.stats.segments += 1;
-        }
-        if !self.feeds.is_empty() {
-            self.feed(&Event::Unit {
-                unit: unit.clone(),
-                boundary,
-            });
-        }
-        let id = match unit.kind {
-            MediaKind::Video => self.source_video,
-            MediaKind::Audio => self.source_audio,
-        };
-        // A source video that is not listed is not packaged either.
-        let wanted = unit.kind == MediaKind::Audio || self.program.passthrough() != Some(false);
-        if let Some(id) = id.filter(|_| wanted) {
-            self.deliver(id, unit, opened);
-        }
-    }
-
-    fn deliver(&mut self, id: RenditionId, unit: AccessUnit, opened: &[Boundary]) {
-        let Some((last, others)) = self.outlets.split_last_mut() else {
-            return;
-        };
-        for outlet in others {
-            outlet.handle_unit(id, unit.clone(), opened);
-        }
-        last.handle_unit(id, unit, opened);
-    }
-
-    fn feed(&mut self, event: &Event) {
-        let lead = if self.program.track(MediaKind::Video).is_some() {
-            MediaKind::Video
-        } else {
-            MediaKind::Audio
-        };
-        self.feeds.retain_mut(|feed| feed.send(event.clone(), lead));
-    }
-
-    fn add(&mut self, new: NewRendition, source: bool) -> Option<RenditionId> {
-        if self.renditions.len() >= MAX_RENDITIONS {
-            return None;
-        }
-        let id = RenditionId(u8::try_from(self.renditions.len()).ok()?);
-        let rendition = Arc::new(Rendition {
-            id,
-            name: new.name,
-            track: Arc::new(new.track),
-            peak_bps: new.peak_bps,
-            average_bps: new.average_bps,
-            frame_rate_millis: new.frame_rate_millis,
-            source,
-        });
-        self.outlets
-            .iter_mut()
-            .for_each(|outlet| outlet.handle_rendition(&rendition));
-        self.stale_list = true;
-        self.renditions.push(Listed {
-            rendition,
-            cursor: Cursor::default(),
-            live: true,
-        });
-        Some(id)
-    }
-
-    /// Lists the stream as soon as everything that is to be in its first multivariant playlist is known;
-    /// a source track that comes later is added then.
-    fn consider_listing(&mut self, now: Ticks) {
-        let Some(first) = self.program.first_arrival() else {
-            return;
-        };
-        if self.listed {
-            if self.stale_list {
-                self.relist();
-            }
-            return;
-        }
-        let waited = now - first;
-        let planned = match &self.plan {
-            None => false,
-            Some(plan) => plan.iter().all(|name| {
-                self.renditions
-                    .iter()
-                    .any(|listed| listed.rendition.name == *name)
-            }),
-        };
-        let settled = self.program.passthrough().is_some();
-        let patience_over = waited >= LADDER_WAIT;
-        if self.program.tracks_complete(waited) && settled && (planned || patience_over) {
-            self.listed = true;
-            self.relist();
-        }
-    }
-
-    fn relist(&mut self) {
-        if !self.listed {
-            return;
-        }
-        self.stale_list = false;
-        let ids = self.wanted_ids();
-        if !ids.is_empty() && ids != self.listed_ids {
-            self.listed_ids.clone_from(&ids);
-            self.outlets
-                .iter_mut()
-                .for_each(|outlet| outlet.handle_listed(&ids));
-        }
-    }
-
-    /// The renditions a manifest should list: the source where it may be, then rungs as added.
-    fn wanted_ids(&self) -> Vec<RenditionId> {
-        let passthrough = self.program.passthrough() == Some(true);
-        let replaced = self.replaced_audio();
-        let wanted = |listed: &&Listed| {
-            let source_video =
-                listed.rendition.source && listed.rendition.kind() == MediaKind::Video;
-            let source_audio =
-                listed.rendition.source && listed.rendition.kind() == MediaKind::Audio;
-            listed.live && (!source_video || passthrough) && (!source_audio || !replaced)
-        };
-        self.renditions
-            .iter()
-            .filter(wanted)
-            .map(|listed| listed.rendition.id)
-            .collect()
-    }
-
-    /// Whether a transcoded audio stands for a source audio that players cannot be given in every
-    /// manifest (Opus; the default audio is AAC).
-    fn replaced_audio(&self) -> bool {
-        let aac_rung = self.renditions.iter().any(|listed| {
-            !listed.rendition.source
-                && listed.live
-                && matches!(listed.rendition.track.config, CodecConfig::Aac(_))
-        });
-        let source = self.program.track(MediaKind::Audio);
-        let passable = source.is_some_and(|track| match &track.config {
-            CodecConfig::Aac(config) => matches!(config.sample_rate, 44_100 | 48_000),
-            _ => false,
-        });
-        aac_rung && !passable
-    }
-}
-
+mod state;
 #[cfg(test)]
 mod tests;

@@ -82,7 +82,7 @@ impl Config {
 /// Where rungs go: the hub's stream.
 pub trait Outlet: Send + Sync + 'static {
     /// See [`Stream::plan`].
-    fn plan(&self, names: Vec<Arc<str>>);
+    fn plan(&self, names: Vec<Arc<str>>, keeps_source: bool);
     /// See [`Stream::add_rendition`].
     fn add_rendition(&self, rendition: NewRendition) -> Option<RenditionId>;
     /// See [`Stream::push_rendition`].
@@ -94,8 +94,8 @@ pub trait Outlet: Send + Sync + 'static {
 }
 
 impl Outlet for Stream {
-    fn plan(&self, names: Vec<Arc<str>>) {
-        Stream::plan(self, names);
+    fn plan(&self, names: Vec<Arc<str>>, keeps_source: bool) {
+        Stream::plan(self, names, keeps_source);
     }
     fn add_rendition(&self, rendition: NewRendition) -> Option<RenditionId> {
         Stream::add_rendition(self, rendition)
@@ -168,7 +168,7 @@ impl<I: Inlet> Bridge<I> {
     /// Runs until the stream ends, the server stops or the ladder is given up.
     pub(super) async fn run(mut self) {
         if self.config.choice == Choice::Off {
-            self.outlet.plan(Vec::new());
+            self.outlet.plan(Vec::new(), true);
             return;
         }
         // Started now, so that it has loaded its libraries when the source is known.
@@ -176,7 +176,7 @@ impl<I: Inlet> Bridge<I> {
         let early = likely.then(|| self.start().ok()).flatten();
         let mut history = History::default();
         let Some(passthrough) = self.settle(&mut history).await else {
-            self.outlet.plan(Vec::new());
+            self.outlet.plan(Vec::new(), true);
             return;
         };
         let plan = self.decide(&history, passthrough);
@@ -185,7 +185,7 @@ impl<I: Inlet> Bridge<I> {
             .chain(plan.audio.iter().map(|rung| rung.name.as_str()))
             .map(Arc::from)
             .collect();
-        self.outlet.plan(names.clone());
+        self.outlet.plan(names.clone(), true);
         if plan.is_empty() {
             return;
         }

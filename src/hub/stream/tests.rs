@@ -5,6 +5,7 @@ use bytes::Bytes;
 use super::*;
 use crate::media::Timescale;
 use crate::media::codec::aac;
+use crate::media::{Boundary, CodecConfig, Rendition};
 
 /// What an outlet was told, in words.
 type Log = mpsc::Receiver<String>;
@@ -192,7 +193,7 @@ fn more_than_four_encoders_on_a_key_are_refused() {
 #[test]
 fn the_first_list_waits_for_the_planned_rungs() {
     let bench = Bench::new(true);
-    bench.stream.plan(vec!["alo".into()]);
+    bench.stream.plan(vec!["alo".into()], true);
     let mut publisher = bench.publisher();
     bench.play(&mut publisher, 0);
     assert!(!bench.log().iter().any(|line| line.starts_with("listed")));
@@ -213,7 +214,7 @@ fn the_first_list_waits_for_the_planned_rungs() {
 #[test]
 fn a_ladder_that_never_comes_does_not_hold_the_stream_back_for_ever() {
     let bench = Bench::new(true);
-    bench.stream.plan(vec!["sd".into()]);
+    bench.stream.plan(vec!["sd".into()], true);
     let mut publisher = bench.publisher();
     for turn in 0..30 {
         bench.play(&mut publisher, turn * 10);
@@ -224,7 +225,7 @@ fn a_ladder_that_never_comes_does_not_hold_the_stream_back_for_ever() {
 #[test]
 fn a_rung_opens_the_same_segments_as_the_source() {
     let bench = Bench::new(true);
-    bench.stream.plan(vec!["alo".into()]);
+    bench.stream.plan(vec!["alo".into()], true);
     let mut publisher = bench.publisher();
     let track = Track {
         timescale: Timescale::of(48_000),

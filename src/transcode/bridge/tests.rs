@@ -45,7 +45,7 @@ impl Outside {
 }
 
 impl Outlet for Outside {
-    fn plan(&self, names: Vec<Arc<str>>) {
+    fn plan(&self, names: Vec<Arc<str>>, _keeps_source: bool) {
         self.say(Call::Plan(
             names.iter().map(|name| (**name).to_owned()).collect(),
         ));

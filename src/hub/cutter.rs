@@ -1,0 +1,195 @@
+//! Where segments begin: the key units of the leading track, or the grid where those do not fit.
+
+use super::boundary::Ledger;
+use super::program::Settings;
+use crate::base::clock::Wall;
+use crate::media::{Boundary, Ticks};
+
+/// How long the source may keep us from knowing its key interval before the ladder decides without
+/// (decision 5).
+const SETTLE: Ticks = Ticks(3 * 90_000);
+/// A segment may be longer than TARGETDURATION by less than this and still round to it.
+const ROUNDING: Ticks = Ticks(45_000);
+
+/// Whether the source's key units fit the segments.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fit {
+    Unknown,
+    Passthrough,
+    Grid,
+}
+
+/// Decides boundaries and numbers them.
+#[derive(Debug)]
+pub(super) struct Cutter {
+    settings: Settings,
+    fit: Fit,
+    ledger: Ledger,
+    segment_start: Ticks,
+    next_sequence: u64,
+    discontinuity_sequence: u64,
+    /// The next boundary does not connect: new configuration, new publisher, a jump.
+    disconnected: bool,
+    last_key: Option<Ticks>,
+    longest_gap: Ticks,
+    gaps: u32,
+    long_gops: u64,
+}
+
+impl Cutter {
+    /// Media sequence numbers count from the clock, so that they never fall, not even over a restart
+    /// (decision 16).
+    pub(super) fn new(settings: Settings, now: Wall) -> Cutter {
+        let target_ms = (settings.segment_target.0 / 90).max(2);
+        let sequence = now.unix_millis().max(0) / (target_ms / 2);
+        Cutter {
+            settings,
+            fit: if settings.ladder {
+                Fit::Unknown
+            } else {
+                Fit::Passthrough
+            },
+            ledger: Ledger::default(),
+            segment_start: Ticks::ZERO,
+            next_sequence: u64::try_from(sequence).unwrap_or(0),
+            // Small on purpose: hls.js 1.7 freezes the browser on numbers as large as the clock's.
+            discontinuity_sequence: 0,
+            disconnected: false,
+            last_key: None,
+            longest_gap: Ticks::ZERO,
+            gaps: 0,
+            long_gops: 0,
+        }
+    }
+
+    /// What follows does not connect to what was before.
+    pub(super) fn disconnect(&mut self) {
+        self.disconnected = true;
+        self.last_key = None;
+    }
+
+    /// The boundaries so far.
+    pub(super) fn ledger(&self) -> &Ledger {
+        &self.ledger
+    }
+
+    /// Channel time at which the running segment began.
+    pub(super) fn segment_start(&self) -> Ticks {
+        self.segment_start
+    }
+
+    /// No boundary that is still to come lies before this time.
+    pub(super) fn earliest(&self) -> Ticks {
+        let target = self.settings.segment_target;
+        match (self.disconnected, self.fit) {
+            (true, _) => self.segment_start,
+            (false, Fit::Grid) => self.segment_start + target,
+            (false, _) => self.segment_start + Ticks(target.0 / 2),
+        }
+    }
+
+    /// Segments cut at a unit that is no key unit.
+    pub(super) fn long_gops(&self) -> u64 {
+        self.long_gops
+    }
+
+    /// Whether the source may be listed; `None` until that is settled.
+    pub(super) fn passthrough(&self) -> Option<bool> {
+        match self.fit {
+            Fit::Unknown => None,
+            Fit::Passthrough => Some(true),
+            Fit::Grid => Some(false),
+        }
+    }
+
+    /// A key unit of the video. `stated_gap` is the longest distance to the next one, if the encoder
+    /// says so; it settles the question at once.
+    pub(super) fn observe_key(&mut self, pts: Ticks, stated_gap: Option<Ticks>, margin: Ticks) {
+        if let Some(last) = self.last_key.replace(pts) {
+            self.longest_gap = self.longest_gap.max(pts - last);
+            self.gaps += 1;
+        }
+        if let Some(gap) = stated_gap.filter(|_| self.fit == Fit::Unknown) {
+            self.longest_gap = self.longest_gap.max(gap);
+            self.settle_as(gap <= self.settings.longest_segment + margin);
+        }
+    }
+
+    /// Settles by what was observed, `waited` after the first unit.
+    pub(super) fn settle(&mut self, waited: Ticks, has_video: bool) {
+        if self.fit != Fit::Unknown {
+            return;
+        }
+        let observed = self.gaps >= 2 && self.longest_gap <= self.settings.longest_segment;
+        if !has_video || observed {
+            self.settle_as(true);
+        } else if waited >= SETTLE {
+            self.settle_as(false);
+        }
+    }
+
+    /// The source is listed, whatever its key interval.
+    pub(super) fn settle_as(&mut self, passthrough: bool) {
+        self.fit = if passthrough {
+            Fit::Passthrough
+        } else {
+            Fit::Grid
+        };
+    }
+
+    /// Whether a segment begins with a unit of the leading track presented at `pts`. `first` is the first
+    /// unit of a publisher or a configuration.
+    pub(super) fn cut(
+        &mut self,
+        pts: Ticks,
+        key: bool,
+        first: bool,
+        margin: Ticks,
+    ) -> Option<Boundary> {
+        let Settings {
+            segment_target,
+            longest_segment,
+            ..
+        } = self.settings;
+        let elapsed = pts - self.segment_start + margin;
+        let fresh = self.ledger.last().is_none();
+        let due = elapsed >= segment_target || self.next_key_would_be_late(elapsed);
+        let by_key = key && (first || self.disconnected || due);
+        let on_grid = self.fit == Fit::Grid && elapsed >= segment_target;
+        if !(fresh || by_key || on_grid || elapsed >= longest_segment) {
+            return None;
+        }
+        // On the grid the source is not listed, and every rung has a key unit here.
+        let independent = key || self.fit == Fit::Grid;
+        self.long_gops += u64::from(!independent);
+        let discontinuity = self.disconnected && !fresh;
+        let follows = !fresh && !discontinuity && !first;
+        let time = if self.fit == Fit::Grid && follows {
+            self.segment_start + segment_target
+        } else {
+            pts
+        };
+        self.discontinuity_sequence += u64::from(discontinuity);
+        let boundary = Boundary {
+            sequence: self.next_sequence,
+            time,
+            discontinuity,
+            discontinuity_sequence: self.discontinuity_sequence,
+            independent,
+        };
+        self.disconnected = false;
+        self.next_sequence += 1;
+        self.segment_start = time;
+        self.ledger.push(boundary);
+        Some(boundary)
+    }
+
+    /// Whether waiting for the next key unit could make the segment longer than allowed.
+    fn next_key_would_be_late(&self, elapsed: Ticks) -> bool {
+        let longest = self.settings.longest_segment;
+        self.longest_gap > Ticks::ZERO
+            && self.longest_gap <= longest
+            && elapsed + elapsed >= self.settings.segment_target
+            && elapsed + self.longest_gap > longest + ROUNDING
+    }
+}
