@@ -16,6 +16,7 @@ use tracing::{info, warn};
 
 use crate::base::clock::Clock;
 use crate::base::id::Uuid;
+use crate::base::lanes::Lanes;
 use crate::base::shutdown::Tasks;
 use crate::cli::check::Finding;
 use crate::cli::commands;
@@ -103,8 +104,10 @@ impl App {
         let housekeeper = hub.clone();
         tasks.spawn(async move { housekeeper.run().await });
 
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let rtmp_config = rtmp::Config {
             publish_timeout: config.publish.publish_timeout,
+            lanes: Lanes::start(cores).context("cannot start threads for ingest")?,
             ..rtmp::Config::default()
         };
         figures.watch_rtmp(rtmp_config.stats.clone());
