@@ -173,10 +173,11 @@ fn l7_blocking_reloads() {
 fn p11_types_codings_and_caches() {
     for_each_channel(|recording| {
         for (path, answer) in &recording.answers {
+            let sound = ["/audio/", "/ahi/", "/alo/"];
             let wanted = match path {
                 path if path.ends_with(".m3u8") => "application/vnd.apple.mpegurl",
                 path if path.ends_with(".mpd") => "application/dash+xml",
-                path if path.contains("/audio/") => "audio/mp4",
+                path if sound.iter().any(|name| path.contains(name)) => "audio/mp4",
                 _ => "video/mp4",
             };
             assert_eq!(answer.status, 200, "P11: {path}");

@@ -448,3 +448,38 @@ async fn opus_comes_through() {
         .enhanced();
     comes_through_enhanced(&clip, "opus").await;
 }
+
+/// At 25 fps every rung has the full rate.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_picture_is_lost_on_the_way_through_the_ladder() {
+    let mut clip = Clip::h264(200, 50);
+    clip.rate = "25";
+    let source = clip.file();
+    let server = Server::start(|_| {}).await;
+    server.publish(&source, "-re").finish().await.unwrap();
+    server.published().await;
+    let timeline = server.timeline().await;
+    let description = timeline.description().expect("a listed stream");
+    let before = lip_offsets(&flashes(&pictures(&source)), &beeps(&source));
+    let sound = beeps(&server.download("audio").await);
+    let rungs = description.video.iter().filter(|rung| !rung.source);
+    let names: Vec<&str> = rungs.map(|rung| &*rung.name).collect();
+    assert!(!names.is_empty(), "no rung of {source:?}");
+    for name in names {
+        // The worker goes on for a moment after the publisher.
+        server
+            .until(&format!("end of {name}"), || {
+                let snapshot = timeline.snapshot(name)?;
+                let parts = &snapshot.segments;
+                let last = parts.last()?;
+                let end = (last.start + last.duration).0 - parts.first()?.start.0;
+                (end >= 8 * 90_000 - 100).then_some(())
+            })
+            .await;
+        let seen = pictures(&server.download(name).await);
+        all_in_order(&clip, &seen);
+        cadence_is_kept(&clip, &seen, &pictures(&source), None);
+        together(&clip, &lip_offsets(&flashes(&seen), &sound), &before);
+    }
+    server.stop().await;
+}

@@ -82,10 +82,17 @@ pub fn passthrough() -> &'static Recording {
     recording.as_ref().expect("a recording is made")
 }
 
-/// The same with the ladder on.
+/// Twelve seconds with the ladder on, audio-only renditions included: without these nothing is thin
+/// enough for rule M5.
 pub fn ladder() -> &'static Recording {
     static RECORDING: OnceLock<Option<Recording>> = OnceLock::new();
-    let recording = RECORDING.get_or_init(|| made(&Clip::h264(360, 60), |_| {}));
+    let recording = RECORDING.get_or_init(|| {
+        let audio_only = |config: &mut Config| {
+            let capabilities = &mut config.media.default_capabilities;
+            capabilities.push("audio-only".to_owned());
+        };
+        made(&Clip::h264(360, 60), audio_only)
+    });
     recording.as_ref().expect("a recording is made")
 }
 
@@ -118,16 +125,16 @@ async fn record(clip: &Clip, change: fn(&mut Config)) -> Recording {
     };
     let first = server.playlist("index.m3u8").await;
     recording.lock().unwrap().multivariant.push(first.clone());
-    let mut watching = Vec::new();
+    let mut watching = tokio::task::JoinSet::new();
     for name in renditions(&first) {
         let viewer = viewer();
-        watching.push(tokio::task::spawn(async move { viewer.play(&name).await }));
+        watching.spawn(async move { viewer.play(&name).await });
     }
     let grower = viewer();
     let timeline = server.timeline().await;
     let begun = || timeline.progress("source");
     let begun = server.until("part", begun).await;
-    watching.push(tokio::task::spawn(async move {
+    watching.spawn(async move {
         let name = "source";
         let at = begun.last_sequence + 1;
         grower
@@ -137,19 +144,18 @@ async fn record(clip: &Clip, change: fn(&mut Config)) -> Recording {
                 })
             })
             .await;
-    }));
+    });
     publishing.finish().await.expect("the clip is published");
     server.published().await;
-    for task in watching {
-        task.abort();
-        if let Err(err) = task.await {
+    watching.abort_all();
+    while let Some(ended) = watching.join_next().await {
+        if let Err(err) = ended {
             assert!(err.is_cancelled(), "a player failed: {err}");
         }
     }
     viewer().collect().await;
     server.stop().await;
-    let recording = std::mem::take(&mut *recording.lock().unwrap());
-    recording
+    std::mem::take(&mut recording.lock().unwrap())
 }
 
 /// Folder names in a multivariant playlist.
