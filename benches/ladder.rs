@@ -33,6 +33,8 @@ const CLIP_SECONDS: u32 = 32;
 const SKIPPED: Duration = Duration::from_secs(6);
 const WINDOW: Duration = Duration::from_secs(20);
 const ROUNDS: usize = 2;
+/// Seconds of which pictures are compared.
+const COMPARED: &str = "20";
 /// Of ffmpeg's CPU; stretch 0.95.
 const GOAL: f64 = 1.0;
 /// SSIM differences below this are none.
@@ -49,7 +51,8 @@ struct Measured {
     /// CPU seconds per media second.
     cpu: f64,
     rss_mb: f64,
-    files: Vec<(PathBuf, u64)>,
+    /// With their kilobits per second.
+    files: Vec<(PathBuf, f64)>,
     _folder: Scratch,
 }
 
@@ -120,9 +123,8 @@ fn main() {
     ]);
     for (index, (name, _, height)) in RUNGS.iter().enumerate() {
         let of = |measured: &Measured| {
-            let (file, size) = &measured.files[index];
-            let (likeness, seconds) = ssim(file, &source, *height);
-            (likeness, *size as f64 * 8.0 / 1000.0 / seconds)
+            let (file, kbps) = &measured.files[index];
+            (ssim(file, &source, *height), *kbps)
         };
         let (theirs, their_kbps) = of(&peer);
         let (ours, our_kbps) = of(&own);
@@ -192,7 +194,7 @@ fn ffmpeg(source: &Path) -> Measured {
     let file = |index: usize| {
         let file = folder.path().join(format!("out{index}.m4s"));
         let size = file.metadata().map_or(0, |data| data.len());
-        (file, size)
+        (file, kbps(size, f64::from(CLIP_SECONDS)))
     };
     Measured {
         cpu,
@@ -231,10 +233,10 @@ fn forebay(source: &Path) -> Measured {
     );
     let folder = Scratch::new("forebay-ladder");
     let files = RUNGS.iter().map(|(name, ..)| {
-        let bytes = download(&server, &format!("{stream}/{name}"));
+        let (bytes, seconds) = download(&server, &format!("{stream}/{name}"));
         let file = folder.path().join(format!("{name}.mp4"));
         std::fs::write(&file, &bytes).expect("the scratch folder can be written");
-        (file, bytes.len() as u64)
+        (file, kbps(bytes.len() as u64, seconds))
     });
     let files = files.collect();
     Measured {
@@ -245,15 +247,22 @@ fn forebay(source: &Path) -> Measured {
     }
 }
 
-/// The complete segments of a rendition in one file.
-fn download(server: &Forebay, base: &str) -> Vec<u8> {
+fn kbps(bytes: u64, seconds: f64) -> f64 {
+    bytes as f64 * 8.0 / 1000.0 / seconds
+}
+
+/// The complete segments of a rendition in one file, and their length in seconds.
+fn download(server: &Forebay, base: &str) -> (Vec<u8>, f64) {
     let mut client = http::Client::connect(server.http).expect("the server listens");
     let playlist = client
         .get(&format!("{base}/index.m3u8"))
         .expect("served")
         .text();
-    let mut bytes = Vec::new();
+    let (mut bytes, mut seconds) = (Vec::new(), 0.0);
     for line in playlist.lines() {
+        if let Some(length) = line.strip_prefix("#EXTINF:") {
+            seconds += length.trim_end_matches(',').parse().unwrap_or(f64::NAN);
+        }
         let init = line
             .strip_prefix("#EXT-X-MAP:URI=\"")
             .and_then(|rest| rest.split('"').next());
@@ -262,20 +271,21 @@ fn download(server: &Forebay, base: &str) -> Vec<u8> {
             bytes.extend(client.get(&format!("{base}/{name}")).expect("served").body);
         }
     }
-    bytes
+    (bytes, seconds)
 }
 
-/// Likeness of a rung to the source scaled to its size, picture by picture; and its length in seconds.
-fn ssim(file: &Path, source: &Path, height: u32) -> (f64, f64) {
+/// Likeness of a rung to the source scaled to its size, picture by picture, over
+/// a stretch that both servers made.
+fn ssim(file: &Path, source: &Path, height: u32) -> f64 {
     let width = (height * 16 / 9).next_multiple_of(2);
     let filter = format!(
         "[0:v]scale={width}:{height}:flags=bicubic,setpts=N/30/TB[rung];\
          [1:v]scale={width}:{height}:flags=bicubic,setpts=N/30/TB[source];[rung][source]ssim=shortest=1"
     );
     let output = Command::new("ffmpeg")
-        .args(["-nostdin", "-hide_banner", "-i"])
+        .args(["-nostdin", "-hide_banner", "-t", COMPARED, "-i"])
         .arg(file)
-        .arg("-i")
+        .args(["-t", COMPARED, "-i"])
         .arg(source)
         .args(["-lavfi", &filter, "-f", "null", "-"])
         .output()
@@ -284,12 +294,5 @@ fn ssim(file: &Path, source: &Path, height: u32) -> (f64, f64) {
     let all = text
         .rsplit_once(" All:")
         .and_then(|(_, rest)| rest.split(' ').next());
-    let frames = text
-        .rsplit_once("frame=")
-        .and_then(|(_, rest)| rest.split_whitespace().next());
-    let frames: f64 = frames
-        .and_then(|count| count.parse().ok())
-        .unwrap_or(f64::NAN);
-    let likeness = all.and_then(|value| value.parse().ok()).unwrap_or(f64::NAN);
-    (likeness, frames / 30.0)
+    all.and_then(|value| value.parse().ok()).unwrap_or(f64::NAN)
 }

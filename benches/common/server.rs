@@ -170,6 +170,9 @@ impl NginxRtmp {
     }
 }
 
+/// A file's name, bytes and headers.
+pub type File<'a> = (&'a str, &'a [u8], Vec<(String, String)>);
+
 /// nginx as a server of files, one process, sendfile.
 pub struct NginxFiles {
     process: Process,
@@ -179,7 +182,7 @@ pub struct NginxFiles {
 
 impl NginxFiles {
     /// Files of these names and bytes, each with these headers beside those that nginx makes.
-    pub fn start(files: &[(&str, &[u8], Vec<(String, String)>)]) -> NginxFiles {
+    pub fn start(files: &[File<'_>]) -> NginxFiles {
         let folder = Scratch::new("nginx-files");
         let root = folder.path().join("root");
         std::fs::create_dir_all(&root).expect("the scratch folder can be written");
