@@ -56,7 +56,7 @@ test: deps-test web players
 	fi
 
 .PHONY: bench
-bench: deps-bench build
+bench: deps-bench build players
 	@echo '== benches'
 	@cargo bench --locked
 

@@ -1,352 +1,298 @@
-//! Question: what does a ladder of three rungs cost, and how good are its pictures, beside the peer
-//! ffmpeg doing the same work with its cheapest command?
+//! What does the ladder cost, beside ffmpeg's best command at the same live point?
 //!
-//! Both read the same noisy 720p30 clip (12 s, H.264 and AAC) from memory, make 720p, 480p and 360p
-//! at the same x264 live point (veryfast, no B-frames, no lookahead, no macroblock tree, one thread
-//! per encoder, an IDR every 60 pictures), rates and rate buffers, and one AAC track; neither writes
-//! a container: H.264 goes out as bare units. Ours is the worker process, fed over its socket as fast
-//! as it takes. ffmpeg cascades its scalers and decodes and filters in one thread.
+//! 720p30 is made into 720p, 480p and 360p and one AAC, live (ffmpeg with `-re`). ffmpeg's best of eight
+//! commands: pictures scaled in a cascade, bilinear, one thread per encoder, audio encoded once; with
+//! our x264 options, bit rates and buffers. Forebay's figure is gateway and worker together, from RTMP to
+//! playlists. Both are read over the same stretch of the clip, and each rung's likeness to the source
+//! (SSIM) is printed, so that nobody wins by making worse pictures.
 //!
-//! CPU is user + system time of the whole child process, as the kernel gives it when the child is
-//! waited for. Rounds alternate between the two; the table has the medians. SSIM is against the
-//! source as the peer's bicubic scaler makes it, measured over all pictures by ffmpeg.
-//!
-//! `FOREBAY_BENCH_ROUNDS` (5) sets the number of rounds.
-#![allow(clippy::print_stdout, reason = "a bench prints its table")]
+//! The source has OBS' default key interval (8.33 s), so that its own picture cannot be passed through
+//! on the grid of 2 s and the top rung is encoded as well; and sound of 32 kHz for the same reason.
+#![allow(
+    dead_code,
+    missing_docs,
+    unreachable_pub,
+    clippy::print_stdout,
+    clippy::disallowed_methods,
+    reason = "a bench prints, waits and reads clocks; it uses a part of what is shared"
+)]
 
-use std::io::{Read, Write};
-use std::os::fd::OwnedFd;
-use std::os::unix::net::UnixStream;
+mod common;
+
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
-use anyhow::{Context, bail, ensure};
-use bytes::Bytes;
-use forebay::base::clock::Clock;
-use forebay::format::flv;
-use forebay::media::codec::{aac, avc};
-use forebay::media::{CodecConfig, MediaKind, Ticks, Timescale, Track};
-use forebay::transcode::ladder::{AudioRung, Book, Rung};
-use forebay::transcode::protocol::{self, Message, PREFIX, Setup, Unit};
+use common::load::Load;
+use common::server::{Forebay, KEY_PREFIX};
+use common::table::{Table, verdict};
+use common::{Scratch, clip, http, usage};
 
-/// Length of the clip, seconds.
-const SECONDS: f64 = 12.0;
-/// Pictures from IDR to IDR.
-const GOP: i64 = 60;
-/// Rate buffer, milliseconds: the book's.
-const VBV_MS: u32 = 600;
-/// Width, height and kbit/s.
-const RUNGS: [(u32, u32, u32); 3] = [(1280, 720, 2500), (854, 480, 1200), (640, 360, 700)];
-/// Clock ticks per second of `/proc/*/stat`: USER_HZ, the same on every Linux that we run on.
-const USER_HZ: f64 = 100.0;
+const CLIP_SECONDS: u32 = 32;
+/// The beginning, in which a worker starts, is left out.
+const SKIPPED: Duration = Duration::from_secs(6);
+const WINDOW: Duration = Duration::from_secs(20);
+const ROUNDS: usize = 2;
+/// Seconds of which pictures are compared.
+const COMPARED: &str = "20";
+/// Of ffmpeg's CPU; stretch 0.95.
+const GOAL: f64 = 1.0;
+/// SSIM differences below this are none.
+const SSIM_SLACK: f64 = 0.002;
 
-/// What one run gave.
-struct Run {
-    cpu_s: f64,
-    wall_s: f64,
-    rungs: Vec<PathBuf>,
+/// Names, bit rates and heights of `three` in `pipelines/ladders.toml`.
+const RUNGS: [(&str, u32, u32); 3] = [("hd", 1600, 720), ("sd", 830, 480), ("ld", 520, 360)];
+/// `vbv_ms` there.
+const BUFFER_MS: u32 = 600;
+const LIVE_POINT: &str = "bframes=0:rc-lookahead=0:sync-lookahead=0:mbtree=0:sliced-threads=0:\
+                          scenecut=0:open-gop=0";
+
+struct Measured {
+    /// CPU seconds per media second.
+    cpu: f64,
+    rss_mb: f64,
+    /// With their kilobits per second.
+    files: Vec<(PathBuf, f64)>,
+    _folder: Scratch,
 }
 
-fn main() -> anyhow::Result<()> {
-    let rounds = std::env::var("FOREBAY_BENCH_ROUNDS").ok();
-    let rounds: usize = rounds.map_or(Ok(5), |text| text.parse())?;
-    // Memory where there is such a folder: disks are not the question.
-    let base = Some(PathBuf::from("/dev/shm")).filter(|folder| folder.is_dir());
-    let folder = base.unwrap_or_else(|| PathBuf::from(env!("CARGO_TARGET_TMPDIR")));
-    let folder = folder.join(format!("forebay-ladder-{}", std::process::id()));
-    std::fs::create_dir_all(&folder)?;
-    let measured = measure(&folder, rounds);
-    let _ = std::fs::remove_dir_all(&folder);
-    measured
-}
-
-fn measure(folder: &Path, rounds: usize) -> anyhow::Result<()> {
-    let clip = make_clip(folder)?;
-    let messages = messages(&clip)?;
-    let (mut ours, mut peers) = (Vec::new(), Vec::new());
-    for round in 0..rounds {
-        println!("round {} of {rounds}", round + 1);
-        ours.push(run_worker(folder, &messages)?);
-        peers.push(run_ffmpeg(folder, &clip)?);
+fn main() {
+    if common::load::was_asked_for() || common::missing("ffmpeg") {
+        return;
     }
     println!(
-        "\n| | worker | ffmpeg | ratio (lowest to highest of {rounds} pairs) |\n|---|---|---|---|"
+        "\n== ladder: 720p30 to 720p + 480p + 360p + AAC, beside ffmpeg (veryfast live point)"
     );
-    let pair = |what: &str, of: fn(&Run) -> f64, unit: f64| {
-        let ratios: Vec<f64> = ours
-            .iter()
-            .zip(&peers)
-            .map(|(a, b)| of(a) / of(b))
-            .collect();
-        let median_of = |runs: &[Run]| median(runs.iter().map(of).collect()) / unit;
-        println!(
-            "| {what} | {:.3} | {:.3} | {:.3} ({:.3} to {:.3}) |",
-            median_of(&ours),
-            median_of(&peers),
-            median(ratios.clone()),
-            ratios.iter().copied().fold(f64::INFINITY, f64::min),
-            ratios.iter().copied().fold(0.0, f64::max),
-        );
-    };
-    pair("CPU-s per media-s", |run| run.cpu_s, SECONDS);
-    pair("wall s per media-s", |run| run.wall_s, SECONDS);
-    let (ours, peers) = (ours.last(), peers.last());
-    let (ours, peers) = ours.zip(peers).context("no round was run")?;
-    for (index, (width, height, kbps)) in RUNGS.into_iter().enumerate() {
-        let row = |what: &str, a: f64, b: f64| {
-            println!("| {height}p {what} | {a:.4} | {b:.4} | {:.4} |", a / b);
-        };
-        let rate = |run: &Run| -> anyhow::Result<f64> {
-            Ok(std::fs::metadata(&run.rungs[index])?.len() as f64 * 8.0 / SECONDS / 1000.0)
-        };
-        row(&format!("kbit/s, {kbps} wanted"), rate(ours)?, rate(peers)?);
-        let ssim = |run: &Run| ssim(&run.rungs[index], &clip, width, height);
-        row("SSIM", ssim(ours)?, ssim(peers)?);
+    println!("live, windows of {WINDOW:?}, {ROUNDS} rounds in turns\n");
+    let source = clip::made(
+        "ladder-720p30.flv",
+        &format!(
+            "-f lavfi -i testsrc2=size=1280x720:rate=30:duration={CLIP_SECONDS} \
+             -f lavfi -i sine=frequency=440:sample_rate=32000:duration={CLIP_SECONDS} \
+             -vf noise=alls=8:allf=t -pix_fmt yuv420p -c:v libx264 -preset veryfast -b:v 5000k \
+             -maxrate 5000k -bufsize 5000k -g 250 -keyint_min 25 -sc_threshold 0 \
+             -c:a aac -b:a 96k -ac 2 -flvflags no_duration_filesize"
+        ),
+    );
+    let (mut peers, mut owns) = (Vec::new(), Vec::new());
+    for _ in 0..ROUNDS {
+        peers.push(ffmpeg(&source));
+        owns.push(forebay(&source));
     }
-    Ok(())
+    let best = |rounds: Vec<Measured>| {
+        let best = rounds.into_iter().min_by(|a, b| a.cpu.total_cmp(&b.cpu));
+        best.expect("there was a round")
+    };
+    let (peer, own) = (best(peers), best(owns));
+    let ratio = own.cpu / peer.cpu;
+    let mut table = Table::new(&[
+        "server",
+        "CPU s per media s",
+        "ratio",
+        "goal",
+        "RSS MB",
+        "machine load",
+    ]);
+    for (name, measured) in [("ffmpeg", &peer), ("forebay", &own)] {
+        let ours = name == "forebay";
+        table.row(vec![
+            name.to_owned(),
+            format!("{:.3}", measured.cpu),
+            if ours {
+                format!("{ratio:.2}")
+            } else {
+                String::new()
+            },
+            if ours {
+                verdict(ratio <= GOAL)
+            } else {
+                String::new()
+            },
+            format!("{:.0}", measured.rss_mb),
+            usage::load_average(),
+        ]);
+    }
+    table.print();
+    let mut table = Table::new(&[
+        "rung",
+        "ffmpeg kb/s",
+        "forebay kb/s",
+        "ffmpeg SSIM",
+        "forebay SSIM",
+        "not worse",
+    ]);
+    for (index, (name, _, height)) in RUNGS.iter().enumerate() {
+        let of = |measured: &Measured| {
+            let (file, kbps) = &measured.files[index];
+            (ssim(file, &source, *height), *kbps)
+        };
+        let (theirs, their_kbps) = of(&peer);
+        let (ours, our_kbps) = of(&own);
+        table.row(vec![
+            (*name).to_owned(),
+            format!("{their_kbps:.0}"),
+            format!("{our_kbps:.0}"),
+            format!("{theirs:.4}"),
+            format!("{ours:.4}"),
+            verdict(ours >= theirs - SSIM_SLACK),
+        ]);
+    }
+    table.print();
 }
 
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
+/// CPU seconds per second of a process tree over the window.
+fn window(pid: u32, begin: Instant) -> f64 {
+    std::thread::sleep((begin + SKIPPED).saturating_duration_since(Instant::now()));
+    let (from, before) = (Instant::now(), usage::tree_cpu_seconds(pid));
+    std::thread::sleep(WINDOW);
+    (usage::tree_cpu_seconds(pid) - before) / from.elapsed().as_secs_f64()
 }
 
-fn ffmpeg() -> Command {
+fn ffmpeg(source: &Path) -> Measured {
+    let folder = Scratch::new("ffmpeg-ladder");
     let mut command = Command::new("ffmpeg");
-    command.args(["-hide_banner", "-nostdin", "-y"]);
     command
-}
-
-fn words(text: &str) -> std::str::SplitWhitespace<'_> {
-    text.split_whitespace()
-}
-
-/// A moving picture with noise, which no encoder gets for nothing.
-fn make_clip(folder: &Path) -> anyhow::Result<PathBuf> {
-    let clip = folder.join("clip.flv");
-    let status = ffmpeg()
-        .args(words(
-            "-v error -f lavfi -i testsrc2=size=1280x720:rate=30,noise=alls=8:allf=t -f lavfi -i \
-             sine=frequency=440:sample_rate=48000 -c:v libx264 -profile:v main -preset veryfast \
-             -b:v 2400k -maxrate 2600k -bufsize 2400k -g 60 -keyint_min 60 -sc_threshold 0 \
-             -pix_fmt yuv420p -c:a aac -b:a 128k -ac 2",
-        ))
-        .args(["-t", &SECONDS.to_string()])
-        .arg(&clip)
-        .status()
-        .context("ffmpeg is not installed")?;
-    ensure!(status.success(), "ffmpeg made no clip");
-    Ok(clip)
-}
-
-/// Everything that the worker is told, in order, ready for its socket.
-fn messages(clip: &Path) -> anyhow::Result<Vec<u8>> {
-    let rung = |(width, height, kbps): (u32, u32, u32)| Rung {
-        name: format!("{height}p"),
-        width,
-        height,
-        kbps,
-        peak_bps: kbps * 1400,
-        profile: "high".to_owned(),
-        frame_rate_millis: 30_000,
-        half_rate: false,
+        .args(["-v", "error", "-nostdin", "-re", "-threads", "1", "-i"])
+        .arg(source)
+        .args([
+            "-filter_complex",
+            "[0:v]split=2[a][b];[b]scale=854:480:flags=bilinear,split=2[b1][b2];\
+             [b2]scale=640:360:flags=bilinear[c1]",
+        ])
+        .args("-map [a] -map [b1] -map [c1] -map 0:a -c:v libx264 -preset veryfast".split(' '))
+        .args(
+            "-vsync passthrough -profile:v high -threads:v 1 -g 100000 -force_key_frames expr:gte(t,n_forced*2)"
+                .split(' '),
+        )
+        .args(["-x264-params", LIVE_POINT]);
+    for (index, (_, kbps, _)) in RUNGS.iter().enumerate() {
+        command.args([
+            format!("-b:v:{index}"),
+            format!("{kbps}k"),
+            format!("-maxrate:v:{index}"),
+            format!("{kbps}k"),
+            format!("-bufsize:v:{index}"),
+            format!("{}k", kbps * BUFFER_MS / 1000),
+        ]);
+    }
+    command
+        .args("-c:a aac -b:a 128k -ar 48000 -f hls -hls_time 2 -hls_list_size 0".split(' '))
+        .args("-hls_segment_type fmp4 -hls_flags independent_segments+single_file".split(' '))
+        .args([
+            "-var_stream_map",
+            "v:0,agroup:a v:1,agroup:a v:2,agroup:a a:0,agroup:a",
+        ])
+        .args(["-master_pl_name", "master.m3u8", "out%v.m3u8"])
+        .current_dir(folder.path())
+        .stdin(Stdio::null());
+    let begin = Instant::now();
+    let mut child = Running(command.spawn().expect("ffmpeg is installed"));
+    let pid = child.0.id();
+    let cpu = window(pid, begin);
+    let rss_mb = usage::rss_mb(pid);
+    let _ = child.0.wait();
+    let file = |index: usize| {
+        let file = folder.path().join(format!("out{index}.m4s"));
+        let size = file.metadata().map_or(0, |data| data.len());
+        (file, kbps(size, f64::from(CLIP_SECONDS)))
     };
-    let audio = AudioRung {
-        name: "ahi".to_owned(),
-        kbps: 128,
-        sample_rate: 48_000,
-        channels: 2,
-    };
-    // Hardware, where there is some, is not the question.
-    let mut encoders = Book::built_in().encoders;
-    encoders.retain(|template| template.element == "x264enc");
-    let mut all = vec![Message::Setup(Box::new(Setup {
-        video: RUNGS.into_iter().map(rung).collect(),
-        audio: vec![audio],
-        crop: None,
-        frame_rate_millis: 30_000,
-        encoders,
-        vbv_ms: VBV_MS,
-        thumbnail_ms: 0,
-    }))];
-    // The tags begin behind the file header and the first back pointer: 9 and 4 bytes.
-    let file = Bytes::from(std::fs::read(clip)?).slice(13..);
-    let mut pictures: i64 = 0;
-    for tag in flv::tags::Tags::new(file) {
-        let (kind, parsed) = match tag.kind {
-            9 => (MediaKind::Video, flv::parse_video(&tag.body)?),
-            8 => (MediaKind::Audio, flv::parse_audio(&tag.body)?),
-            _ => continue,
-        };
-        match parsed {
-            flv::Tag::Config { record, .. } => {
-                let (config, timescale) = match kind {
-                    MediaKind::Video => (
-                        CodecConfig::Avc(avc::Config::parse(record)?),
-                        Timescale::CHANNEL,
-                    ),
-                    MediaKind::Audio => (
-                        CodecConfig::Aac(aac::Config::parse(record)?),
-                        Timescale::of(48_000),
-                    ),
-                };
-                all.push(Message::Track(Box::new(Track { config, timescale })));
-            }
-            flv::Tag::Frame {
-                composition_time_ms,
-                data,
-                ..
-            } => {
-                let ticks_per_ms = if kind == MediaKind::Video { 90 } else { 48 };
-                let dts = i64::from(tag.timestamp_ms) * ticks_per_ms;
-                let pts = Ticks(dts + i64::from(composition_time_ms) * ticks_per_ms);
-                let video = kind == MediaKind::Video;
-                let opens = video && pictures % GOP == 0;
-                pictures += i64::from(video);
-                all.push(Message::Unit(Unit {
-                    kind,
-                    key: !video || avc::is_key_unit(&data),
-                    dts: Ticks(dts),
-                    pts,
-                    boundary: opens.then_some(pts),
-                    data,
-                }));
-            }
-            _ => {}
-        }
-    }
-    all.push(Message::End);
-    let mut bytes = Vec::new();
-    for message in all {
-        let frame = message.encode()?;
-        bytes.extend_from_slice(&frame.head);
-        bytes.extend_from_slice(&frame.payload);
-    }
-    Ok(bytes)
-}
-
-/// User and system time of all children waited for so far, seconds.
-fn children_s() -> anyhow::Result<f64> {
-    let stat = std::fs::read_to_string("/proc/self/stat")?;
-    // The name in parentheses may hold spaces; cutime and cstime are fields 16 and 17 (proc(5)).
-    let (_, rest) = stat.rsplit_once(')').context("no name in stat")?;
-    let mut fields = rest.split_whitespace().skip(13);
-    let mut next = || -> anyhow::Result<f64> {
-        let field = fields.next().context("stat is short")?;
-        Ok(field.parse::<f64>()? / USER_HZ)
-    };
-    Ok(next()? + next()?)
-}
-
-fn run_worker(folder: &Path, messages: &[u8]) -> anyhow::Result<Run> {
-    let clock = Clock::system();
-    let (before, start) = (children_s()?, clock.monotonic());
-    let (ours, theirs) = UnixStream::pair()?;
-    let mut child = Command::new(env!("CARGO_BIN_EXE_forebay"))
-        .arg("worker")
-        .stdin(Stdio::from(OwnedFd::from(theirs)))
-        .spawn()?;
-    let mut sending = ours.try_clone()?;
-    let made = std::thread::scope(|scope| {
-        // A worker that fails closes its end; what it said is read below.
-        scope.spawn(move || drop(sending.write_all(messages)));
-        read_all(ours)
-    })?;
-    ensure!(child.wait()?.success(), "the worker failed");
-    let (cpu_s, wall) = (children_s()? - before, clock.monotonic() - start);
-    let mut rungs = Vec::new();
-    for (index, stream) in made.into_iter().enumerate() {
-        let path = folder.join(format!("worker{index}.h264"));
-        std::fs::write(&path, stream)?;
-        rungs.push(path);
-    }
-    Ok(Run {
-        cpu_s,
-        wall_s: wall.as_secs_f64(),
-        rungs,
-    })
-}
-
-/// The rungs as H.264 byte streams (ISO/IEC 14496-10 annex B).
-fn read_all(mut socket: UnixStream) -> anyhow::Result<Vec<Vec<u8>>> {
-    const START_CODE: [u8; 4] = [0, 0, 0, 1];
-    let mut rungs = vec![Vec::new(); RUNGS.len()];
-    loop {
-        let mut prefix = [0_u8; PREFIX];
-        socket.read_exact(&mut prefix)?;
-        let mut body = vec![0; protocol::body_length(prefix)?];
-        socket.read_exact(&mut body)?;
-        match Message::parse(Bytes::from(body))? {
-            Message::RungTrack { index, track } => {
-                let rung = rungs.get_mut(usize::from(index));
-                if let (Some(rung), CodecConfig::Avc(config)) = (rung, &track.config) {
-                    for set in config.sps().into_iter().chain(config.pps()) {
-                        rung.extend_from_slice(&START_CODE);
-                        rung.extend_from_slice(&set);
-                    }
-                }
-            }
-            Message::RungUnit { index, data, .. } => {
-                let Some(rung) = rungs.get_mut(usize::from(index)) else {
-                    continue;
-                };
-                let mut rest = &data[..];
-                while let Some((length, behind)) = rest.split_first_chunk::<4>() {
-                    let length = u32::from_be_bytes(*length) as usize;
-                    rung.extend_from_slice(&START_CODE);
-                    rung.extend_from_slice(behind.get(..length).context("unit is cut")?);
-                    rest = &behind[length..];
-                }
-            }
-            Message::Failed { element, text, .. } => bail!("worker: {element}: {text}"),
-            Message::Finished => return Ok(rungs),
-            _ => {}
-        }
+    Measured {
+        cpu,
+        rss_mb,
+        files: (0..RUNGS.len()).map(file).collect(),
+        _folder: folder,
     }
 }
 
-fn run_ffmpeg(folder: &Path, clip: &Path) -> anyhow::Result<Run> {
-    let clock = Clock::system();
-    let (before, start) = (children_s()?, clock.monotonic());
-    let mut command = ffmpeg();
-    command.args(words("-v error -filter_complex_threads 1 -threads 1 -i"));
-    command.arg(clip).args(words(
-        "-filter_complex [0:v]split=2[v0][b];[b]scale=854:480:flags=bilinear,split=2[v1][c];\
-         [c]scale=640:360:flags=bilinear[v2]",
-    ));
-    let mut rungs = Vec::new();
-    for (index, (_, _, kbps)) in RUNGS.into_iter().enumerate() {
-        let path = folder.join(format!("ffmpeg{index}.h264"));
-        let buffer = kbps * VBV_MS / 1000;
-        command.args(words(&format!(
-            "-map [v{index}] -c:v libx264 -preset veryfast -profile:v high -b:v {kbps}k -maxrate {kbps}k \
-             -bufsize {buffer}k -x264-params keyint={GOP}:min-keyint={GOP}:scenecut=0:open-gop=0:\
-             bframes=0:rc-lookahead=0:sync-lookahead=0:mbtree=0:sliced-threads=0:threads=1 -fps_mode passthrough -f h264"
-        )));
-        command.arg(&path);
-        rungs.push(path);
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
     }
-    command.args(words("-map 0:a -c:a aac -b:a 128k -f adts"));
-    let status = command.arg(folder.join("ffmpeg.aac")).status()?;
-    ensure!(status.success(), "ffmpeg failed");
-    Ok(Run {
-        cpu_s: children_s()? - before,
-        wall_s: (clock.monotonic() - start).as_secs_f64(),
-        rungs,
-    })
 }
 
-/// Similarity of a rung to the scaled source, over all planes and pictures.
-fn ssim(rung: &Path, clip: &Path, width: u32, height: u32) -> anyhow::Result<f64> {
-    let graph = format!(
-        "[1:v]scale={width}:{height}:flags=bicubic,settb=1/30,setpts=N[r];\
-         [0:v]settb=1/30,setpts=N[d];[d][r]ssim"
+fn forebay(source: &Path) -> Measured {
+    let server = Forebay::start(1, &[("FOREBAY_LADDER", "three")]);
+    let begin = Instant::now();
+    let clip = (source.to_owned(), CLIP_SECONDS);
+    let _load = Load::of_clip(server.rtmp, "live", KEY_PREFIX, 1, clip);
+    let cpu = window(server.pid(), begin);
+    let workers = usage::children(server.pid());
+    assert!(!workers.is_empty(), "a worker makes the ladder");
+    let rss = workers.iter().map(|&pid| usage::rss_mb(pid)).sum::<f64>();
+    let rss_mb = rss + usage::rss_mb(server.pid());
+    let stream = server.stream(0);
+    let master = http::get(server.http, &format!("{stream}/index.m3u8"))
+        .expect("served")
+        .text();
+    assert!(
+        !master.contains("source/"),
+        "nothing is passed through: {master}"
     );
-    let mut command = ffmpeg();
-    command.args(["-f", "h264", "-r", "30", "-i"]).arg(rung);
-    command.arg("-i").arg(clip).args(["-lavfi", &graph]);
-    let output = command.args(["-f", "null", "-"]).output()?;
+    let folder = Scratch::new("forebay-ladder");
+    let files = RUNGS.iter().map(|(name, ..)| {
+        let (bytes, seconds) = download(&server, &format!("{stream}/{name}"));
+        let file = folder.path().join(format!("{name}.mp4"));
+        std::fs::write(&file, &bytes).expect("the scratch folder can be written");
+        (file, kbps(bytes.len() as u64, seconds))
+    });
+    let files = files.collect();
+    Measured {
+        cpu,
+        rss_mb,
+        files,
+        _folder: folder,
+    }
+}
+
+fn kbps(bytes: u64, seconds: f64) -> f64 {
+    bytes as f64 * 8.0 / 1000.0 / seconds
+}
+
+/// The complete segments of a rendition in one file, and their length in seconds.
+fn download(server: &Forebay, base: &str) -> (Vec<u8>, f64) {
+    let mut client = http::Client::connect(server.http).expect("the server listens");
+    let playlist = client
+        .get(&format!("{base}/index.m3u8"))
+        .expect("served")
+        .text();
+    let (mut bytes, mut seconds) = (Vec::new(), 0.0);
+    for line in playlist.lines() {
+        if let Some(length) = line.strip_prefix("#EXTINF:") {
+            seconds += length.trim_end_matches(',').parse().unwrap_or(f64::NAN);
+        }
+        let init = line
+            .strip_prefix("#EXT-X-MAP:URI=\"")
+            .and_then(|rest| rest.split('"').next());
+        let segment = (!line.starts_with('#') && !line.is_empty()).then_some(line);
+        if let Some(name) = init.or(segment) {
+            bytes.extend(client.get(&format!("{base}/{name}")).expect("served").body);
+        }
+    }
+    (bytes, seconds)
+}
+
+/// Likeness of a rung to the source scaled to its size, picture by picture, over
+/// a stretch that both servers made.
+fn ssim(file: &Path, source: &Path, height: u32) -> f64 {
+    let width = (height * 16 / 9).next_multiple_of(2);
+    let filter = format!(
+        "[0:v]scale={width}:{height}:flags=bicubic,setpts=N/30/TB[rung];\
+         [1:v]scale={width}:{height}:flags=bicubic,setpts=N/30/TB[source];[rung][source]ssim=shortest=1"
+    );
+    let output = Command::new("ffmpeg")
+        .args(["-nostdin", "-hide_banner", "-t", COMPARED, "-i"])
+        .arg(file)
+        .args(["-t", COMPARED, "-i"])
+        .arg(source)
+        .args(["-lavfi", &filter, "-f", "null", "-"])
+        .output()
+        .expect("ffmpeg is installed");
     let text = String::from_utf8_lossy(&output.stderr);
-    let (_, all) = text.rsplit_once("All:").context("ffmpeg says no SSIM")?;
-    Ok(words(all).next().context("no figure")?.parse()?)
+    let all = text
+        .rsplit_once(" All:")
+        .and_then(|(_, rest)| rest.split(' ').next());
+    all.and_then(|value| value.parse().ok()).unwrap_or(f64::NAN)
 }

@@ -4,4 +4,11 @@
 
 mod architecture;
 mod common;
+mod conformance;
+mod fuzz;
+mod hostile;
+mod inputs;
+mod lifecycle;
 mod passthrough;
+mod players;
+mod secrets;

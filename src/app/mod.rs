@@ -1,6 +1,7 @@
 //! Wiring: the only place that knows everybody. In: settings. Out: a running gateway.
 
 pub mod demo;
+mod listeners;
 mod measure;
 
 use std::net::SocketAddr;
@@ -11,11 +12,11 @@ use std::time::Duration;
 use anyhow::Context;
 use arc_swap::ArcSwap;
 use axum::Router;
-use tokio::net::TcpListener;
 use tracing::{info, warn};
 
 use crate::base::clock::Clock;
 use crate::base::id::Uuid;
+use crate::base::lanes::Lanes;
 use crate::base::shutdown::Tasks;
 use crate::cli::check::Finding;
 use crate::cli::commands;
@@ -32,6 +33,7 @@ use crate::origin::{self, Origin};
 use crate::package::Live;
 use crate::store::Store;
 use crate::transcode;
+use listeners::Listeners;
 use measure::Figures;
 
 /// TARGETDURATION without a ladder: room for the 8.33 s key interval that encoders have by default.
@@ -102,12 +104,15 @@ impl App {
         let housekeeper = hub.clone();
         tasks.spawn(async move { housekeeper.run().await });
 
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let rtmp_config = rtmp::Config {
             publish_timeout: config.publish.publish_timeout,
+            lanes: Lanes::start(cores).context("cannot start threads for ingest")?,
             ..rtmp::Config::default()
         };
         figures.watch_rtmp(rtmp_config.stats.clone());
         let addresses = listeners.addresses()?;
+        addresses.log();
         for listener in listeners.rtmp {
             let run = rtmp::run(
                 listener,
@@ -406,59 +411,6 @@ fn reachable(address: SocketAddr) -> SocketAddr {
         });
     }
     address
-}
-
-struct Listeners {
-    http: Vec<TcpListener>,
-    control: Vec<TcpListener>,
-    rtmp: Vec<TcpListener>,
-    rtmps: Vec<TcpListener>,
-}
-
-struct Addresses {
-    http: Vec<SocketAddr>,
-    control: Vec<SocketAddr>,
-    rtmp: Vec<SocketAddr>,
-    rtmps: Vec<SocketAddr>,
-}
-
-impl Listeners {
-    async fn bind(config: &Config, tls: bool) -> anyhow::Result<Listeners> {
-        let listen = &config.listen;
-        if !listen.rtmps.is_empty() && !tls {
-            anyhow::bail!("FOREBAY_RTMPS needs FOREBAY_TLS_CERT and FOREBAY_TLS_KEY");
-        }
-        Ok(Listeners {
-            http: bind("FOREBAY_HTTP", &listen.http).await?,
-            control: bind("FOREBAY_CONTROL", &listen.control).await?,
-            rtmp: bind("FOREBAY_RTMP", &listen.rtmp).await?,
-            rtmps: bind("FOREBAY_RTMPS", &listen.rtmps).await?,
-        })
-    }
-
-    fn addresses(&self) -> std::io::Result<Addresses> {
-        let of = |listeners: &[TcpListener]| {
-            listeners
-                .iter()
-                .map(TcpListener::local_addr)
-                .collect::<std::io::Result<Vec<_>>>()
-        };
-        Ok(Addresses {
-            http: of(&self.http)?,
-            control: of(&self.control)?,
-            rtmp: of(&self.rtmp)?,
-            rtmps: of(&self.rtmps)?,
-        })
-    }
-}
-
-async fn bind(setting: &str, addresses: &[SocketAddr]) -> anyhow::Result<Vec<TcpListener>> {
-    let mut listeners = Vec::new();
-    for address in addresses {
-        let bound = TcpListener::bind(address).await;
-        listeners.push(bound.with_context(|| format!("{setting}: cannot listen on {address}"))?);
-    }
-    Ok(listeners)
 }
 
 /// Protected streams are opened by a token of their channel.

@@ -2,6 +2,7 @@
 
 pub mod clock;
 pub mod id;
+pub mod lanes;
 pub mod network;
 pub mod secret;
 pub mod shutdown;

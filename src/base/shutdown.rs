@@ -2,6 +2,7 @@
 
 use std::future::Future;
 
+use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFuture};
 use tokio_util::task::TaskTracker;
@@ -9,6 +10,8 @@ use tokio_util::task::TaskTracker;
 /// Spawns tasks and ends them together. Cloning shares the set.
 #[derive(Clone, Debug, Default)]
 pub struct Tasks {
+    /// Where the set was made: a task on a [lane](super::lanes) must not spawn onto its lane.
+    home: Option<Handle>,
     tracker: TaskTracker,
     stop: CancellationToken,
 }
@@ -16,24 +19,40 @@ pub struct Tasks {
 impl Tasks {
     /// An empty set.
     pub fn new() -> Tasks {
-        Tasks::default()
+        Tasks {
+            home: Handle::try_current().ok(),
+            ..Tasks::default()
+        }
     }
 
     /// A set that stops when this one stops, is joined with it, and can be stopped alone.
     pub fn child(&self) -> Tasks {
         Tasks {
+            home: self.home.clone(),
             tracker: self.tracker.clone(),
             stop: self.stop.child_token(),
         }
     }
 
-    /// Runs a task that [`Tasks::finish`] waits for.
+    /// Runs a task that [`Tasks::finish`] waits for, on the runtime on which the set was made.
     pub fn spawn<F>(&self, task: F) -> JoinHandle<F::Output>
     where
         F: Future + Send + 'static,
         F::Output: Send + 'static,
     {
-        self.tracker.spawn(task)
+        match &self.home {
+            Some(home) => self.tracker.spawn_on(task, home),
+            None => self.tracker.spawn(task),
+        }
+    }
+
+    /// The same on another runtime.
+    pub fn spawn_on<F>(&self, runtime: &Handle, task: F) -> JoinHandle<F::Output>
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
+        self.tracker.spawn_on(task, runtime)
     }
 
     /// Resolves when the tasks are asked to stop.

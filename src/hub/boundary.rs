@@ -58,10 +58,13 @@ impl Cursor {
     ) -> Opened {
         let time = rescale(unit.pts, scale, Timescale::CHANNEL);
         let mut opened = Opened::new();
-        for boundary in &ledger.boundaries {
-            if self.opened.is_some_and(|last| boundary.sequence <= last) {
-                continue;
-            }
+        // Sequences run without holes, so what was opened is skipped at once and not searched through.
+        let first = ledger.boundaries.front().map_or(0, |first| first.sequence);
+        let skipped = self
+            .opened
+            .map_or(0, |last| (last + 1).saturating_sub(first));
+        let skipped = usize::try_from(skipped).unwrap_or(usize::MAX);
+        for boundary in ledger.boundaries.iter().skip(skipped) {
             let reached = match unit.kind {
                 MediaKind::Audio => time >= boundary.time,
                 MediaKind::Video => {

@@ -12,6 +12,9 @@ const ARRIVAL_SLACK: i64 = 90_000;
 /// One drift sample a second over a minute: the lower envelope of arrival minus carried time.
 const DRIFT_SAMPLES: usize = 60;
 
+/// Drift is taken out no faster than this, in parts per million: 0.4 ms in a 2 s segment (decision 11).
+const SLEW_PPM: i64 = 200;
+
 /// How a unit follows the one before it in its track.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
@@ -130,6 +133,21 @@ impl Mapping {
                 .zip(self.anchored_lag)
                 .map_or(0, |(lowest, anchored)| lowest - anchored),
         )
+    }
+
+    /// Takes out some of the drift of the source's clock, in all tracks alike: what may be taken out over
+    /// `elapsed` channel time.
+    pub fn slew(&mut self, elapsed: Ticks) {
+        let limit = elapsed.0.clamp(0, 900_000) * SLEW_PPM / 1_000_000;
+        let step = Ticks(self.drift().0.clamp(-limit, limit));
+        if step == Ticks::ZERO {
+            return;
+        }
+        self.video.offset += step;
+        self.audio.offset += step;
+        for lag in &mut self.envelope {
+            *lag -= step.0;
+        }
     }
 
     fn observe_drift(&mut self, arrival: Ticks, time: Ticks) {

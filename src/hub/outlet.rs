@@ -25,6 +25,12 @@ pub trait Outlet: Send {
     /// The publisher went away: what is held back for a successor's sake is published now.
     fn handle_break(&mut self);
 
+    /// The process stops, the stream may go on in the next one: what is open is finished, without an
+    /// end.
+    fn handle_stop(&mut self) {
+        self.handle_break();
+    }
+
     /// The stream is over; nothing follows.
     fn handle_end(&mut self);
 }

@@ -393,7 +393,19 @@ impl Program {
             let gap = self.stated_key_gap(&unit);
             self.cutter.observe_key(pts, gap, self.margin());
         }
-        let boundary = self.cutter.cut(pts, unit.key, first, self.margin());
+        // A unit that is no key unit opens at its decode time, which is the earliest presentation time
+        // from here on: what follows in decode order may be shown before it.
+        let opens_at = if unit.key || self.cutter.passthrough() == Some(false) {
+            Some(pts)
+        } else {
+            Some(dts).filter(|dts| pts >= *dts)
+        };
+        let margin = self.margin();
+        let segment_start = self.cutter.segment_start();
+        let boundary = opens_at.and_then(|at| self.cutter.cut(at, unit.key, first, margin));
+        if let (Some(boundary), Some(mapping)) = (&boundary, &mut self.mapping) {
+            mapping.slew(boundary.time - segment_start);
+        }
         let unit = AccessUnit {
             dts,
             pts,

@@ -64,13 +64,12 @@ impl Publisher {
     }
 
     /// Resolves, with a reason for the log, when the hub ends this session.
-    pub async fn evicted(&mut self) -> String {
-        loop {
-            if let Some(reason) = self.eviction.borrow_and_update().clone() {
-                return reason;
-            }
-            if self.eviction.changed().await.is_err() {
-                return "the stream is over".to_owned();
+    pub fn evicted(&self) -> impl Future<Output = String> + Send + use<> {
+        let mut eviction = self.eviction.clone();
+        async move {
+            match eviction.wait_for(Option::is_some).await {
+                Ok(reason) => reason.clone().unwrap_or_default(),
+                Err(_) => "the stream is over".to_owned(),
             }
         }
     }

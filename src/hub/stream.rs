@@ -444,7 +444,7 @@ impl Stream {
         state
             .outlets
             .iter_mut()
-            .for_each(|outlet| outlet.handle_break());
+            .for_each(|outlet| outlet.handle_stop());
     }
 
     fn now(&self) -> Ticks {

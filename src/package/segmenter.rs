@@ -35,7 +35,10 @@ struct Pending {
 #[derive(Debug)]
 pub struct Segmenter {
     kind: MediaKind,
+    /// Of everything that comes out, whatever configurations follow.
     scale: Timescale,
+    /// Of the units that come in.
+    carried_scale: Timescale,
     epoch: Wall,
     part_target: Ticks,
     init: Arc<Init>,
@@ -62,6 +65,7 @@ impl Segmenter {
         Ok(Segmenter {
             kind: track.kind(),
             scale: track.timescale,
+            carried_scale: track.timescale,
             epoch,
             part_target: rescale(part_target, Timescale::CHANNEL, track.timescale),
             init: Arc::new(init(track)?),
@@ -82,15 +86,21 @@ impl Segmenter {
         self.next_part
     }
 
-    /// Another configuration, from the next segment on.
+    /// Another configuration, from the next segment on. Sound of another sampling rate is brought to the
+    /// timescale that the rendition has from its beginning, in which its playlists count.
     pub fn handle_track(&mut self, track: &Track) -> Result<(), fmp4::Error> {
         self.flush();
-        self.init = Arc::new(init(track)?);
+        self.carried_scale = track.timescale;
+        self.init = Arc::new(init(&Track {
+            timescale: self.scale,
+            ..track.clone()
+        })?);
         Ok(())
     }
 
     /// The next unit and what opens with it.
     pub fn handle_unit(&mut self, unit: AccessUnit, opened: &[Boundary]) {
+        let unit = self.in_own_scale(unit);
         if let Some(pending) = self.pending.take() {
             let connected = opened.iter().all(|boundary| !boundary.discontinuity);
             let duration = if connected {
@@ -119,6 +129,21 @@ impl Segmenter {
                 }
                 self.pending = Some(Pending { unit });
             }
+        }
+    }
+
+    /// Ends are rescaled, not durations, so that rounding does not add up.
+    fn in_own_scale(&self, unit: AccessUnit) -> AccessUnit {
+        if self.carried_scale == self.scale {
+            return unit;
+        }
+        let own = |time| rescale(time, self.carried_scale, self.scale);
+        let dts = own(unit.dts);
+        AccessUnit {
+            dts,
+            pts: own(unit.pts),
+            duration: unit.duration.map(|duration| own(unit.dts + duration) - dts),
+            ..unit
         }
     }
 

@@ -379,8 +379,12 @@ impl Outlet for Intake {
         let Some(packaged) = state.renditions.get_mut(usize::from(id.0)) else {
             return;
         };
+        // The timescale stays, since what is listed already is counted in it.
         packaged.rendition = Arc::new(Rendition {
-            track: track.clone(),
+            track: Arc::new(Track {
+                timescale: packaged.rendition.track.timescale,
+                ..(**track).clone()
+            }),
             ..(*packaged.rendition).clone()
         });
         let Some(segmenter) = &mut packaged.segmenter else {
@@ -420,6 +424,17 @@ impl Outlet for Intake {
         for index in 0..state.renditions.len() {
             if let Some(segmenter) = &mut state.renditions[index].segmenter {
                 segmenter.flush();
+            }
+            live.take_cuts(&mut state, index);
+        }
+    }
+
+    fn handle_stop(&mut self) {
+        let live = &*self.0;
+        let mut state = live.lock();
+        for index in 0..state.renditions.len() {
+            if let Some(segmenter) = &mut state.renditions[index].segmenter {
+                segmenter.close();
             }
             live.take_cuts(&mut state, index);
         }

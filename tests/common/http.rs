@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 /// No answer of a test server takes longer, blocking reloads included.
@@ -110,4 +110,46 @@ fn unchunk(mut body: &[u8]) -> Vec<u8> {
         whole.extend_from_slice(&body[..size]);
         body = &body[size + 2..];
     }
+}
+
+/// `GET path`, an answer in chunks: `take` is handed each chunk as it comes.
+pub async fn get_in_chunks(address: SocketAddr, path: &str, mut take: impl FnMut(Vec<u8>)) {
+    let exchange = async {
+        let mut stream = TcpStream::connect(address)
+            .await
+            .expect("the server listens");
+        let head = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+        stream
+            .write_all(head.as_bytes())
+            .await
+            .expect("request is taken");
+        let mut stream = tokio::io::BufReader::new(stream);
+        let mut line = String::new();
+        let mut head = Vec::new();
+        while line != "\r\n" {
+            line.clear();
+            let read = stream.read_line(&mut line).await.expect("a header");
+            assert!(read > 0, "{path}: {head:?}");
+            head.push(line.trim_end().to_ascii_lowercase());
+        }
+        assert!(head[0].contains(" 200 "), "{path}: {head:?}");
+        assert!(
+            head.iter().any(|line| line == "transfer-encoding: chunked"),
+            "{path}: {head:?}"
+        );
+        loop {
+            line.clear();
+            stream.read_line(&mut line).await.expect("a chunk size");
+            let size = usize::from_str_radix(line.trim_end(), 16).expect("hex");
+            let mut chunk = vec![0; size + 2];
+            stream.read_exact(&mut chunk).await.expect("a chunk");
+            if size == 0 {
+                return;
+            }
+            chunk.truncate(size);
+            take(chunk);
+        }
+    };
+    let answer = tokio::time::timeout(DEADLINE, exchange).await;
+    answer.unwrap_or_else(|_| panic!("GET {path} does not end within {DEADLINE:?}"));
 }

@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Mutex;
 
+use mp4_atom::{Decode, Moof, Moov};
+
 /// What a clip is made of.
 #[derive(Clone, Debug)]
 pub struct Clip {
@@ -21,8 +23,12 @@ pub struct Clip {
     pub video: Option<Vec<String>>,
     /// Encoder options of the sound; `None` leaves it out.
     pub audio: Option<Vec<String>>,
+    /// Seconds by which the sound begins later than the picture.
+    pub audio_from: u32,
     /// File name ending: `flv` or `mkv`.
     pub container: &'static str,
+    /// The ffmpeg that encodes it.
+    pub encoder: String,
 }
 
 impl Clip {
@@ -38,8 +44,52 @@ impl Clip {
                  -bufsize 700k -g {gop} -keyint_min {gop} -sc_threshold 0"
             ))),
             audio: Some(words("-c:a aac -b:a 128k -ar 48000 -ac 2")),
+            audio_from: 0,
             container: "flv",
+            encoder: "ffmpeg".to_owned(),
         }
+    }
+
+    /// 320x180 at `rate`, H.264 with a GOP of 2 s, AAC at 48 kHz: quickly made and quickly read.
+    pub fn small(rate: &'static str, frames: usize) -> Clip {
+        let gop = (rate_value(rate) * 2.0).round();
+        let mut clip = Clip::h264(frames, 0).video(&format!(
+            "-c:v libx264 -preset ultrafast -tune zerolatency -pix_fmt yuv420p -crf 24 \
+             -g {gop} -keyint_min {gop} -sc_threshold 0"
+        ));
+        (clip.width, clip.height, clip.rate) = (320, 180, rate);
+        clip
+    }
+
+    /// Another size of the picture.
+    pub fn size(mut self, width: usize, height: usize) -> Clip {
+        (self.width, self.height) = (width, height);
+        self
+    }
+
+    /// The picture alone.
+    pub fn mute(mut self) -> Clip {
+        self.audio = None;
+        self
+    }
+
+    /// The sound alone.
+    pub fn blind(mut self) -> Clip {
+        self.video = None;
+        self
+    }
+
+    /// Sound that begins so many seconds after the picture.
+    pub fn audio_from(mut self, seconds: u32) -> Clip {
+        self.audio_from = seconds;
+        self
+    }
+
+    /// Encoded by the ffmpeg that knows Enhanced RTMP, into Matroska.
+    pub fn enhanced(mut self) -> Clip {
+        self.container = "mkv";
+        self.encoder = enhanced_ffmpeg();
+        self
     }
 
     /// Other encoder options for the picture.
@@ -73,8 +123,8 @@ impl Clip {
     }
 
     fn encode(&self, out: &Path) {
-        let seconds = self.frames as f64 / rate(self.rate);
-        let mut command = Command::new("ffmpeg");
+        let seconds = self.frames as f64 / rate_value(self.rate) - f64::from(self.audio_from);
+        let mut command = Command::new(&self.encoder);
         command.args(["-v", "error", "-y"]);
         if self.video.is_some() {
             let size = format!("{}x{}", self.width, self.height);
@@ -84,6 +134,8 @@ impl Clip {
         }
         if self.audio.is_some() {
             let beep = "aevalsrc=if(lt(mod(t\\,1)\\,0.05)\\,0.6*sin(2*PI*1000*t)\\,0):s=48000";
+            let from = self.audio_from.to_string();
+            command.args(["-itsoffset", &from]);
             command.args(["-f", "lavfi", "-t", &seconds.to_string(), "-i", beep]);
         }
         command
@@ -93,7 +145,7 @@ impl Clip {
         let mut child = command.spawn().expect("ffmpeg is installed");
         let mut input = child.stdin.take().expect("piped");
         if self.video.is_some() {
-            let fps = rate(self.rate);
+            let fps = rate_value(self.rate);
             let mut frame = vec![0_u8; self.width * self.height];
             for number in 0..self.frames {
                 self.draw(&mut frame, number, fps);
@@ -137,7 +189,19 @@ pub fn words(text: &str) -> Vec<String> {
     text.split_whitespace().map(str::to_owned).collect()
 }
 
-fn rate(text: &str) -> f64 {
+/// The static ffmpeg of `docker/install-deps.sh --test`: Debian's cannot send Enhanced RTMP.
+pub fn enhanced_ffmpeg() -> String {
+    let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/tools/ffmpeg");
+    assert!(
+        program.exists(),
+        "no {}: run docker/install-deps.sh --test",
+        program.display()
+    );
+    path(&program).to_owned()
+}
+
+/// Frames per second of a rate such as `30000/1001`.
+pub fn rate_value(text: &str) -> f64 {
     match text.split_once('/') {
         Some((numerator, denominator)) => {
             numerator.parse::<f64>().expect("a number")
@@ -237,6 +301,7 @@ pub fn pictures(file: &Path) -> Vec<Seen> {
             "-",
         ],
     );
+    let late = ffmpeg_delay(file);
     let frames: Vec<&[u8]> = raw.chunks_exact(width * height).collect();
     assert_eq!(
         frames.len(),
@@ -246,8 +311,37 @@ pub fn pictures(file: &Path) -> Vec<Seen> {
     frames
         .iter()
         .zip(times)
-        .map(|(frame, time)| see(frame, width, height, time))
+        .map(|(frame, time)| see(frame, width, height, time - late))
         .collect()
+}
+
+/// Seconds by which ffmpeg presents a fragmented file too late: where composition offsets are negative
+/// (CMAF `cmf2`), its demuxer adds the largest of them to every picture's time and to no sound's, so that
+/// no picture is presented before it is decoded. Players with Media Source Extensions take the times as
+/// they are.
+fn ffmpeg_delay(file: &Path) -> f64 {
+    let bytes = std::fs::read(file).expect("a file");
+    let (mut earliest, mut scale) = (0, 1);
+    let mut rest = &bytes[..];
+    while file.extension().is_some_and(|ending| ending == "mp4") && rest.len() >= 8 {
+        let size = u32::from_be_bytes(rest[..4].try_into().expect("4 bytes")) as usize;
+        let mut atom = &rest[..size.clamp(8, rest.len())];
+        match &rest[4..8] {
+            b"moov" => {
+                let moov = Moov::decode(&mut atom).expect("a moov");
+                scale = moov.trak[0].mdia.mdhd.timescale;
+            }
+            b"moof" => {
+                let moof = Moof::decode(&mut atom).expect("a moof");
+                let runs = moof.traf.iter().flat_map(|traf| &traf.trun);
+                let offsets = runs.flat_map(|run| run.samples.iter().filter_map(|entry| entry.cts));
+                earliest = offsets.min().unwrap_or(0).min(earliest);
+            }
+            _ => {}
+        }
+        rest = &rest[size.clamp(8, rest.len())..];
+    }
+    -earliest as f64 / f64::from(scale)
 }
 
 fn see(frame: &[u8], width: usize, height: usize, time: f64) -> Seen {
@@ -261,6 +355,31 @@ fn see(frame: &[u8], width: usize, height: usize, time: f64) -> Seen {
         lit,
         time,
     }
+}
+
+/// Times at which the square lights up: the second edge on, because the first picture may be lit.
+pub fn flashes(seen: &[Seen]) -> Vec<f64> {
+    let edges = seen.windows(2).filter(|pair| !pair[0].lit && pair[1].lit);
+    edges.map(|pair| pair[1].time).collect()
+}
+
+/// Per flash: how much later than the beep nearest to it the square lights up, seconds. Flashes with
+/// no beep within half a second are left out.
+pub fn lip_offsets(flashes: &[f64], beeps: &[f64]) -> Vec<f64> {
+    let nearest = |flash: &f64| {
+        let offsets = beeps.iter().map(|beep| flash - beep);
+        offsets.min_by(|a, b| a.abs().total_cmp(&b.abs()))
+    };
+    let offsets = flashes.iter().filter_map(nearest);
+    offsets.filter(|offset| offset.abs() < 0.5).collect()
+}
+
+/// Length of the decoded sound, seconds.
+pub fn sound_seconds(file: &Path) -> f64 {
+    let options = "-map 0:a:0 -ac 1 -ar 48000 -f s16le -";
+    let mut arguments = vec!["-v", "error", "-i", path(file)];
+    arguments.extend(options.split(' '));
+    run("ffmpeg", &arguments).len() as f64 / 96_000.0
 }
 
 /// Times at which beeps begin, seconds, on the file's own clock.

@@ -1,7 +1,9 @@
 //! What behaviour tests share: a server on ports of the system's choice, clips made by ffmpeg, publishers,
-//! a small HTTP client.
+//! a small HTTP client, the program as a child process.
 #![allow(dead_code, reason = "not every module uses every helper")]
 
+pub mod encoder;
+pub mod gateway;
 pub mod http;
 pub mod media;
 pub mod rtmp;

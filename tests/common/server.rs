@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use forebay::base::clock::Clock;
 use forebay::base::id::Uuid;
 use forebay::base::secret::Secret;
 use forebay::config::Config;
+use forebay::manifest::parse::Media;
 use forebay::media::timeline::Timeline;
 
 use super::http::{self, Answer};
@@ -126,29 +128,70 @@ impl Server {
             .await;
     }
 
-    /// Everything a rendition lists, initialisation included, fetched over HTTP into a file that players
-    /// and decoders can read.
-    pub async fn download(&self, rendition: &str) -> PathBuf {
+    /// The default channel's stream.
+    pub async fn stream(&self) -> Arc<forebay::hub::Stream> {
         let id = self.stream_id().await;
-        let base = format!("/hls/{id}/{rendition}");
-        let playlist = self.get(&format!("{base}/index.m3u8")).await;
-        assert_eq!(playlist.status, 200, "{}", playlist.text());
-        let mut bytes = Vec::new();
-        for line in playlist.text().lines() {
-            let map = line
-                .strip_prefix("#EXT-X-MAP:URI=\"")
-                .and_then(|rest| rest.split('"').next());
-            let Some(uri) = map.or((!line.starts_with('#') && !line.is_empty()).then_some(line))
-            else {
-                continue;
+        self.app.hub.stream(id).expect("a stream that was found")
+    }
+
+    /// Waits until nobody publishes any more and all that was sent is packaged and listed.
+    pub async fn published(&self) {
+        let stream = self.stream().await;
+        self.until("end of the publish", || {
+            (stream.member_count() == 0).then_some(())
+        })
+        .await;
+        let timeline = self.timeline().await;
+        self.until("multivariant playlist", || timeline.description())
+            .await;
+    }
+
+    /// A playlist of the default channel's stream: `index.m3u8`, `source/index.m3u8`.
+    pub async fn playlist(&self, path: &str) -> String {
+        let id = self.stream_id().await;
+        let answer = self.get(&format!("/hls/{id}/{path}")).await;
+        assert_eq!(answer.status, 200, "{path}: {}", answer.text());
+        answer.text().to_owned()
+    }
+
+    /// Everything a rendition lists, initialisation and the parts of the growing segment included,
+    /// fetched over HTTP into a file that players and decoders can read.
+    pub async fn download(&self, rendition: &str) -> PathBuf {
+        let mut runs = self.download_runs(rendition).await;
+        assert_eq!(runs.len(), 1, "{rendition} has one configuration");
+        runs.remove(0)
+    }
+
+    /// The same for a rendition whose configuration changes: a file for each run of segments that
+    /// need the same initialisation.
+    pub async fn download_runs(&self, rendition: &str) -> Vec<PathBuf> {
+        let id = self.stream_id().await;
+        let text = self.playlist(&format!("{rendition}/index.m3u8")).await;
+        let playlist = Media::parse(&text).expect("a playlist");
+        let mut runs: Vec<Vec<u8>> = Vec::new();
+        for segment in playlist.segments.iter().filter(|segment| !segment.gap) {
+            let parts = segment.parts.iter().map(|part| &part.uri);
+            let uris: Vec<&String> = match segment.uri.is_empty() {
+                true => parts.collect(),
+                false => vec![&segment.uri],
             };
-            let answer = self.get(&format!("{base}/{uri}")).await;
-            assert_eq!(answer.status, 200, "{uri}");
-            bytes.extend(answer.body);
+            if segment.map.is_some() {
+                runs.push(Vec::new());
+            }
+            for uri in segment.map.iter().chain(uris) {
+                let answer = self.get(&format!("/hls/{id}/{rendition}/{uri}")).await;
+                assert_eq!(answer.status, 200, "{rendition}/{uri}");
+                let run = runs.last_mut().expect("a map before the first segment");
+                run.extend(answer.body);
+            }
         }
-        let file = self.data.join(format!("{rendition}.mp4"));
-        std::fs::write(&file, bytes).expect("the data folder can be written");
-        file
+        let mut files = Vec::new();
+        for (index, bytes) in runs.iter().enumerate() {
+            let file = self.data.join(format!("{rendition}-{index}.mp4"));
+            std::fs::write(&file, bytes).expect("the data folder can be written");
+            files.push(file);
+        }
+        files
     }
 
     /// Stops the gateway the way SIGTERM does.

@@ -2,18 +2,21 @@
 //
 //   node play.mjs --player hls|dash|shaka --url URL --seconds N [--switch] [--source-width W] [--screenshot f.png]
 //   node play.mjs --player page --url http://HOST/watch/ID --seconds N      (our own page, by window.forebay)
+//   node play.mjs --player page --url http://HOST/live --seconds N          (the list: its first card is clicked)
 //
 // --seconds N        how long to play after the first frame (10)
 // --start-timeout N  seconds to wait for the first frame (20)
 // --switch           go through all levels, up and down; each has to come on screen without a stall or a gap
+// --keyboard         our own page only: each shortcut is pressed and has to have its effect
 // --source-width W   the picture carries numbers (pattern.mjs) drawn at that width: read them; with a source
 //                    that writes its clock, glassToGlassMs is the delay of every frame
 // --config JSON      laid over the player's own configuration
 // --viewport WxH     (1280x720)
 // --screenshot FILE  the page at the end, as PNG
+// --raw FILE         everything the probe wrote down, each sample in its order, as JSON
 // The media come straight from the server under test, across origins, so its CORS is tested too.
 import { createReadStream } from 'node:fs';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import { tmpdir } from 'node:os';
 import { basename, dirname, join } from 'node:path';
@@ -32,7 +35,9 @@ const { values: options } = parseArgs({
     config: { type: 'string' },
     viewport: { type: 'string', default: '1280x720' },
     screenshot: { type: 'string' },
+    raw: { type: 'string' },
     switch: { type: 'boolean' },
+    keyboard: { type: 'boolean' },
   },
 });
 if (!options.url || !['hls', 'dash', 'shaka', 'page'].includes(options.player)) {
@@ -117,6 +122,10 @@ async function playBundle(page, origin) {
   }
   const raw = await page.evaluate(() => window.probe?.result() ?? null);
   if (!raw) return { ok: false, error: 'the player did not load' };
+  if (options.raw) {
+    const requests = await page.evaluate(() => performance.getEntriesByType('resource').map(({ name, startTime, responseEnd }) => ({ name, startTime, responseEnd })));
+    await writeFile(options.raw, JSON.stringify({ ...raw, requests }));
+  }
   const { positions, latency, glassToGlassMs, counters, stalls, ...rest } = raw;
   const played = positions.length ? positions.at(-1) - positions[0] : 0;
   const result = {
@@ -137,14 +146,43 @@ async function playBundle(page, origin) {
   return { ok: hasBegun && result.advanced && visitsOk && !rest.errors.some((error) => error.fatal), ...result };
 }
 
+/** Presses every shortcut of the watch page and names those without effect. */
+async function pressKeys(page) {
+  const state = () => page.evaluate(() => forebay.state());
+  const failed = [];
+  const press = async (key, what, effect, arg) => {
+    await page.keyboard.press(key);
+    if (!(await until(page, effect, 5000, arg))) failed.push(`${key}: ${what}`);
+  };
+  const { muted } = await state();
+  await press('m', 'sound off or on', (was) => forebay.state().muted !== was, muted);
+  await press('m', 'sound as before', (was) => forebay.state().muted === was, muted);
+  await press('k', 'pause', () => forebay.state().paused);
+  await press('Space', 'play', () => !forebay.state().paused);
+  const { currentTime } = await state();
+  await press('ArrowLeft', 'five seconds back', (was) => forebay.state().currentTime < was - 2, currentTime);
+  await press('l', 'to the live edge', (was) => forebay.state().currentTime > was && forebay.state().edgeLatency < 5, currentTime);
+  await press('q', 'the menu opens, its entry in focus', () => document.querySelector('#menu:not([hidden])')?.contains(document.activeElement));
+  await press('ArrowDown', 'the next entry', () => document.activeElement.getAttribute('role') === 'menuitemradio');
+  await press('Escape', 'the menu closes', () => document.querySelector('#menu').hidden && document.activeElement.id === 'quality');
+  await press('f', 'full screen', () => document.fullscreenElement !== null);
+  await press('f', 'no full screen', () => document.fullscreenElement === null);
+  return failed;
+}
+
 async function playPage(page) {
   await page.goto(options.url);
+  if (new URL(options.url).pathname === '/live') {
+    await page.click('#cards a', { timeout: startTimeoutMs });
+    await page.waitForURL('**/watch/*');
+  }
   const hasBegun = await until(page, () => window.forebay?.state().timeToFirstFrameMs != null, startTimeoutMs);
   const from = await page.evaluate(() => window.forebay?.state() ?? null);
   if (hasBegun) await sleep(seconds * 1000);
   const state = await page.evaluate(() => window.forebay?.state() ?? null);
   const advanced = Boolean(from && state) && state.currentTime - from.currentTime > 0.5 * seconds;
-  return { ok: hasBegun && advanced, advanced, ...state };
+  const keysWithoutEffect = options.keyboard && hasBegun ? await pressKeys(page) : [];
+  return { ok: hasBegun && advanced && keysWithoutEffect.length === 0, advanced, keysWithoutEffect, ...state };
 }
 
 const profile = await mkdtemp(join(tmpdir(), 'forebay-player-'));

@@ -1,5 +1,6 @@
 // hls.js behind the face that watch.js knows. It reports; watch.js alone decides when to start anew.
 import Hls from 'hls.js';
+import { keepPace } from './pace.js';
 
 export const supported = () => Hls.isSupported();
 
@@ -22,8 +23,6 @@ export function start({ video, url, sid, cid, audioOnly, on }) {
 
   const hls = new Hls({
     lowLatencyMode: true,
-    // Viewers of one stream drift together: a late one plays a little faster.
-    maxLiveSyncPlaybackRate: 1.5,
     backBufferLength: 60,
     // fMP4 passes through untouched, so a worker would only add a message round trip per part.
     enableWorker: false,
@@ -78,6 +77,8 @@ export function start({ video, url, sid, cid, audioOnly, on }) {
   });
   hls.loadSource(url);
   hls.attachMedia(video);
+  // Viewers of one stream drift together: a late one plays a little faster.
+  const endPace = keepPace(hls, video);
 
   return {
     kind: 'hls',
@@ -108,6 +109,7 @@ export function start({ video, url, sid, cid, audioOnly, on }) {
     resume: () => hls.startLoad(-1),
     destroy: () => {
       clearTimeout(nudgeTimer);
+      endPace();
       hls.destroy();
     },
   };

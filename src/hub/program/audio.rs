@@ -94,7 +94,11 @@ impl Program {
             .sound
             .as_ref()
             .map_or(Ticks::ZERO, SoundClock::frame_channel_time);
+        let segment_start = self.cutter.segment_start();
         let boundary = self.cutter.cut(time, true, first, Ticks(frame.0 / 2));
+        if let (Some(boundary), Some(mapping)) = (&boundary, &mut self.mapping) {
+            mapping.slew(boundary.time - segment_start);
+        }
         let scale = self
             .audio
             .as_ref()

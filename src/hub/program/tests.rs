@@ -447,3 +447,45 @@ fn the_same_configuration_again_changes_nothing() {
     );
     assert_eq!(bench.video.len(), 180);
 }
+
+#[test]
+fn a_drifting_encoder_clock_is_slewed_so_that_the_live_edge_stays_at_ours() {
+    for ppm in [-100_i64, 100] {
+        let mut bench = Bench::with_tracks(false);
+        let mut audio = 0;
+        for frame in 0..30 * 3600_i64 {
+            // Arrival by our clock, stamps by the encoder's, which runs fast or slow.
+            let arrival = frame * 1000 / 30 + frame % 7;
+            let stamp = frame * (1_000_000 + ppm) / 30_000;
+            while audio * 64 / 3 <= stamp {
+                bench
+                    .at(arrival)
+                    .push(MediaKind::Audio, (audio * 64 + 1) / 3, 0, true);
+                audio += 1;
+            }
+            bench
+                .at(arrival)
+                .push(MediaKind::Video, stamp, 0, frame % 60 == 0);
+        }
+        bench.assert_contiguous();
+        let edge = bench.video.last().unwrap().0.pts;
+        let sound = bench.audio.last().unwrap().0.pts;
+        let sound = rescale(sound, Timescale::of(48_000), Timescale::CHANNEL);
+        let off = edge - Ticks(3600 * 90_000);
+        assert!(
+            off.0.abs() < 9_000,
+            "{ppm} ppm: the live edge is {} ms off",
+            off.0 / 90
+        );
+        assert!(
+            (sound - edge).0.abs() < 6_000,
+            "{ppm} ppm: sound {} ms off",
+            (sound - edge).0 / 90
+        );
+        let repairs = bench.program.repairs();
+        assert!(
+            repairs.silent_frames + repairs.overlapping_frames < 40,
+            "{ppm} ppm: {repairs:?}"
+        );
+    }
+}

@@ -271,7 +271,7 @@ fn a_rung_opens_the_same_segments_as_the_source() {
 #[tokio::test]
 async fn eviction_reaches_the_session_with_its_reason() {
     let bench = Bench::new(false);
-    let mut publisher = bench.publisher();
+    let publisher = bench.publisher();
     bench.stream.evict("killed by its owner");
     assert_eq!(publisher.evicted().await, "killed by its owner");
 }

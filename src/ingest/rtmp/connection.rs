@@ -2,6 +2,7 @@
 //! deadlines. The only clock is the silence ticker: nothing is timed per read.
 
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -251,6 +252,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send, A: Admit> Connection<S, A> {
     async fn feed(&mut self, sink: &mut A::Sink, publication: &mut Publication) -> End {
         let limit = self.context.config.publish_timeout;
         let tasks = self.context.tasks.clone();
+        // Made once: each of them enters a list under a lock when it is made, which would be per read.
+        let mut stopped = pin!(tasks.stopped());
+        let mut evicted = pin!(sink.evicted());
         let mut ticker = interval((limit / SILENCE_TICKS).max(Duration::from_millis(1)));
         ticker.set_missed_tick_behavior(MissedTickBehavior::Delay);
         ticker.tick().await;
@@ -268,8 +272,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send, A: Admit> Connection<S, A> {
             }
             tokio::select! {
                 biased;
-                () = tasks.stopped() => return End::Stopped,
-                reason = sink.evicted() => return End::Evicted(reason),
+                () = &mut stopped => return End::Stopped,
+                reason = &mut evicted => return End::Evicted(reason),
                 _ = ticker.tick() => {
                     silent_ticks += 1;
                     // The first tick may come at once, so one more than their number must pass.

@@ -25,6 +25,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 use tracing::Instrument;
 
+use crate::base::lanes::Lanes;
 use crate::base::shutdown::Tasks;
 use crate::hub::Hub;
 use connection::Connection;
@@ -47,6 +48,8 @@ pub struct Config {
     /// How long an accepted publish may go without a whole access unit
     /// (`FOREBAY_PUBLISH_TIMEOUT_SECONDS`).
     pub publish_timeout: Duration,
+    /// The threads that serve connections.
+    pub lanes: Lanes,
     /// Where the listener counts.
     pub stats: Arc<Stats>,
 }
@@ -55,6 +58,7 @@ impl Default for Config {
     fn default() -> Config {
         Config {
             publish_timeout: Duration::from_secs(10),
+            lanes: Lanes::none(),
             stats: Arc::default(),
         }
     }
@@ -118,7 +122,15 @@ async fn serve<A: Admit>(
             channel = tracing::field::Empty,
             stream = tracing::field::Empty,
         );
-        tasks.spawn(handle(stream, peer, seat, context.clone()).instrument(span));
+        // A socket belongs to the event loop on which it was made, and is to be on its lane's.
+        let Ok(stream) = stream.into_std() else {
+            continue;
+        };
+        let lanes = context.config.lanes.clone();
+        lanes.spawn(
+            &tasks,
+            handle(stream, peer, seat, context.clone()).instrument(span),
+        );
     }
 }
 
@@ -127,7 +139,20 @@ fn proto(tls: &Option<Tls>) -> &'static str {
 }
 
 /// One connection from accept to close.
-async fn handle<A: Admit>(stream: TcpStream, peer: SocketAddr, seat: Seat, context: Context<A>) {
+async fn handle<A: Admit>(
+    stream: std::net::TcpStream,
+    peer: SocketAddr,
+    seat: Seat,
+    context: Context<A>,
+) {
+    let stream = match TcpStream::from_std(stream) {
+        Ok(stream) => stream,
+        Err(err) => {
+            context.config.stats.unpublished_total.add(1);
+            tracing::error!(%err, "cannot serve a connection");
+            return;
+        }
+    };
     // Answers are small and the encoder waits for each of them.
     let _ = stream.set_nodelay(true);
     let proto = proto(&context.tls);

@@ -27,7 +27,7 @@ pub(super) trait Sink: Send + 'static {
     /// See [`Publisher::push`].
     fn push(&mut self, unit: AccessUnit);
     /// See [`Publisher::evicted`].
-    fn evicted(&mut self) -> impl Future<Output = String> + Send;
+    fn evicted(&self) -> impl Future<Output = String> + Send + use<Self>;
     /// See [`Publisher::finish`].
     fn finish(self);
 }
@@ -57,8 +57,8 @@ impl Sink for Publisher {
         Publisher::push(self, unit);
     }
 
-    async fn evicted(&mut self) -> String {
-        Publisher::evicted(self).await
+    fn evicted(&self) -> impl Future<Output = String> + Send + use<> {
+        Publisher::evicted(self)
     }
 
     fn finish(self) {

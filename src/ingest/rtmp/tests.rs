@@ -86,9 +86,12 @@ impl Sink for Recording {
         self.recorder.see(Seen::Unit(unit));
     }
 
-    async fn evicted(&mut self) -> String {
-        let evicted = self.recorder.evict.wait_for(Option::is_some).await;
-        evicted.unwrap().clone().unwrap()
+    fn evicted(&self) -> impl Future<Output = String> + Send + use<> {
+        let mut evict = self.recorder.evict.clone();
+        async move {
+            let evicted = evict.wait_for(Option::is_some).await;
+            evicted.unwrap().clone().unwrap()
+        }
     }
 
     fn finish(mut self) {

@@ -243,7 +243,7 @@ fn description(setup: &Setup, template: &Template, colour: &Colour) -> String {
     text
 }
 
-/// The cheapest scaling filter that does not alias from one height to another, by `benches/ladder.rs`:
+/// The cheapest scaling filter that does not alias from one height to another, by `benches/worker.rs`:
 /// two taps skip no pixel up to about 1.4 and are a box filter at 2; elsewhere (3:2 is 720 to 480) the
 /// filter has to widen with the step.
 fn method(from: u32, to: u32) -> &'static str {

@@ -1,0 +1,77 @@
+//! CPU time and memory of processes, from /proc. CPU is user and system time of all threads, never
+//! wall-clock time, so that a busy machine costs accuracy and not the meaning.
+
+use std::fs;
+
+/// Kernel clock ticks a second in /proc/PID/stat: 100 on every Linux that is in use (`getconf CLK_TCK`).
+const TICKS_PER_SECOND: f64 = 100.0;
+
+/// CPU seconds of the living threads of a process, to the nanosecond.
+pub fn cpu_seconds(pid: u32) -> f64 {
+    let Ok(threads) = fs::read_dir(format!("/proc/{pid}/task")) else {
+        return f64::NAN;
+    };
+    let of_thread = |thread: fs::DirEntry| {
+        let text = fs::read_to_string(thread.path().join("schedstat")).ok()?;
+        text.split(' ').next()?.parse::<f64>().ok()
+    };
+    threads.flatten().filter_map(of_thread).sum::<f64>() / 1e9
+}
+
+/// CPU seconds of a process, its living descendants, and the descendants it has waited for.
+pub fn tree_cpu_seconds(pid: u32) -> f64 {
+    let own: f64 = stat(&pid.to_string()).map_or(0.0, |fields| fields.iter().sum());
+    own + children(pid).into_iter().map(tree_cpu_seconds).sum::<f64>()
+}
+
+/// CPU seconds of the children that this process has waited for, theirs included.
+pub fn waited_cpu_seconds() -> f64 {
+    stat("self").map_or(f64::NAN, |fields| fields[2] + fields[3])
+}
+
+/// utime, stime, cutime, cstime (proc(5)), seconds.
+fn stat(process: &str) -> Option<[f64; 4]> {
+    let text = fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
+    // The second field is the program's name in parentheses, which may hold blanks.
+    let (_, rest) = text.rsplit_once(") ")?;
+    let fields: Vec<&str> = rest.split(' ').collect();
+    let seconds = |index: usize| Some(fields.get(index)?.parse::<f64>().ok()? / TICKS_PER_SECOND);
+    Some([seconds(11)?, seconds(12)?, seconds(13)?, seconds(14)?])
+}
+
+/// Living children of all threads.
+pub fn children(pid: u32) -> Vec<u32> {
+    let Ok(threads) = fs::read_dir(format!("/proc/{pid}/task")) else {
+        return Vec::new();
+    };
+    let lists = threads
+        .flatten()
+        .filter_map(|thread| fs::read_to_string(thread.path().join("children")).ok());
+    lists
+        .flat_map(|list| {
+            list.split_whitespace()
+                .filter_map(|id| id.parse().ok())
+                .collect::<Vec<u32>>()
+        })
+        .collect()
+}
+
+/// Resident memory, MB of 10^6 bytes.
+pub fn rss_mb(pid: u32) -> f64 {
+    let text = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kib = line.and_then(|line| {
+        line.trim()
+            .trim_end_matches(" kB")
+            .trim()
+            .parse::<f64>()
+            .ok()
+    });
+    kib.map_or(f64::NAN, |kib| kib * 1024.0 / 1e6)
+}
+
+/// Runnable processes over the last minute: how busy the machine is with other things.
+pub fn load_average() -> String {
+    let text = fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    text.split(' ').next().unwrap_or("?").to_owned()
+}

@@ -1,0 +1,193 @@
+//! What operators ask: health, readiness, metrics, the API description; and their own address.
+
+use super::{KEY, figure, on_air};
+use crate::common::gateway::{Folder, Gateway};
+use crate::common::http;
+
+const ADMIN: &str = "AdminKey-0123456789abcdef";
+
+async fn status(gateway: &Gateway, path: &str, headers: &[(&str, &str)]) -> u16 {
+    http::request(gateway.http(), "GET", path, headers)
+        .await
+        .status
+}
+
+/// Checks that the text is an exposition: comments, then lines of name, labels, number.
+fn check_exposition(text: &str) {
+    assert!(
+        text.ends_with("# EOF\n"),
+        "OpenMetrics 1.0: it ends with EOF"
+    );
+    let mut described = std::collections::HashSet::new();
+    for line in text.lines() {
+        if let Some(comment) = line.strip_prefix("# ") {
+            let mut words = comment.split(' ');
+            if words.next() == Some("TYPE") {
+                described.insert(words.next().expect("a name"));
+            }
+            continue;
+        }
+        let (name, value) = line.rsplit_once(' ').expect("name and value");
+        assert!(value.parse::<f64>().is_ok(), "{line}");
+        let (name, labels) = name.split_once('{').unwrap_or((name, "}"));
+        assert!(labels.ends_with('}'), "{line}");
+        let family = name.strip_suffix("_total").unwrap_or(name);
+        assert!(described.contains(family), "{name} has no TYPE");
+        assert!(!line.contains(KEY) && !line.contains(ADMIN), "{line}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn health_and_readiness_are_for_everybody() {
+    let folder = Folder::new();
+    let gateway = folder.serve(&[]).await;
+    for path in ["/healthz", "/readyz"] {
+        let answer = http::request(
+            gateway.http(),
+            "GET",
+            path,
+            &[("X-Forwarded-For", "192.0.2.1")],
+        );
+        let answer = answer.await;
+        assert_eq!(answer.status, 200, "{path}: {}", answer.text());
+        assert_eq!(answer.header("cache-control"), Some("no-store"));
+    }
+    let ready: serde_json::Value =
+        serde_json::from_slice(&gateway.get("/readyz").await.body).unwrap();
+    for check in ["store", "listeners", "disk"] {
+        assert_eq!(ready["checks"][check], "ok");
+    }
+    gateway.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn metrics_move_while_publishing_and_are_for_operators() {
+    let folder = Folder::new();
+    let settings = [("FOREBAY_STREAM_KEY", KEY), ("FOREBAY_ADMIN_KEY", ADMIN)];
+    let gateway = folder.serve(&settings).await;
+    let (mut encoder, _, _) = on_air(&gateway, KEY).await;
+    let metrics = gateway.get("/metrics").await;
+    let kind = metrics.header("content-type").unwrap_or_default();
+    assert!(kind.starts_with("application/openmetrics-text"), "{kind}");
+    check_exposition(metrics.text());
+    assert_eq!(figure(metrics.text(), "forebay_publishers"), Some(1.0));
+    assert!(
+        metrics
+            .text()
+            .contains("channel=\"local#forebay#live\",proto=\"rtmp\"")
+    );
+    for _ in 0..4 {
+        encoder.lap().await.unwrap();
+    }
+    let rising = [
+        "forebay_ingest_bytes_total",
+        "forebay_ingest_units_total",
+        "forebay_window_seconds",
+        "forebay_requests_total",
+        "forebay_sent_bytes_total",
+    ];
+    gateway
+        .until("rise of all figures", async || {
+            let id = gateway.stream_id().await;
+            gateway.get(&format!("/hls/{id}/index.m3u8")).await;
+            let now = gateway.get("/metrics").await;
+            let rises = |name: &&str| {
+                let read = |text| figure(text, name).unwrap_or_else(|| panic!("no {name}"));
+                read(now.text()) > read(metrics.text())
+            };
+            rising.iter().all(rises).then_some(())
+        })
+        .await;
+
+    let elsewhere = ("X-Forwarded-For", "192.0.2.1");
+    let bearer = format!("Bearer {ADMIN}");
+    for (headers, expected) in [
+        (&[elsewhere][..], 401),
+        (&[elsewhere, ("X-Admin-Key", "wrong")], 401),
+        (&[elsewhere, ("X-Admin-Key", "")], 401),
+        (&[elsewhere, ("X-Admin-Key", ADMIN)], 200),
+        (&[elsewhere, ("Authorization", &bearer)], 200),
+        (&[("Via", "1.1 proxy")], 401),
+    ] {
+        assert_eq!(
+            status(&gateway, "/metrics", headers).await,
+            expected,
+            "{headers:?}"
+        );
+    }
+    encoder.finish().await;
+    let left = async || {
+        let metrics = gateway.get("/metrics").await;
+        (figure(metrics.text(), "forebay_publishers")? == 0.0).then_some(())
+    };
+    gateway.until("end of the publisher", left).await;
+    gateway.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn operator_routes_move_to_their_own_address() {
+    let folder = Folder::new();
+    let settings = [
+        ("FOREBAY_CONTROL", "127.0.0.1:0"),
+        ("FOREBAY_STREAM_KEY", KEY),
+        ("FOREBAY_ADMIN_KEY", ADMIN),
+    ];
+    let gateway = folder.serve(&settings).await;
+    let control = gateway.console();
+    assert_ne!(control, gateway.http());
+    let (encoder, id, newest) = on_air(&gateway, KEY).await;
+    for path in ["/metrics", "/openapi.json", "/docs", "/healthz", "/readyz"] {
+        assert_eq!(http::get(control, path).await.status, 200, "{path}");
+    }
+    for path in ["/metrics", "/openapi.json", "/docs"] {
+        let headers = [("X-Admin-Key", ADMIN)];
+        assert_eq!(status(&gateway, path, &headers).await, 404, "{path}");
+    }
+    assert_eq!(gateway.get("/healthz").await.status, 200);
+    for file in ["index.m3u8".to_owned(), format!("source/{newest}.m4s")] {
+        let path = format!("/hls/{id}/{file}");
+        assert_eq!(gateway.get(&path).await.status, 200, "{path}");
+        let there = http::get(control, &path).await.status;
+        assert!(
+            [401, 403, 404].contains(&there),
+            "{path} plays on the operators' address"
+        );
+    }
+    encoder.finish().await;
+    gateway.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_api_description_lists_routes_that_exist() {
+    let folder = Folder::new();
+    let gateway = folder.serve(&[("FOREBAY_STREAM_KEY", KEY)]).await;
+    let (encoder, id, newest) = on_air(&gateway, KEY).await;
+    let document = gateway.get("/openapi.json").await;
+    let document: serde_json::Value = serde_json::from_slice(&document.body).unwrap();
+    let paths = document["paths"].as_object().unwrap();
+    assert!(paths.len() > 10);
+    for (path, methods) in paths {
+        let real = path
+            .replace("{streamId}", &id)
+            .replace("{rendition}", "source")
+            .replace("{file}", &format!("{newest}.m4s"))
+            .replace("{channelId}", "local%23forebay%23live")
+            .replace("{manifest}", "live.m3u8");
+        for (method, description) in methods.as_object().unwrap() {
+            let method = method.to_uppercase();
+            let answer = http::request(gateway.http(), &method, &real, &[]).await;
+            let known = description["responses"].get(answer.status.to_string());
+            assert!(
+                known.is_some(),
+                "{method} {real}: {} is not described",
+                answer.status
+            );
+            // The ladder makes the pictures, and it is off here.
+            if !path.starts_with("/thumb/") {
+                assert!(answer.status < 400, "{method} {real}: {}", answer.status);
+            }
+        }
+    }
+    encoder.finish().await;
+    gateway.stop().await;
+}

@@ -1,0 +1,211 @@
+//! Real players on a real stream, each alone: three libraries and our own pages in headless Chromium
+//! (`tests/players`), ffmpeg and GStreamer. The desktop players and the long runs are in `tests/soak`.
+
+use std::path::{Path, PathBuf};
+use std::process::{Output, Stdio};
+
+use serde_json::Value;
+use tokio::process::Command;
+
+use crate::common::media::Clip;
+use crate::common::server::{PATIENCE, Publishing, Server};
+
+/// Two cores play one stream in one browser at a time. Under nextest, where each test is a process of its
+/// own, `.config/nextest.toml` sees to it.
+static ALONE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+
+/// One picture for all of them: 640x360, 30 fps, 2 s between key frames, longer than any test.
+fn clip() -> PathBuf {
+    Clip::h264(3600, 60).file()
+}
+
+/// Publishes at the pace of the clock, and waits until players may begin.
+async fn on_air(server: &Server) -> Publishing {
+    let publishing = server.publish(&clip(), "-re");
+    server.segments("audio", 3).await;
+    publishing
+}
+
+async fn run(program: &str, arguments: &[&str]) -> Output {
+    let child = Command::new(program)
+        .args(arguments)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap_or_else(|err| panic!("{program}: {err}"));
+    let output = tokio::time::timeout(PATIENCE * 2, child.wait_with_output()).await;
+    output
+        .unwrap_or_else(|_| panic!("{program} {arguments:?} does not end"))
+        .expect("its output is read")
+}
+
+/// Plays `path` in Chromium and returns what `play.mjs` saw. A player that did not play fails here.
+async fn play(server: &Server, player: &str, path: &str, options: &[&str]) -> Value {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/players/play.mjs");
+    let url = format!("http://{}{path}", server.http());
+    let mut arguments = vec![
+        script.to_str().expect("a text path"),
+        "--player",
+        player,
+        "--url",
+        &url,
+        "--viewport",
+        "640x360",
+    ];
+    arguments.extend(options);
+    let output = run("node", &arguments).await;
+    let text = String::from_utf8_lossy(&output.stdout);
+    let seen: Value = serde_json::from_str(text.trim()).unwrap_or_else(|err| {
+        let said = String::from_utf8_lossy(&output.stderr);
+        panic!("{player} at {path}: {err}: {text}{said}")
+    });
+    assert!(output.status.success(), "{player} at {path}: {seen:#}");
+    seen
+}
+
+/// Has played on without an interruption, an error or a hole in its buffer, and showed frames.
+fn assert_smooth(seen: &Value) {
+    let player = &seen["player"];
+    assert_eq!(seen["stalls"]["count"], 0, "{player} stalled: {seen:#}");
+    assert_eq!(seen["errors"], serde_json::json!([]), "{player}: {seen:#}");
+    assert_eq!(seen["gaps"], serde_json::json!([]), "{player}: {seen:#}");
+    assert_eq!(seen["wentBack"], false, "{player}: {seen:#}");
+    let frames = seen["decodedFrames"].as_u64().expect("a count");
+    let seconds = seen["playedSeconds"].as_f64().expect("a time");
+    assert!(
+        seconds >= 5.0 && frames as f64 >= seconds * 25.0,
+        "{player} decoded {frames} frames in {seconds} s: {seen:#}"
+    );
+}
+
+/// Every level came on screen and went on.
+fn assert_all_levels(seen: &Value) -> usize {
+    let visits = seen["visits"].as_array().expect("visits");
+    for visit in visits {
+        assert_eq!(visit["ok"], true, "{seen:#}");
+    }
+    let levels = seen["levels"].as_array().expect("levels").len();
+    assert_eq!(visits.len(), 2 * levels - 1, "{seen:#}");
+    levels
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn hls_js_dash_js_and_shaka_play_without_a_stall() {
+    let _alone = ALONE.lock().await;
+    let server = Server::passthrough().await;
+    let _publishing = on_air(&server).await;
+    let id = server.stream_id().await;
+    let mut figures = Vec::new();
+    for (player, path) in [
+        ("hls", format!("/hls/{id}/index.m3u8")),
+        ("shaka", format!("/hls/{id}/index.m3u8")),
+        ("dash", format!("/dash/{id}/manifest.mpd")),
+        ("dash", format!("/dash/{id}/ll.mpd")),
+    ] {
+        let seen = play(&server, player, &path, &["--seconds", "6"]).await;
+        assert_smooth(&seen);
+        figures.push(format!(
+            "{player} {path}: first frame after {} ms",
+            seen["firstFrameMs"]
+        ));
+    }
+    show(&figures);
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_rung_comes_on_screen_without_a_gap() {
+    let _alone = ALONE.lock().await;
+    let server = Server::start(|_| {}).await;
+    let _publishing = on_air(&server).await;
+    let id = server.stream_id().await;
+    for (player, path) in [
+        ("hls", format!("/hls/{id}/index.m3u8")),
+        ("dash", format!("/dash/{id}/manifest.mpd")),
+    ] {
+        let seen = play(&server, player, &path, &["--switch", "--seconds", "6"]).await;
+        assert_smooth(&seen);
+        let levels = assert_all_levels(&seen);
+        assert!(levels >= 2, "{levels} levels: {seen:#}");
+    }
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn our_own_pages_play_and_obey_the_keyboard() {
+    let _alone = ALONE.lock().await;
+    let server = Server::passthrough().await;
+    let _publishing = on_air(&server).await;
+    let id = server.stream_id().await;
+    let watch = format!("/watch/{id}");
+    let dash = format!("/watch/{id}?player=dash");
+    let keyboard: &[&str] = &["--seconds", "6", "--keyboard"];
+    for (path, mode, options) in [
+        (watch.as_str(), "hls", keyboard),
+        (dash.as_str(), "dash", &["--seconds", "6"]),
+        ("/live", "hls", &["--seconds", "2"]),
+    ] {
+        let seen = play(&server, "page", path, options).await;
+        assert_eq!(seen["phase"], "playing", "{seen:#}");
+        assert_eq!(seen["mode"], mode, "{seen:#}");
+        assert_eq!(seen["streamId"], id.to_string(), "{seen:#}");
+        assert_eq!(seen["stalls"]["count"], 0, "{seen:#}");
+        assert_eq!(seen["lastTrouble"], Value::Null, "{seen:#}");
+        assert!(seen["decodedFrames"].as_u64() > Some(50), "{seen:#}");
+    }
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ffmpeg_plays_hls_and_dash_and_gstreamer_plays_hls() {
+    let _alone = ALONE.lock().await;
+    let server = Server::passthrough().await;
+    let _publishing = on_air(&server).await;
+    let id = server.stream_id().await;
+    let http = format!("http://{}", server.http());
+    let hls = format!("{http}/hls/{id}/index.m3u8");
+    let dash = format!("{http}/dash/{id}/manifest.mpd");
+    for url in [&hls, &dash] {
+        // One line a decoded frame: `stream, dts, pts, duration, size, checksum`.
+        let output = run(
+            "ffmpeg",
+            &[
+                "-v", "error", "-nostdin", "-i", url, "-t", "4", "-f", "framecrc", "-",
+            ],
+        )
+        .await;
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{url}: {said}");
+        let text = String::from_utf8_lossy(&output.stdout);
+        let count = |stream: &str| text.lines().filter(|line| line.starts_with(stream)).count();
+        let (pictures, sounds) = (count("0,"), count("1,"));
+        assert!(
+            pictures >= 118 && sounds >= 180,
+            "{url}: {pictures} pictures and {sounds} sounds of 4 s: {said}"
+        );
+    }
+    // Debian's GStreamer 1.22 finds no segment of an MPD whose Period has a presentation time offset.
+    let output = run(
+        "gst-launch-1.0",
+        &[
+            "-q",
+            "playbin3",
+            &format!("uri={hls}"),
+            "video-sink=fakesink sync=true num-buffers=90",
+            "audio-sink=fakesink sync=true num-buffers=120",
+        ],
+    )
+    .await;
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "playbin3 {hls}: {said}");
+    assert!(!said.contains("ERROR"), "playbin3 {hls}: {said}");
+    server.stop().await;
+}
+
+/// Figures for whoever reads the output of the test; nothing is asserted about them.
+fn show(lines: &[String]) {
+    use std::io::Write;
+    let _ = writeln!(std::io::stderr(), "{}", lines.join("\n"));
+}

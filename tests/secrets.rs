@@ -1,0 +1,393 @@
+//! Keys, tokens and secrets stay where they belong: no log line, no error, no other user's eyes. The
+//! real binary, logging all that it can.
+
+use std::os::unix::fs::PermissionsExt;
+use std::process::Stdio;
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::process::Command;
+
+use crate::common::encoder::Encoder;
+use crate::common::gateway::{Folder, Gateway, signal};
+use crate::common::http;
+use crate::common::media::Clip;
+use crate::common::rtmp::{RtmpPublisher, amf};
+use crate::common::server::PATIENCE;
+
+const STREAM_KEY: &str = "StreamKeySecret-7f3a9c51";
+const SECOND_KEY: &str = "SecondKeySecret-b1d2e3f4";
+const WRONG_KEY: &str = "WrongKeyTried-0c9d8e7f6a";
+const ADMIN_KEY: &str = "AdminKeySecret-5e4d3c2b1a";
+const WRONG_ADMIN: &str = "WrongAdminTried-9a8b7c6d";
+const APPLICATION: &str = "ApplicationSecret-1f2e3d4c";
+const LIVEKIT: &str = "LivekitSecret-a1b2c3d4e5f6";
+const IN_FILE: &str = "SecretOfABrokenFile-4d5e6f";
+
+/// The forms in which bytes are found in logs.
+fn forms(secret: &str) -> Vec<String> {
+    let bytes = secret.as_bytes();
+    let joined = |between: &str, form: fn(&u8) -> String| {
+        bytes.iter().map(form).collect::<Vec<_>>().join(between)
+    };
+    vec![
+        secret.to_owned(),
+        joined("", |byte| format!("{byte:02x}")),
+        joined(" ", |byte| format!("{byte:02x}")),
+        joined(", ", u8::to_string),
+        joined(", ", |byte| format!("0x{byte:02x}")),
+    ]
+}
+
+/// Every way in which a secret comes near the gateway, right and wrong ones.
+async fn use_everything(folder: &Folder, gateway: &Gateway, tokens: [&str; 3]) {
+    let [playback, publish, forged] = tokens;
+    // Encoders: taken, refused, cut off in the middle.
+    for key in [
+        format!("{STREAM_KEY};capabilities=streaming,token-auth;tags=a"),
+        format!("{SECOND_KEY}?capabilities=streaming"),
+        publish.to_owned(),
+    ] {
+        let mut encoder = Encoder::start(gateway.rtmp(), &key).await.unwrap();
+        for _ in 0..4 {
+            encoder.lap().await.unwrap();
+        }
+        encoder.finish().await;
+    }
+    for key in [
+        WRONG_KEY.to_owned(),
+        format!("{WRONG_KEY};capabilities=hd"),
+        format!("{WRONG_KEY}?a=b"),
+        format!("{WRONG_KEY}{}", "x".repeat(5000)),
+        forged.to_owned(),
+        playback.to_owned(),
+    ] {
+        let mut publisher = RtmpPublisher::connect(gateway.rtmp()).await.unwrap();
+        let status = publisher.publish("live", &key).await.unwrap_err();
+        let rest = publisher.closed().await;
+        let said = format!("{status:?} {}", String::from_utf8_lossy(&rest));
+        assert!(
+            !said.contains(WRONG_KEY) && !said.contains(playback),
+            "{said}"
+        );
+    }
+    // People paste the key anywhere.
+    let mut publisher = RtmpPublisher::connect(gateway.rtmp()).await.unwrap();
+    let more = [
+        ("swfUrl", amf::text(STREAM_KEY)),
+        ("pageUrl", amf::text(STREAM_KEY)),
+    ];
+    let application = format!("live/{STREAM_KEY}");
+    publisher
+        .connect_application(&application, &more)
+        .await
+        .unwrap();
+    publisher.create_stream(2.0).await.unwrap();
+    let arguments = [amf::null(), amf::text(STREAM_KEY)];
+    publisher
+        .send_command(1, "play", 3.0, &arguments)
+        .await
+        .unwrap();
+    publisher.closed().await;
+    let mut publisher = RtmpPublisher::connect(gateway.rtmp()).await.unwrap();
+    publisher.connect_application("live", &[]).await.unwrap();
+    let cut = [
+        amf::text("publish"),
+        amf::number(1.0),
+        amf::null(),
+        amf::text(STREAM_KEY),
+    ]
+    .concat();
+    let cut = &cut[..cut.len() - 2];
+    publisher.send_message(3, 20, 1, 0, cut).await.unwrap();
+    publisher.closed().await;
+    let url = format!("rtmp://{}/ingest/{STREAM_KEY}", gateway.rtmp());
+    let ffmpeg = Command::new("ffmpeg")
+        .args(["-v", "quiet", "-nostdin", "-i"])
+        .arg(Clip::h264(60, 30).file())
+        .args(["-c", "copy", "-f", "flv", &url])
+        .kill_on_drop(true)
+        .status();
+    let status = tokio::time::timeout(PATIENCE, ffmpeg).await.unwrap();
+    assert!(status.unwrap().success());
+
+    // Operators.
+    for key in [ADMIN_KEY, WRONG_ADMIN] {
+        let bearer = format!("Bearer {key}");
+        for header in [("X-Admin-Key", key), ("Authorization", &bearer)] {
+            let headers = [header, ("X-Forwarded-For", "192.0.2.1")];
+            let answer = http::request(gateway.http(), "GET", "/metrics", &headers).await;
+            assert_eq!(answer.status == 200, key == ADMIN_KEY);
+            assert!(!answer.text().contains(key));
+            let url = format!("http://{}/metrics", gateway.http());
+            let header = format!("{}: {}", header.0, header.1);
+            let curl = Command::new("curl")
+                .args([
+                    "-s",
+                    "--http2-prior-knowledge",
+                    "-o",
+                    "/dev/null",
+                    "-H",
+                    &header,
+                    &url,
+                ])
+                .kill_on_drop(true)
+                .status();
+            let status = tokio::time::timeout(PATIENCE, curl).await.unwrap();
+            assert!(status.unwrap().success());
+        }
+    }
+    // Viewers.
+    let id = gateway.stream_id().await;
+    for token in [playback, forged] {
+        for path in [
+            format!("/hls/{id}/~{token}/index.m3u8"),
+            format!("/hls/{id}/~{token}/source/index.m3u8?_HLS_msn=x"),
+            format!("/dash/{id}/~{token}/ll.mpd"),
+            format!("/hls/live/~{token}/index.m3u8"),
+            format!("/hls/{id}/index.m3u8?token={token}&streamToken={token}"),
+            format!("/thumb/{id}.jpg?token={token}"),
+            format!("/pcast/channel/local%23forebay%23live/live.m3u8?streamToken={token}"),
+            format!("/nowhere/{token}"),
+        ] {
+            gateway.get(&path).await;
+        }
+        // What the parser of requests complains of.
+        for request in [
+            format!("GET /{token} HTTP/9.9\r\n\r\n"),
+            format!("GET /{token}\r\n\r\n"),
+            format!("GET / HTTP/1.1\r\nConnection: close\r\n{token} : a\r\n\r\n"),
+            format!("GET / HTTP/1.1\r\nContent-Length: {token}\r\n\r\n"),
+        ] {
+            let mut stream = TcpStream::connect(gateway.http()).await.unwrap();
+            stream.write_all(request.as_bytes()).await.unwrap();
+            let mut answer = Vec::new();
+            let reading = stream.read_to_end(&mut answer);
+            let _ = tokio::time::timeout(PATIENCE, reading).await.unwrap();
+        }
+    }
+    // A reload that fails at a secret.
+    let broken = format!("[identity]\nadmin_key = \"{IN_FILE}\nregion = 1\n");
+    folder.write("forebay.toml", &broken);
+    gateway.signal("HUP").await;
+    let complained = async || {
+        gateway
+            .log()
+            .contains("settings not reloaded")
+            .then_some(())
+    };
+    gateway.until("complaint", complained).await;
+}
+
+async fn nothing_leaks(format: &str) {
+    let folder = Folder::new();
+    let channel = format!("[[channel]]\nalias = \"second\"\nkey = \"{SECOND_KEY}\"\n");
+    folder.write("forebay.toml", &channel);
+    let secret_file = folder.write("application.secret", APPLICATION);
+    let settings = [
+        ("RUST_LOG", "trace"),
+        ("FOREBAY_LOG_FORMAT", format),
+        ("FOREBAY_STREAM_KEY", STREAM_KEY),
+        ("FOREBAY_ADMIN_KEY", ADMIN_KEY),
+        ("FOREBAY_APPLICATION_SECRET_FILE", &secret_file),
+        ("LIVEKIT_API_KEY", "devkey"),
+        ("LIVEKIT_API_SECRET", LIVEKIT),
+    ];
+    let gateway = folder.serve(&settings).await;
+    let mut said = String::new();
+    let mut tokens = Vec::new();
+    for kind in ["playback", "publish"] {
+        let output = folder
+            .run(&["token", kind, "--channel", "live"], &settings)
+            .await;
+        assert!(output.status.success(), "{output:?}");
+        tokens.push(String::from_utf8(output.stdout).unwrap().trim().to_owned());
+        said.push_str(&String::from_utf8_lossy(&output.stderr));
+    }
+    // Its application and claims are right, its digest is not.
+    let forged = format!("{}AAAA{}", &tokens[0][..60], &tokens[0][64..]);
+    use_everything(&folder, &gateway, [&tokens[0], &tokens[1], &forged]).await;
+    said.push_str(&gateway.banner());
+    said.push_str(&gateway.stop().await);
+    let output = folder.run(&["check"], &settings).await;
+    said.push_str(&String::from_utf8_lossy(&output.stderr));
+
+    assert!(said.lines().count() > 500, "trace says more than this");
+    let fingerprint = forebay::base::secret::fingerprint(STREAM_KEY);
+    assert!(
+        said.contains(&fingerprint),
+        "keys are named by their fingerprint"
+    );
+    if format == "json" {
+        let lines = said.lines().filter(|line| line.starts_with('{'));
+        let objects = lines.map(serde_json::from_str::<serde_json::Value>);
+        assert!(objects.map(Result::unwrap).count() > 500);
+    }
+    let [playback, publish] = &tokens[..] else {
+        panic!("two tokens")
+    };
+    let body = playback.split(':').nth(1).unwrap();
+    for secret in [
+        STREAM_KEY,
+        SECOND_KEY,
+        WRONG_KEY,
+        ADMIN_KEY,
+        WRONG_ADMIN,
+        APPLICATION,
+        LIVEKIT,
+        IN_FILE,
+        playback,
+        publish,
+        &forged,
+        body,
+        &body[40..100],
+    ] {
+        for form in forms(secret) {
+            let leak = said.lines().find(|line| line.contains(&form));
+            assert!(leak.is_none(), "{secret} is in a log line: {leak:?}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_secret_reaches_a_text_log() {
+    nothing_leaks("text").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_secret_reaches_a_json_log() {
+    nothing_leaks("json").await;
+}
+
+#[test]
+fn a_leak_would_be_found() {
+    assert!(forms("ab").contains(&"6162".to_owned()));
+    assert!(forms("ab").contains(&"97, 98".to_owned()));
+}
+
+/// A gateway behind a terminal that `script` makes. Its own process is ended with the test.
+struct AtTerminal {
+    _script: tokio::process::Child,
+    folder: Folder,
+}
+
+impl AtTerminal {
+    async fn start() -> AtTerminal {
+        let folder = Folder::new();
+        let mut program = folder.command(&["serve"], &[]);
+        let program = program.as_std_mut();
+        let start = format!(
+            "echo $$ > pid; exec '{}' serve",
+            program.get_program().display()
+        );
+        let mut script = Command::new("script");
+        script
+            .args(["-q", "-f", "-e", "-c", &start, "typescript"])
+            .env_clear();
+        for (name, value) in program.get_envs() {
+            script.envs(value.map(|value| (name, value)));
+        }
+        script
+            .current_dir(folder.file(""))
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .kill_on_drop(true);
+        let script = script.spawn().expect("script is there");
+        AtTerminal {
+            _script: script,
+            folder,
+        }
+    }
+
+    async fn shown(&self, until: &str) -> String {
+        let reading = async {
+            let mut again = tokio::time::interval(Duration::from_millis(20));
+            loop {
+                again.tick().await;
+                let text = std::fs::read(self.folder.file("typescript")).unwrap_or_default();
+                let text = String::from_utf8_lossy(&text).into_owned();
+                if text.contains(until) {
+                    return text;
+                }
+            }
+        };
+        tokio::time::timeout(PATIENCE, reading)
+            .await
+            .expect("it is shown")
+    }
+}
+
+impl Drop for AtTerminal {
+    fn drop(&mut self) {
+        if let Ok(id) = std::fs::read_to_string(self.folder.file("pid")) {
+            signal(id.trim(), "KILL");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_banner_shows_keys_on_a_terminal_only() {
+    let terminal = AtTerminal::start().await;
+    let shown = terminal.shown("shown this once").await;
+    for name in ["stream_key", "admin_key", "application_secret"] {
+        let secret = terminal.folder.credential(name);
+        assert!(shown.contains(&secret), "{name}: {shown}");
+    }
+    drop(terminal);
+
+    let folder = Folder::new();
+    let gateway = folder.serve(&[]).await;
+    let banner = gateway.banner();
+    let said = banner.clone() + &gateway.stop().await;
+    assert!(
+        banner.contains("RTMP URL") && banner.contains("Watch"),
+        "{banner}"
+    );
+    for name in ["stream_key", "admin_key", "application_secret"] {
+        assert!(!said.contains(&folder.credential(name)), "{name}: {said}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn files_of_the_data_folder_are_their_owner_s_only() {
+    let folder = Folder::new();
+    let check = |when: &str, least: usize| {
+        let entries = std::fs::read_dir(folder.data()).unwrap();
+        let files: Vec<_> = entries.map(|entry| entry.unwrap()).collect();
+        assert!(files.len() >= least, "{when}: {files:?}");
+        for file in files {
+            let mode = file.metadata().unwrap().permissions().mode();
+            assert_eq!(mode & 0o777, 0o600, "{when}: {}", file.path().display());
+        }
+    };
+    let gateway = folder.serve(&[]).await;
+    let key = folder.credential("stream_key");
+    let mut encoder = Encoder::start(gateway.rtmp(), &key).await.unwrap();
+    encoder.lap().await.unwrap();
+    gateway.stream_id().await;
+    // The database with its two log files, and the credentials.
+    check("running", 4);
+    encoder.finish().await;
+    gateway.stop().await;
+    check("stopped", 2);
+    folder.print(&["key", "rotate", "live"]).await;
+    check("after a command", 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_damaged_credentials_file_is_named_but_not_quoted() {
+    let folder = Folder::new();
+    std::fs::create_dir_all(folder.data()).unwrap();
+    folder.write(
+        "data/credentials.toml",
+        &format!("admin_key = \"{ADMIN_KEY}\nx"),
+    );
+    for arguments in [&["serve"][..], &["token", "playback", "--channel", "live"]] {
+        let output = folder.run(arguments, &[("RUST_LOG", "trace")]).await;
+        let said = format!("{output:?}");
+        assert_eq!(output.status.code(), Some(1), "{said}");
+        assert!(said.contains("credentials.toml"), "{said}");
+        assert!(!said.contains(ADMIN_KEY), "{said}");
+    }
+}
