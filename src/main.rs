@@ -34,6 +34,13 @@ fn main() -> ExitCode {
             return ExitCode::from(USAGE);
         }
     };
+    if let Err(error) = transcode::check_setting(&loaded.config.media.ladder) {
+        say(
+            &mut std::io::stderr(),
+            &format!("forebay: FOREBAY_LADDER: {error}\n"),
+        );
+        return ExitCode::from(USAGE);
+    }
     telemetry::install(loaded.config.log.format(), &loaded.config.log.rust_log);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
@@ -61,6 +68,10 @@ fn main() -> ExitCode {
 async fn serve(cli: &cli::Cli, loaded: Loaded, demo: bool) -> anyhow::Result<ExitCode> {
     for warning in &loaded.warnings {
         warn!("{warning}");
+    }
+    // Shells give 1024 descriptors; a connection takes one, and the origin alone admits 20,000.
+    if let Err(err) = rlimit::increase_nofile_limit(u64::MAX) {
+        warn!(%err, "the limit of open files stays as it is");
     }
     let worker = std::env::current_exe().context("cannot find the own program")?;
     let mut app = App::start(loaded.config, Clock::system(), worker).await?;

@@ -65,8 +65,9 @@ async fn play(server: &Server, player: &str, path: &str, options: &[&str]) -> Va
     seen
 }
 
-/// Has played on without an interruption, an error or a hole in its buffer, and showed frames.
-fn assert_smooth(seen: &Value) {
+/// Has played on without an interruption, an error or a hole in its buffer, and showed frames: at least
+/// `least_fps` of them a second.
+fn assert_smooth(seen: &Value, least_fps: f64) {
     let player = &seen["player"];
     assert_eq!(seen["stalls"]["count"], 0, "{player} stalled: {seen:#}");
     assert_eq!(seen["errors"], serde_json::json!([]), "{player}: {seen:#}");
@@ -75,7 +76,7 @@ fn assert_smooth(seen: &Value) {
     let frames = seen["decodedFrames"].as_u64().expect("a count");
     let seconds = seen["playedSeconds"].as_f64().expect("a time");
     assert!(
-        seconds >= 5.0 && frames as f64 >= seconds * 25.0,
+        seconds >= 5.0 && frames as f64 >= seconds * least_fps,
         "{player} decoded {frames} frames in {seconds} s: {seen:#}"
     );
 }
@@ -105,7 +106,7 @@ async fn hls_js_dash_js_and_shaka_play_without_a_stall() {
         ("dash", format!("/dash/{id}/ll.mpd")),
     ] {
         let seen = play(&server, player, &path, &["--seconds", "6"]).await;
-        assert_smooth(&seen);
+        assert_smooth(&seen, 25.0);
         figures.push(format!(
             "{player} {path}: first frame after {} ms",
             seen["firstFrameMs"]
@@ -126,7 +127,8 @@ async fn every_rung_comes_on_screen_without_a_gap() {
         ("dash", format!("/dash/{id}/manifest.mpd")),
     ] {
         let seen = play(&server, player, &path, &["--switch", "--seconds", "6"]).await;
-        assert_smooth(&seen);
+        // The lowest rungs have half the source's 30 fps.
+        assert_smooth(&seen, 12.0);
         let levels = assert_all_levels(&seen);
         assert!(levels >= 2, "{levels} levels: {seen:#}");
     }

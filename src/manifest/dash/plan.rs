@@ -200,9 +200,16 @@ fn open<'a>(
     let opening = known.cloned().unwrap_or_else(|| {
         let starts =
             segments().map(|(row, segment)| micros(segment.start, row.snapshot.timescale()));
+        // The stream's first Period begins with the stream, so that it needs no offset: GStreamer's
+        // dashdemux (1.22) counts Period@start twice.
+        let is_first = discontinuity_sequence == 0 && periods.openings.is_empty();
         let opening = Opening {
             sequence,
-            start_micros: starts.min().unwrap_or(0),
+            start_micros: if is_first {
+                0
+            } else {
+                starts.min().unwrap_or(0)
+            },
             discontinuity_sequence,
             shape: shape.to_vec(),
         };
