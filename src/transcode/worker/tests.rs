@@ -511,6 +511,7 @@ fn hevc_and_av1_sources_get_their_rungs() {
 
 #[test]
 fn interlaced_pictures_lose_their_combs_and_keep_their_times() {
+    gst::init().unwrap();
     for (order, kept) in [("top-field-first", 200), ("bottom-field-first", 50)] {
         // Rows of the one field are light, those of the other dark.
         let comb = |_| {
