@@ -10,6 +10,17 @@ use crate::media::{AccessUnit, Boundary, MediaKind, Ticks, Timescale, rescale};
 /// has its missing segments stated as gaps.
 const KEPT: usize = 64;
 
+/// What a stream's boundaries obey.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// Segment target, 90 kHz.
+    pub segment_target: Ticks,
+    /// The longest segment that the playlists' TARGETDURATION allows, 90 kHz.
+    pub longest_segment: Ticks,
+    /// Whether a ladder is made: segments then lie on the grid when the source's key units do not fit.
+    pub ladder: bool,
+}
+
 /// The boundaries that open with one unit.
 pub type Opened = SmallVec<[Boundary; 1]>;
 

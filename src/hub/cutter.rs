@@ -1,7 +1,6 @@
 //! Where segments begin: the key units of the leading track, or the grid where those do not fit.
 
-use super::boundary::Ledger;
-use super::program::Settings;
+use super::boundary::{Ledger, Settings};
 use crate::base::clock::Wall;
 use crate::media::{Boundary, Ticks};
 

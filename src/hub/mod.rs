@@ -1,6 +1,7 @@
 //! Streams that live now. In: access units of publishers. Out: the same units in channel time with
 //! boundaries stamped, to packagers and subscribers. Not here: protocols, packaging, storage.
 
+mod announcement;
 pub mod boundary;
 mod cutter;
 pub mod gate;
@@ -23,9 +24,10 @@ use crate::base::id::{self, Uuid};
 use crate::base::shutdown::Tasks;
 use crate::media::Track;
 use crate::media::timeline::Timeline;
+pub use announcement::Announcement;
 pub use gate::{Admission, Gate, PublishRequest, Refusal};
 pub use outlet::Outlet;
-pub use publisher::{Announcement, Publisher};
+pub use publisher::Publisher;
 pub use stream::{Stats, Stream};
 pub use subscriber::{Event, Subscriber};
 
@@ -82,7 +84,7 @@ pub struct Config {
 }
 
 /// Decides what is made of an admitted publish: its boundaries' rules.
-pub type Rules = dyn Fn(&Admission) -> program::Settings + Send + Sync;
+pub type Rules = dyn Fn(&Admission) -> boundary::Settings + Send + Sync;
 /// Says how many bytes of media are in memory now.
 pub type MediaBytes = dyn Fn() -> u64 + Send + Sync;
 /// Attaches packagers and transcoders to a new stream, and gives back what players read.

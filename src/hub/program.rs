@@ -6,10 +6,10 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use super::boundary::{Cursor, Opened};
+use super::announcement::Announcement;
+use super::boundary::{Cursor, Opened, Settings};
 use super::cutter::Cutter;
 use super::mapping::{Mapping, Step};
-use super::publisher::Announcement;
 use super::sound::SoundClock;
 use super::timing::FrameGrid;
 use crate::base::clock::Wall;
@@ -28,17 +28,6 @@ const ANNOUNCED_WAIT: Ticks = Ticks(3 * 90_000);
 const HELD_AUDIO_UNITS: usize = 192;
 /// A hole in a track's times that is not closed by a longer sample but stated as a break (decision 9).
 const LONGEST_STRETCH: Ticks = Ticks(90_000);
-
-/// What a stream's boundaries obey.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Settings {
-    /// Segment target, 90 kHz.
-    pub segment_target: Ticks,
-    /// The longest segment that the playlists' TARGETDURATION allows, 90 kHz.
-    pub longest_segment: Ticks,
-    /// Whether a ladder is made: segments then lie on the grid when the source's key units do not fit.
-    pub ladder: bool,
-}
 
 /// What comes out, in order.
 #[derive(Clone, Debug)]

@@ -4,22 +4,10 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
+use super::announcement::Announcement;
 use super::stream::{MemberId, Stream};
 use crate::base::id::Uuid;
 use crate::media::{AccessUnit, Track};
-
-/// What an encoder says of itself before its first unit.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Announcement {
-    /// Whether video will come; `None` when not said.
-    pub video: Option<bool>,
-    /// Whether audio will come; `None` when not said.
-    pub audio: Option<bool>,
-    /// Frames per second x 1000.
-    pub frame_rate_millis: Option<u32>,
-    /// Name and version of the encoder, as it states them.
-    pub encoder: Option<String>,
-}
 
 /// One publisher session of a stream. Dropping it is a lost connection; [`Publisher::finish`] a
 /// clean end.

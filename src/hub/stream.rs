@@ -7,10 +7,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::sync::watch;
 
+use super::announcement::Announcement;
+use super::boundary::Settings;
 use super::gate::Admission;
 use super::outlet::Outlet;
-use super::program::{Program, Repairs, Settings};
-use super::publisher::Announcement;
+use super::program::{Program, Repairs};
 use super::subscriber::{Event, Feed, Subscriber};
 use super::{NewRendition, Refusal};
 use crate::base::clock::{Clock, Wall};

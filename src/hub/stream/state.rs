@@ -8,10 +8,10 @@ use tokio::sync::watch;
 
 use super::{MemberId, Reading, Stats};
 use crate::hub::NewRendition;
+use crate::hub::announcement::Announcement;
 use crate::hub::boundary::{Cursor, Opened};
 use crate::hub::outlet::Outlet;
 use crate::hub::program::{Output, Program};
-use crate::hub::publisher::Announcement;
 use crate::hub::subscriber::{Event, Feed};
 use crate::media::{
     AccessUnit, Boundary, CodecConfig, MediaKind, Rendition, RenditionId, Ticks, Track,
