@@ -59,7 +59,10 @@ pub fn check(book: &Book) -> Vec<Finding> {
             }
         })
         .collect();
-    findings.extend(book.encoders.iter().map(|template| Finding {
+    // Encoders for hardware that is not here are nothing to mend, as long as one is there.
+    let encoders = book.encoders.iter();
+    let encoders = encoders.filter(|template| chosen.is_none() || exists(&template.element));
+    findings.extend(encoders.map(|template| Finding {
         element: template.element.clone(),
         package: template.package.clone(),
         present: exists(&template.element),
