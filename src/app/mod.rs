@@ -24,7 +24,7 @@ use crate::config::Config;
 use crate::control::token::Tokens;
 use crate::control::{self, StoreGate};
 use crate::credentials::{Banner, Credentials};
-use crate::hub::boundary::Settings;
+use crate::hub::boundary::{OnLoss, Settings};
 use crate::hub::{self, Admission, Hub, Stream};
 use crate::ingest::rtmp;
 use crate::media::timeline::Rules;
@@ -283,6 +283,7 @@ fn make_hub(
             segment_target,
             longest_segment,
             ladder,
+            on_loss: OnLoss::default(),
         }
     };
     let rules_config = config.clone();

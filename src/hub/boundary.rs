@@ -19,6 +19,20 @@ pub struct Settings {
     pub longest_segment: Ticks,
     /// Whether a ladder is made: segments then lie on the grid when the source's key units do not fit.
     pub ladder: bool,
+    /// What rungs show in a hole.
+    pub on_loss: OnLoss,
+}
+
+/// What is done about a hole that rungs could fill (`FOREBAY_ON_LOSS`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnLoss {
+    /// The last picture, then the slate.
+    #[default]
+    Slate,
+    /// The last picture.
+    Freeze,
+    /// Nothing: the hole is stated as in a stream without a ladder.
+    Gap,
 }
 
 /// The boundaries that open with one unit.

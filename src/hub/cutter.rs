@@ -29,6 +29,8 @@ pub(super) struct Cutter {
     discontinuity_sequence: u64,
     /// The next boundary does not connect: new configuration, new publisher, a jump.
     disconnected: bool,
+    /// Players know this stream from an earlier run of the server.
+    resumed: bool,
     last_key: Option<Ticks>,
     longest_gap: Ticks,
     gaps: u32,
@@ -38,7 +40,7 @@ pub(super) struct Cutter {
 impl Cutter {
     /// Media sequence numbers count from the clock, so that they never fall, not even over a restart
     /// (decision 16).
-    pub(super) fn new(settings: Settings, now: Wall) -> Cutter {
+    pub(super) fn new(settings: Settings, now: Wall, resumed: Option<u64>) -> Cutter {
         let target_ms = (settings.segment_target.0 / 90).max(2);
         let sequence = now.unix_millis().max(0) / (target_ms / 2);
         Cutter {
@@ -52,8 +54,9 @@ impl Cutter {
             segment_start: Ticks::ZERO,
             next_sequence: u64::try_from(sequence).unwrap_or(0),
             // Small on purpose: hls.js 1.7 freezes the browser on numbers as large as the clock's.
-            discontinuity_sequence: 0,
-            disconnected: false,
+            discontinuity_sequence: resumed.unwrap_or(0),
+            disconnected: resumed.is_some(),
+            resumed: resumed.is_some(),
             last_key: None,
             longest_gap: Ticks::ZERO,
             gaps: 0,
@@ -85,6 +88,11 @@ impl Cutter {
             (false, Fit::Grid) => self.segment_start + target,
             (false, _) => self.segment_start + Ticks(target.0 / 2),
         }
+    }
+
+    /// Discontinuities so far.
+    pub(super) fn discontinuities(&self) -> u64 {
+        self.discontinuity_sequence
     }
 
     /// Segments cut at a unit that is no key unit.
@@ -161,7 +169,7 @@ impl Cutter {
         // On the grid the source is not listed, and every rung has a key unit here.
         let independent = key || self.fit == Fit::Grid;
         self.long_gops += u64::from(!independent);
-        let discontinuity = self.disconnected && !fresh;
+        let discontinuity = self.disconnected && (!fresh || self.resumed);
         let follows = !fresh && !discontinuity && !first;
         let time = if self.fit == Fit::Grid && follows {
             self.segment_start + segment_target

@@ -6,6 +6,7 @@ pub mod boundary;
 mod cutter;
 pub mod gate;
 pub mod mapping;
+pub mod observer;
 pub mod outlet;
 pub mod program;
 pub mod publisher;
@@ -26,13 +27,16 @@ use crate::media::Track;
 use crate::media::timeline::Timeline;
 pub use announcement::Announcement;
 pub use gate::{Admission, Gate, PublishRequest, Refusal};
+pub use observer::{Facts, Observer};
 pub use outlet::Outlet;
 pub use publisher::Publisher;
-pub use stream::{Stats, Stream};
-pub use subscriber::{Event, Subscriber};
+pub use stream::{Beginning, Stats, Stream};
+pub use subscriber::{Event, Filler, Subscriber};
 
 /// How often streams without a publisher are looked at.
 const HOUSEKEEPING: Duration = Duration::from_millis(250);
+/// How often time passes for streams: how late a hole may become visible.
+const TICK: Duration = Duration::from_millis(50);
 
 /// A rung that a transcoder will publish.
 #[derive(Clone, Debug)]
@@ -226,15 +230,24 @@ impl Hub {
     /// those that ended long ago.
     pub async fn run(&self) {
         let tasks = self.inner.tasks.clone();
-        let mut tick = tokio::time::interval(HOUSEKEEPING);
+        let mut housekeeping = tokio::time::interval(HOUSEKEEPING);
+        let mut tick = tokio::time::interval(TICK);
         loop {
             tokio::select! {
                 () = tasks.stopped() => break,
-                _ = tick.tick() => self.tidy().await,
+                _ = tick.tick() => self.tick(),
+                _ = housekeeping.tick() => self.tidy().await,
             }
         }
         for stream in self.all() {
             stream.flush();
+        }
+    }
+
+    /// Lets time pass for every stream. Called by [`Hub::run`]; by tests after they have moved the clock.
+    pub fn tick(&self) {
+        for stream in self.all() {
+            stream.tick();
         }
     }
 
@@ -295,7 +308,7 @@ impl Hub {
         let channel = admission.channel_id.clone();
         let silence = inner.config.silence;
         let stream = Arc::new(Stream::new(
-            id::stream_id(),
+            Beginning::now(id::stream_id(), &inner.clock),
             admission,
             settings,
             silence,

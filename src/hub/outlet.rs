@@ -18,6 +18,13 @@ pub trait Outlet: Send {
     /// one when the rendition has no media for the earlier ones.
     fn handle_unit(&mut self, id: RenditionId, unit: AccessUnit, boundaries: &[Boundary]);
 
+    /// A segment begins of which the rendition has no media. It lasts until the rendition's next
+    /// boundary, whether that comes with a unit or with another call of this.
+    fn handle_gap(&mut self, id: RenditionId, boundary: &Boundary);
+
+    /// Nothing of the rendition is to be served any more.
+    fn handle_removed(&mut self, id: RenditionId);
+
     /// The renditions that manifests list, best first. Called once when the first multivariant
     /// playlist is decided, and again when the set changes.
     fn handle_listed(&mut self, ids: &[RenditionId]);

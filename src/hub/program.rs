@@ -108,8 +108,9 @@ pub struct Program {
 }
 
 impl Program {
-    /// A stream whose media time zero is `epoch`; sequence numbers count from `now`.
-    pub fn new(settings: Settings, epoch: Wall, now: Wall) -> Program {
+    /// A stream whose media time zero is `epoch`; sequence numbers count from `now`. One that is taken
+    /// up again brings the number of its discontinuities so far.
+    pub fn new(settings: Settings, epoch: Wall, now: Wall, resumed: Option<u64>) -> Program {
         Program {
             epoch,
             announcement: Announcement::default(),
@@ -128,7 +129,7 @@ impl Program {
             sound: None,
             held_audio: VecDeque::new(),
             audio_cursor: Cursor::default(),
-            cutter: Cutter::new(settings, now),
+            cutter: Cutter::new(settings, now, resumed),
             settled: !settings.ladder,
             wait_key: true,
             repairs: Repairs::default(),
@@ -266,6 +267,11 @@ impl Program {
             .rate_millis()
             .or(self.announcement.frame_rate_millis)
             .or(self.stated_rate())
+    }
+
+    /// Discontinuities so far.
+    pub fn discontinuities(&self) -> u64 {
+        self.cutter.discontinuities()
     }
 
     /// Channel time of the first unit's arrival.

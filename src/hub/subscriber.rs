@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::sync::mpsc;
 
-use crate::media::{AccessUnit, Boundary, MediaKind, Track};
+use crate::media::{AccessUnit, Boundary, MediaKind, Ticks, Track};
 
 /// What a subscriber sees, in order.
 #[derive(Clone, Debug)]
@@ -29,10 +29,31 @@ pub enum Event {
         /// Set when the unit opens a segment.
         boundary: Option<Boundary>,
     },
+    /// Nothing came in time: pictures repeat, or the slate is shown, up to `until` on the frame grid.
+    /// Units of before `until` may still come; they are decoded and not shown. Silent sound comes as
+    /// units of its own.
+    Hold {
+        /// Channel time, 90 kHz, exclusive. Rises from one hold to the next.
+        until: Ticks,
+        /// The boundary that the first picture at or after its time opens. It lies at or after every
+        /// time that was held until before.
+        boundary: Option<Boundary>,
+        /// What is shown.
+        filler: Filler,
+    },
     /// The publisher went away or jumped in time: what follows does not connect.
     Break,
     /// The stream is over.
     End,
+}
+
+/// What rungs show while nothing comes (`FOREBAY_ON_LOSS`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Filler {
+    /// The last picture.
+    Picture,
+    /// The channel's slate.
+    Slate,
 }
 
 /// The writing end, held by the stream.

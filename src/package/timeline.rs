@@ -411,6 +411,10 @@ impl Outlet for Intake {
         live.take_cuts(&mut state, index);
     }
 
+    fn handle_gap(&mut self, _id: RenditionId, _boundary: &Boundary) {}
+
+    fn handle_removed(&mut self, _id: RenditionId) {}
+
     fn handle_listed(&mut self, ids: &[RenditionId]) {
         let live = &*self.0;
         let mut state = live.lock();

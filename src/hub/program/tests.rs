@@ -1,6 +1,7 @@
 use bytes::Bytes;
 
 use super::*;
+use crate::hub::boundary::OnLoss;
 use crate::media::codec::{aac, avc};
 
 const EPOCH: Wall = Wall(1_700_000_000_000_000);
@@ -11,6 +12,7 @@ fn settings(ladder: bool) -> Settings {
         segment_target: Ticks(180_000),
         longest_segment: Ticks(90_000 * longest),
         ladder,
+        on_loss: OnLoss::Slate,
     }
 }
 
@@ -50,7 +52,7 @@ struct Bench {
 
 impl Bench {
     fn new(ladder: bool) -> Bench {
-        let program = Program::new(settings(ladder), EPOCH, EPOCH);
+        let program = Program::new(settings(ladder), EPOCH, EPOCH, None);
         Bench {
             program,
             now: EPOCH,

@@ -3,6 +3,7 @@ use std::sync::mpsc;
 use bytes::Bytes;
 
 use super::*;
+use crate::hub::boundary::OnLoss;
 use crate::media::Timescale;
 use crate::media::codec::aac;
 use crate::media::{Boundary, CodecConfig, Rendition};
@@ -31,6 +32,12 @@ impl Outlet for Recorder {
             self.note(format!("{} opens {}{mark}", id.0, boundary.sequence % 1000));
         }
         assert!(unit.duration.is_some(), "audio durations are counted");
+    }
+    fn handle_gap(&mut self, id: RenditionId, boundary: &Boundary) {
+        self.note(format!("{} gap {}", id.0, boundary.sequence % 1000));
+    }
+    fn handle_removed(&mut self, id: RenditionId) {
+        self.note(format!("{} removed", id.0));
     }
     fn handle_listed(&mut self, ids: &[RenditionId]) {
         self.note(format!(
@@ -68,9 +75,11 @@ impl Bench {
             segment_target: Ticks(180_000),
             longest_segment: Ticks(900_000),
             ladder,
+            on_loss: OnLoss::Slate,
         };
         let silence = Duration::from_secs(1);
-        let stream = Stream::new(Uuid::nil(), admission, settings, silence, clock.clone());
+        let beginning = Beginning::now(Uuid::nil(), &clock);
+        let stream = Stream::new(beginning, admission, settings, silence, clock.clone());
         let (sender, log) = mpsc::sync_channel(4096);
         stream.attach(Box::new(Recorder(sender)));
         Bench {

@@ -78,7 +78,7 @@ impl History {
                 self.entries.push_back(Entry::Break);
                 Some(Message::Break)
             }
-            Event::Settled { .. } | Event::End => None,
+            Event::Hold { .. } | Event::Settled { .. } | Event::End => None,
         }
     }
 
