@@ -11,6 +11,7 @@ use std::time::Duration;
 use super::announcement::Announcement;
 use crate::media::{AccessUnit, MediaKind, Ticks, Timescale, Track, rescale};
 use arrival::Arrivals;
+pub use arrival::Stalls;
 use pictures::Pictures;
 use rate::Rates;
 
@@ -171,6 +172,11 @@ impl Observer {
             audio: self.show(&self.audio, self.announcement.audio, now),
             encoder: self.announcement.encoder.clone(),
         }
+    }
+
+    /// Pauses so far, one that goes on at `now` included.
+    pub fn stalls(&self, now: Duration) -> Stalls {
+        self.arrivals.stalls(now)
     }
 
     fn lane(&mut self, kind: MediaKind) -> &mut Watched {

@@ -1,6 +1,7 @@
 //! One live stream: its members, its program, its renditions, and who takes them.
 
 use std::fmt;
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -9,15 +10,20 @@ use tokio::sync::watch;
 
 use super::announcement::Announcement;
 use super::boundary::Settings;
+use super::doctor::Doctor;
 use super::gate::Admission;
+use super::observer::Observer;
 use super::outlet::Outlet;
-use super::program::{Program, Repairs};
+use super::program::Program;
+use super::story::Happening;
 use super::subscriber::{Event, Feed, Subscriber};
 use super::{NewRendition, Refusal};
 use crate::base::clock::{Clock, Wall};
 use crate::base::id::Uuid;
 use crate::media::time::channel_time;
 use crate::media::{AccessUnit, MediaKind, RenditionId, Ticks, Track};
+use health::Record;
+pub use health::Stats;
 use state::{Member, Plan, State};
 
 /// Publisher sessions on one key: a primary and backups (ARCHITECTURE.md, `Member`).
@@ -54,42 +60,6 @@ impl Beginning {
     }
 }
 
-/// What a stream's metrics show. Counts since the stream began.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Stats {
-    /// Payload bytes of the publisher on air.
-    pub ingest_bytes: u64,
-    /// Its video units.
-    pub video_units: u64,
-    /// Its audio units.
-    pub audio_units: u64,
-    /// What was mended or lost.
-    pub repairs: Repairs,
-    /// Drift of the publisher's clock, seconds.
-    pub drift_seconds: f64,
-    /// Publisher sessions now.
-    pub members: usize,
-    /// Segments opened.
-    pub segments: u64,
-    /// Bit rate over the last seconds, bits per second.
-    pub ingest_bps: f64,
-    /// Pictures per second over the last seconds.
-    pub frame_rate: f64,
-    /// Protocol of the publisher on air; empty without one.
-    pub proto: &'static str,
-}
-
-/// A reading of the counters, to take rates from.
-#[derive(Clone, Copy, Debug, Default)]
-struct Reading {
-    at: Duration,
-    bytes: u64,
-    frames: u64,
-}
-
-/// Rates are taken over at least this long.
-const RATE_WINDOW: Duration = Duration::from_secs(2);
-
 /// One live stream of a channel.
 pub struct Stream {
     id: Uuid,
@@ -123,7 +93,17 @@ impl Stream {
             now,
             resumed,
         } = beginning;
+        let mut record = Record::new(&admission.channel_id, (id, epoch), &settings, silence);
+        record.note(
+            now,
+            &match resumed {
+                None => Happening::Opened,
+                Some(_) => Happening::Resumed,
+            },
+        );
         let state = State {
+            record,
+            wanted: None,
             program: Program::new(settings, epoch, now, resumed),
             members: Vec::new(),
             next_member: 0,
@@ -143,10 +123,6 @@ impl Stream {
             feeds: Vec::new(),
             thumbnail: None,
             stats: Stats::default(),
-            reading: Reading {
-                at: clock.monotonic(),
-                ..Reading::default()
-            },
             ended: false,
         };
         Stream {
@@ -282,21 +258,6 @@ impl Stream {
         self.lock().thumbnail.clone()
     }
 
-    /// Counters for metrics.
-    pub fn stats(&self) -> Stats {
-        let state = self.lock();
-        Stats {
-            repairs: state.program.repairs(),
-            drift_seconds: state
-                .program
-                .drift()
-                .seconds(crate::media::Timescale::CHANNEL),
-            members: state.members.len(),
-            proto: state.holder().map_or("", |member| member.proto),
-            ..state.stats
-        }
-    }
-
     /// Name and version of the encoder on air, as it states them.
     pub fn encoder(&self) -> Option<String> {
         self.lock().holder()?.announcement.encoder.clone()
@@ -326,25 +287,6 @@ impl Stream {
         Some(self.clock.monotonic().saturating_sub(since))
     }
 
-    /// Takes rates from the counters, when the last reading is old enough.
-    pub(super) fn read_rates(&self) {
-        let now = self.clock.monotonic();
-        let mut state = self.lock();
-        let last = state.reading;
-        let elapsed = now.saturating_sub(last.at);
-        if elapsed < RATE_WINDOW {
-            return;
-        }
-        let (bytes, frames) = (state.stats.ingest_bytes, state.stats.video_units);
-        state.stats.ingest_bps = (bytes - last.bytes) as f64 * 8.0 / elapsed.as_secs_f64();
-        state.stats.frame_rate = (frames - last.frames) as f64 / elapsed.as_secs_f64();
-        state.reading = Reading {
-            at: now,
-            bytes,
-            frames,
-        };
-    }
-
     pub(super) fn is_ended(&self) -> bool {
         self.lock().ended
     }
@@ -352,6 +294,7 @@ impl Stream {
     pub(super) fn join(
         &self,
         proto: &'static str,
+        peer: SocketAddr,
     ) -> Result<(MemberId, watch::Receiver<Option<String>>), Refusal> {
         let mut state = self.lock();
         if state.ended {
@@ -369,6 +312,11 @@ impl Stream {
         state.members.push(Member {
             id,
             proto,
+            peer,
+            joined: last_unit,
+            reason: String::new(),
+            observer: Observer::default(),
+            doctor: Doctor::default(),
             announcement: Announcement::default(),
             video: None,
             audio: None,
@@ -376,11 +324,13 @@ impl Stream {
             eviction,
         });
         state.empty_since = None;
+        state.note_joined(id, self.clock.wall());
         Ok((id, receiver))
     }
 
     pub(super) fn leave(&self, member: MemberId) {
         let mut state = self.lock();
+        state.note_left(member, self.clock.wall(), self.clock.monotonic());
         state.members.retain(|candidate| candidate.id != member);
         if state.members.is_empty() {
             state.empty_since = Some(self.clock.monotonic());
@@ -406,6 +356,7 @@ impl Stream {
     pub(super) fn announce(&self, member: MemberId, announcement: Announcement) {
         let mut state = self.lock();
         if let Some(found) = state.members.iter_mut().find(|found| found.id == member) {
+            found.observer.handle_announcement(&announcement);
             found.announcement = announcement.clone();
         }
         if state.on_air == Some(member) {
@@ -416,6 +367,7 @@ impl Stream {
     pub(super) fn set_track(&self, member: MemberId, track: Track) {
         let mut state = self.lock();
         if let Some(found) = state.members.iter_mut().find(|found| found.id == member) {
+            found.observer.handle_track(&track);
             match track.kind() {
                 MediaKind::Video => found.video = Some(track.clone()),
                 MediaKind::Audio => found.audio = Some(track.clone()),
@@ -435,11 +387,12 @@ impl Stream {
         if state.ended {
             return;
         }
-        if state.on_air != Some(member)
-            && !state.takes_the_air(member, &unit, monotonic, self.silence)
-        {
+        state.observe(member, monotonic, &unit);
+        let before = state.on_air;
+        if before != Some(member) && !state.takes_the_air(member, &unit, monotonic, self.silence) {
             return;
         }
+        state.note_air(before, now, monotonic);
         if let Some(found) = state.members.iter_mut().find(|found| found.id == member) {
             found.last_unit = monotonic;
         }
@@ -462,6 +415,7 @@ impl Stream {
         state.program.handle_break();
         state.drain(self.now());
         state.ended = true;
+        state.record.note(self.clock.wall(), &Happening::Ended);
         state
             .outlets
             .iter_mut()
@@ -497,6 +451,7 @@ impl Stream {
     }
 }
 
+mod health;
 mod state;
 #[cfg(test)]
 mod tests;

@@ -1,6 +1,7 @@
 //! When units come, against the times that they carry: lag, pauses, jumps, the encoder's clock.
 
 use std::collections::VecDeque;
+use std::ops::AddAssign;
 use std::time::Duration;
 
 use crate::media::MediaKind;
@@ -24,11 +25,20 @@ const DRIFT_AFTER: i64 = 300;
 /// What no clock drifts by (parts per million): it is the line that gets slower.
 const LARGEST_DRIFT_PPM: f64 = 1_000.0;
 
-/// Pauses.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Stalls {
-    pub(super) count: u64,
-    pub(super) total: Duration,
+/// Pauses of more than half a second between two units.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stalls {
+    /// How many.
+    pub count: u64,
+    /// Their sum.
+    pub total: Duration,
+}
+
+impl AddAssign for Stalls {
+    fn add_assign(&mut self, other: Stalls) {
+        self.count += other.count;
+        self.total += other.total;
+    }
 }
 
 impl Stalls {

@@ -27,7 +27,8 @@ pub(super) struct Pictures {
     /// One bit for each of the last pictures, newest lowest: whether it is shown before one that was
     /// decoded earlier.
     reordered: u64,
-    last_key: Option<i64>,
+    /// Where the running key interval began, and whether with a key unit.
+    interval: Option<(i64, bool)>,
     intervals: VecDeque<i64>,
     open_intra: u32,
 }
@@ -41,7 +42,7 @@ impl Pictures {
         if !(0..=LONGEST_STEP).contains(&step) {
             // What is before a hole or a jump is of another time.
             self.latest_shown = None;
-            self.last_key = None;
+            self.interval = None;
         } else if step > 0 {
             keep(&mut self.steps, step, STEPS);
         }
@@ -53,17 +54,19 @@ impl Pictures {
         };
         self.open_intra += u32::from(is_open_intra);
         if is_key {
-            if let Some(last) = self.last_key.replace(shown) {
-                keep(&mut self.intervals, shown.saturating_sub(last), INTERVALS);
+            if let Some((begin, true)) = self.interval {
+                keep(&mut self.intervals, shown.saturating_sub(begin), INTERVALS);
             }
+            self.interval = Some((shown, true));
             self.open_intra = 0;
         }
+        self.interval.get_or_insert((shown, false));
     }
 
     pub(super) fn keys(&self) -> Keys {
         let seconds = |micros: i64| micros as f64 / 1e6;
-        let running = self.last_key.zip(self.latest_shown);
-        let running = running.map_or(0, |(key, latest)| latest - key);
+        let running = self.interval.zip(self.latest_shown);
+        let running = running.map_or(0, |((begin, _), latest)| latest - begin);
         let longest = self.intervals.iter().copied().chain([running]).max();
         Keys {
             last_seconds: self.intervals.back().copied().map(seconds),

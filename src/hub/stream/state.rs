@@ -1,15 +1,19 @@
 //! What a stream's lock protects: members, renditions, and the way of a unit to those who take it.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::watch;
 
-use super::{MemberId, Reading, Stats};
+use super::MemberId;
+use super::health::{Record, Stats};
 use crate::hub::NewRendition;
 use crate::hub::announcement::Announcement;
 use crate::hub::boundary::{Cursor, Opened};
+use crate::hub::doctor::Doctor;
+use crate::hub::observer::Observer;
 use crate::hub::outlet::Outlet;
 use crate::hub::program::{Output, Program};
 use crate::hub::subscriber::{Event, Feed};
@@ -34,6 +38,12 @@ pub(super) struct Plan {
 pub(super) struct Member {
     pub(super) id: MemberId,
     pub(super) proto: &'static str,
+    pub(super) peer: SocketAddr,
+    pub(super) joined: Duration,
+    /// Why it took the air; empty when it never did.
+    pub(super) reason: String,
+    pub(super) observer: Observer,
+    pub(super) doctor: Doctor,
     pub(super) announcement: Announcement,
     pub(super) video: Option<Track>,
     pub(super) audio: Option<Track>,
@@ -52,6 +62,9 @@ pub(super) struct State {
     pub(super) members: Vec<Member>,
     pub(super) next_member: u64,
     pub(super) on_air: Option<MemberId>,
+    /// Whom an operator wants on air: it takes it with its next key unit.
+    pub(super) wanted: Option<MemberId>,
+    pub(super) record: Record,
     /// Monotonic time since which nobody publishes.
     pub(super) empty_since: Option<Duration>,
     pub(super) renditions: Vec<Listed>,
@@ -67,7 +80,6 @@ pub(super) struct State {
     pub(super) feeds: Vec<Feed>,
     pub(super) thumbnail: Option<Bytes>,
     pub(super) stats: Stats,
-    pub(super) reading: Reading,
     pub(super) ended: bool,
 }
 
@@ -100,7 +112,8 @@ impl State {
         let holder = self
             .on_air
             .and_then(|id| self.members.iter().find(|found| found.id == id));
-        let free = holder.is_none_or(|holder| monotonic.saturating_sub(holder.last_unit) > silence);
+        let free = self.wanted == Some(member)
+            || holder.is_none_or(|holder| monotonic.saturating_sub(holder.last_unit) > silence);
         if !free || !opens {
             return false;
         }
@@ -123,7 +136,10 @@ impl State {
     pub(super) fn drain(&mut self, now: Ticks) {
         while let Some(output) = self.program.poll_output() {
             match output {
-                Output::Track(track) => self.source_track(&track),
+                Output::Track(track) => {
+                    self.record.note_track(now, &track);
+                    self.source_track(&track);
+                }
                 Output::Settled { passthrough } => {
                     self.feed(&Event::Settled { passthrough });
                     self.consider_listing(now);
