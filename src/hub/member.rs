@@ -40,6 +40,8 @@ pub struct MemberStatus {
     pub proto: &'static str,
     /// Where it comes from.
     pub peer: SocketAddr,
+    /// Whether it has the air, silent or not.
+    pub on_air: bool,
     /// What it is to the stream.
     pub standing: Standing,
     /// Why it is that, in words.

@@ -248,8 +248,6 @@ pub struct Counts {
     pub holes: u64,
     /// Length of all holes that ended, seconds.
     pub hole_seconds: f64,
-    /// Transcoding processes that were started again.
-    pub worker_restarts: u64,
 }
 
 /// The history of one stream.
@@ -335,7 +333,6 @@ impl Story {
             Happening::HoleEnded { from, to } => {
                 counts.hole_seconds += seconds_between(*from, *to);
             }
-            Happening::WorkerRestarted { .. } => counts.worker_restarts += 1,
             _ => {}
         }
     }
@@ -469,7 +466,7 @@ mod tests {
     }
 
     #[test]
-    fn holes_switches_and_restarts_are_counted() {
+    fn holes_and_switches_are_counted() {
         let story = story(&[
             hole(Cover::Freeze),
             hole(Cover::Slate),
@@ -482,15 +479,11 @@ mod tests {
                 cause: Cause::Left,
             },
             hole(Cover::Gap),
-            Happening::WorkerRestarted {
-                why: "it was killed".to_owned(),
-            },
         ]);
         let counts = Counts {
             switches: 1,
             holes: 2,
             hole_seconds: 12.0,
-            worker_restarts: 1,
         };
         assert_eq!(story.counts(), counts);
     }

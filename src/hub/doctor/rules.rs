@@ -30,7 +30,10 @@ struct Case<'a> {
 /// How bad it is, what was found, and what to do.
 type Said = Option<(Severity, String, String)>;
 
-const RULES: [(&str, fn(&Case<'_>) -> Said); 16] = [
+/// The finding's code, and what looks for it.
+type Rule = (&'static str, fn(&Case<'_>) -> Said);
+
+const RULES: [Rule; 16] = [
     ("silent", silent),
     ("unsteady", unsteady),
     ("bit-rate", bit_rate),
@@ -61,7 +64,7 @@ pub(super) fn apply(facts: &Facts, around: &Surroundings, recent: &Recent) -> Ve
     } else {
         &RULES[..]
     };
-    let said = |(code, rule): &(&'static str, fn(&Case<'_>) -> Said)| {
+    let said = |(code, rule): &Rule| {
         let (severity, text, remedy) = rule(&case)?;
         Some(Finding {
             code,

@@ -293,6 +293,7 @@ impl State {
             id: member.id.0,
             proto: member.proto,
             peer: member.peer,
+            on_air: self.on_air == Some(member.id),
             standing,
             reason,
             facts: member.observer.facts(now),
