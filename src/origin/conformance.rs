@@ -254,3 +254,6 @@ fn with_media(stream: &Served, text: &str) -> Vec<check::Violation> {
 fn as_text(bytes: &[u8]) -> &str {
     std::str::from_utf8(bytes).expect("playlists and manifests are made as text")
 }
+
+#[cfg(test)]
+mod tests;
