@@ -13,6 +13,8 @@ use super::program::Repairs;
 const APPEARS_AFTER: Duration = Duration::from_secs(3);
 /// How long it must not be so before it is taken back.
 const GOES_AFTER: Duration = Duration::from_secs(10);
+/// Repairs and pauses of the first seconds are not told of.
+const BEGINNING: Duration = Duration::from_secs(3);
 /// Repairs and pauses of this time back are told of.
 const RECENT: Duration = Duration::from_secs(60);
 /// Least distance between two readings that are kept: bounds them to one a second.
@@ -56,7 +58,9 @@ pub struct Finding {
 /// What matters of the stream and is no fact of one publisher.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Surroundings {
-    /// What was mended or lost since the stream began; nothing for a publisher that is not on air.
+    /// Whether the publisher is on air.
+    pub on_air: bool,
+    /// What was mended or lost since the stream began.
     pub repairs: Repairs,
     /// Whether a ladder is made.
     pub ladder: bool,
@@ -120,6 +124,7 @@ pub struct Doctor {
     cases: Vec<Case>,
     /// Totals at past moments, oldest first.
     readings: VecDeque<(Duration, Recent)>,
+    was_on_air: bool,
 }
 
 impl Doctor {
@@ -130,7 +135,7 @@ impl Doctor {
         facts: &Facts,
         surroundings: &Surroundings,
     ) -> Vec<Change> {
-        let recent = self.recent(now, facts, surroundings.repairs);
+        let recent = self.recent(now, facts, surroundings);
         let found = rules::apply(facts, surroundings, &recent);
         if rules::is_silent(facts, surroundings) {
             // Nothing new is known of the rest.
@@ -183,9 +188,15 @@ impl Doctor {
         changes
     }
 
-    fn recent(&mut self, now: Duration, facts: &Facts, repairs: Repairs) -> Recent {
+    fn recent(&mut self, now: Duration, facts: &Facts, surroundings: &Surroundings) -> Recent {
+        let taken = surroundings.on_air && !self.was_on_air;
+        self.was_on_air = surroundings.on_air;
+        if taken || facts.watched_seconds < BEGINNING.as_secs_f64() {
+            // What is dropped up to the first key unit, or was mended of another publisher, is no fault.
+            self.readings.clear();
+        }
         let total = Recent {
-            repairs,
+            repairs: surroundings.repairs,
             stalls: facts.stalls,
             stall_seconds: facts.stall_seconds,
         };

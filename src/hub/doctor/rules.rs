@@ -304,22 +304,22 @@ fn clock_drift(case: &Case<'_>) -> Said {
 fn mended(case: &Case<'_>) -> Said {
     let repairs = case.recent.repairs;
     let counts = [
-        (repairs.time_jumps, "jumps of its times"),
-        (repairs.overlapping_frames, "overlapping audio frames"),
-        (repairs.silent_frames, "missing audio frames"),
-        (repairs.dropped_units, "units that fit nowhere"),
+        ("jumps of its times", repairs.time_jumps),
+        ("overlapping audio frames", repairs.overlapping_frames),
+        ("missing audio frames", repairs.silent_frames),
+        ("units that fit nowhere", repairs.dropped_units),
     ];
-    let counts = counts.iter().filter(|(count, _)| *count > 0);
+    let counts = counts.iter().filter(|(_, count)| *count > 0);
     let counts: Vec<String> = counts
-        .map(|(count, what)| format!("{count} {what}"))
+        .map(|(what, count)| format!("{what}: {count}"))
         .collect();
-    if counts.is_empty() {
+    if counts.is_empty() || !case.around.on_air {
         return None;
     }
     say(
         Severity::Warning,
         format!(
-            "The stream had to be mended within the last minute: {}.",
+            "The stream had to be mended within the last minute ({}).",
             counts.join(", ")
         ),
         "Docks > Stats should count no missed or skipped frames. Otherwise give the encoder less to \

@@ -47,6 +47,7 @@ fn keys(shortest_seconds: f64, longest_seconds: f64) -> Keys {
 
 fn around() -> Surroundings {
     Surroundings {
+        on_air: true,
         segment_target: Duration::from_secs(2),
         longest_segment: Duration::from_secs(10),
         silence: Duration::from_secs(1),
@@ -240,8 +241,8 @@ fn repairs_and_pauses_are_told_of_for_a_minute() {
         texts,
         [
             "The stream paused 3 times within the last minute, 4.2 s in all.",
-            "The stream had to be mended within the last minute: 1 jumps of its times, 2 overlapping \
-             audio frames, 12 missing audio frames, 3 units that fit nowhere.",
+            "The stream had to be mended within the last minute (jumps of its times: 1, overlapping \
+             audio frames: 2, missing audio frames: 12, units that fit nowhere: 3).",
         ]
     );
     assert!(findings[0].remedy.contains("Settings > Advanced > Network"));
@@ -250,6 +251,26 @@ fn repairs_and_pauses_are_told_of_for_a_minute() {
         doctor.examine(seconds(f64::from(second)), &facts, &around);
     }
     assert_eq!(doctor.findings(), []);
+}
+
+#[test]
+fn repairs_of_the_first_seconds_and_of_another_publisher_are_not_told() {
+    let mut doctor = Doctor::default();
+    let mut around = around();
+    for second in 0..30_u32 {
+        let at = f64::from(second);
+        around.on_air = second < 10 || second >= 20;
+        around.repairs.dropped_units += match second {
+            // Up to the first key unit, and while another one was on air.
+            1 | 12 | 20 => 7,
+            _ => 0,
+        };
+        let facts = Facts {
+            watched_seconds: at,
+            ..good()
+        };
+        assert_eq!(doctor.examine(seconds(at), &facts, &around), []);
+    }
 }
 
 #[test]

@@ -384,22 +384,23 @@ impl Stream {
         let (now, at) = (self.clock.monotonic(), self.clock.wall());
         let mut guard = self.lock();
         let state = &mut *guard;
-        let around = state.record.around;
         let repairs = state.program.repairs();
         let on_air = state.on_air;
+        let silence = state.record.around.silence;
         let mut silent = None;
         for member in &mut state.members {
             let facts = member.observer.facts(now);
             let is_on_air = on_air == Some(member.id);
             let around = Surroundings {
-                repairs: if is_on_air { repairs } else { around.repairs },
-                ..around
+                on_air: is_on_air,
+                repairs,
+                ..state.record.around
             };
             for change in member.doctor.examine(now, &facts, &around) {
                 state.record.log(member.id, &change);
             }
             let quiet = now.saturating_sub(member.last_unit);
-            if is_on_air && quiet > around.silence {
+            if is_on_air && quiet > silence {
                 let who = name(member);
                 silent = Some(Happening::Silent { who, quiet });
             }
