@@ -14,7 +14,7 @@ use arc_swap::ArcSwap;
 use axum::Router;
 use tracing::{info, warn};
 
-use crate::base::clock::Clock;
+use crate::base::clock::{Clock, Wall};
 use crate::base::id::Uuid;
 use crate::base::lanes::Lanes;
 use crate::base::shutdown::Tasks;
@@ -101,6 +101,7 @@ impl App {
         let figures = Arc::new(Figures::new());
         let hub = make_hub(&config, &clock, gate.clone(), worker, &figures, &ingest)?;
         figures.watch(hub.clone());
+        hub.resume().await;
         let housekeeper = hub.clone();
         tasks.spawn(async move { housekeeper.run().await });
 
@@ -297,8 +298,8 @@ fn make_hub(
     };
     let transcoder = Arc::new(transcoder);
     let bridge_tasks = tasks.clone();
-    let opener = move |stream: &Arc<Stream>| {
-        let live = Live::new(playlist_rules(&rules_config, stream));
+    let opener = move |stream: &Arc<Stream>, now: Wall| {
+        let live = Live::new(playlist_rules(&rules_config, stream), now);
         stream.attach(live.outlet());
         figures.watch_timeline(stream.id(), live.clone());
         if stream.has_ladder() {

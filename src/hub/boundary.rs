@@ -1,9 +1,11 @@
 //! The stream's boundaries in order, and where each rendition stands among them.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use smallvec::SmallVec;
 
+use crate::base::clock::Wall;
 use crate::media::{AccessUnit, Boundary, MediaKind, Ticks, Timescale, rescale};
 
 /// Boundaries kept for renditions that lag: two minutes of 2 s segments. A rendition further behind
@@ -21,6 +23,31 @@ pub struct Settings {
     pub ladder: bool,
     /// What rungs show in a hole.
     pub on_loss: OnLoss,
+}
+
+impl Settings {
+    /// The media sequence number that a run of the server begins with at `now`: no segment is shorter
+    /// than half the target for long, so the clock is ahead of every number given out (decision 16).
+    pub fn sequence_at(&self, now: Wall) -> u64 {
+        u64::try_from(now.unix_millis().max(0) / self.millis_per_sequence()).unwrap_or(0)
+    }
+
+    /// The first point of time whose sequence number is `sequence`.
+    pub fn wall_of_sequence(&self, sequence: u64) -> Wall {
+        let sequence = i64::try_from(sequence).unwrap_or(i64::MAX);
+        let millis = sequence.saturating_mul(self.millis_per_sequence());
+        Wall(millis.saturating_mul(1000))
+    }
+
+    /// How many sequence numbers the clock passes in `time`, rounded up.
+    pub fn sequences_in(&self, time: Duration) -> u64 {
+        let millis = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        millis.div_ceil(self.millis_per_sequence().unsigned_abs())
+    }
+
+    fn millis_per_sequence(&self) -> i64 {
+        (self.segment_target.0 / 90).max(2) / 2
+    }
 }
 
 /// What is done about a hole that rungs could fill (`FOREBAY_ON_LOSS`).

@@ -1,6 +1,7 @@
 //! Where segments begin: the key units of the leading track, or the grid where those do not fit.
 
 use super::boundary::{Ledger, Settings};
+use super::gate::Told;
 use crate::base::clock::Wall;
 use crate::media::{Boundary, Ticks};
 
@@ -41,8 +42,6 @@ impl Cutter {
     /// Media sequence numbers count from the clock, so that they never fall, not even over a restart
     /// (decision 16).
     pub(super) fn new(settings: Settings, now: Wall, resumed: Option<u64>) -> Cutter {
-        let target_ms = (settings.segment_target.0 / 90).max(2);
-        let sequence = now.unix_millis().max(0) / (target_ms / 2);
         Cutter {
             settings,
             fit: if settings.ladder {
@@ -52,7 +51,7 @@ impl Cutter {
             },
             ledger: Ledger::default(),
             segment_start: Ticks::ZERO,
-            next_sequence: u64::try_from(sequence).unwrap_or(0),
+            next_sequence: settings.sequence_at(now),
             // Small on purpose: hls.js 1.7 freezes the browser on numbers as large as the clock's.
             discontinuity_sequence: resumed.unwrap_or(0),
             disconnected: resumed.is_some(),
@@ -90,9 +89,12 @@ impl Cutter {
         }
     }
 
-    /// Discontinuities so far.
-    pub(super) fn discontinuities(&self) -> u64 {
-        self.discontinuity_sequence
+    /// What players were told so far.
+    pub(super) fn told(&self) -> Told {
+        Told {
+            next_sequence: self.next_sequence,
+            discontinuities: self.discontinuity_sequence,
+        }
     }
 
     /// Segments cut at a unit that is no key unit.

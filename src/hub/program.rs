@@ -9,6 +9,7 @@ use std::sync::Arc;
 use super::announcement::Announcement;
 use super::boundary::{Cursor, Opened, Settings};
 use super::cutter::Cutter;
+use super::gate::Told;
 use super::mapping::{Mapping, Step};
 use super::sound::SoundClock;
 use super::timing::FrameGrid;
@@ -269,9 +270,9 @@ impl Program {
             .or(self.stated_rate())
     }
 
-    /// Discontinuities so far.
-    pub fn discontinuities(&self) -> u64 {
-        self.cutter.discontinuities()
+    /// What players were told so far.
+    pub fn told(&self) -> Told {
+        self.cutter.told()
     }
 
     /// Channel time of the first unit's arrival.

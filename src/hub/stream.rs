@@ -9,7 +9,7 @@ use tokio::sync::watch;
 
 use super::announcement::Announcement;
 use super::boundary::Settings;
-use super::gate::Admission;
+use super::gate::{Admission, Told};
 use super::outlet::Outlet;
 use super::program::{Program, Repairs};
 use super::subscriber::{Event, Feed, Subscriber};
@@ -315,9 +315,9 @@ impl Stream {
     /// Lets time pass: holes become visible, silent publishers lose the air.
     pub(super) fn tick(&self) {}
 
-    /// Discontinuities told of so far, for the next run of the server.
-    pub fn discontinuities(&self) -> u64 {
-        self.lock().program.discontinuities()
+    /// What players were told so far, for the next run of the server.
+    pub fn told(&self) -> Told {
+        self.lock().program.told()
     }
 
     /// How long nobody has been publishing; `None` while somebody does.

@@ -10,12 +10,14 @@ use super::body::Body;
 use super::cache::{Form, Rendered};
 use super::registry::{Served, Turn};
 use crate::manifest::hls::{self, Skip};
-use crate::media::timeline::{Progress, Rules};
+use crate::media::timeline::{Progress, Rules, Snapshot};
 
 const CONTENT_TYPE: &str = "application/vnd.apple.mpegurl";
 /// How long a playlist is waited for that is not there yet: a player opens right after the publish,
-/// and the source's key interval is known within 3 s (ARCHITECTURE decision 5).
-pub(super) const FIRST_WAIT: Duration = Duration::from_secs(6);
+/// and the source's key interval is known within 3 s (ARCHITECTURE decision 5); or the server has
+/// started anew, encoders come back within seconds, and hls.js gives up on what has no first byte after
+/// ten.
+pub(super) const FIRST_WAIT: Duration = Duration::from_secs(8);
 /// A blocked request is answered with 503 after so many target durations (CONFORMANCE L7).
 const BLOCKING_TARGET_DURATIONS: u32 = 3;
 /// Answers to blocking reloads may be cached so many target durations (RFC 8216bis, appendix B).
@@ -115,8 +117,13 @@ pub(super) fn media_playlist(
     })
 }
 
-fn not_yet() -> Response<Body> {
-    answer::retry(StatusCode::NOT_FOUND, "nothing is published here yet\n")
+/// The stream is there, its media are not: whoever asks again will get them. Players take 404 for the
+/// end.
+pub(super) fn not_yet() -> Response<Body> {
+    answer::retry(
+        StatusCode::SERVICE_UNAVAILABLE,
+        "nothing is published here yet\n",
+    )
 }
 
 /// Waits until a playlist can be made that has what is wanted.
@@ -157,11 +164,22 @@ async fn wait(
         })
 }
 
-/// The rendition's progress as soon as it has any; `None` when it will not come.
+/// Whether a playlist can be handed out. hls.js takes one that has parts but no whole segment for an
+/// error, and for a fatal one when others came before it, as in a restart of the server.
+fn has_begun(snapshot: &Snapshot) -> bool {
+    snapshot.ended || snapshot.segments.iter().any(|segment| segment.complete)
+}
+
+/// The rendition's progress as soon as it has begun; `None` when it will not come.
 async fn first_progress(stream: &Served, rendition: &str) -> Option<Progress> {
     loop {
         if let Some(progress) = stream.timeline.progress(rendition) {
-            return Some(progress);
+            let snapshot = stream.timeline.snapshot(rendition)?;
+            if has_begun(&snapshot) {
+                return Some(progress);
+            }
+            next_progress(stream, rendition, progress.version).await?;
+            continue;
         }
         if !stream.may_come(rendition) {
             return None;
@@ -201,6 +219,9 @@ fn media_now(
     let slot = &slots[usize::from(wanted.skip.is_some())];
     let rendered = slot.get((progress.version, 0), || {
         let snapshot = stream.timeline.snapshot(rendition)?;
+        if !has_begun(&snapshot) {
+            return None;
+        }
         let form = Form {
             content_type: CONTENT_TYPE,
             caching: if snapshot.ended {

@@ -7,6 +7,7 @@ use tracing::error;
 
 use super::segmenter::{Cut, Segmenter};
 use super::window::Window;
+use crate::base::clock::Wall;
 use crate::hub::Outlet;
 use crate::media::time::rescale;
 use crate::media::timeline::{
@@ -26,6 +27,7 @@ const PEAK_HEADROOM_PERCENT: u64 = 110;
 #[derive(Debug)]
 pub struct Live {
     rules: Rules,
+    first_part: u64,
     state: Mutex<State>,
     /// Version of the description; 0 before there is one.
     described: watch::Sender<u64>,
@@ -71,10 +73,12 @@ pub struct Held {
 }
 
 impl Live {
-    /// A timeline whose playlists obey `rules`.
-    pub fn new(rules: Rules) -> Arc<Live> {
+    /// A timeline whose playlists obey `rules`. Parts are numbered from `now`.
+    pub fn new(rules: Rules, now: Wall) -> Arc<Live> {
+        let first_part = now.unix_millis().max(0) / PART_NUMBER_MILLIS;
         Arc::new(Live {
             rules,
+            first_part: u64::try_from(first_part).unwrap_or(0),
             state: Mutex::default(),
             described: watch::channel(0).0,
         })
@@ -352,8 +356,7 @@ impl Outlet for Intake {
     fn handle_rendition(&mut self, rendition: &Arc<Rendition>) {
         let live = &*self.0;
         let track = &rendition.track;
-        let first_part = live.rules.epoch.unix_millis().max(0) / PART_NUMBER_MILLIS;
-        let first_part = u64::try_from(first_part).unwrap_or(0);
+        let first_part = live.first_part;
         let part_target = Ticks::from_duration(live.rules.part_target, Timescale::CHANNEL);
         let segmenter = match Segmenter::new(track, live.rules.epoch, part_target, first_part) {
             Ok(segmenter) => Some(segmenter),

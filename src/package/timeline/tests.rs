@@ -21,6 +21,9 @@ fn rules() -> Rules {
     }
 }
 
+/// What parts are numbered from.
+const NOW: Wall = Wall(1_790_000_000_000_000);
+
 struct Bench {
     live: Arc<Live>,
     outlet: Box<dyn Outlet>,
@@ -32,7 +35,7 @@ const AUDIO: RenditionId = RenditionId(0);
 
 impl Bench {
     fn new() -> Bench {
-        let live = Live::new(rules());
+        let live = Live::new(rules(), NOW);
         let mut outlet = live.outlet();
         let config = aac::Config::new_lc(48_000, 2).unwrap();
         let track = Track {
