@@ -10,7 +10,7 @@ use super::body::Body;
 use super::cache::{Form, Rendered};
 use super::registry::{Served, Turn};
 use crate::manifest::hls::{self, Skip};
-use crate::media::timeline::{Progress, Rules, Snapshot};
+use crate::media::timeline::{Progress, Rules};
 
 const CONTENT_TYPE: &str = "application/vnd.apple.mpegurl";
 /// How long a playlist is waited for that is not there yet: a player opens right after the publish,
@@ -89,7 +89,7 @@ pub(super) fn media_playlist(
         Ok(wanted) => wanted,
         Err(why) => return answer::bad_request(why).into(),
     };
-    if let Some(progress) = stream.timeline.progress(rendition) {
+    if let Some(progress) = begun(&stream, rendition) {
         match wanted.verdict(&progress, || stream.rules(rendition)) {
             Verdict::Now => {
                 if let Some(response) =
@@ -164,20 +164,21 @@ async fn wait(
         })
 }
 
-/// Whether a playlist can be handed out. hls.js takes one that has parts but no whole segment for an
-/// error, and for a fatal one when others came before it, as in a restart of the server.
-fn has_begun(snapshot: &Snapshot) -> bool {
-    snapshot.ended || snapshot.segments.iter().any(|segment| segment.complete)
+/// How far a rendition has got, if a playlist of it can be handed out. hls.js takes one that has parts
+/// but no whole segment for an error, and for a fatal one when others came before it, as in a restart of
+/// the server.
+fn begun(stream: &Served, rendition: &str) -> Option<Progress> {
+    let progress = stream.timeline.progress(rendition)?;
+    (progress.begun || progress.ended).then_some(progress)
 }
 
 /// The rendition's progress as soon as it has begun; `None` when it will not come.
 async fn first_progress(stream: &Served, rendition: &str) -> Option<Progress> {
     loop {
+        if let Some(progress) = begun(stream, rendition) {
+            return Some(progress);
+        }
         if let Some(progress) = stream.timeline.progress(rendition) {
-            let snapshot = stream.timeline.snapshot(rendition)?;
-            if has_begun(&snapshot) {
-                return Some(progress);
-            }
             next_progress(stream, rendition, progress.version).await?;
             continue;
         }
@@ -219,9 +220,6 @@ fn media_now(
     let slot = &slots[usize::from(wanted.skip.is_some())];
     let rendered = slot.get((progress.version, 0), || {
         let snapshot = stream.timeline.snapshot(rendition)?;
-        if !has_begun(&snapshot) {
-            return None;
-        }
         let form = Form {
             content_type: CONTENT_TYPE,
             caching: if snapshot.ended {
