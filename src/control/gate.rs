@@ -172,6 +172,7 @@ fn stored_sign(sign: &Sign) -> store::Sign {
         alive: sign.alive,
         next_sequence: sign.told.next_sequence,
         discontinuities: sign.told.discontinuities,
+        end_90k: sign.told.end_90k,
         is_final: sign.is_final,
     }
 }
@@ -195,6 +196,7 @@ fn record(stream: OpenStream, channel: Channel) -> Record {
             told: Told {
                 next_sequence: stream.sign.next_sequence,
                 discontinuities: stream.sign.discontinuities,
+                end_90k: stream.sign.end_90k,
             },
             is_final: stream.sign.is_final,
         },

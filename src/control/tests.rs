@@ -544,6 +544,7 @@ async fn the_gate_records_streams() {
         told: Told {
             next_sequence: 8,
             discontinuities: 9,
+            end_90k: 10,
         },
         is_final: false,
     };

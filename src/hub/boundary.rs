@@ -62,6 +62,15 @@ pub enum OnLoss {
     Gap,
 }
 
+/// Where an earlier run of the server left a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Resumed {
+    /// Discontinuities that players may have been told of.
+    pub discontinuities: u64,
+    /// Channel time up to which they have media. What follows up to the first new unit is missing.
+    pub end: Ticks,
+}
+
 /// The boundaries that open with one unit.
 pub type Opened = SmallVec<[Boundary; 1]>;
 
@@ -69,6 +78,9 @@ pub type Opened = SmallVec<[Boundary; 1]>;
 #[derive(Debug, Default)]
 pub struct Ledger {
     boundaries: VecDeque<Boundary>,
+    /// Sequence of the first boundary since an earlier run of the server, whose players know the
+    /// renditions already.
+    resumed_at: Option<u64>,
 }
 
 impl Ledger {
@@ -78,6 +90,11 @@ impl Ledger {
             self.boundaries.pop_front();
         }
         self.boundaries.push_back(boundary);
+    }
+
+    /// What is added from now on, `sequence` first, goes on from an earlier run of the server.
+    pub fn resume_at(&mut self, sequence: u64) {
+        self.resumed_at = Some(sequence);
     }
 
     /// The newest boundary.
@@ -96,6 +113,11 @@ impl Cursor {
     /// Whether any segment was opened.
     pub fn is_open(&self) -> bool {
         self.opened.is_some()
+    }
+
+    /// The rendition has no media of what `boundary` opens.
+    pub fn pass(&mut self, boundary: &Boundary) {
+        self.opened = Some(boundary.sequence);
     }
 
     /// The boundaries that `unit` opens in its rendition, whose times are in `scale`. Audio opens at its
@@ -128,8 +150,10 @@ impl Cursor {
             }
             opened.push(*boundary);
         }
-        if self.opened.is_none() && opened.len() > 1 {
-            // A rendition begins with the newest boundary it can: nothing before it was promised.
+        let oldest = opened.first().map(|boundary| boundary.sequence);
+        if self.opened.is_none() && opened.len() > 1 && oldest != ledger.resumed_at {
+            // A rendition begins with the newest boundary it can: nothing before it was promised. One
+            // that players know from an earlier run states what it has missed.
             let newest = opened.pop().expect("more than one boundary is there");
             opened.clear();
             opened.push(newest);

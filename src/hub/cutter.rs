@@ -1,7 +1,6 @@
 //! Where segments begin: the key units of the leading track, or the grid where those do not fit.
 
-use super::boundary::{Ledger, Settings};
-use super::gate::Told;
+use super::boundary::{Ledger, Resumed, Settings};
 use crate::base::clock::Wall;
 use crate::media::{Boundary, Ticks};
 
@@ -30,8 +29,8 @@ pub(super) struct Cutter {
     discontinuity_sequence: u64,
     /// The next boundary does not connect: new configuration, new publisher, a jump.
     disconnected: bool,
-    /// Players know this stream from an earlier run of the server.
-    resumed: bool,
+    /// Players know this stream from an earlier run of the server. Until the first boundary.
+    resumed: Option<Resumed>,
     last_key: Option<Ticks>,
     longest_gap: Ticks,
     gaps: u32,
@@ -41,7 +40,7 @@ pub(super) struct Cutter {
 impl Cutter {
     /// Media sequence numbers count from the clock, so that they never fall, not even over a restart
     /// (decision 16).
-    pub(super) fn new(settings: Settings, now: Wall, resumed: Option<u64>) -> Cutter {
+    pub(super) fn new(settings: Settings, now: Wall, resumed: Option<Resumed>) -> Cutter {
         Cutter {
             settings,
             fit: if settings.ladder {
@@ -53,9 +52,9 @@ impl Cutter {
             segment_start: Ticks::ZERO,
             next_sequence: settings.sequence_at(now),
             // Small on purpose: hls.js 1.7 freezes the browser on numbers as large as the clock's.
-            discontinuity_sequence: resumed.unwrap_or(0),
+            discontinuity_sequence: resumed.map_or(0, |resumed| resumed.discontinuities),
             disconnected: resumed.is_some(),
-            resumed: resumed.is_some(),
+            resumed,
             last_key: None,
             longest_gap: Ticks::ZERO,
             gaps: 0,
@@ -66,7 +65,22 @@ impl Cutter {
     /// What follows does not connect to what was before.
     pub(super) fn disconnect(&mut self) {
         self.disconnected = true;
+        self.forget_keys();
+    }
+
+    /// The key units to come are another encoder's.
+    pub(super) fn forget_keys(&mut self) {
         self.last_key = None;
+    }
+
+    /// What the boundaries obey.
+    pub(super) fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// Whether the stream has begun.
+    pub(super) fn has_begun(&self) -> bool {
+        self.ledger.last().is_some()
     }
 
     /// The boundaries so far.
@@ -89,12 +103,14 @@ impl Cutter {
         }
     }
 
-    /// What players were told so far.
-    pub(super) fn told(&self) -> Told {
-        Told {
-            next_sequence: self.next_sequence,
-            discontinuities: self.discontinuity_sequence,
-        }
+    /// Media sequence number of the next segment.
+    pub(super) fn next_sequence(&self) -> u64 {
+        self.next_sequence
+    }
+
+    /// Discontinuities so far.
+    pub(super) fn discontinuities(&self) -> u64 {
+        self.discontinuity_sequence
     }
 
     /// Segments cut at a unit that is no key unit.
@@ -155,29 +171,55 @@ impl Cutter {
         first: bool,
         margin: Ticks,
     ) -> Option<Boundary> {
-        let Settings {
-            segment_target,
-            longest_segment,
-            ..
-        } = self.settings;
+        if self.fit == Fit::Grid && !self.disconnected && self.ledger.last().is_some() {
+            return self.cut_on_grid(pts, margin);
+        }
         let elapsed = pts - self.segment_start + margin;
-        let fresh = self.ledger.last().is_none();
-        let due = elapsed >= segment_target || self.next_key_would_be_late(elapsed);
-        let by_key = key && (first || self.disconnected || due);
-        let on_grid = self.fit == Fit::Grid && elapsed >= segment_target;
-        if !(fresh || by_key || on_grid || elapsed >= longest_segment) {
+        let due = elapsed >= self.settings.segment_target || self.next_key_would_be_late(elapsed);
+        // On the grid the source is not listed, and every rung can open anywhere.
+        let opens = key || self.fit == Fit::Grid;
+        let by_key = opens && (first || self.disconnected || due);
+        if !(self.ledger.last().is_none() || by_key || self.is_overlong(pts, margin)) {
             return None;
         }
-        // On the grid the source is not listed, and every rung has a key unit here.
-        let independent = key || self.fit == Fit::Grid;
-        self.long_gops += u64::from(!independent);
-        let discontinuity = self.disconnected && (!fresh || self.resumed);
-        let follows = !fresh && !discontinuity && !first;
-        let time = if self.fit == Fit::Grid && follows {
-            self.segment_start + segment_target
-        } else {
-            pts
-        };
+        self.long_gops += u64::from(!opens);
+        let known = self.ledger.last().is_some() || self.resumed.is_some();
+        let discontinuity = std::mem::take(&mut self.disconnected) && known;
+        Some(self.push(pts, discontinuity, opens))
+    }
+
+    /// The boundary that is due on the grid by `upto`.
+    pub(super) fn cut_on_grid(&mut self, upto: Ticks, margin: Ticks) -> Option<Boundary> {
+        let due = self.segment_start + self.settings.segment_target;
+        (upto + margin >= due).then(|| self.push(due, false, true))
+    }
+
+    /// A boundary at `time`, wherever the source's key units lie: what opens there is made, or is
+    /// missing.
+    pub(super) fn force(&mut self, time: Ticks, discontinuity: bool) -> Boundary {
+        self.push(time, discontinuity, true)
+    }
+
+    /// Whether the running segment may not reach beyond `pts`.
+    pub(super) fn is_overlong(&self, pts: Ticks, margin: Ticks) -> bool {
+        pts - self.segment_start + margin >= self.settings.longest_segment
+    }
+
+    /// States what came to nobody between two runs of the server: players find their place in time by
+    /// it.
+    fn state_missing(&mut self, resumed: Resumed, upto: Ticks) {
+        self.ledger.resume_at(self.next_sequence);
+        let mut at = resumed.end;
+        while at < upto {
+            self.push(at, false, true);
+            at += self.settings.longest_segment;
+        }
+    }
+
+    fn push(&mut self, time: Ticks, discontinuity: bool, independent: bool) -> Boundary {
+        if let Some(resumed) = self.resumed.take() {
+            self.state_missing(resumed, time);
+        }
         self.discontinuity_sequence += u64::from(discontinuity);
         let boundary = Boundary {
             sequence: self.next_sequence,
@@ -186,11 +228,10 @@ impl Cutter {
             discontinuity_sequence: self.discontinuity_sequence,
             independent,
         };
-        self.disconnected = false;
         self.next_sequence += 1;
         self.segment_start = time;
         self.ledger.push(boundary);
-        Some(boundary)
+        boundary
     }
 
     /// Whether waiting for the next key unit could make the segment longer than allowed.

@@ -92,13 +92,15 @@ pub struct Sign {
     pub is_final: bool,
 }
 
-/// Numbers that must not fall as long as anybody plays the stream.
+/// What must not fall as long as anybody plays the stream.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Told {
     /// Media sequence number of the next segment.
     pub next_sequence: u64,
     /// Discontinuities.
     pub discontinuities: u64,
+    /// Channel time up to which anything was published.
+    pub end_90k: i64,
 }
 
 /// A boxed future of a gate.

@@ -33,7 +33,7 @@ pub use observer::{Facts, Observer};
 pub use outlet::Outlet;
 pub use publisher::Publisher;
 use resume::Signs;
-pub use stream::{Beginning, Stats, Stream};
+pub use stream::{Beginning, Limits, Stats, Stream};
 pub use subscriber::{Event, Filler, Subscriber};
 
 /// How often streams without a publisher are looked at.
@@ -85,6 +85,8 @@ pub struct Config {
     pub reconnect: Duration,
     /// No unit for this long: the publisher is silent and its place is open to others.
     pub silence: Duration,
+    /// Length of the playlists.
+    pub window: Duration,
     /// How long an ended stream's playlists and segments stay.
     pub retention: Duration,
     /// Publisher sessions in all; more are refused.
@@ -412,11 +414,15 @@ impl Hub {
 
     fn open(&self, beginning: Beginning, admission: Admission, settings: Settings) -> Arc<Stream> {
         let inner = &self.inner;
+        let limits = Limits {
+            silence: inner.config.silence,
+            window: inner.config.window,
+        };
         let stream = Arc::new(Stream::new(
             beginning,
             admission,
             settings,
-            inner.config.silence,
+            limits,
             inner.clock.clone(),
         ));
         let timeline = (inner.opener)(&stream, inner.clock.wall());

@@ -7,11 +7,12 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use super::boundary::Settings;
+use super::boundary::{Resumed, Settings};
 use super::gate::{Record, Sign};
 use super::stream::Beginning;
 use crate::base::clock::Wall;
 use crate::base::id::Uuid;
+use crate::media::Ticks;
 
 /// How old a last sign of life may be beyond the reconnect window: a stop takes ten seconds at most, a
 /// sign comes every five, and a start needs a moment.
@@ -55,7 +56,10 @@ pub(super) fn beginning(
         id: record.id,
         epoch: record.epoch,
         now: settings.wall_of_sequence(told.next_sequence + segments),
-        resumed: Some(told.discontinuities + discontinuities),
+        resumed: Some(Resumed {
+            discontinuities: told.discontinuities + discontinuities,
+            end: Ticks(told.end_90k),
+        }),
     })
 }
 

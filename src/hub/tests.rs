@@ -143,6 +143,7 @@ fn run(clock: &Clock, memory: &Arc<Memory>) -> (Hub, Arc<Seen>) {
         reconnect: Duration::from_secs(30),
         silence: Duration::from_secs(1),
         retention: Duration::from_secs(120),
+        window: Duration::from_secs(60),
         max_publishers: 10,
         max_media_bytes: 1,
     };

@@ -8,7 +8,7 @@ use super::{Error, Store, json, timed};
 use crate::base::clock::Wall;
 use crate::base::id::Uuid;
 
-/// Signs of life in one statement: five values each, of the 32766 that SQLite takes.
+/// Signs of life in one statement: six values each, of the 32766 that SQLite takes.
 const SIGNS_PER_STATEMENT: usize = 4096;
 
 /// A stream that has not ended, possibly of an earlier run.
@@ -43,6 +43,8 @@ pub struct Sign {
     pub next_sequence: u64,
     /// Discontinuities.
     pub discontinuities: u64,
+    /// Where media end, 90 kHz.
+    pub end_90k: i64,
     /// Whether the run ended with it, so that nothing was told since.
     pub is_final: bool,
 }
@@ -54,8 +56,8 @@ impl Store {
             sqlx::query(
                 "INSERT INTO streams (id, channel_id, epoch_us, opened_us, capabilities, tags,
                      segment_target_90k, longest_segment_90k, alive_us, next_sequence,
-                     discontinuities, final)
-                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
+                     discontinuities, end_90k, final)
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
                  ON CONFLICT (id) DO NOTHING",
             )
             .bind(stream.id.to_string())
@@ -69,6 +71,7 @@ impl Store {
             .bind(stream.sign.alive.0)
             .bind(stored(stream.sign.next_sequence))
             .bind(stored(stream.sign.discontinuities))
+            .bind(stream.sign.end_90k)
             .bind(stream.sign.is_final)
             .execute(&self.pool)
             .await?;
@@ -82,19 +85,22 @@ impl Store {
         timed(async {
             for signs in signs.chunks(SIGNS_PER_STATEMENT) {
                 let mut query = QueryBuilder::<Sqlite>::new(
-                    "WITH signs (id, alive_us, next_sequence, discontinuities, final) AS (",
+                    "WITH signs (id, alive_us, next_sequence, discontinuities, end_90k,
+                         final) AS (",
                 );
                 query.push_values(signs, |mut row, sign| {
                     row.push_bind(sign.id.to_string())
                         .push_bind(sign.alive.0)
                         .push_bind(stored(sign.next_sequence))
                         .push_bind(stored(sign.discontinuities))
+                        .push_bind(sign.end_90k)
                         .push_bind(sign.is_final);
                 });
                 query.push(
                     ") UPDATE streams SET alive_us = signs.alive_us,
                            next_sequence = signs.next_sequence,
-                           discontinuities = signs.discontinuities, final = signs.final
+                           discontinuities = signs.discontinuities, end_90k = signs.end_90k,
+                           final = signs.final
                        FROM signs WHERE streams.id = signs.id AND streams.ended_us IS NULL",
                 );
                 query.build().execute(&self.pool).await?;
@@ -122,7 +128,7 @@ impl Store {
         timed(async {
             let rows = sqlx::query(
                 "SELECT id, channel_id, epoch_us, capabilities, tags, segment_target_90k,
-                     longest_segment_90k, alive_us, next_sequence, discontinuities, final
+                     longest_segment_90k, alive_us, next_sequence, discontinuities, end_90k, final
                  FROM streams WHERE ended_us IS NULL ORDER BY opened_us, id",
             )
             .fetch_all(&self.pool)
@@ -161,6 +167,7 @@ fn open_stream(row: &SqliteRow) -> Result<OpenStream, Error> {
             alive: Wall(row.try_get("alive_us")?),
             next_sequence: count("next_sequence")?,
             discontinuities: count("discontinuities")?,
+            end_90k: row.try_get("end_90k")?,
             is_final: row.try_get("final")?,
         },
     })

@@ -221,6 +221,7 @@ fn sign(id: Uuid, alive: Wall) -> Sign {
         alive,
         next_sequence: 17,
         discontinuities: 2,
+        end_90k: 90_000,
         is_final: false,
     }
 }
@@ -280,6 +281,7 @@ async fn signs_of_life_replace_each_other_until_the_stream_is_over() {
     let later = Sign {
         next_sequence: 31,
         discontinuities: 5,
+        end_90k: 180_000,
         is_final: true,
         ..sign(ids[0], Wall(99))
     };

@@ -1,8 +1,8 @@
 use super::*;
+use crate::hub::Admission;
 use crate::hub::boundary::OnLoss;
 use crate::hub::gate::Told;
-use crate::hub::{Admission, cutter::Cutter};
-use crate::media::Ticks;
+use crate::hub::program::Program;
 
 const ALIVE: Wall = Wall(1_790_000_000_000_000);
 const RECONNECT: Duration = Duration::from_secs(30);
@@ -23,6 +23,7 @@ fn sign(next_sequence: u64, discontinuities: u64) -> Sign {
         told: Told {
             next_sequence,
             discontinuities,
+            end_90k: 324_000_000,
         },
         is_final: false,
     }
@@ -53,7 +54,13 @@ fn resumed(record: &Record, now: Wall) -> Option<Told> {
     let beginning = beginning(record, &settings(), now, RECONNECT)?;
     assert_eq!(beginning.epoch, record.epoch, "media time goes on");
     assert!(beginning.resumed.is_some(), "it opens with a discontinuity");
-    Some(Cutter::new(settings(), beginning.now, beginning.resumed).told())
+    let program = Program::new(
+        settings(),
+        beginning.epoch,
+        beginning.now,
+        beginning.resumed,
+    );
+    Some(program.told())
 }
 
 #[test]

@@ -7,9 +7,10 @@ ALTER TABLE streams ADD COLUMN tags TEXT NOT NULL DEFAULT '[]';
 ALTER TABLE streams ADD COLUMN segment_target_90k INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE streams ADD COLUMN longest_segment_90k INTEGER NOT NULL DEFAULT 0;
 -- The last time that somebody was known to publish, and what players had been told by then: the next
--- media sequence number, and discontinuities.
+-- media sequence number, discontinuities, and where media end in ticks of 90 kHz.
 ALTER TABLE streams ADD COLUMN alive_us INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE streams ADD COLUMN next_sequence INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE streams ADD COLUMN discontinuities INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE streams ADD COLUMN end_90k INTEGER NOT NULL DEFAULT 0;
 -- Whether the run ended with it, so that nothing was told since.
 ALTER TABLE streams ADD COLUMN final INTEGER NOT NULL DEFAULT 0;
