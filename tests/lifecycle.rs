@@ -3,6 +3,7 @@
 
 mod commands;
 mod operators;
+mod restart;
 mod tls;
 
 use std::net::TcpListener;

@@ -71,6 +71,7 @@ impl Gate for Door {
 #[derive(Default)]
 struct Seen {
     opened: Mutex<Vec<Boundary>>,
+    missing: Mutex<Vec<Boundary>>,
     listed: AtomicBool,
 }
 
@@ -80,10 +81,13 @@ impl Outlet for Packager {
     fn handle_rendition(&mut self, _rendition: &Arc<Rendition>) {}
     fn handle_track(&mut self, _id: RenditionId, _track: &Arc<Track>) {}
     fn handle_unit(&mut self, _id: RenditionId, _unit: AccessUnit, boundaries: &[Boundary]) {
-        self.0.opened.lock().unwrap().extend(boundaries);
+        if let Some((last, missing)) = boundaries.split_last() {
+            self.0.missing.lock().unwrap().extend(missing);
+            self.0.opened.lock().unwrap().push(*last);
+        }
     }
     fn handle_gap(&mut self, _id: RenditionId, boundary: &Boundary) {
-        self.0.opened.lock().unwrap().push(*boundary);
+        self.0.missing.lock().unwrap().push(*boundary);
     }
     fn handle_removed(&mut self, _id: RenditionId) {}
     fn handle_listed(&mut self, _ids: &[RenditionId]) {
@@ -241,6 +245,11 @@ impl Bench {
         self.seen.opened.lock().unwrap().clone()
     }
 
+    /// What the stream states as missing, before its first media.
+    fn missing(&self) -> Vec<Boundary> {
+        self.seen.missing.lock().unwrap().clone()
+    }
+
     fn on_air(&self) -> Vec<bool> {
         self.hub.list().iter().map(|listed| listed.on_air).collect()
     }
@@ -270,13 +279,19 @@ async fn a_stream_goes_on_after_a_kill() {
         assert_eq!(bench.hub.find("live"), Some(id));
         assert_eq!(bench.hub.stream(id).unwrap().epoch(), epoch);
         assert_eq!(bench.on_air(), [true]);
-        let first = bench.opened()[0];
-        assert!(first.sequence > last.sequence, "{first:?} after {last:?}");
-        let ahead = first.sequence - last.sequence;
-        assert!(ahead <= 13, "{ahead} segments missed: players take it so");
-        assert!(first.discontinuity);
-        assert!(first.discontinuity_sequence > last.discontinuity_sequence);
-        assert!(first.time > last.time, "{first:?} after {last:?}");
+        let (missing, first) = (bench.missing()[0], bench.opened()[0]);
+        assert!(missing.sequence > last.sequence, "{missing:?} {last:?}");
+        let ahead = missing.sequence - last.sequence;
+        assert!(ahead <= 13, "{ahead} segments are left out");
+        assert!(missing.discontinuity_sequence >= last.discontinuity_sequence);
+        assert!(!missing.discontinuity && first.discontinuity);
+        assert_eq!(
+            first.discontinuity_sequence,
+            missing.discontinuity_sequence + 1
+        );
+        let end = last.time + Ticks(180_000);
+        assert!(missing.time <= end, "players have nothing after {end:?}");
+        assert!(first.time > end, "{first:?} after {last:?}");
     }
 }
 
@@ -291,8 +306,13 @@ async fn numbers_go_on_without_a_hole_after_a_stop() {
     bench.start_anew(Duration::from_secs(1)).await;
     let mut publisher = bench.publish(None).await;
     bench.play(&mut publisher, 5).await;
-    let first = bench.opened()[0];
-    assert_eq!(first.sequence, last.sequence + 1);
+    let (missing, first) = (bench.missing(), bench.opened()[0]);
+    let [missing] = missing[..] else {
+        panic!("one gap of a second: {missing:?}")
+    };
+    assert_eq!(missing.sequence, last.sequence + 1);
+    assert_eq!(missing.discontinuity_sequence, last.discontinuity_sequence);
+    assert_eq!(first.sequence, last.sequence + 2);
     assert_eq!(
         first.discontinuity_sequence,
         last.discontinuity_sequence + 1
