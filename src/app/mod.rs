@@ -12,6 +12,7 @@ use std::time::Duration;
 use anyhow::Context;
 use arc_swap::ArcSwap;
 use axum::Router;
+use tokio::task::JoinHandle;
 use tracing::{info, warn};
 
 use crate::base::clock::{Clock, Wall};
@@ -70,6 +71,7 @@ pub struct App {
     tls: Option<Tls>,
     tasks: Tasks,
     ingest: Tasks,
+    housekeeping: JoinHandle<()>,
 }
 
 impl App {
@@ -103,7 +105,7 @@ impl App {
         figures.watch(hub.clone());
         hub.resume().await;
         let housekeeper = hub.clone();
-        tasks.spawn(async move { housekeeper.run().await });
+        let housekeeping = tasks.spawn(async move { housekeeper.run().await });
 
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let rtmp_config = rtmp::Config {
@@ -196,6 +198,7 @@ impl App {
             tls,
             tasks,
             ingest,
+            housekeeping,
         })
     }
 
@@ -248,6 +251,9 @@ impl App {
     /// Stops taking publishers, publishes what they sent, lets players finish, closes the store.
     pub async fn stop(self) {
         self.ingest.stop();
+        // Players are served until everything is published and recorded for the next run. A panic in
+        // there was logged as one, and does not keep the rest from its end.
+        let _ = self.housekeeping.await;
         self.tasks.finish().await;
         self.store.close().await;
     }
