@@ -16,11 +16,11 @@ use forebay::base::shutdown::Tasks;
 use forebay::hub::boundary::{OnLoss, Settings as Cutting};
 use forebay::hub::gate::Admitting;
 use forebay::hub::{self, Admission, Gate, Hub, PublishRequest, Stream};
-use forebay::media::timeline::{Rules, Timeline};
 use forebay::media::Ticks;
+use forebay::media::timeline::{Rules, Timeline};
 use forebay::package::Live;
 
-use super::encoder::{Encoder, Settings};
+use super::encoder::{Encoder, Film, Settings};
 use super::watch::{Opened, Record, Recorder, Watch};
 use super::worker::Worker;
 
@@ -64,7 +64,6 @@ type Shelf = Arc<Mutex<Vec<Opened>>>;
 /// See the module.
 pub struct Bench {
     pub clock: Clock,
-    pub terms: Terms,
     hub: Hub,
     runtime: Runtime,
     shelf: Shelf,
@@ -104,7 +103,6 @@ impl Bench {
         tasks.spawn(async move { running.run().await });
         Bench {
             clock,
-            terms,
             hub,
             runtime,
             shelf,
@@ -124,7 +122,7 @@ impl Bench {
         };
         let publisher = self.runtime.block_on(self.hub.publish(request));
         let publisher = publisher.expect("a rightful encoder is not refused");
-        Encoder::new(publisher, settings, self.now())
+        Encoder::new(self.encoders.len(), publisher, settings, self.now())
     }
 
     /// Puts one to work. Returns its place among the encoders.
@@ -147,20 +145,34 @@ impl Bench {
     /// Lets time pass for everybody.
     pub fn run(&mut self, ms: i64) {
         for _ in 0..ms / STEP_MS {
-            let step = Duration::from_millis(STEP_MS.unsigned_abs());
-            self.clock.advance(step);
-            let now = self.now();
-            for encoder in self.encoders.iter_mut().filter(|e| e.is_publishing()) {
-                encoder.poll(now);
-            }
-            self.runtime.block_on(tokio::time::advance(step));
-            for opened in self.shelf.lock().unwrap().iter_mut() {
-                if let Some(worker) = &mut opened.worker {
-                    worker.poll();
-                }
-            }
-            if now / 1000 % LOOK_MS == 0 {
+            self.step(STEP_MS);
+            if self.now() / 1000 % LOOK_MS == 0 {
                 self.look();
+            }
+        }
+    }
+
+    /// Lets hours pass: encoders send twice a second, and players look once a minute.
+    pub fn run_coarsely(&mut self, seconds: i64) {
+        for half in 1..=seconds * 2 {
+            self.step(500);
+            if half % 100 == 0 {
+                self.look();
+            }
+        }
+    }
+
+    fn step(&mut self, ms: i64) {
+        let step = Duration::from_millis(ms.unsigned_abs());
+        self.clock.advance(step);
+        let now = self.now();
+        for encoder in self.encoders.iter_mut().filter(|e| e.is_publishing()) {
+            encoder.poll(now);
+        }
+        self.runtime.block_on(tokio::time::advance(step));
+        for opened in self.shelf.lock().unwrap().iter_mut() {
+            if let Some(worker) = &mut opened.worker {
+                worker.poll();
             }
         }
     }
@@ -214,11 +226,34 @@ impl Bench {
         watch.names().map(age).collect()
     }
 
+    /// The newest media sequence number.
+    pub fn sequence(&mut self) -> u64 {
+        let segments = &self.watch().segments["source"];
+        *segments.last_key_value().expect("it is listed").0
+    }
+
     /// The largest difference of sound and picture so far, milliseconds.
     pub fn lip_sync_ms(&self) -> i64 {
         let shelf = self.shelf.lock().unwrap();
         let record = shelf.last().unwrap().record.lock().unwrap();
         record.worst_lip_sync_micros / 1000
+    }
+
+    /// Whose media were delivered last.
+    pub fn filmed_by(&self) -> Option<usize> {
+        Some(self.newest_film()?.by)
+    }
+
+    /// How long ago the newest media of the newest stream were filmed.
+    pub fn age_of_film_ms(&self) -> i64 {
+        let film = self.newest_film();
+        film.map_or(i64::MAX, |film| (self.now() - film.at) / 1000)
+    }
+
+    fn newest_film(&self) -> Option<Film> {
+        let shelf = self.shelf.lock().unwrap();
+        let record = shelf.last()?.record.lock().unwrap();
+        record.newest_film
     }
 
     /// Bytes of media that the newest stream holds in memory.

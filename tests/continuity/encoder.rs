@@ -99,6 +99,8 @@ enum Line {
 /// One encoder's session.
 #[derive(Debug)]
 pub struct Encoder {
+    /// Its place among the encoders of the test.
+    place: usize,
     settings: Settings,
     publisher: Option<Publisher>,
     /// Monotonic microseconds of its time zero.
@@ -119,7 +121,7 @@ pub struct Encoder {
 
 impl Encoder {
     /// An encoder that was just admitted.
-    pub fn new(mut publisher: Publisher, settings: Settings, now: i64) -> Encoder {
+    pub fn new(place: usize, mut publisher: Publisher, settings: Settings, now: i64) -> Encoder {
         let rate = settings.picture.map(|picture| picture.rate);
         publisher.announce(Announcement {
             video: Some(settings.picture.is_some()),
@@ -128,6 +130,7 @@ impl Encoder {
             encoder: None,
         });
         let mut encoder = Encoder {
+            place,
             settings: Settings {
                 picture: None,
                 sound: None,
@@ -186,6 +189,21 @@ impl Encoder {
         }
     }
 
+    /// Sets its clock forward or back, between two units.
+    pub fn set_clock(&mut self, by_ms: i64) {
+        self.base += by_ms;
+    }
+
+    /// What its clock has counted by now.
+    pub fn clock_seconds(&self, now: i64) -> i64 {
+        self.clock(now) / 1_000_000
+    }
+
+    fn clock(&self, now: i64) -> i64 {
+        let elapsed = now - self.start;
+        elapsed + elapsed / 1_000 * self.drift_ppm / 1_000
+    }
+
     /// A clean goodbye.
     pub fn finish(&mut self) {
         self.publisher.take().expect("it publishes").finish();
@@ -217,8 +235,7 @@ impl Encoder {
 
     /// Sends what is due at monotonic time `now`, microseconds.
     pub fn poll(&mut self, now: i64) {
-        let elapsed = now - self.start;
-        let due = elapsed + elapsed / 1_000 * self.drift_ppm / 1_000;
+        let due = self.clock(now);
         while self.next_time() <= due {
             let unit = self.next_unit();
             if self.line != Line::Frozen {
@@ -279,6 +296,20 @@ impl Encoder {
         Some(unit)
     }
 
+    fn payload(&self, kind: MediaKind, key: bool, filmed: i64) -> Bytes {
+        let mut data = BytesMut::with_capacity(32);
+        if kind == MediaKind::Video {
+            let length = u32::try_from(1 + MARK.len() + 9).expect("a few bytes");
+            data.put_u32(length);
+            // nal_unit_type 5 is an IDR slice, 1 another one (ITU-T H.264 table 7-1).
+            data.put_u8(if key { 0x65 } else { 0x41 });
+        }
+        data.put_slice(MARK);
+        data.put_u8(u8::try_from(self.place).expect("a few encoders"));
+        data.put_i64(filmed);
+        data.freeze()
+    }
+
     fn unit(&self, kind: MediaKind, dts: i64, pts: i64, key: bool) -> AccessUnit {
         // Rounded as RTMP rounds: both to milliseconds.
         let carried = |micros: i64| (self.base + (micros + 500).div_euclid(1000)) % self.wrap;
@@ -289,7 +320,7 @@ impl Encoder {
             pts: Ticks(dts + (carried(pts) - dts).rem_euclid(self.wrap)),
             duration: None,
             key,
-            data: payload(kind, key, self.start + pts),
+            data: self.payload(kind, key, self.start + pts),
         }
     }
 }
@@ -310,22 +341,20 @@ fn div_up(value: i64, by: i64) -> i64 {
     -(-value).div_euclid(by)
 }
 
-fn payload(kind: MediaKind, key: bool, filmed: i64) -> Bytes {
-    let mut data = BytesMut::with_capacity(5 + MARK.len() + 8);
-    if kind == MediaKind::Video {
-        let length = u32::try_from(1 + MARK.len() + 8).expect("a few bytes");
-        data.put_u32(length);
-        // nal_unit_type 5 is an IDR slice, 1 another one (ITU-T H.264 table 7-1).
-        data.put_u8(if key { 0x65 } else { 0x41 });
-    }
-    data.put_slice(MARK);
-    data.put_i64(filmed);
-    data.freeze()
+/// Who filmed a unit, and when.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Film {
+    /// Place of the encoder among those of the test.
+    pub by: usize,
+    /// Monotonic microseconds.
+    pub at: i64,
 }
 
-/// When the unit was filmed, monotonic microseconds; `None` for what no encoder sent.
-pub fn filmed(data: &[u8]) -> Option<i64> {
-    let at = data.windows(MARK.len()).position(|window| window == MARK)? + MARK.len();
-    let bytes = data.get(at..at + 8)?;
-    Some(i64::from_be_bytes(bytes.try_into().ok()?))
+/// What a payload tells; `None` for what no encoder sent.
+pub fn film(data: &[u8]) -> Option<Film> {
+    let from = data.windows(MARK.len()).position(|window| window == MARK)? + MARK.len();
+    let by = usize::from(*data.get(from)?);
+    let at = data.get(from + 1..from + 9)?;
+    let at = i64::from_be_bytes(at.try_into().ok()?);
+    Some(Film { by, at })
 }

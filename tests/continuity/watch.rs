@@ -17,7 +17,7 @@ use forebay::media::{
 };
 use forebay::package::Live;
 
-use super::encoder::filmed;
+use super::encoder::{Film, film};
 use super::worker::Worker;
 
 /// Segments of sound and of pictures begin within a frame of sound or two of pictures.
@@ -35,8 +35,10 @@ pub struct Opened {
 #[derive(Default)]
 pub struct Record {
     tracks: Vec<Delivered>,
-    /// Filmed to channel time of the newest unit of each kind, microseconds, and its true time.
-    newest: BTreeMap<MediaKind, (i64, i64)>,
+    /// The newest unit of each kind, and how far its channel time is from its true time.
+    newest: BTreeMap<MediaKind, (i64, Film)>,
+    /// The newest picture, or sound where there is none, that an encoder sent.
+    pub newest_film: Option<Film>,
     /// The largest difference between sound and picture.
     pub worst_lip_sync_micros: i64,
 }
@@ -84,9 +86,9 @@ impl Outlet for Recorder {
         delivered.end = Some(unit.dts + unit.duration.unwrap_or(Ticks(1)));
         let scale = delivered.scale;
         if id.0 < 2
-            && let Some(filmed) = filmed(&unit.data)
+            && let Some(film) = film(&unit.data)
         {
-            record.compare(&unit, filmed, scale);
+            record.compare(&unit, film, scale);
         }
     }
     fn handle_gap(&mut self, id: RenditionId, boundary: &Boundary) {
@@ -116,16 +118,17 @@ impl Delivered {
 }
 
 impl Record {
-    fn compare(&mut self, unit: &AccessUnit, filmed: i64, scale: Timescale) {
-        let offset = rescale(unit.pts, scale, Timescale::MICROS).0 - filmed;
-        self.newest.insert(unit.kind, (offset, filmed));
+    fn compare(&mut self, unit: &AccessUnit, film: Film, scale: Timescale) {
+        let offset = rescale(unit.pts, scale, Timescale::MICROS).0 - film.at;
+        self.newest.insert(unit.kind, (offset, film));
+        self.newest_film = Some(film);
         let other = match unit.kind {
             MediaKind::Video => MediaKind::Audio,
             MediaKind::Audio => MediaKind::Video,
         };
-        // Units of another session were filmed under another offset.
-        if let Some((beside, at)) = self.newest.get(&other)
-            && (filmed - at).abs() < 100_000
+        if let Some((beside, other)) = self.newest.get(&other)
+            && film.by == other.by
+            && (film.at - other.at).abs() < 100_000
         {
             self.worst_lip_sync_micros = self.worst_lip_sync_micros.max((offset - beside).abs());
         }
@@ -262,7 +265,15 @@ impl Watch {
     /// What must hold of all that was listed: every rendition has the same segments at the same
     /// times, one after another without a hole or an overlap, and HLS and DASH tell the same.
     pub fn assert_agreement(&self) {
+        let jumps = self.agreement();
+        assert!(jumps.is_empty(), "time jumps by {jumps:?} us");
+    }
+
+    /// The same, but time may jump with a discontinuity: by so many microseconds.
+    pub fn agreement(&self) -> Vec<i64> {
+        let mut jumps = Vec::new();
         for (name, segments) in &self.segments {
+            jumps.clear();
             let mut previous: Option<(u64, &Listed)> = None;
             for (sequence, segment) in segments {
                 if let Some((before, last)) = previous {
@@ -271,10 +282,11 @@ impl Watch {
                     assert_eq!(last.number + own, segment.number, "{name} {sequence}");
                     let hole = segment.begins - last.ends;
                     assert!(hole >= -20, "{name} {sequence} overlaps by {} us", -hole);
-                    assert!(
-                        hole <= FRAME_MICROS,
-                        "{name} {sequence} begins {hole} us after the last one ends"
-                    );
+                    if hole > FRAME_MICROS && segment.discontinuity {
+                        jumps.push(hole);
+                    } else {
+                        assert!(hole <= FRAME_MICROS, "{name}: {hole} us before {sequence}");
+                    }
                 }
                 previous = Some((*sequence, segment));
             }
@@ -308,6 +320,7 @@ impl Watch {
                 }
             }
         }
+        jumps
     }
 }
 

@@ -25,6 +25,8 @@ pub const RUNG: &str = "sd";
 pub struct Worker {
     stream: Arc<Stream>,
     events: Subscriber,
+    /// What came before it was known whether the source is listed: the ladder begins with it.
+    history: Vec<Event>,
     rung: Option<RenditionId>,
     /// Decoded pictures by time of presentation.
     decoded: Vec<(Ticks, Bytes)>,
@@ -38,6 +40,7 @@ impl Worker {
         Worker {
             stream: stream.clone(),
             events: stream.subscribe(4096),
+            history: Vec::new(),
             rung: None,
             decoded: Vec::new(),
             boundaries: VecDeque::new(),
@@ -53,6 +56,10 @@ impl Worker {
                 pin!(self.events.recv()).poll(&mut context)
             };
             match event {
+                Poll::Ready(Some(Event::Settled { .. })) if self.rung.is_none() => {
+                    self.begin();
+                }
+                Poll::Ready(Some(event)) if self.rung.is_none() => self.history.push(event),
                 Poll::Ready(Some(event)) => self.handle(event),
                 Poll::Ready(None) | Poll::Pending => break,
             }
@@ -60,18 +67,22 @@ impl Worker {
         assert_eq!(self.events.dropped_units(), 0, "the queue is read in time");
     }
 
+    fn begin(&mut self) {
+        self.stream.plan(vec![RUNG.into()], true);
+        self.rung = self.stream.add_rendition(NewRendition {
+            name: RUNG.into(),
+            track: avc_track("avc_opengop.avcc", Timescale::CHANNEL),
+            peak_bps: 900_000,
+            average_bps: 800_000,
+            frame_rate_millis: 30_000,
+        });
+        for event in std::mem::take(&mut self.history) {
+            self.handle(event);
+        }
+    }
+
     fn handle(&mut self, event: Event) {
         match event {
-            Event::Settled { .. } if self.rung.is_none() => {
-                self.stream.plan(vec![RUNG.into()], true);
-                self.rung = self.stream.add_rendition(NewRendition {
-                    name: RUNG.into(),
-                    track: avc_track("avc_opengop.avcc", Timescale::CHANNEL),
-                    peak_bps: 900_000,
-                    average_bps: 800_000,
-                    frame_rate_millis: 30_000,
-                });
-            }
             Event::Unit { unit, boundary } => {
                 self.boundaries
                     .extend(boundary.map(|boundary| boundary.time));

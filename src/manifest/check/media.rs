@@ -302,13 +302,17 @@ fn check_hint(old: &Media, new: &Media, found: &mut Findings) {
     });
     let growing = old.segments.last().is_some_and(|last| last.uri.is_empty());
     let at = end(old) - u64::from(growing);
-    let mut came =
-        new.numbered()
-            .filter(|(number, _)| *number >= at)
-            .flat_map(|(number, segment)| {
-                let skip = if number == at { count } else { 0 };
-                segment.parts.iter().skip(skip)
-            });
+    // A segment that lists its parts no more does not tell which one came first.
+    let mut came = new
+        .numbered()
+        .filter(|(number, _)| *number >= at)
+        .take_while(|(_, segment)| {
+            segment.uri.is_empty() || segment.gap || !segment.parts.is_empty()
+        })
+        .flat_map(|(number, segment)| {
+            let skip = if number == at { count } else { 0 };
+            segment.parts.iter().skip(skip)
+        });
     let came = came.next();
     found.rule("L6", came.is_none_or(|part| part.uri == uri), || {
         format!("{uri} was hinted, {:?} came", came.map(|part| &part.uri))

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Mode, Opening, Periods};
+use super::{CHANGE_MICROS, Mode, Opening, Periods};
 use crate::manifest::hls::frame_rate_millis;
 use crate::media::time::{Ticks, Timescale, rescale};
 use crate::media::timeline::{Description, Rules, Segment, Snapshot};
@@ -15,8 +15,9 @@ const STEADY_SEGMENTS: usize = 3;
 pub(super) struct Plan<'a> {
     /// Oldest first, never empty.
     pub(super) periods: Vec<Period<'a>>,
-    /// When the newest listed thing became available, microseconds since the epoch.
-    pub(super) newest_micros: i64,
+    /// When the newest listed thing became available, or what is listed changed since: microseconds
+    /// since the epoch.
+    pub(super) published_micros: i64,
 }
 
 /// Segments that belong together.
@@ -126,7 +127,7 @@ pub(super) fn plan<'a>(
     }
     let mut found: Vec<Period<'a>> = Vec::new();
     let mut shape: Vec<(Arc<str>, String)> = Vec::new();
-    let mut newest_micros = i64::MIN;
+    let mut published_micros = i64::MIN;
     for sequence in first..=last {
         let next_shape = shape_at(&rows, sequence);
         let cut = rows
@@ -144,7 +145,7 @@ pub(super) fn plan<'a>(
         for (row, to) in present(&rows, sequence).zip(&mut period.representations) {
             let segment = row.segment(sequence).expect("present renditions have it");
             to.segments.push((segment.start, row.duration(segment)));
-            newest_micros = newest_micros.max(available_micros(row, segment));
+            published_micros = published_micros.max(available_micros(row, segment));
         }
     }
     for period in &mut found {
@@ -154,13 +155,15 @@ pub(super) fn plan<'a>(
             .map(Representation::end_micros);
         period.end_micros = ends.max().unwrap_or(period.start_micros);
     }
+    // The end of the stream is a change without a new segment.
+    published_micros += i64::from(description.ended) * CHANGE_MICROS;
     let oldest = found.first()?.opening;
     periods
         .openings
         .retain(|opening| opening.sequence >= oldest);
     Some(Plan {
         periods: found,
-        newest_micros,
+        published_micros,
     })
 }
 
