@@ -32,16 +32,21 @@ const LIVE_EDGE_MS: i64 = 300;
 /// From the first new key unit to media of it in a playlist.
 const RESUMED_MS: i64 = 1500;
 
-/// Plays for ten seconds, stays away, plays for ten seconds.
+/// Plays for some seconds, stays away, plays for ten seconds.
 struct Story {
     bench: Bench,
 }
 
 impl Story {
+    /// Until the middle of a segment.
     fn begin(terms: Terms, settings: Settings) -> Story {
+        Story::begin_for(terms, settings, 11_370)
+    }
+
+    fn begin_for(terms: Terms, settings: Settings, ms: i64) -> Story {
         let mut bench = Bench::new(terms);
         bench.publish(settings);
-        bench.run(10_000);
+        bench.run(ms);
         bench.watch().forget_ages();
         Story { bench }
     }
@@ -220,6 +225,22 @@ fn freezing_fills_as_the_slate_does_and_gap_states_the_hole() {
             _ => assert_eq!(gap, 0),
         }
         story.end();
+    });
+}
+
+#[test]
+fn it_does_not_matter_where_in_a_segment_a_hole_begins() {
+    let offsets = [0, 10, 20, 40, 150, 1_000, 1_960, 1_990];
+    let lines: Vec<_> = offsets
+        .iter()
+        .flat_map(|ms| [(PLAIN, *ms), (LADDER, *ms)])
+        .flat_map(|(terms, ms)| LOSSES.map(|loss| (terms, loss, ms)))
+        .collect();
+    each(&lines, |(terms, loss, ms)| {
+        Story::begin_for(terms, USUAL, 10_000 + ms)
+            .lose(loss, 3_000)
+            .return_with(loss, USUAL)
+            .end();
     });
 }
 
