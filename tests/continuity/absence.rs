@@ -27,8 +27,8 @@ const LOSSES: [Loss; 4] = [Loss::Finish, Loss::Disconnect, Loss::Freeze, Loss::S
 /// How old the end of a rung or of the sound may be while media are missing: what a player's buffer of
 /// 3 parts and 0.3 s bridges.
 const FROZEN_EDGE_MS: i64 = 940;
-/// How old the end of a rendition is when media flow: a part and a frame.
-const LIVE_EDGE_MS: i64 = 300;
+/// How old the end of a rendition is when media flow: a part, a frame, and what a decoder holds.
+const LIVE_EDGE_MS: i64 = 400;
 /// From the first new key unit to media of it in a playlist.
 const RESUMED_MS: i64 = 1500;
 

@@ -89,6 +89,7 @@ impl Bench {
                 reconnect: terms.reconnect,
                 silence: Duration::from_secs(1),
                 retention: Duration::from_secs(120),
+                window: terms.window,
                 max_publishers: 100,
                 max_media_bytes: u64::MAX,
             },
@@ -190,6 +191,8 @@ impl Bench {
 
     fn look(&mut self) {
         for opened in self.shelf.lock().unwrap().iter() {
+            let broken = opened.record.lock().unwrap().take_broken();
+            assert!(broken.is_empty(), "{broken:#?}");
             let watch = self.watches.entry(opened.stream.id()).or_default();
             watch.look(&opened.live, self.clock.wall());
         }

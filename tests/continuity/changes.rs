@@ -5,8 +5,8 @@ use super::each;
 use super::encoder::{LARGE, PICTURE, Picture, SOUND, Settings, Sound, USUAL};
 use super::worker::RUNG;
 
-/// A part and a frame.
-const LIVE_EDGE_MS: i64 = 300;
+/// A part, a frame, and what a decoder holds.
+const LIVE_EDGE_MS: i64 = 400;
 
 const BIGGER: Settings = USUAL.with_picture(Picture {
     record: LARGE,

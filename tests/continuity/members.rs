@@ -6,8 +6,8 @@ use super::encoder::USUAL;
 
 /// Silence, a key interval, and a tick: the longest wait for a backup's picture.
 const TAKEN_OVER_MS: i64 = 1500;
-/// A part and a frame.
-const LIVE_EDGE_MS: i64 = 300;
+/// A part, a frame, and what a decoder holds.
+const LIVE_EDGE_MS: i64 = 400;
 
 /// A primary and a backup that have been publishing for ten seconds.
 fn primary_and_backup(terms: super::bench::Terms) -> Bench {

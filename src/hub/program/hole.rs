@@ -40,7 +40,7 @@ impl Program {
     }
 
     /// Whether rungs go on in a hole.
-    pub(super) fn bridges(&self) -> bool {
+    pub(in crate::hub) fn bridges(&self) -> bool {
         self.rungs && self.cutter.settings().on_loss != OnLoss::Gap
     }
 
@@ -173,6 +173,10 @@ impl Program {
 
     fn pass_sound(&mut self, boundary: &Boundary) {
         if self.audio_cursor.is_open() {
+            // A segment that had begun when the sound stopped.
+            for missed in self.audio_cursor.missed(self.cutter.ledger(), boundary) {
+                self.push_gap(missed, Missing::SourceAudio);
+            }
             self.audio_cursor.pass(boundary);
             self.audio_floor = boundary.time;
         }

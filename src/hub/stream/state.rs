@@ -143,9 +143,9 @@ impl State {
         }
     }
 
-    /// Takes whoever is on air off it.
+    /// Takes whoever is on air off it. Where rungs go on, so do their parts and those of the sound.
     pub(super) fn leave_the_air(&mut self) {
-        if self.on_air.take().is_some() {
+        if self.on_air.take().is_some() && !self.program.bridges() {
             self.outlets
                 .iter_mut()
                 .for_each(|outlet| outlet.handle_break());
