@@ -35,6 +35,15 @@ impl Wall {
     }
 }
 
+/// What a clock showed at one moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reading {
+    /// Wall-clock time, see [`Clock::wall`].
+    pub wall: Wall,
+    /// Microseconds by which wall time has stepped since the clock was made: time that did not pass.
+    pub stepped_micros: i64,
+}
+
 /// A clock that can be real or set by a test. Cloning shares it.
 #[derive(Clone, Debug)]
 pub struct Clock {
@@ -95,12 +104,24 @@ impl Clock {
     /// One clock for all: program date times, availabilityStartTime, arrival of units and what
     /// `/time` answers agree at any moment.
     pub fn wall(&self) -> Wall {
+        self.read().wall
+    }
+
+    /// Wall-clock time with how much of it did not pass, for what must not take a step for a hole.
+    pub fn read(&self) -> Reading {
         let Some(discipline) = &self.discipline else {
-            return self.machine.wall();
+            return Reading {
+                wall: self.machine.wall(),
+                stepped_micros: 0,
+            };
         };
         // Read under the lock, so that who comes later reads no earlier time.
         let mut discipline = discipline.lock().unwrap_or_else(PoisonError::into_inner);
-        discipline.wall(self.machine.monotonic(), || self.machine.wall())
+        let wall = discipline.wall(self.machine.monotonic(), || self.machine.wall());
+        Reading {
+            wall,
+            stepped_micros: discipline.stepped(),
+        }
     }
 
     /// Time since the clock was made; never steps.

@@ -23,6 +23,8 @@ pub(super) struct Discipline {
     read_at: Duration,
     /// How far the machine's wall clock was ahead of ours at the last reading, microseconds.
     ahead: i64,
+    /// By how much was taken over so far, microseconds.
+    stepped: i64,
 }
 
 impl Discipline {
@@ -32,6 +34,7 @@ impl Discipline {
             anchor: machine,
             read_at: now,
             ahead: 0,
+            stepped: 0,
         }
     }
 
@@ -46,9 +49,15 @@ impl Discipline {
         self.anchor = wall;
         if self.ahead.abs() > TAKE_OVER {
             self.anchor = wall.plus_micros(self.ahead);
+            self.stepped += self.ahead;
             self.ahead = 0;
         }
         self.anchor
+    }
+
+    /// By how many microseconds wall time has stepped so far.
+    pub(super) fn stepped(&self) -> i64 {
+        self.stepped
     }
 
     fn carried(&self, now: Duration) -> Wall {
@@ -132,6 +141,7 @@ mod tests {
             assert!((5_800..=6_000).contains(&gone), "{gone} after a minute");
             machine.run(Duration::from_secs(step.unsigned_abs() / 95));
             assert_eq!(machine.read(), step);
+            assert_eq!(machine.discipline.stepped(), 0);
         }
     }
 
@@ -157,6 +167,7 @@ mod tests {
             machine.ahead = step;
             let readings = machine.run(Duration::from_secs(2));
             assert_eq!(readings.last(), Some(&step));
+            assert_eq!(machine.discipline.stepped(), step);
             assert!(readings.iter().all(|off| *off == 0 || *off == step));
         }
     }

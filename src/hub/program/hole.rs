@@ -10,7 +10,6 @@ use crate::hub::boundary::OnLoss;
 use crate::hub::mapping::Mapping;
 use crate::hub::sound::SoundClock;
 use crate::hub::subscriber::Filler;
-use crate::media::time::channel_time;
 use crate::media::{Boundary, MediaKind, Ticks};
 
 /// How late media may come before rungs go on without them. Players at the live edge have about twice
@@ -29,7 +28,7 @@ impl Program {
         if !self.cutter.has_begun() || self.lead == Lead::Undecided {
             return;
         }
-        let now = channel_time(now, self.epoch);
+        let now = self.time(now);
         let late = self.lateness(MediaKind::Video);
         if self.lead == Lead::Video && self.bridges() {
             self.bridge(now - PATIENCE - late);
@@ -40,7 +39,7 @@ impl Program {
     }
 
     /// Whether rungs go on in a hole.
-    pub(in crate::hub) fn bridges(&self) -> bool {
+    pub(super) fn bridges(&self) -> bool {
         self.rungs && self.cutter.settings().on_loss != OnLoss::Gap
     }
 

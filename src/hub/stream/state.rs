@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::member::Member;
 use super::{MemberId, Reading, Stats};
-use crate::base::clock::Wall;
+use crate::base::clock::{Clock, Wall};
 use crate::hub::NewRendition;
 use crate::hub::boundary::{Cursor, Opened};
 use crate::hub::outlet::Outlet;
@@ -14,6 +14,7 @@ use crate::hub::subscriber::{Event, Feed};
 use crate::media::time::wall_time;
 use crate::media::{
     AccessUnit, Boundary, CodecConfig, MediaKind, Rendition, RenditionId, Ticks, Timescale, Track,
+    rescale,
 };
 use bytes::Bytes;
 
@@ -53,6 +54,8 @@ pub(super) enum Flow {
 
 pub(super) struct State {
     pub(super) program: Program,
+    /// How far the clock had stepped when it was read last.
+    pub(super) stepped_micros: i64,
     pub(super) members: Vec<Member>,
     pub(super) next_member: u64,
     pub(super) on_air: Option<MemberId>,
@@ -119,6 +122,16 @@ impl State {
         }
     }
 
+    /// Reads the clock, and tells the program when it was set.
+    pub(super) fn read(&mut self, clock: &Clock) -> Wall {
+        let now = clock.read();
+        let last = std::mem::replace(&mut self.stepped_micros, now.stepped_micros);
+        let step = Ticks(now.stepped_micros - last);
+        self.program
+            .handle_clock_step(rescale(step, Timescale::MICROS, Timescale::CHANNEL));
+        now.wall
+    }
+
     /// Puts a member on air, beginning with what it sent lately.
     pub(super) fn take_the_air(&mut self, id: MemberId, epoch: Wall, now: Wall) {
         let Some(index) = self.members.iter().position(|member| member.id == id) else {
@@ -145,7 +158,11 @@ impl State {
 
     /// Takes whoever is on air off it. Where rungs go on, so do their parts and those of the sound.
     pub(super) fn leave_the_air(&mut self) {
-        if self.on_air.take().is_some() && !self.program.bridges() {
+        let rungs = self
+            .renditions
+            .iter()
+            .any(|listed| !listed.rendition.source);
+        if self.on_air.take().is_some() && !rungs {
             self.outlets
                 .iter_mut()
                 .for_each(|outlet| outlet.handle_break());
