@@ -251,7 +251,11 @@ impl Segmenter {
             // Where a gap would last longer, the clock was set: that time did not pass.
             let nearby = rescale(NEARBY, Timescale::CHANNEL, self.scale);
             let passes = open.gap && end - open.start > self.longest + nearby;
-            let end = if passes { open.start + self.longest } else { end };
+            let end = if passes {
+                open.start + self.longest
+            } else {
+                end
+            };
             self.cuts.push_back(Cut::Close { end });
         }
     }

@@ -191,7 +191,12 @@ impl Watch {
             *previous = Some(text);
         }
         let text = hls::multivariant(&description, "");
-        let media = self.playlists.iter();
+        let leaving = |name: &str| {
+            let of_name = |listed: &&&Arc<Rendition>| *listed.name == *name;
+            let found = listed.iter().find(of_name);
+            found.is_none_or(|found| description.leaving.contains(&found.id))
+        };
+        let media = self.playlists.iter().filter(|(name, _)| !leaving(name));
         let media: Vec<_> = media
             .map(|(name, text)| (format!("{name}/index.m3u8"), text.as_str()))
             .collect();

@@ -47,11 +47,12 @@ impl Program {
         } else {
             self.audio_floor
         };
+        let sound = self.sound.as_mut().expect("checked above");
         if time < floor || self.next_audio.is_some() {
+            sound.join();
             self.repairs.dropped_units += 1;
             return;
         }
-        let sound = self.sound.as_mut().expect("checked above");
         let wait_key = self.wait_key && self.lead == Lead::Video;
         if wait_key {
             self.repairs.dropped_units += 1;

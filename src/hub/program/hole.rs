@@ -240,11 +240,11 @@ impl Program {
         }
         if self.in_gap {
             self.promised_end = None;
+            if !self.bridges() {
+                self.audio_floor = self.audio_floor.max(time);
+            }
         }
         self.in_gap = false;
-        if !self.bridges() {
-            self.audio_floor = self.audio_floor.max(time);
-        }
     }
 
     /// Silence where sound stays out: as far as rungs go on, or, without rungs, as far as the picture

@@ -312,7 +312,7 @@ fn check_hint(old: &Media, new: &Media, found: &mut Findings) {
         })
         .flat_map(|(number, segment)| {
             let skip = if number == at { count } else { 0 };
-            segment.parts.iter().skip(skip)
+            segment.parts.iter().skip(skip).filter(|part| !part.gap)
         });
     let came = came.next();
     found.rule("L6", came.is_none_or(|part| part.uri == uri), || {
