@@ -7,8 +7,10 @@ mod plan;
 mod write;
 
 use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
+use crate::media::MediaKind;
 use crate::media::timeline::{Description, Snapshot};
 
 /// Which of the two manifests.
@@ -20,8 +22,8 @@ pub enum Mode {
     LowLatency,
 }
 
-/// Where the Periods opened that one manifest has told of. Their starts must never change, also
-/// after their first segments have left the window, and a snapshot does not tell them any more.
+/// What one manifest has told that a snapshot does not tell any more: where Periods opened, which must
+/// never change, also after their first segments have left the window; and when it was last published.
 ///
 /// Keep one per stream and [`Mode`], and hand it to every [`mpd`] call of that manifest. A new one
 /// is right for a manifest that nobody has been given yet.
@@ -29,9 +31,15 @@ pub enum Mode {
 pub struct Periods {
     /// Oldest first; those before the first listed Period are forgotten.
     openings: Vec<Opening>,
+    /// Sequence of the oldest segment that was listed last.
+    first: u64,
     /// Renditions that missed the segment grid, and the last segment that the low-latency manifest
     /// lists of each. As many as a stream has renditions.
     left: BTreeMap<Arc<str>, u64>,
+    /// The last publishTime, microseconds since the epoch.
+    published_micros: i64,
+    /// Of the last text.
+    fingerprint: u64,
 }
 
 /// A Period's unchanging facts.
@@ -42,8 +50,29 @@ struct Opening {
     /// Microseconds since the stream's epoch.
     start_micros: i64,
     discontinuity_sequence: u64,
-    /// Name and init of each Representation, in order.
-    shape: Vec<(Arc<str>, String)>,
+    shape: Shape,
+    links: Vec<Link>,
+}
+
+/// Name and init of each Representation, in order.
+type Shape = Vec<(Arc<str>, String)>;
+
+/// One kind of media goes on from an earlier Period with the same Representations.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Link {
+    kind: MediaKind,
+    /// Opening of the earlier Period.
+    period: u64,
+    /// Whether its samples meet these.
+    continuous: bool,
+}
+
+impl Periods {
+    /// Whether a rendition is in the oldest Period still known, or none is known.
+    fn had(&self, name: &str) -> bool {
+        let oldest = self.openings.first();
+        oldest.is_none_or(|oldest| oldest.shape.iter().any(|(known, _)| **known == *name))
+    }
 }
 
 /// The manifest, or `None` while a described rendition has no snapshot or no segment is listed by
@@ -57,8 +86,27 @@ pub fn mpd(
     periods: &mut Periods,
     utc_timing_url: &str,
 ) -> Option<String> {
-    let plan = plan::plan(description, snapshots, mode, periods)?;
-    Some(write::manifest(description, &plan, mode, utc_timing_url))
+    let mut plan = plan::plan(description, snapshots, mode, periods)?;
+    plan.newest_micros = plan.newest_micros.max(periods.published_micros);
+    let mut text = write::manifest(description, &plan, mode, utc_timing_url);
+    if fingerprint(&text) == periods.fingerprint {
+        return Some(text);
+    }
+    // Not every change comes with something new: old segments leave, a foretold length turns out
+    // otherwise, the stream ends.
+    if plan.newest_micros == periods.published_micros {
+        plan.newest_micros += 1000;
+        text = write::manifest(description, &plan, mode, utc_timing_url);
+    }
+    periods.published_micros = plan.newest_micros;
+    periods.fingerprint = fingerprint(&text);
+    Some(text)
+}
+
+fn fingerprint(text: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    text.hash(&mut hasher);
+    hasher.finish()
 }
 
 #[cfg(test)]
