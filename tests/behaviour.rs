@@ -6,6 +6,7 @@ mod architecture;
 mod common;
 mod conformance;
 mod fuzz;
+mod holes;
 mod hostile;
 mod inputs;
 mod lifecycle;
