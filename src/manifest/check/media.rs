@@ -302,6 +302,11 @@ fn check_hint(old: &Media, new: &Media, found: &mut Findings) {
     });
     let growing = old.segments.last().is_some_and(|last| last.uri.is_empty());
     let at = end(old) - u64::from(growing);
+    let is_old = |segment: &Segment| !segment.uri.is_empty() && segment.parts.is_empty();
+    if at < new.first_sequence() || new.segment(at).is_some_and(is_old) {
+        // What came is no longer listed.
+        return;
+    }
     let mut came =
         new.numbered()
             .filter(|(number, _)| *number >= at)
