@@ -259,7 +259,7 @@ fn repairs_of_the_first_seconds_and_of_another_publisher_are_not_told() {
     let mut around = around();
     for second in 0..30_u32 {
         let at = f64::from(second);
-        around.on_air = second < 10 || second >= 20;
+        around.on_air = !(10..20).contains(&second);
         around.repairs.dropped_units += match second {
             // Up to the first key unit, and while another one was on air.
             1 | 12 | 20 => 7,
