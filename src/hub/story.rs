@@ -4,6 +4,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use super::subscriber::Filler;
 use crate::base::clock::Wall;
 
 /// Incidents kept: an encoder that drops every minute is seen for half an hour.
@@ -47,6 +48,15 @@ pub enum Cover {
     Slate,
     /// Nothing: the playlists say so.
     Gap,
+}
+
+impl From<Filler> for Cover {
+    fn from(filler: Filler) -> Cover {
+        match filler {
+            Filler::Picture => Cover::Freeze,
+            Filler::Slate => Cover::Slate,
+        }
+    }
 }
 
 impl Cover {

@@ -21,10 +21,12 @@ use super::{NewRendition, Refusal};
 use crate::base::clock::{Clock, Wall};
 use crate::base::id::Uuid;
 use crate::media::time::channel_time;
-use crate::media::{AccessUnit, MediaKind, RenditionId, Ticks, Track};
+use crate::media::{AccessUnit, MediaKind, RenditionId, Ticks, Timescale, Track};
 use health::Record;
 pub use health::Stats;
-use state::{Member, Plan, State};
+use member::{Member, Warm};
+use renditions::Plan;
+use state::State;
 
 /// Publisher sessions on one key: a primary and backups (ARCHITECTURE.md, `Member`).
 pub const MAX_MEMBERS: usize = 4;
@@ -60,6 +62,15 @@ impl Beginning {
     }
 }
 
+/// How long things last in a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// No unit for this long: the publisher is silent and its place is open to others.
+    pub silence: Duration,
+    /// Length of the playlists: how long a rendition that left is stated as gaps.
+    pub window: Duration,
+}
+
 /// One live stream of a channel.
 pub struct Stream {
     id: Uuid,
@@ -84,7 +95,7 @@ impl Stream {
         beginning: Beginning,
         admission: Admission,
         settings: Settings,
-        silence: Duration,
+        limits: Limits,
         clock: Clock,
     ) -> Stream {
         let Beginning {
@@ -93,7 +104,12 @@ impl Stream {
             now,
             resumed,
         } = beginning;
-        let mut record = Record::new(&admission.channel_id, (id, epoch), &settings, silence);
+        let mut record = Record::new(
+            &admission.channel_id,
+            (id, epoch),
+            &settings,
+            limits.silence,
+        );
         record.note(
             now,
             &match resumed {
@@ -117,6 +133,7 @@ impl Stream {
                 keeps_source: true,
             }),
             listed: false,
+            window: Ticks::from_duration(limits.window, Timescale::CHANNEL),
             listed_ids: Vec::new(),
             stale_list: false,
             outlets: Vec::new(),
@@ -130,7 +147,7 @@ impl Stream {
             epoch,
             admission,
             ladder: settings.ladder,
-            silence,
+            silence: limits.silence,
             clock,
             state: Mutex::new(state),
         }
@@ -214,38 +231,34 @@ impl Stream {
         if state.ended {
             return None;
         }
-        let id = state.add(new, false)?;
+        let id = state.replace_source(&new);
+        let id = id.or_else(|| state.add(new, false))?;
         state.consider_listing(self.now());
         Some(id)
     }
 
     /// A unit of an added rendition, in channel time. Key units at a boundary's time open segments.
     pub fn push_rendition(&self, id: RenditionId, unit: AccessUnit) {
-        let mut guard = self.lock();
-        let state = &mut *guard;
-        let Some(listed) = state.renditions.get_mut(usize::from(id.0)) else {
-            return;
-        };
-        let scale = listed.rendition.track.timescale;
-        let opened = state.program.open_rung(&mut listed.cursor, &unit, scale);
-        if listed.live && listed.cursor.is_open() {
-            state.deliver(id, unit, &opened);
-        }
+        self.lock().rung_unit(id, unit);
     }
 
-    /// A planned or added rendition that will not come, or no more.
+    /// A planned or added rendition that will not come, or no more. Its playlist states gaps for one
+    /// window, then it is gone.
     pub fn drop_rendition(&self, name: &str) {
+        let now = self.now();
         let mut state = self.lock();
         if let Some(plan) = &mut state.plan {
             plan.names.retain(|planned| &**planned != name);
         }
-        for listed in &mut state.renditions {
-            if !listed.rendition.source && &*listed.rendition.name == name {
-                listed.live = false;
-            }
+        let dropped = state.renditions.iter();
+        let dropped =
+            dropped.filter(|listed| !listed.rendition.source && &*listed.rendition.name == name);
+        let ids: Vec<RenditionId> = dropped.map(|listed| listed.rendition.id).collect();
+        for id in ids {
+            state.retire(id, now);
         }
         state.relist();
-        state.consider_listing(self.now());
+        state.consider_listing(now);
     }
 
     /// The newest picture, as JPEG.
@@ -274,7 +287,28 @@ impl Stream {
     }
 
     /// Lets time pass: holes become visible, silent publishers lose the air.
-    pub(super) fn tick(&self) {}
+    pub(super) fn tick(&self) {
+        let monotonic = self.clock.monotonic();
+        let now = self.clock.wall();
+        let mut state = self.lock();
+        if state.ended {
+            return;
+        }
+        let holder_is_silent = |state: &State| {
+            state
+                .holder()
+                .is_some_and(|holder| holder.is_silent(monotonic, self.silence))
+        };
+        if holder_is_silent(&state)
+            && let Some(next) = state.successor(monotonic, self.silence)
+        {
+            state.take_the_air(next, now, monotonic);
+        }
+        state.program.handle_tick(now);
+        let time = channel_time(now, self.epoch);
+        state.drain(time);
+        state.consider_listing(time);
+    }
 
     /// Discontinuities told of so far, for the next run of the server.
     pub fn discontinuities(&self) -> u64 {
@@ -300,6 +334,10 @@ impl Stream {
         if state.ended {
             return Err(Refusal::NotAllowed("the stream has just ended".to_owned()));
         }
+        let monotonic = self.clock.monotonic();
+        if state.members.len() >= MAX_MEMBERS {
+            state.evict_silent(monotonic, self.silence);
+        }
         if state.members.len() >= MAX_MEMBERS {
             return Err(Refusal::Full(format!(
                 "{MAX_MEMBERS} encoders publish with this key already"
@@ -308,19 +346,19 @@ impl Stream {
         let id = MemberId(state.next_member);
         state.next_member += 1;
         let (eviction, receiver) = watch::channel(None);
-        let last_unit = self.clock.monotonic();
         state.members.push(Member {
             id,
             proto,
             peer,
-            joined: last_unit,
+            joined: monotonic,
             reason: String::new(),
-            observer: Observer::default(),
             doctor: Doctor::default(),
             announcement: Announcement::default(),
             video: None,
             audio: None,
-            last_unit,
+            last_unit: monotonic,
+            observer: Observer::default(),
+            warm: Warm::default(),
             eviction,
         });
         state.empty_since = None;
@@ -329,20 +367,19 @@ impl Stream {
     }
 
     pub(super) fn leave(&self, member: MemberId) {
+        let (now, monotonic) = (self.clock.wall(), self.clock.monotonic());
         let mut state = self.lock();
-        state.note_left(member, self.clock.wall(), self.clock.monotonic());
+        state.note_left(member, now, monotonic);
         state.members.retain(|candidate| candidate.id != member);
         if state.members.is_empty() {
-            state.empty_since = Some(self.clock.monotonic());
+            state.empty_since = Some(monotonic);
         }
         if state.on_air == Some(member) {
-            state.on_air = None;
-            state.program.handle_break();
+            state.leave_the_air();
+            if let Some(next) = state.successor(monotonic, self.silence) {
+                state.take_the_air(next, now, monotonic);
+            }
             state.drain(self.now());
-            state
-                .outlets
-                .iter_mut()
-                .for_each(|outlet| outlet.handle_break());
         }
     }
 
@@ -367,11 +404,7 @@ impl Stream {
     pub(super) fn set_track(&self, member: MemberId, track: Track) {
         let mut state = self.lock();
         if let Some(found) = state.members.iter_mut().find(|found| found.id == member) {
-            found.observer.handle_track(&track);
-            match track.kind() {
-                MediaKind::Video => found.video = Some(track.clone()),
-                MediaKind::Audio => found.audio = Some(track.clone()),
-            }
+            found.handle_track(&track);
         }
         if state.on_air == Some(member) {
             state.program.handle_track(track);
@@ -387,21 +420,26 @@ impl Stream {
         if state.ended {
             return;
         }
-        state.observe(member, monotonic, &unit);
-        let before = state.on_air;
-        if before != Some(member) && !state.takes_the_air(member, &unit, monotonic, self.silence) {
+        let Some(found) = state.members.iter_mut().find(|found| found.id == member) else {
             return;
+        };
+        found.observer.handle_unit(monotonic, &unit);
+        if found.is_silent(monotonic, self.silence) {
+            found.warm.clear();
         }
-        state.note_air(before, now, monotonic);
-        if let Some(found) = state.members.iter_mut().find(|found| found.id == member) {
-            found.last_unit = monotonic;
+        found.last_unit = monotonic;
+        if state.on_air == Some(member) {
+            state.note_air(Some(member), now, monotonic);
+            state.count(&unit);
+            state.program.handle_unit(now, unit);
+        } else {
+            found.keep_warm(now, unit);
+            let ready = found.warm.is_ready();
+            if !ready || !state.may_take_the_air(member, monotonic, self.silence) {
+                return;
+            }
+            state.take_the_air(member, now, monotonic);
         }
-        state.stats.ingest_bytes += unit.data.len() as u64;
-        match unit.kind {
-            MediaKind::Video => state.stats.video_units += 1,
-            MediaKind::Audio => state.stats.audio_units += 1,
-        }
-        state.program.handle_unit(now, unit);
         let time = channel_time(now, self.epoch);
         state.drain(time);
         state.consider_listing(time);
@@ -452,6 +490,8 @@ impl Stream {
 }
 
 mod health;
+mod member;
+mod renditions;
 mod state;
 #[cfg(test)]
 mod tests;

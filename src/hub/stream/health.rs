@@ -4,7 +4,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::state::{Member, State};
+use super::member::Member;
+use super::state::State;
 use super::{MemberId, Stream};
 use crate::base::clock::Wall;
 use crate::base::id::Uuid;
@@ -13,9 +14,9 @@ use crate::hub::doctor::{Change, Surroundings};
 use crate::hub::member::{Health, MemberStatus, Standing, SwitchError};
 use crate::hub::observer::Stalls;
 use crate::hub::program::Repairs;
-use crate::hub::story::{self, Cause, Counts, Happening, Story};
-use crate::media::time::wall_time;
-use crate::media::{AccessUnit, Ticks, Timescale, Track};
+use crate::hub::story::{self, Cause, Counts, Cover, Happening, Story};
+use crate::media::time::{channel_time, rescale, wall_time};
+use crate::media::{AccessUnit, MediaKind, Ticks, Timescale, Track};
 
 /// What a stream's metrics show. Counts since the stream began.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -68,6 +69,15 @@ pub(super) struct Record {
     last_aired: Option<Duration>,
     /// When the publisher on air went away, as long as nobody took its place.
     lost: Option<Duration>,
+    hole: Option<Hole>,
+}
+
+/// Time in which something stands in for missing media.
+#[derive(Clone, Copy, Debug)]
+struct Hole {
+    from: Ticks,
+    until: Ticks,
+    cover: Cover,
 }
 
 impl Record {
@@ -93,6 +103,7 @@ impl Record {
             past_stalls: Stalls::default(),
             last_aired: None,
             lost: None,
+            hole: None,
         }
     }
 
@@ -164,15 +175,45 @@ fn name(member: &Member) -> String {
 }
 
 impl State {
-    fn member(&mut self, id: MemberId) -> Option<&mut Member> {
-        self.members.iter_mut().find(|member| member.id == id)
+    /// Something stands in for missing media up to channel time `until`.
+    pub(super) fn note_cover(&mut self, until: Ticks, cover: Cover) {
+        let hole = self.record.hole.get_or_insert(Hole {
+            from: until,
+            until,
+            cover: Cover::Gap,
+        });
+        let changes = hole.from == until || hole.cover != cover;
+        (hole.until, hole.cover) = (until, cover);
+        if changes {
+            let at = wall_time(until, Timescale::CHANNEL, self.record.epoch);
+            self.record.note(at, &Happening::HoleBegan { cover });
+        }
     }
 
-    /// Feeds the publisher's observer, whether it is on air or not.
-    pub(super) fn observe(&mut self, id: MemberId, now: Duration, unit: &AccessUnit) {
-        if let Some(member) = self.member(id) {
-            member.observer.handle_unit(now, unit);
+    /// A unit goes on air: the hole is over when it lies behind it.
+    pub(super) fn note_media(&mut self, unit: &AccessUnit) {
+        let leads = unit.kind == MediaKind::Video || self.program.track(MediaKind::Video).is_none();
+        let Some(hole) = self.record.hole.filter(|_| leads) else {
+            return;
+        };
+        let scale = match unit.kind {
+            MediaKind::Video => Timescale::CHANNEL,
+            MediaKind::Audio => {
+                let track = self.program.track(MediaKind::Audio);
+                track.map_or(Timescale::CHANNEL, |track| track.timescale)
+            }
+        };
+        let time = rescale(unit.pts, scale, Timescale::CHANNEL);
+        if time >= hole.until {
+            self.record.hole = None;
+            let wall = |time| wall_time(time, Timescale::CHANNEL, self.record.epoch);
+            let (from, to) = (wall(hole.from), wall(time));
+            self.record.note(to, &Happening::HoleEnded { from, to });
         }
+    }
+
+    fn member(&mut self, id: MemberId) -> Option<&mut Member> {
+        self.members.iter_mut().find(|member| member.id == id)
     }
 
     pub(super) fn note_joined(&mut self, id: MemberId, at: Wall) {
@@ -271,7 +312,7 @@ impl State {
     }
 
     fn standing(&self, member: &Member, now: Duration) -> Standing {
-        if now.saturating_sub(member.last_unit) > self.record.around.silence {
+        if member.is_silent(now, self.record.around.silence) {
             Standing::Silent
         } else if self.on_air == Some(member.id) {
             Standing::OnAir
@@ -355,23 +396,28 @@ impl Stream {
         }
     }
 
-    /// Gives the air to a publisher, with its next key unit.
+    /// Gives the air to a publisher: at once where it has sent a key unit, else with its next one.
     pub fn switch_to(&self, id: u64) -> Result<(), SwitchError> {
-        let now = self.clock.monotonic();
+        let (now, monotonic) = (self.clock.wall(), self.clock.monotonic());
         let mut state = self.lock();
         if state.ended {
             return Err(SwitchError::Ended);
         }
         let found = state.members.iter().find(|member| member.id.0 == id);
         let member = found.ok_or(SwitchError::Unknown(id))?;
-        match state.standing(member, now) {
-            _ if state.on_air == Some(member.id) => Err(SwitchError::OnAir(id)),
-            Standing::Silent => Err(SwitchError::Silent(id)),
-            Standing::OnAir | Standing::Standby => {
-                state.wanted = Some(MemberId(id));
-                Ok(())
-            }
+        if state.on_air == Some(member.id) {
+            return Err(SwitchError::OnAir(id));
         }
+        if state.standing(member, monotonic) == Standing::Silent {
+            return Err(SwitchError::Silent(id));
+        }
+        let ready = member.warm.is_ready();
+        state.wanted = Some(MemberId(id));
+        if ready {
+            state.take_the_air(MemberId(id), now, monotonic);
+            state.drain(channel_time(now, self.epoch));
+        }
+        Ok(())
     }
 
     /// Writes down what happened to the stream elsewhere, such as in its transcoder.

@@ -1,61 +1,22 @@
 //! What a stream's lock protects: members, renditions, and the way of a unit to those who take it.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::sync::watch;
 
 use super::MemberId;
 use super::health::{Record, Stats};
+use super::member::Member;
+use super::renditions::{Listed, Plan};
+use crate::base::clock::Wall;
 use crate::hub::NewRendition;
-use crate::hub::announcement::Announcement;
-use crate::hub::boundary::{Cursor, Opened};
-use crate::hub::doctor::Doctor;
-use crate::hub::observer::Observer;
+use crate::hub::boundary::Opened;
 use crate::hub::outlet::Outlet;
 use crate::hub::program::{Output, Program};
+use crate::hub::story::Cover;
 use crate::hub::subscriber::{Event, Feed};
-use crate::media::{
-    AccessUnit, Boundary, CodecConfig, MediaKind, Rendition, RenditionId, Ticks, Track,
-};
-
-/// Renditions of one stream: ids are one byte, and no ladder comes near.
-const MAX_RENDITIONS: usize = 64;
-/// How long the first multivariant playlist waits for the ladder (90 kHz): a worker starts within a
-/// second; on an overloaded machine viewers get the source after six.
-const LADDER_WAIT: Ticks = Ticks(6 * 90_000);
-
-/// What a transcoder will add.
-pub(super) struct Plan {
-    pub(super) names: Vec<Arc<str>>,
-    /// Whether the source stays beside them: not when they are cropped.
-    pub(super) keeps_source: bool,
-}
-
-#[derive(Debug)]
-pub(super) struct Member {
-    pub(super) id: MemberId,
-    pub(super) proto: &'static str,
-    pub(super) peer: SocketAddr,
-    pub(super) joined: Duration,
-    /// Why it took the air; empty when it never did.
-    pub(super) reason: String,
-    pub(super) observer: Observer,
-    pub(super) doctor: Doctor,
-    pub(super) announcement: Announcement,
-    pub(super) video: Option<Track>,
-    pub(super) audio: Option<Track>,
-    pub(super) last_unit: Duration,
-    pub(super) eviction: watch::Sender<Option<String>>,
-}
-
-pub(super) struct Listed {
-    pub(super) rendition: Arc<Rendition>,
-    pub(super) cursor: Cursor,
-    pub(super) live: bool,
-}
+use crate::media::{AccessUnit, Boundary, MediaKind, RenditionId, Ticks, Track};
 
 pub(super) struct State {
     pub(super) program: Program,
@@ -73,6 +34,8 @@ pub(super) struct State {
     /// What a transcoder will add before the stream is listed; `None` until it says.
     pub(super) plan: Option<Plan>,
     pub(super) listed: bool,
+    /// Length of the playlists, channel time.
+    pub(super) window: Ticks,
     pub(super) listed_ids: Vec<RenditionId>,
     /// Renditions came or went since the list was made.
     pub(super) stale_list: bool,
@@ -89,48 +52,84 @@ impl State {
         self.members.iter().find(|member| member.id == on_air)
     }
 
-    /// Whether a member that is not on air takes it with this unit: nobody is there, or who is has been
-    /// silent, and the unit can open a segment (decision 10).
-    pub(super) fn takes_the_air(
-        &mut self,
-        member: MemberId,
-        unit: &AccessUnit,
-        monotonic: Duration,
-        silence: Duration,
-    ) -> bool {
-        let Some(index) = self.members.iter().position(|found| found.id == member) else {
-            return false;
+    /// Whether a member may take the air: nobody has it, who has it has been silent, or it was decided so
+    /// by hand (decision 10).
+    pub(super) fn may_take_the_air(&self, id: MemberId, now: Duration, silence: Duration) -> bool {
+        let free = |holder: &Member| holder.is_silent(now, silence);
+        self.wanted == Some(id) || self.holder().is_none_or(free)
+    }
+
+    /// The member to follow the one on air: the first that joined of those that send.
+    pub(super) fn successor(&self, now: Duration, silence: Duration) -> Option<MemberId> {
+        let ready = |member: &&Member| {
+            Some(member.id) != self.on_air
+                && member.warm.is_ready()
+                && !member.is_silent(now, silence)
         };
-        self.members[index].last_unit = monotonic;
-        let opens = match unit.kind {
-            MediaKind::Video => unit.key,
-            MediaKind::Audio => {
-                self.members[index].video.is_none()
-                    || self.program.track(MediaKind::Video).is_none()
-            }
+        self.members.iter().find(ready).map(|member| member.id)
+    }
+
+    /// Ends the session that has been silent the longest, so that another may join.
+    pub(super) fn evict_silent(&mut self, now: Duration, silence: Duration) {
+        let silent = self
+            .members
+            .iter()
+            .filter(|member| member.is_silent(now, silence))
+            .min_by_key(|member| member.last_unit);
+        let Some(member) = silent else {
+            return;
         };
-        let holder = self
-            .on_air
-            .and_then(|id| self.members.iter().find(|found| found.id == id));
-        let free = self.wanted == Some(member)
-            || holder.is_none_or(|holder| monotonic.saturating_sub(holder.last_unit) > silence);
-        if !free || !opens {
-            return false;
+        let id = member.id;
+        let reason = "nothing came any more, and another encoder publishes with the key";
+        member.eviction.send_replace(Some(reason.to_owned()));
+        self.members.retain(|member| member.id != id);
+        if self.on_air == Some(id) {
+            self.leave_the_air();
         }
-        if self.on_air.is_some() {
+    }
+
+    /// Puts a member on air, beginning with what it sent lately.
+    pub(super) fn take_the_air(&mut self, id: MemberId, now: Wall, monotonic: Duration) {
+        let Some(index) = self.members.iter().position(|member| member.id == id) else {
+            return;
+        };
+        let before = self.on_air;
+        self.leave_the_air();
+        self.on_air = Some(id);
+        let end = self.program.end_wall();
+        let member = &mut self.members[index];
+        let units = member.warm.take(end);
+        let program = &mut self.program;
+        program.handle_announcement(member.announcement.clone());
+        for track in [&member.video, &member.audio].into_iter().flatten() {
+            program.handle_track(track.clone());
+        }
+        if units.front().is_some_and(|(arrival, _)| *arrival < now) {
+            program.handle_warm_start();
+        }
+        for (arrival, unit) in units {
+            self.count(&unit);
+            self.program.handle_unit(arrival, unit);
+        }
+        self.note_air(before, now, monotonic);
+    }
+
+    /// Takes whoever is on air off it.
+    pub(super) fn leave_the_air(&mut self) {
+        if self.on_air.take().is_some() {
             self.outlets
                 .iter_mut()
                 .for_each(|outlet| outlet.handle_break());
         }
         self.program.handle_break();
-        self.on_air = Some(member);
-        let member = &self.members[index];
-        self.program
-            .handle_announcement(member.announcement.clone());
-        for track in [&member.video, &member.audio].into_iter().flatten() {
-            self.program.handle_track(track.clone());
+    }
+
+    pub(super) fn count(&mut self, unit: &AccessUnit) {
+        self.stats.ingest_bytes += unit.data.len() as u64;
+        match unit.kind {
+            MediaKind::Video => self.stats.video_units += 1,
+            MediaKind::Audio => self.stats.audio_units += 1,
         }
-        true
     }
 
     pub(super) fn drain(&mut self, now: Ticks) {
@@ -142,6 +141,9 @@ impl State {
                 }
                 Output::Settled { passthrough } => {
                     self.feed(&Event::Settled { passthrough });
+                    if let Some(id) = self.source_video.filter(|_| self.listed && !passthrough) {
+                        self.retire(id, now);
+                    }
                     self.consider_listing(now);
                 }
                 Output::Break => self.feed(&Event::Break),
@@ -149,7 +151,27 @@ impl State {
                     unit,
                     opened,
                     boundary,
-                } => self.source_unit(unit, &opened, boundary),
+                    listed,
+                } => {
+                    self.note_media(&unit);
+                    self.source_unit(unit, &opened, boundary, listed);
+                    boundary.iter().for_each(|boundary| self.pass_on(boundary));
+                }
+                Output::Hold {
+                    until,
+                    boundary,
+                    filler,
+                } => {
+                    self.note_cover(until, Cover::from(filler));
+                    self.stats.segments += u64::from(boundary.is_some());
+                    self.feed(&Event::Hold {
+                        until,
+                        boundary,
+                        filler,
+                    });
+                    boundary.iter().for_each(|boundary| self.pass_on(boundary));
+                }
+                Output::Gap { boundary, missing } => self.state_gap(&boundary, missing),
             }
         }
     }
@@ -161,9 +183,7 @@ impl State {
             MediaKind::Audio => self.source_audio,
         };
         if let Some(id) = known {
-            self.outlets
-                .iter_mut()
-                .for_each(|outlet| outlet.handle_track(id, track));
+            self.renditions[usize::from(id.0)].next_track = Some(track.clone());
             return;
         }
         let (name, rate) = match track.kind() {
@@ -189,6 +209,7 @@ impl State {
         unit: AccessUnit,
         opened: &Opened,
         boundary: Option<Boundary>,
+        listed: bool,
     ) {
         if boundary.is_some() {
             self.stats.segments += 1;
@@ -205,19 +226,10 @@ impl State {
         };
         // A source video that is not listed is not packaged either.
         let wanted = unit.kind == MediaKind::Audio || self.source_may_be_listed() != Some(false);
+        let wanted = wanted && listed;
         if let Some(id) = id.filter(|_| wanted) {
             self.deliver(id, unit, opened);
         }
-    }
-
-    pub(super) fn deliver(&mut self, id: RenditionId, unit: AccessUnit, opened: &[Boundary]) {
-        let Some((last, others)) = self.outlets.split_last_mut() else {
-            return;
-        };
-        for outlet in others {
-            outlet.handle_unit(id, unit.clone(), opened);
-        }
-        last.handle_unit(id, unit, opened);
     }
 
     pub(super) fn feed(&mut self, event: &Event) {
@@ -227,119 +239,5 @@ impl State {
             MediaKind::Audio
         };
         self.feeds.retain_mut(|feed| feed.send(event.clone(), lead));
-    }
-
-    pub(super) fn add(&mut self, new: NewRendition, source: bool) -> Option<RenditionId> {
-        if self.renditions.len() >= MAX_RENDITIONS {
-            return None;
-        }
-        let id = RenditionId(u8::try_from(self.renditions.len()).ok()?);
-        let rendition = Arc::new(Rendition {
-            id,
-            name: new.name,
-            track: Arc::new(new.track),
-            peak_bps: new.peak_bps,
-            average_bps: new.average_bps,
-            frame_rate_millis: new.frame_rate_millis,
-            source,
-        });
-        self.outlets
-            .iter_mut()
-            .for_each(|outlet| outlet.handle_rendition(&rendition));
-        self.stale_list = true;
-        self.renditions.push(Listed {
-            rendition,
-            cursor: Cursor::default(),
-            live: true,
-        });
-        Some(id)
-    }
-
-    /// Lists the stream as soon as everything that is to be in its first multivariant playlist is known;
-    /// a source track that comes later is added then.
-    pub(super) fn consider_listing(&mut self, now: Ticks) {
-        let Some(first) = self.program.first_arrival() else {
-            return;
-        };
-        if self.listed {
-            if self.stale_list {
-                self.relist();
-            }
-            return;
-        }
-        let waited = now - first;
-        let planned = match &self.plan {
-            None => false,
-            Some(plan) => plan.names.iter().all(|name| {
-                self.renditions
-                    .iter()
-                    .any(|listed| listed.rendition.name == *name)
-            }),
-        };
-        let settled = self.program.passthrough().is_some();
-        let patience_over = waited >= LADDER_WAIT;
-        if self.program.tracks_complete(waited) && settled && (planned || patience_over) {
-            self.listed = true;
-            self.relist();
-        }
-    }
-
-    pub(super) fn relist(&mut self) {
-        if !self.listed {
-            return;
-        }
-        self.stale_list = false;
-        let ids = self.wanted_ids();
-        if !ids.is_empty() && ids != self.listed_ids {
-            self.listed_ids.clone_from(&ids);
-            self.outlets
-                .iter_mut()
-                .for_each(|outlet| outlet.handle_listed(&ids));
-        }
-    }
-
-    /// The renditions a manifest should list: the source where it may be, then rungs as added.
-    pub(super) fn wanted_ids(&self) -> Vec<RenditionId> {
-        let passthrough = self.source_may_be_listed() == Some(true);
-        let replaced = self.replaced_audio();
-        let wanted = |listed: &&Listed| {
-            let source_video =
-                listed.rendition.source && listed.rendition.kind() == MediaKind::Video;
-            let source_audio =
-                listed.rendition.source && listed.rendition.kind() == MediaKind::Audio;
-            listed.live && (!source_video || passthrough) && (!source_audio || !replaced)
-        };
-        self.renditions
-            .iter()
-            .filter(wanted)
-            .map(|listed| listed.rendition.id)
-            .collect()
-    }
-
-    /// Whether the source video is a rendition of its own: its key units fit, and the ladder does not
-    /// crop. `None` until both are known.
-    fn source_may_be_listed(&self) -> Option<bool> {
-        let keeps = self.plan.as_ref().map(|plan| plan.keeps_source);
-        match (self.program.passthrough(), keeps) {
-            (Some(false), _) | (_, Some(false)) => Some(false),
-            (Some(true), Some(true)) => Some(true),
-            _ => None,
-        }
-    }
-
-    /// Whether a transcoded audio stands for a source audio that players cannot be given in every
-    /// manifest (Opus; the default audio is AAC).
-    pub(super) fn replaced_audio(&self) -> bool {
-        let aac_rung = self.renditions.iter().any(|listed| {
-            !listed.rendition.source
-                && listed.live
-                && matches!(listed.rendition.track.config, CodecConfig::Aac(_))
-        });
-        let source = self.program.track(MediaKind::Audio);
-        let passable = source.is_some_and(|track| match &track.config {
-            CodecConfig::Aac(config) => matches!(config.sample_rate, 44_100 | 48_000),
-            _ => false,
-        });
-        aac_rung && !passable
     }
 }
