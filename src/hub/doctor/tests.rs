@@ -254,6 +254,23 @@ fn repairs_and_pauses_are_told_of_for_a_minute() {
 }
 
 #[test]
+fn silence_in_place_of_sound_that_never_comes_is_no_repair() {
+    let mut doctor = Doctor::default();
+    let mut around = around();
+    let facts = Facts {
+        audio: Lane::default(),
+        ..good()
+    };
+    for second in 0..10_u32 {
+        around.repairs.silent_frames += 47;
+        doctor.examine(seconds(f64::from(second)), &facts, &around);
+    }
+    let findings = doctor.findings();
+    let codes: Vec<&str> = findings.iter().map(|finding| finding.code).collect();
+    assert_eq!(codes, ["audio-missing"]);
+}
+
+#[test]
 fn repairs_of_the_first_seconds_and_of_another_publisher_are_not_told() {
     let mut doctor = Doctor::default();
     let mut around = around();
