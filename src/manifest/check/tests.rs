@@ -172,6 +172,17 @@ fn answers_that_are_far_apart_tell_nothing_of_the_part_that_was_hinted() {
 }
 
 #[test]
+fn a_gap_may_come_in_place_of_the_part_that_was_hinted() {
+    let mut builder = Builder::new(&ladder().video[0]);
+    builder.regular(6);
+    let before = hls::media(&builder.snapshot, None);
+    builder.gap(2000);
+    builder.regular(1);
+    let after = hls::media(&builder.snapshot, None);
+    assert_eq!(check_media_playlist(&after, Some(&before)), []);
+}
+
+#[test]
 fn nothing_changes_after_the_end_and_life_does_not_begin_with_a_discontinuity() {
     let mut builder = stream();
     builder.snapshot.segments.pop();
