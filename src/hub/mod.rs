@@ -4,14 +4,17 @@
 mod announcement;
 pub mod boundary;
 mod cutter;
+pub mod doctor;
 pub mod gate;
 pub mod mapping;
+pub mod member;
 pub mod observer;
 pub mod outlet;
 pub mod program;
 pub mod publisher;
 mod resume;
 pub mod sound;
+pub mod story;
 pub mod stream;
 pub mod subscriber;
 pub mod timing;
@@ -29,6 +32,7 @@ use crate::media::timeline::Timeline;
 pub use announcement::Announcement;
 use boundary::Settings;
 pub use gate::{Admission, Gate, PublishRequest, Record, Refusal, Sign};
+pub use member::{Health, MemberStatus, Standing, SwitchError};
 pub use observer::{Facts, Observer};
 pub use outlet::Outlet;
 pub use publisher::Publisher;
@@ -179,7 +183,7 @@ impl Hub {
             )));
         }
         let (stream, opened) = self.stream_of(admission);
-        let (member, eviction) = stream.join(request.proto)?;
+        let (member, eviction) = stream.join(request.proto, request.peer)?;
         let sign = self.sign(&stream);
         let is_first = self.signs().handle_publish(&sign);
         match opened {
@@ -299,7 +303,7 @@ impl Hub {
 
     async fn tidy(&self) {
         for stream in self.all() {
-            stream.read_rates();
+            stream.examine();
         }
         let now = self.inner.clock.monotonic();
         let config = &self.inner.config;
