@@ -163,11 +163,10 @@ fn the_history_tells_who_was_on_air_and_why() {
 
 #[test]
 fn a_backup_that_takes_over_from_a_silent_publisher_says_so() {
-    let left = Resumed {
+    let bench = Bench::new(Some(Resumed {
         discontinuities: 3,
         end: Ticks::ZERO,
-    };
-    let bench = Bench::new(Some(left));
+    }));
     let mut one = bench.publisher(48_000);
     let mut two = bench.publisher(48_000);
     bench.play(&mut [&mut one, &mut two], 1);
