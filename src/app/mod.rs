@@ -43,6 +43,9 @@ const PASSTHROUGH_TARGET_S: u32 = 10;
 const LADDER_LAG: Duration = Duration::from_millis(300);
 /// A stop takes no longer: what has not ended by then is left behind.
 pub const STOP_DEADLINE: Duration = Duration::from_secs(9);
+/// How long players have to fetch what was published last: shaka asks for ever for a part that was listed
+/// and is gone.
+const LAST_FETCH: Duration = Duration::from_millis(500);
 /// Capability that asks for a ladder.
 const MULTI_BITRATE: &str = "multi-bitrate";
 
@@ -255,6 +258,9 @@ impl App {
         // Players are served until everything is published and recorded for the next run. A panic in
         // there was logged as one, and does not keep the rest from its end.
         let _ = self.housekeeping.await;
+        if self.origin.stats().connections > 0 {
+            tokio::time::sleep(LAST_FETCH).await;
+        }
         self.tasks.finish().await;
         self.store.close().await;
     }
