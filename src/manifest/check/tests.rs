@@ -64,7 +64,7 @@ fn media_playlist_rules() {
             "#EXT-X-MEDIA-SEQ",
             "#EXT-X-PLAYLIST-TYPE:EVENT\n#EXT-X-MEDIA-SEQ",
         ),
-        ("P8", "DURATION=0.20000", "DURATION=0.14000"),
+        ("P8", "DURATION=0.20000", "DURATION=0.26000"),
         ("P9", "#EXT-X-VERSION:6", "#EXT-X-VERSION:7"),
         ("P9", "#EXT-X-MAP:URI=\"init-source.mp4\"\n", ""),
         ("P10", date, ""),
