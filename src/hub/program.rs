@@ -7,14 +7,16 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::announcement::Announcement;
-use super::boundary::{Cursor, Opened, Settings};
+use super::boundary::{Cursor, Opened, Resumed, Settings};
 use super::cutter::Cutter;
+use super::gate::Told;
 use super::mapping::Mapping;
 use super::sound::SoundClock;
 use super::subscriber::Filler;
 use super::timing::FrameGrid;
 use crate::base::clock::Wall;
 use crate::media::codec::avc;
+use crate::media::time::wall_time;
 use crate::media::{AccessUnit, Boundary, CodecConfig, MediaKind, Ticks, Timescale, Track};
 
 /// How long the other track may keep the first one waiting when nobody announced what will come.
@@ -164,8 +166,8 @@ pub struct Program {
 
 impl Program {
     /// A stream whose media time zero is `epoch`; sequence numbers count from `now`. One that is taken
-    /// up again brings the number of its discontinuities so far.
-    pub fn new(settings: Settings, epoch: Wall, now: Wall, resumed: Option<u64>) -> Program {
+    /// up again goes on from where it was left.
+    pub fn new(settings: Settings, epoch: Wall, now: Wall, resumed: Option<Resumed>) -> Program {
         Program {
             epoch,
             announcement: Announcement::default(),
@@ -179,7 +181,7 @@ impl Program {
             delay: Ticks::ZERO,
             promised_end: None,
             video_end: None,
-            shown: Ticks::ZERO,
+            shown: resumed.map_or(Ticks::ZERO, |resumed| resumed.end),
             held: None,
             hole_since: None,
             in_gap: false,
@@ -260,7 +262,7 @@ impl Program {
                 self.video = Some(track.clone());
                 self.outputs.push_back(Output::Track(track));
             }
-            MediaKind::Audio if changed && self.cutter.has_begun() => {
+            MediaKind::Audio if changed && self.lead == Lead::Video => {
                 self.next_audio = Some(track);
             }
             MediaKind::Audio => self.change_audio(track),
@@ -310,8 +312,16 @@ impl Program {
         }
     }
 
-    /// Channel time up to which anything was published.
-    pub fn end(&self) -> Ticks {
+    /// The moment up to which anything was published.
+    pub fn end_wall(&self) -> Wall {
+        wall_time(
+            self.end() + self.clock_ahead,
+            Timescale::CHANNEL,
+            self.epoch,
+        )
+    }
+
+    fn end(&self) -> Ticks {
         self.published_end().max(self.shown)
     }
 
@@ -363,9 +373,13 @@ impl Program {
             .or(self.stated_rate())
     }
 
-    /// Discontinuities so far.
-    pub fn discontinuities(&self) -> u64 {
-        self.cutter.discontinuities()
+    /// What players were told so far.
+    pub fn told(&self) -> Told {
+        Told {
+            next_sequence: self.cutter.next_sequence(),
+            discontinuities: self.cutter.discontinuities(),
+            end_90k: self.end().max(self.cutter.segment_start()).0,
+        }
     }
 
     /// Channel time of the first unit's arrival.

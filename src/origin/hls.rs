@@ -1,6 +1,7 @@
 //! HLS playlists: blocking reload (RFC 8216bis §6.2.5.2), delta updates, and the wait of a player
 //! that came before the first part.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::{Response, StatusCode};
@@ -14,8 +15,10 @@ use crate::media::timeline::{Progress, Rules};
 
 const CONTENT_TYPE: &str = "application/vnd.apple.mpegurl";
 /// How long a playlist is waited for that is not there yet: a player opens right after the publish,
-/// and the source's key interval is known within 3 s (ARCHITECTURE decision 5).
-pub(super) const FIRST_WAIT: Duration = Duration::from_secs(6);
+/// and the source's key interval is known within 3 s (ARCHITECTURE decision 5); or the server has
+/// started anew, encoders come back within seconds, and hls.js gives up on what has no first byte after
+/// ten.
+pub(super) const FIRST_WAIT: Duration = Duration::from_secs(8);
 /// A blocked request is answered with 503 after so many target durations (CONFORMANCE L7).
 const BLOCKING_TARGET_DURATIONS: u32 = 3;
 /// Answers to blocking reloads may be cached so many target durations (RFC 8216bis, appendix B).
@@ -53,9 +56,16 @@ pub(super) async fn described(stream: &Served) {
 }
 
 fn multivariant_now(stream: &Served, terms: &Terms, coding: Coding) -> Option<Response<Body>> {
+    let (response, sent) = rendered_multivariant(stream)?.answer(coding, terms, false);
+    stream.state.sent(sent);
+    Some(response)
+}
+
+/// The multivariant playlist; `None` before it is decided.
+pub(super) fn rendered_multivariant(stream: &Served) -> Option<Arc<Rendered>> {
     let description = stream.timeline.description()?;
     let version = (description.version, 0);
-    let rendered = stream.state.playlists.multivariant.get(version, || {
+    stream.state.playlists.multivariant.get(version, || {
         let form = Form {
             content_type: CONTENT_TYPE,
             caching: match description.ended {
@@ -69,10 +79,7 @@ fn multivariant_now(stream: &Served, terms: &Terms, coding: Coding) -> Option<Re
             hls::multivariant(&description, ""),
             form,
         ))
-    })?;
-    let (response, sent) = rendered.answer(coding, terms, false);
-    stream.state.sent(sent);
-    Some(response)
+    })
 }
 
 /// `/hls/{id}/{rendition}/index.m3u8`
@@ -87,7 +94,7 @@ pub(super) fn media_playlist(
         Ok(wanted) => wanted,
         Err(why) => return answer::bad_request(why).into(),
     };
-    if let Some(progress) = stream.timeline.progress(rendition) {
+    if let Some(progress) = begun(&stream, rendition) {
         match wanted.verdict(&progress, || stream.rules(rendition)) {
             Verdict::Now => {
                 if let Some(response) =
@@ -115,8 +122,13 @@ pub(super) fn media_playlist(
     })
 }
 
-fn not_yet() -> Response<Body> {
-    answer::retry(StatusCode::NOT_FOUND, "nothing is published here yet\n")
+/// The stream is there, its media are not: whoever asks again will get them. Players take 404 for the
+/// end.
+pub(super) fn not_yet() -> Response<Body> {
+    answer::retry(
+        StatusCode::SERVICE_UNAVAILABLE,
+        "nothing is published here yet\n",
+    )
 }
 
 /// Waits until a playlist can be made that has what is wanted.
@@ -157,11 +169,23 @@ async fn wait(
         })
 }
 
-/// The rendition's progress as soon as it has any; `None` when it will not come.
+/// How far a rendition has got, if a playlist of it can be handed out. hls.js takes one that has parts
+/// but no whole segment for an error, and for a fatal one when others came before it, as in a restart of
+/// the server.
+fn begun(stream: &Served, rendition: &str) -> Option<Progress> {
+    let progress = stream.timeline.progress(rendition)?;
+    (progress.begun || progress.ended).then_some(progress)
+}
+
+/// The rendition's progress as soon as it has begun; `None` when it will not come.
 async fn first_progress(stream: &Served, rendition: &str) -> Option<Progress> {
     loop {
-        if let Some(progress) = stream.timeline.progress(rendition) {
+        if let Some(progress) = begun(stream, rendition) {
             return Some(progress);
+        }
+        if let Some(progress) = stream.timeline.progress(rendition) {
+            next_progress(stream, rendition, progress.version).await?;
+            continue;
         }
         if !stream.may_come(rendition) {
             return None;
@@ -197,9 +221,23 @@ fn media_now(
     terms: &Terms,
     coding: Coding,
 ) -> Option<Response<Body>> {
+    let rendered = rendered_media(stream, rendition, wanted.skip)?;
+    let blocking = wanted.sequence.is_some() && !progress.ended;
+    let (response, sent) = rendered.answer(coding, terms, blocking);
+    stream.state.sent(sent);
+    Some(response)
+}
+
+/// A media playlist, whole or as a delta update; `None` before the rendition has anything.
+pub(super) fn rendered_media(
+    stream: &Served,
+    rendition: &str,
+    skip: Option<Skip>,
+) -> Option<Arc<Rendered>> {
+    let progress = stream.timeline.progress(rendition)?;
     let slots = stream.state.playlists.media(rendition);
-    let slot = &slots[usize::from(wanted.skip.is_some())];
-    let rendered = slot.get((progress.version, 0), || {
+    let slot = &slots[usize::from(skip.is_some())];
+    slot.get((progress.version, 0), || {
         let snapshot = stream.timeline.snapshot(rendition)?;
         let form = Form {
             content_type: CONTENT_TYPE,
@@ -210,13 +248,9 @@ fn media_now(
             },
             blocking_s: snapshot.rules.target_duration_s * BLOCKING_CACHE_TARGET_DURATIONS,
         };
-        let text = hls::media(&snapshot, wanted.skip);
+        let text = hls::media(&snapshot, skip);
         Some(Rendered::new((snapshot.version, 0), text, form))
-    })?;
-    let blocking = wanted.sequence.is_some() && !progress.ended;
-    let (response, sent) = rendered.answer(coding, terms, blocking);
-    stream.state.sent(sent);
-    Some(response)
+    })
 }
 
 /// Delivery directives of a media playlist request. Other parameters (CMCD) play no part.

@@ -1,9 +1,7 @@
 //! A hub, its packagers and a transcoder on a simulated clock, and encoders that feed them.
 
 use std::collections::BTreeMap;
-use std::future::Future;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -14,8 +12,10 @@ use forebay::base::id::Uuid;
 use forebay::base::secret::Secret;
 use forebay::base::shutdown::Tasks;
 use forebay::hub::boundary::{OnLoss, Settings as Cutting};
-use forebay::hub::gate::Admitting;
-use forebay::hub::{self, Admission, Gate, Hub, PublishRequest, Stream};
+use forebay::hub::gate::Pending;
+use forebay::hub::{
+    self, Admission, Gate, Hub, PublishRequest, Record as Kept, Refusal, Sign, Stream,
+};
 use forebay::media::Ticks;
 use forebay::media::timeline::{Rules, Timeline};
 use forebay::package::Live;
@@ -277,10 +277,10 @@ fn cutting(terms: Terms) -> Cutting {
 }
 
 fn opener(terms: Terms, shelf: Shelf) -> Box<hub::Opener> {
-    Box::new(move |stream: &Arc<Stream>| {
+    Box::new(move |stream: &Arc<Stream>, now: Wall| {
         let target = Duration::from_secs(u64::from(terms.target_duration_s()));
         let part_target = Duration::from_micros(213_400);
-        let live = Live::new(Rules {
+        let rules = Rules {
             epoch: stream.epoch(),
             target_duration_s: terms.target_duration_s(),
             part_target,
@@ -290,7 +290,8 @@ fn opener(terms: Terms, shelf: Shelf) -> Box<hub::Opener> {
             segment_target: Duration::from_secs(2),
             window: terms.window,
             independent_segments: terms.ladder,
-        });
+        };
+        let live = Live::new(rules, now);
         let record = Arc::new(Mutex::new(Record::default()));
         stream.attach(Box::new(Recorder(record.clone())));
         stream.attach(live.outlet());
@@ -308,7 +309,10 @@ fn opener(terms: Terms, shelf: Shelf) -> Box<hub::Opener> {
 struct OpenGate;
 
 impl Gate for OpenGate {
-    fn admit<'a>(&'a self, _request: &'a PublishRequest) -> Admitting<'a> {
+    fn admit<'a>(
+        &'a self,
+        _request: &'a PublishRequest,
+    ) -> Pending<'a, Result<Admission, Refusal>> {
         Box::pin(async {
             Ok(Admission {
                 channel_id: "local#forebay#live".to_owned(),
@@ -320,19 +324,19 @@ impl Gate for OpenGate {
         })
     }
 
-    fn stream_opened<'a>(
-        &'a self,
-        _channel_id: &'a str,
-        _stream_id: Uuid,
-        _epoch: Wall,
-    ) -> Pin<Box<dyn Future<Output = ()> + Send + 'a>> {
+    fn stream_opened<'a>(&'a self, _record: &'a Kept) -> Pending<'a, ()> {
         Box::pin(async {})
     }
 
-    fn stream_ended<'a>(
-        &'a self,
-        _stream_id: Uuid,
-    ) -> Pin<Box<dyn Future<Output = ()> + Send + 'a>> {
+    fn streams_alive<'a>(&'a self, _signs: &'a [Sign]) -> Pending<'a, ()> {
         Box::pin(async {})
+    }
+
+    fn stream_ended(&self, _stream_id: Uuid) -> Pending<'_, ()> {
+        Box::pin(async {})
+    }
+
+    fn open_streams(&self) -> Pending<'_, Vec<Kept>> {
+        Box::pin(async { Vec::new() })
     }
 }

@@ -251,6 +251,7 @@ impl Content {
             last_complete: last.complete,
             last_parts: u32::try_from(last.parts.len()).unwrap(),
             next_part: self.next_part,
+            begun: self.segments.iter().any(|segment| segment.complete),
             ended: self.ended,
         }
     }
@@ -362,6 +363,10 @@ impl Streams for OneStream {
 
     fn find(&self, name: &str) -> Option<Uuid> {
         ["live", "eu#app#live"].contains(&name).then_some(self.id)
+    }
+
+    fn ids(&self) -> Vec<Uuid> {
+        vec![self.id]
     }
 
     fn thumbnail(&self, id: Uuid) -> Option<Bytes> {
