@@ -470,5 +470,7 @@ mod audio;
 mod clock;
 mod hole;
 #[cfg(test)]
+mod properties;
+#[cfg(test)]
 mod tests;
 mod video;
