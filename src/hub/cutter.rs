@@ -73,6 +73,11 @@ impl Cutter {
         self.last_key = None;
     }
 
+    /// Whether the next boundary at a key unit is a discontinuity.
+    pub(super) fn is_disconnected(&self) -> bool {
+        self.disconnected
+    }
+
     /// What the boundaries obey.
     pub(super) fn settings(&self) -> &Settings {
         &self.settings
