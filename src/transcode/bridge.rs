@@ -9,6 +9,7 @@ mod child;
 mod history;
 mod status;
 
+use std::collections::HashMap;
 use std::future::Future;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -22,7 +23,7 @@ use self::child::{Ending, Worker};
 use self::history::History;
 use super::Error;
 use super::ladder::{AudioFacts, AudioRung, Book, Choice, Plan, Request, VideoFacts};
-use super::protocol::{Message, Setup};
+use super::protocol::{Message, Setup, Slate};
 use crate::base::clock::Clock;
 use crate::base::shutdown::Tasks;
 use crate::hub::{Event, NewRendition, Stream, Subscriber};
@@ -57,6 +58,8 @@ pub struct Config {
     pub executable: PathBuf,
     /// What makes it one.
     pub arguments: Vec<String>,
+    /// Slates of channels that have an image of their own, by channel id.
+    pub slates: HashMap<String, PathBuf>,
     /// For lags and pauses between log lines.
     pub clock: Clock,
 }
@@ -77,6 +80,7 @@ impl Config {
             cores: std::thread::available_parallelism().map_or(1, usize::from),
             executable,
             arguments: vec!["worker".to_owned()],
+            slates: HashMap::new(),
             clock,
         })
     }
@@ -134,13 +138,18 @@ impl Inlet for Subscriber {
 /// Gives a stream its ladder, in a task of `tasks`, until the stream ends.
 pub fn attach(stream: &Arc<Stream>, config: Arc<Config>, tasks: &Tasks) -> Arc<Status> {
     let inlet = stream.subscribe(QUEUE_UNITS);
-    let capabilities = stream.admission().capabilities.clone();
+    let admission = stream.admission();
+    let slate = Slate {
+        name: admission.name.clone(),
+        image: config.slates.get(&admission.channel_id).cloned(),
+    };
     let outlet: Arc<dyn Outlet> = stream.clone();
     let status = Arc::new(Status::default());
     let bridge = Bridge {
         inlet,
         outlet,
-        capabilities,
+        capabilities: admission.capabilities.clone(),
+        slate,
         config,
         tasks: tasks.clone(),
         status: status.clone(),
@@ -154,6 +163,7 @@ pub(super) struct Bridge<I> {
     pub(super) inlet: I,
     pub(super) outlet: Arc<dyn Outlet>,
     pub(super) capabilities: Vec<String>,
+    pub(super) slate: Slate,
     pub(super) config: Arc<Config>,
     pub(super) tasks: Tasks,
     pub(super) status: Arc<Status>,
@@ -290,6 +300,9 @@ impl<I: Inlet> Bridge<I> {
             encoders: self.config.book.encoders.clone(),
             vbv_ms: self.config.book.vbv_ms,
             thumbnail_ms: THUMBNAIL_MS,
+            resume: Vec::new(),
+            colour: None,
+            slate: self.slate.clone(),
         }
     }
 

@@ -182,6 +182,14 @@ impl Listener {
                 self.outlet.set_thumbnail(jpeg);
                 None
             }
+            Message::Colour(colour) => {
+                self.status.set_colour(colour);
+                None
+            }
+            Message::Warning(text) => {
+                tracing::warn!(text, "worker");
+                None
+            }
             Message::Statistics(counters) => {
                 self.status.set_counters(counters);
                 None
@@ -201,7 +209,9 @@ impl Listener {
             Message::Setup(_)
             | Message::Track(_)
             | Message::Unit(_)
+            | Message::Hold { .. }
             | Message::Break
+            | Message::Shed { .. }
             | Message::Sound(_)
             | Message::End => Some(Ending::Died(
                 protocol::Malformed::Unknown {

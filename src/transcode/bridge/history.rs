@@ -78,7 +78,16 @@ impl History {
                 self.entries.push_back(Entry::Break);
                 Some(Message::Break)
             }
-            Event::Hold { .. } | Event::Settled { .. } | Event::End => None,
+            Event::Hold {
+                until,
+                boundary,
+                filler,
+            } => Some(Message::Hold {
+                until,
+                boundary: boundary.map(|boundary| boundary.time),
+                filler,
+            }),
+            Event::Settled { .. } | Event::End => None,
         }
     }
 

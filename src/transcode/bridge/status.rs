@@ -9,7 +9,7 @@ use super::lock;
 use crate::media::{MediaKind, RenditionId, Ticks, Track};
 use crate::transcode::ladder::AudioRung;
 use crate::transcode::lag::{Lag, Sent};
-use crate::transcode::protocol::{Counters, Setup, Unit};
+use crate::transcode::protocol::{Colour, Counters, Setup, Unit};
 
 /// Units over which the speed of a rung is measured.
 const PACE_UNITS: usize = 256;
@@ -23,6 +23,8 @@ struct Inner {
     rungs: Vec<Rung>,
     sent: Sent,
     counters: Counters,
+    /// What the first worker pinned.
+    colour: Option<Colour>,
     worker: Option<u32>,
     restarts: u64,
     dropped_units: u64,
@@ -167,6 +169,10 @@ impl Status {
 
     pub(super) fn set_worker(&self, pid: Option<u32>) {
         lock(&self.0).worker = pid;
+    }
+
+    pub(super) fn set_colour(&self, colour: Colour) {
+        lock(&self.0).colour = Some(colour);
     }
 
     pub(super) fn set_counters(&self, counters: Counters) {

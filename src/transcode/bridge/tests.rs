@@ -98,6 +98,7 @@ fn start(config: Config, capabilities: &str) -> Running {
             added: Mutex::new(0),
         }),
         capabilities: capabilities.split(',').map(str::to_owned).collect(),
+        slate: Slate::default(),
         config: Arc::new(config),
         tasks: tasks.clone(),
         status: status.clone(),
