@@ -1,11 +1,14 @@
 //! The server's end of the ladder: one task per stream that waits until the source is known, decides
 //! the rungs, feeds a worker and gives its rungs to the hub.
 //!
-//! A worker that dies is started again, with growing pauses, and fed from the last boundary that has
-//! a key unit; a rung goes on at its next IDR. A worker that never gave anything, or misses an
-//! element, is given up: the stream goes on without a ladder.
+//! A worker that dies or hangs is replaced at once, later with growing pauses, and fed from before what
+//! was published last: each rung goes on just behind it, with an IDR. A worker that is too slow loses
+//! rungs, least valuable first. One that never gave anything, or misses an element, is given up: the
+//! stream goes on without a ladder.
 
 mod child;
+mod feed;
+mod health;
 mod history;
 mod status;
 
@@ -13,37 +16,25 @@ use std::collections::HashMap;
 use std::future::Future;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use bytes::Bytes;
 
 pub use self::status::{RungStatus, Status};
 
-use self::child::{Ending, Worker};
 use self::history::History;
 use super::Error;
 use super::ladder::{AudioFacts, AudioRung, Book, Choice, Plan, Request, VideoFacts};
-use super::protocol::{Message, Setup, Slate};
+use super::protocol::{Setup, Slate};
 use crate::base::clock::Clock;
 use crate::base::shutdown::Tasks;
 use crate::hub::{Event, NewRendition, Stream, Subscriber};
 use crate::media::{AccessUnit, CodecConfig, RenditionId, Track};
 
-/// Units between the hub and the worker's socket: two seconds of video and audio at 60 fps. When it
-/// is full the hub drops up to the next key unit.
+/// Units between the hub and the history: two seconds of video and audio at 60 fps. When it is full
+/// the hub drops up to the next key unit.
 const QUEUE_UNITS: usize = 256;
 /// Media time between thumbnails, milliseconds.
 const THUMBNAIL_MS: u32 = 4000;
-/// Pause before the first restart; it doubles with each one that follows at once.
-const BACKOFF: Duration = Duration::from_millis(500);
-/// Longest pause before a restart.
-const MAX_BACKOFF: Duration = Duration::from_secs(30);
-/// Workers in a row that may die without having given a unit.
-const MAX_FRUITLESS: u32 = 4;
-/// Time between two reports of the same trouble.
-const REPORT_EVERY: Duration = Duration::from_secs(1);
-/// How long a worker may take to give out what it holds when the stream ends.
-const LAST_WORDS: Duration = Duration::from_secs(5);
 
 /// How ladders are made on this machine.
 #[derive(Clone, Debug)]
@@ -169,14 +160,6 @@ pub(super) struct Bridge<I> {
     pub(super) status: Arc<Status>,
 }
 
-/// Why feeding a worker came to an end.
-enum Stop {
-    /// The stream is over or the server stops.
-    Stream,
-    /// The worker is gone.
-    Worker(Ending),
-}
-
 impl<I: Inlet> Bridge<I> {
     /// Runs until the stream ends, the server stops or the ladder is given up.
     pub(super) async fn run(mut self) {
@@ -236,7 +219,9 @@ impl<I: Inlet> Bridge<I> {
             if matches!(event, Event::End) {
                 return None;
             }
-            history.add(event, true);
+            history.add(event);
+            // Nothing of it is published.
+            history.release_all();
         }
         let audio = self.decide_audio(history);
         (!audio.is_empty()).then_some(audio)
@@ -258,9 +243,7 @@ impl<I: Inlet> Bridge<I> {
             match event {
                 Event::Settled { passthrough } => return Some(passthrough),
                 Event::End => return None,
-                event => {
-                    history.add(event, false);
-                }
+                event => history.add(event),
             }
         }
     }
@@ -305,142 +288,6 @@ impl<I: Inlet> Bridge<I> {
             slate: self.slate.clone(),
         }
     }
-
-    fn start(&self) -> Result<Worker, Error> {
-        Worker::start(&self.config, &self.outlet, &self.status, &self.tasks)
-    }
-
-    /// Keeps a worker running. An error means that there is no use in another one.
-    async fn supervise(
-        &mut self,
-        history: &mut History,
-        setup: &mut Setup,
-        mut ready: Option<Worker>,
-    ) -> Result<(), Error> {
-        let mut fruitless = 0;
-        loop {
-            let worker = match ready.take() {
-                Some(worker) => worker,
-                None => self.start()?,
-            };
-            let before = self.status.units();
-            let ending = match self.feed(worker, history, setup).await {
-                Stop::Stream => return Ok(()),
-                Stop::Worker(ending) => ending,
-            };
-            self.status.restarted();
-            fruitless = if self.status.units() > before {
-                0
-            } else {
-                fruitless + 1
-            };
-            match ending {
-                Ending::Fatal(error) => return Err(error),
-                Ending::Died(error) if fruitless >= MAX_FRUITLESS => return Err(error),
-                Ending::Died(error) => {
-                    tracing::error!(err = %error, fruitless, "worker died");
-                }
-            }
-            if !self.pause(history, fruitless).await {
-                return Ok(());
-            }
-        }
-    }
-
-    /// Waits before a restart, remembering what comes. False when the stream is over.
-    async fn pause(&mut self, history: &mut History, fruitless: u32) -> bool {
-        let longest = MAX_BACKOFF.min(BACKOFF * 2_u32.saturating_pow(fruitless));
-        let mut random = [0_u8; 1];
-        // Without random numbers all workers come back at once: a pity, not an error.
-        let _ = getrandom::fill(&mut random);
-        let pause = longest.mul_f64(0.5 + f64::from(random[0]) / 512.0);
-        let wait = tokio::time::sleep(pause);
-        tokio::pin!(wait);
-        loop {
-            tokio::select! {
-                event = self.inlet.recv() => match event {
-                    None | Some(Event::End) => return false,
-                    Some(event) => {
-                        history.add(event, true);
-                    }
-                },
-                () = &mut wait => return true,
-                () = self.tasks.stopped() => return false,
-            }
-        }
-    }
-
-    /// Feeds one worker: what is remembered first, then what comes.
-    async fn feed(&mut self, mut worker: Worker, history: &mut History, setup: &mut Setup) -> Stop {
-        // It may have come while there was no worker.
-        self.join_sound(history, setup);
-        let start = [Message::Setup(Box::new(setup.clone()))];
-        for message in start.into_iter().chain(history.replay()) {
-            if let Err(ending) = self.send(&mut worker, message).await {
-                return Stop::Worker(ending);
-            }
-        }
-        let mut lost = Report::new(self.inlet.dropped_units());
-        loop {
-            let event = tokio::select! {
-                event = self.inlet.recv() => event,
-                ending = worker.ended() => return Stop::Worker(ending),
-                () = self.tasks.stopped() => return Stop::Stream,
-            };
-            let message = match event {
-                None | Some(Event::End) => {
-                    if self.send(&mut worker, Message::End).await.is_ok() {
-                        // Out of time or not: the stream is over.
-                        let _ = tokio::time::timeout(LAST_WORDS, worker.ended()).await;
-                    }
-                    return Stop::Stream;
-                }
-                Some(event) => history.add(event, true),
-            };
-            if let (Some(Message::Track(_)), Some(rungs)) =
-                (&message, self.join_sound(history, setup))
-                && let Err(ending) = self.send(&mut worker, Message::Sound(rungs)).await
-            {
-                return Stop::Worker(ending);
-            }
-            let dropped = self.inlet.dropped_units();
-            if let Some(dropped_units) = lost.due(dropped, self.config.clock.monotonic()) {
-                tracing::warn!(dropped_units, "worker too slow");
-            }
-            self.status.set_dropped_units(dropped);
-            if let Some(message) = message
-                && let Err(ending) = self.send(&mut worker, message).await
-            {
-                return Stop::Worker(ending);
-            }
-        }
-    }
-
-    /// Adds encodings for sound that came, or stopped passing through, after the decision. Gives
-    /// them when there are any.
-    fn join_sound(&self, history: &History, setup: &mut Setup) -> Option<Vec<AudioRung>> {
-        if !setup.audio.is_empty() || history.audio().is_none() {
-            return None;
-        }
-        let rungs = self.decide_audio(history);
-        if rungs.is_empty() {
-            return None;
-        }
-        tracing::info!(
-            rungs = ?rungs.iter().map(|rung| &rung.name).collect::<Vec<_>>(),
-            "late sound joins the ladder"
-        );
-        setup.audio.clone_from(&rungs);
-        self.status.join(&rungs);
-        Some(rungs)
-    }
-
-    async fn send(&self, worker: &mut Worker, message: Message) -> Result<(), Ending> {
-        if let Message::Unit(unit) = &message {
-            self.status.note_sent(unit, self.config.clock.monotonic());
-        }
-        worker.send(message).await
-    }
 }
 
 /// Size of a video's pictures in square pixels, which all rungs have.
@@ -463,28 +310,6 @@ fn square(track: &Track) -> Option<(u32, u32)> {
         }
     })?;
     Some((width, height))
-}
-
-/// A count whose growth is told once a second.
-struct Report {
-    told: u64,
-    at: Option<Duration>,
-}
-
-impl Report {
-    fn new(told: u64) -> Report {
-        Report { told, at: None }
-    }
-
-    fn due(&mut self, count: u64, now: Duration) -> Option<u64> {
-        let early = self.at.is_some_and(|at| now < at + REPORT_EVERY);
-        if count == self.told || early {
-            return None;
-        }
-        let grown = count - self.told;
-        (self.told, self.at) = (count, Some(now));
-        Some(grown)
-    }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {

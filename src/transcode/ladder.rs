@@ -217,6 +217,14 @@ impl Book {
         }
     }
 
+    /// Of these rungs the one to do without first; none when it is the only one.
+    pub fn least_valuable(&self, rungs: &[String]) -> Option<String> {
+        // A rung that is not in the book stands for the source.
+        let rank = |name: &&String| self.entry(name).map_or(0, |entry| entry.value);
+        let last = rungs.iter().max_by_key(rank)?;
+        (rungs.len() > 1).then(|| last.clone())
+    }
+
     fn decide_audio(&self, request: &Request<'_>) -> Vec<AudioRung> {
         let Some(audio) = request.audio else {
             return Vec::new();

@@ -83,13 +83,7 @@ impl Graph {
             }
             force_key_units(&element, marks, output);
             let queue = elements::named(&pipeline, &format!("q{index}"));
-            let from = setup.resume.get(index).copied().flatten();
-            let from = from.map(|from| {
-                let from = times.pipeline(Ticks(from), Timescale::CHANNEL);
-                // A time that is before all others is before every picture.
-                from.unwrap_or(0)
-            });
-            shut.push(gate(&queue, from, marks));
+            shut.push(gate(&queue, resume(setup, index, times), marks));
             let tell = tell.clone();
             let number = u8::try_from(index).expect("a ladder has fewer than 256 rungs");
             let mut leave = Leave::new(number, times, output);
@@ -108,7 +102,8 @@ impl Graph {
         if let Some(first) = setup.video.iter().position(|rung| rung.half_rate) {
             let scale = elements::named(&pipeline, &format!("scale{first}"));
             let pad = scale.static_pad("sink").expect("a scaler has a sink pad");
-            halve_rate(&pad, fraction(setup.video[first].frame_rate_millis), marks);
+            let rate = fraction(setup.video[first].frame_rate_millis);
+            halve_rate(&pad, rate, resume(setup, first, times), marks);
         }
         if pipeline.by_name("thumb").is_some() {
             thumbnails(&pipeline, setup.thumbnail_ms, marks, output);
@@ -282,6 +277,17 @@ pub(super) fn fraction(millis: u32) -> gst::Fraction {
     gst::Fraction::new(numerator.max(1), denominator)
 }
 
+/// Pipeline time from which a rung goes on where an earlier worker ended.
+fn resume(setup: &Setup, index: usize, times: &Times) -> Option<u64> {
+    let end = setup.resume.get(index).copied().flatten()?;
+    // A time that is before all others is before every picture.
+    let end = times.pipeline(Ticks(end), Timescale::CHANNEL).unwrap_or(0);
+    // At half the rate the next picture but one follows.
+    let frame = 1_000_000_000_000 / u64::from(setup.frame_rate_millis.max(1));
+    let half_rate = setup.video.get(index).is_some_and(|rung| rung.half_rate);
+    Some(if half_rate { end + frame } else { end })
+}
+
 /// Lets pictures to an encoder from a time on, or from a boundary on without one: its first picture is
 /// an IDR. Gives the switch that stops them for good.
 fn gate(queue: &gst::Element, from: Option<u64>, marks: &Arc<Mutex<Marks>>) -> Arc<AtomicBool> {
@@ -366,8 +372,9 @@ fn cut(element: &gst::Element, crops: &Arc<Mutex<VecDeque<[i32; 4]>>>) {
     });
 }
 
-/// Leaves out every second picture, never one that opens a segment.
-fn halve_rate(pad: &gst::Pad, rate: gst::Fraction, marks: &Arc<Mutex<Marks>>) {
+/// Leaves out every second picture, never one that opens a segment, nor the first of those that go on
+/// where an earlier worker ended.
+fn halve_rate(pad: &gst::Pad, rate: gst::Fraction, resume: Option<u64>, marks: &Arc<Mutex<Marks>>) {
     // Rate control counts pictures: it has to know that half of them are missing.
     pad.add_probe(gst::PadProbeType::EVENT_DOWNSTREAM, move |_, info| {
         if let Some(gst::EventView::Caps(event)) = info.event().map(|event| event.view()) {
@@ -379,10 +386,13 @@ fn halve_rate(pad: &gst::Pad, rate: gst::Fraction, marks: &Arc<Mutex<Marks>>) {
     });
     let marks = marks.clone();
     let phase = AtomicU64::new(0);
+    let resumed = AtomicBool::new(resume.is_none());
     pad.add_probe(gst::PadProbeType::BUFFER, move |_, info| {
         let pts = info.buffer().and_then(|buffer| buffer.pts());
-        let opens = pts.is_some_and(|pts| lock(&marks).opens(pts.nseconds()));
-        if opens {
+        let pts = pts.map_or(0, gst::ClockTime::nseconds);
+        let resumes =
+            resume.is_some_and(|from| pts >= from) && !resumed.swap(true, Ordering::Relaxed);
+        if resumes || lock(&marks).opens(pts) {
             phase.store(0, Ordering::Relaxed);
         }
         if phase.fetch_add(1, Ordering::Relaxed).is_multiple_of(2) {
