@@ -107,8 +107,13 @@ impl Figures {
                 }
             }
             if let Some(ladder) = &watched.ladder {
-                figures.rungs = ladder
+                let (shed, made) = ladder
                     .rungs()
+                    .into_iter()
+                    .partition::<Vec<_>, _>(|r| r.shed);
+                figures.shed_rungs = shed.len() as u64;
+                figures.worker_restarts = ladder.restarts();
+                figures.rungs = made
                     .into_iter()
                     .map(|rung| RungStats {
                         rung: rung.name,

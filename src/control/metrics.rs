@@ -80,6 +80,10 @@ pub struct StreamStats {
     pub sent_bytes: u64,
     /// Rungs of the ladder.
     pub rungs: Vec<RungStats>,
+    /// Rungs that were given up because the worker was too slow.
+    pub shed_rungs: u64,
+    /// Workers that ended before their stream.
+    pub worker_restarts: u64,
 }
 
 /// Figures of one rung.
@@ -102,7 +106,7 @@ enum Read {
 }
 
 /// Figures per channel: name, help, value. Names end in their unit; counters get `_total`.
-const PER_CHANNEL: [(&str, &str, Read); 15] = [
+const PER_CHANNEL: [(&str, &str, Read); 17] = [
     (
         "forebay_publishers",
         "Publisher sessions",
@@ -177,6 +181,16 @@ const PER_CHANNEL: [(&str, &str, Read); 15] = [
         "forebay_rungs",
         "Rungs of the ladder",
         Read::Gauge(|s| u64::try_from(s.rungs.len()).unwrap_or(u64::MAX)),
+    ),
+    (
+        "forebay_shed_rungs",
+        "Rungs given up because the machine was too slow",
+        Read::Gauge(|s| s.shed_rungs),
+    ),
+    (
+        "forebay_worker_restarts",
+        "Transcoder processes that had to be replaced",
+        Read::Counter(|s| s.worker_restarts),
     ),
 ];
 

@@ -23,12 +23,12 @@ pub use self::status::{RungStatus, Status};
 
 use self::history::History;
 use super::Error;
-use super::ladder::{AudioFacts, AudioRung, Book, Choice, Plan, Request, VideoFacts};
+use super::ladder::{AudioFacts, AudioRung, Book, Choice, Plan, Request, Rung, VideoFacts};
 use super::protocol::{Setup, Slate};
 use crate::base::clock::Clock;
 use crate::base::shutdown::Tasks;
 use crate::hub::{Event, NewRendition, Stream, Subscriber};
-use crate::media::{AccessUnit, CodecConfig, RenditionId, Track};
+use crate::media::{AccessUnit, CodecConfig, MediaKind, RenditionId, Track};
 
 /// Units between the hub and the history: two seconds of video and audio at 60 fps. When it is full
 /// the hub drops up to the next key unit.
@@ -141,6 +141,7 @@ pub fn attach(stream: &Arc<Stream>, config: Arc<Config>, tasks: &Tasks) -> Arc<S
         outlet,
         capabilities: admission.capabilities.clone(),
         slate,
+        stand_in: None,
         config,
         tasks: tasks.clone(),
         status: status.clone(),
@@ -155,6 +156,8 @@ pub(super) struct Bridge<I> {
     pub(super) outlet: Arc<dyn Outlet>,
     pub(super) capabilities: Vec<String>,
     pub(super) slate: Slate,
+    /// What takes the place of a source that is listed, once it can be listed no longer.
+    pub(super) stand_in: Option<Rung>,
     pub(super) config: Arc<Config>,
     pub(super) tasks: Tasks,
     pub(super) status: Arc<Status>,
@@ -176,6 +179,7 @@ impl<I: Inlet> Bridge<I> {
             return;
         };
         let mut plan = self.decide(&history, passthrough);
+        self.stand_in = plan.stand_in.take();
         let video = plan.video.iter().map(|rung| rung.name.as_str());
         let names: Vec<Arc<str>> = video
             .chain(plan.audio.iter().map(|rung| rung.name.as_str()))
@@ -183,19 +187,18 @@ impl<I: Inlet> Bridge<I> {
             .collect();
         // Beside a cut picture the whole one is another programme.
         self.outlet.plan(names, plan.crop.is_none());
-        if plan.is_empty() {
-            drop(early.take());
-            match self.await_sound(&mut history).await {
-                Some(audio) => plan.audio = audio,
-                None => return,
-            }
-        }
         let names = |setup: &Setup| {
             let video = setup.video.iter().map(|rung| rung.name.clone());
             let audio = setup.audio.iter().map(|rung| rung.name.clone());
             video.chain(audio).collect::<Vec<_>>()
         };
         let mut setup = self.setup(&history, plan);
+        if setup.video.is_empty() && setup.audio.is_empty() {
+            drop(early.take());
+            if !self.await_need(&mut history, &mut setup).await {
+                return;
+            }
+        }
         tracing::info!(rungs = ?names(&setup), passthrough, "ladder");
         self.status.open(&setup);
         if let Err(error) = self.supervise(&mut history, &mut setup, early).await {
@@ -208,23 +211,43 @@ impl<I: Inlet> Bridge<I> {
         }
     }
 
-    /// With nothing to make: waits for sound that players cannot be given as it is. `None` when what
-    /// comes passes through, or the stream is over.
-    async fn await_sound(&mut self, history: &mut History) -> Option<Vec<AudioRung>> {
-        while history.audio().is_none() {
+    /// With nothing to make: waits for sound that players cannot be given as it is, and for a source
+    /// that can be listed no longer. False when the stream is over.
+    async fn await_need(&mut self, history: &mut History, setup: &mut Setup) -> bool {
+        while setup.video.is_empty() && setup.audio.is_empty() {
             let event = tokio::select! {
-                event = self.inlet.recv() => event?,
-                () = self.tasks.stopped() => return None,
+                event = self.inlet.recv() => event,
+                () = self.tasks.stopped() => return false,
             };
-            if matches!(event, Event::End) {
-                return None;
-            }
+            let Some(event) = event.filter(|event| !matches!(event, Event::End)) else {
+                return false;
+            };
+            self.leave_passthrough(&event, setup);
+            let track = matches!(event, Event::Track(_));
             history.add(event);
             // Nothing of it is published.
             history.release_all();
+            if track && history.audio().is_some() {
+                setup.audio = self.decide_audio(history);
+            }
         }
-        let audio = self.decide_audio(history);
-        (!audio.is_empty()).then_some(audio)
+        true
+    }
+
+    /// Adds what takes the source's place when this event says that it is listed no longer. Whether
+    /// it did.
+    fn leave_passthrough(&mut self, event: &Event, setup: &mut Setup) -> bool {
+        let leaves = matches!(event, Event::Settled { passthrough: false });
+        let Some(rung) = leaves.then(|| self.stand_in.take()).flatten() else {
+            return false;
+        };
+        tracing::warn!(
+            rung = rung.name,
+            "the source can be listed no longer, a rung takes its place"
+        );
+        self.status.join(&rung.name, MediaKind::Video);
+        setup.video.insert(0, rung);
+        true
     }
 
     /// The encodings of the source's sound, as it is now.

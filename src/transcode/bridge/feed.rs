@@ -29,6 +29,8 @@ enum Stop {
     Stream,
     /// The worker is gone.
     Worker(Ending),
+    /// Another worker is to make more.
+    More,
 }
 
 /// What watches over a worker.
@@ -57,6 +59,7 @@ impl<I: Inlet> Bridge<I> {
                 Ok(worker) => match self.feed(worker, history, setup).await {
                     Stop::Stream => return Ok(()),
                     Stop::Worker(ending) => ending,
+                    Stop::More => continue,
                 },
                 Err(error) => Ending::Died(error),
             };
@@ -76,14 +79,14 @@ impl<I: Inlet> Bridge<I> {
             let mut random = [0_u8; 1];
             // Without random numbers all workers come back at once: a pity, not an error.
             let _ = getrandom::fill(&mut random);
-            if !self.pause(history, restarts.pause(random[0])).await {
+            if !self.pause(history, setup, restarts.pause(random[0])).await {
                 return Ok(());
             }
         }
     }
 
     /// Waits before a restart, remembering what comes. False when the stream is over.
-    async fn pause(&mut self, history: &mut History, pause: Duration) -> bool {
+    async fn pause(&mut self, history: &mut History, setup: &mut Setup, pause: Duration) -> bool {
         if pause.is_zero() {
             return true;
         }
@@ -93,7 +96,10 @@ impl<I: Inlet> Bridge<I> {
             tokio::select! {
                 event = self.inlet.recv() => match event {
                     None | Some(Event::End) => return false,
-                    Some(event) => self.remember(event, history),
+                    Some(event) => {
+                        self.leave_passthrough(&event, setup);
+                        self.remember(event, history);
+                    }
                 },
                 () = &mut wait => return true,
                 () = self.tasks.stopped() => return false,
@@ -127,6 +133,10 @@ impl<I: Inlet> Bridge<I> {
                         return Stop::Stream;
                     }
                     Some(event) => {
+                        if self.leave_passthrough(&event, setup) {
+                            worker.stop().await;
+                            return Stop::More;
+                        }
                         let track = matches!(event, Event::Track(_));
                         self.remember(event, history);
                         if track && let Some(rungs) = self.join_sound(history, setup) {

@@ -225,7 +225,7 @@ impl History {
     pub(super) fn rewind(&mut self) -> Vec<Message> {
         self.given = 0;
         let before = self.before.iter().flatten();
-        before.map(|track| track_message(track)).collect()
+        before.map(track_message).collect()
     }
 
     /// Whether there is something that the present worker has not got.

@@ -103,6 +103,7 @@ fn start(config: Config, capabilities: &str) -> Running {
         }),
         capabilities: capabilities.split(',').map(str::to_owned).collect(),
         slate: Slate::default(),
+        stand_in: None,
         config: Arc::new(config),
         tasks: tasks.clone(),
         status: status.clone(),
@@ -328,6 +329,63 @@ async fn a_worker_that_is_killed_in_a_hole_goes_on_in_it() {
 }
 
 #[tokio::test]
+async fn a_source_that_can_be_listed_no_longer_is_made_by_the_worker() {
+    for (width, height, rungs) in [
+        (640, 360, &["vld", "uld"][..]),
+        // Nothing was made up to then.
+        (160, 90, &[]),
+    ] {
+        let mut source = video(0..120, width, height, 30);
+        stamp(&mut source.units, &[0, 30, 60, 90]);
+        let mut running = start(config("auto"), "hd,multi-bitrate");
+        open(&running, &source.track, true).await;
+        let mut rest = Some(source.units.split_off(50));
+        feed(&running, source.units).await;
+        let mut made: Vec<(String, Vec<i64>)> = Vec::new();
+        loop {
+            let far = made
+                .iter()
+                .any(|(_, times)| times.last() > Some(&time_of(40)));
+            if (far || rungs.is_empty())
+                && let Some(rest) = rest.take()
+            {
+                let leaves = Event::Settled { passthrough: false };
+                running.events.send(leaves).await.unwrap();
+                feed(&running, rest).await;
+                running.events.send(Event::End).await.unwrap();
+            }
+            match running.calls.recv().await {
+                None => break,
+                Some(Call::Add(name, track)) => {
+                    if name == "source" {
+                        let size = (width as u32, height as u32);
+                        assert_eq!(track.resolution(), Some(size));
+                    }
+                    made.push((name, Vec::new()));
+                }
+                Some(Call::Push(id, unit)) => made[usize::from(id)].1.push(unit.pts.0),
+                Some(Call::Drop(name)) => panic!("{name} was dropped"),
+                Some(_) => {}
+            }
+        }
+        let times = |name: &str| {
+            let found = made.iter().find(|(other, _)| other == name);
+            found.unwrap().1.clone()
+        };
+        assert_eq!(made.len(), rungs.len() + 1);
+        for rung in rungs {
+            assert_eq!(times(rung), half_rate(0..120), "{rung}");
+        }
+        let source = times("source");
+        assert!([0, 30, 60].map(time_of).contains(&source[0]));
+        let whole = (0..120).map(time_of).filter(|time| *time >= source[0]);
+        assert_eq!(source, whole.collect::<Vec<_>>());
+        assert_eq!(running.status.restarts(), 0);
+        running.tasks.finish().await;
+    }
+}
+
+#[tokio::test]
 async fn a_rung_is_given_up_when_the_worker_is_too_slow() {
     let clock = Clock::simulated(Wall(0));
     let config = Config {
@@ -344,6 +402,7 @@ async fn a_rung_is_given_up_when_the_worker_is_too_slow() {
         }),
         capabilities: vec!["ld".to_owned(), "multi-bitrate".to_owned()],
         slate: Slate::default(),
+        stand_in: None,
         config: Arc::new(config),
         tasks: Tasks::new(),
         status: Arc::new(Status::default()),
