@@ -84,7 +84,7 @@ pub struct RungStatus {
     pub lag_p95: Option<Duration>,
     /// Media seconds per second, over the last units. `None` for audio and at the start.
     pub speed: Option<f64>,
-    /// Whether it is not made any more, because the worker was too slow.
+    /// Whether it was given up: the worker was too slow for it, or a later one made it differently.
     pub shed: bool,
 }
 

@@ -466,6 +466,37 @@ async fn a_worker_that_never_works_is_given_up() {
 }
 
 #[tokio::test]
+async fn a_missing_element_ends_the_ladder_at_once() {
+    let mut config = config("auto");
+    let book = Book {
+        encoders: Vec::new(),
+        ..Book::built_in()
+    };
+    config.book = Arc::new(book);
+    let mut running = start(config, "vld,multi-bitrate");
+    let mut source = video(0..10, 160, 90, 30);
+    stamp(&mut source.units, &[0]);
+    open(&running, &source.track, false).await;
+    for unit in source.units {
+        // Nobody listens once it is given up.
+        let _ = running.events.send(event(unit)).await;
+    }
+    let mut dropped = Vec::new();
+    let mut plans = Vec::new();
+    while let Some(call) = running.calls.recv().await {
+        match call {
+            Call::Plan(names, _) => plans.push(names),
+            Call::Drop(name) => dropped.push(name),
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(plans, [vec!["uld"], vec![]]);
+    assert_eq!(dropped, ["uld"]);
+    assert_eq!(running.status.restarts(), 1);
+    running.tasks.finish().await;
+}
+
+#[tokio::test]
 async fn without_a_ladder_nothing_is_planned_and_nothing_runs() {
     for (choice, capabilities) in [("off", "hd,multi-bitrate"), ("auto", "hd,streaming")] {
         let mut running = start(config(choice), capabilities);

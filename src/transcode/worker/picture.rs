@@ -102,6 +102,11 @@ impl Pictures {
         until: u64,
         filler: Filler,
     ) -> Result<gst::FlowSuccess, gst::FlowError> {
+        if self.slate.is_none() {
+            let caps = self.newest.as_ref().and_then(|newest| newest.caps());
+            let colour = self.colour(caps.and_then(|caps| caps.structure(0)));
+            self.slate = Some(Drawing::start(&self.setup, &colour, &self.output));
+        }
         while let Some(pts) = self.next_on_grid().filter(|pts| *pts < until) {
             self.repeats += 1;
             let begins = self.begins(pts);
@@ -172,13 +177,7 @@ impl Pictures {
         if let (Filler::Picture, Some(newest)) = (filler, &self.newest) {
             return Some(newest.clone());
         }
-        let wait = self.graph.is_none();
-        if self.slate.is_none() {
-            let caps = self.newest.as_ref().and_then(|newest| newest.caps());
-            let colour = self.colour(caps.and_then(|caps| caps.structure(0)));
-            self.slate = Some(Drawing::start(&self.setup, &colour, &self.output));
-        }
-        let drawn = self.slate.as_mut().and_then(|slate| slate.picture(wait));
+        let drawn = self.slate.as_mut().and_then(Drawing::picture);
         drawn.or_else(|| self.newest.clone())
     }
 
@@ -223,9 +222,6 @@ impl Pictures {
                 self.output.send(super::failure(&error));
                 gst::FlowError::Error
             })?);
-            if self.slate.is_none() {
-                self.slate = Some(Drawing::start(&self.setup, &colour, &self.output));
-            }
             self.output.send(Message::Colour(colour));
         }
         let graph = self.graph.as_ref().expect("made above when it was missing");

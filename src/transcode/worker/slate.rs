@@ -18,8 +18,9 @@ use crate::transcode::protocol::{Colour, Message, Setup, Slate};
 const MAX_FILE: u64 = 16 << 20;
 /// Longest side of an image, pixels: 8K. Bounds memory before anything is decoded.
 const MAX_SIDE: u32 = 8192;
-/// How long drawing may take, seconds: fonts are looked up, on a machine that is busy.
-const DRAW_S: u64 = 5;
+/// How long drawing may take, seconds: fonts are looked up, on a machine that is busy. Past it the last
+/// picture is shown until the slate is there.
+const DRAW_S: u64 = 2;
 /// Characters of a name that are drawn.
 const MAX_NAME: usize = 80;
 /// The line below the name.
@@ -27,11 +28,13 @@ const LINE: &str = "Back in a moment";
 /// The colour behind the text, ARGB: a dark blue grey.
 const GROUND: u32 = 0xff18_1e26;
 
-/// A slate that is drawn aside, so that no picture waits for it.
+/// A slate that is drawn aside, from the first hole on: there is time until it is needed.
 #[derive(Debug)]
 pub(super) struct Drawing {
     coming: Option<Receiver<gst::Sample>>,
     drawn: Option<gst::Sample>,
+    /// How long it is still waited for.
+    patience: Duration,
 }
 
 impl Drawing {
@@ -53,12 +56,13 @@ impl Drawing {
             // Without a thread there is no slate, and the last picture stays.
             coming: drawing.ok().map(|_| coming),
             drawn: None,
+            patience: Duration::from_secs(DRAW_S),
         }
     }
 
-    /// The slate, if it is there by now; with `wait`, when it is.
-    pub(super) fn picture(&mut self, wait: bool) -> Option<gst::Sample> {
-        let limit = Duration::from_secs(if wait { DRAW_S } else { 0 });
+    /// The slate, if there is one by now. Waits once.
+    pub(super) fn picture(&mut self) -> Option<gst::Sample> {
+        let limit = std::mem::take(&mut self.patience);
         if let Some(coming) = &self.coming
             && let Ok(sample) = coming.recv_timeout(limit)
         {
