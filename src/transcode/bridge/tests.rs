@@ -270,6 +270,37 @@ async fn viewers_notice_nothing_of_a_killed_worker() {
 }
 
 #[tokio::test]
+async fn sound_goes_on_frame_by_frame_after_a_killed_worker() {
+    let (sound, mut units) = encoded_tone("opus", 48_000, 1.0);
+    let mut running = start(config("auto"), "vld,streaming");
+    open(&running, &sound, true).await;
+    let rest = units.split_off(50);
+    feed(&running, units).await;
+    let mut times = Vec::new();
+    let mut rest = Some(rest);
+    while let Some(call) = running.calls.recv().await {
+        match call {
+            Call::Push(0, unit) => times.push(unit.pts.0),
+            Call::Drop(name) => panic!("{name} was dropped"),
+            _ => {}
+        }
+        if times.len() == 30
+            && let Some(rest) = rest.take()
+        {
+            signal(&running.status, "-9");
+            feed(&running, rest).await;
+        }
+        if times.len() == 85 {
+            running.events.send(Event::End).await.unwrap();
+        }
+    }
+    assert_eq!(running.status.restarts(), 1);
+    assert!(times.len() > 90);
+    assert!(times.windows(2).all(|pair| pair[1] - pair[0] == 1024));
+    running.tasks.finish().await;
+}
+
+#[tokio::test]
 async fn a_worker_that_hangs_is_replaced() {
     let mut source = video(0..150, 160, 90, 30);
     stamp(&mut source.units, &[0, 30, 60, 90, 120]);
