@@ -18,6 +18,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
+use tracing::Instrument;
 
 pub use self::status::{RungStatus, Status};
 
@@ -146,7 +147,9 @@ pub fn attach(stream: &Arc<Stream>, config: Arc<Config>, tasks: &Tasks) -> Arc<S
         tasks: tasks.clone(),
         status: status.clone(),
     };
-    tasks.spawn(bridge.run());
+    // A publisher's span ends before the stream does.
+    let span = tracing::info_span!(parent: None, "ladder", channel = %admission.channel_id);
+    tasks.spawn(bridge.run().instrument(span));
     status
 }
 

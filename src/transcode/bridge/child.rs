@@ -12,6 +12,7 @@ use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::process::{Child, Command};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
+use tracing::Instrument;
 
 use super::{Config, Outlet, Status, lock};
 use crate::base::clock::Clock;
@@ -74,9 +75,9 @@ impl Worker {
             setup: setup.clone(),
             rungs: Vec::new(),
         };
-        let reader = tasks.spawn(listener.run(receiving));
+        let reader = tasks.spawn(listener.run(receiving).in_current_span());
         let (queue, messages) = mpsc::channel(QUEUE_MESSAGES);
-        let writer = tasks.spawn(write_messages(messages, socket));
+        let writer = tasks.spawn(write_messages(messages, socket).in_current_span());
         Ok(Worker {
             _child: child,
             queue,
