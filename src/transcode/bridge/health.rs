@@ -11,6 +11,9 @@ const HELD: Ticks = Ticks(90_000);
 const HUNG: Duration = Duration::from_secs(3);
 /// The same for one that has just been started: it loads its libraries.
 const HUNG_AT_START: Duration = Duration::from_secs(10);
+/// Most that counts of the time between two looks: when this process stood still, the worker was not
+/// served, and may have stood still too.
+const LONGEST_LOOK: Duration = Duration::from_secs(1);
 /// Lag from which a worker counts as too slow.
 const SLOW: Ticks = Ticks(90_000);
 /// Lag below which it counts as quick again.
@@ -36,7 +39,8 @@ const MAX_FRUITLESS_LATER: u32 = 8;
 #[derive(Debug)]
 pub(super) struct Watchdog {
     given: Option<Ticks>,
-    since: Duration,
+    looked: Duration,
+    waited: Duration,
     limit: Duration,
 }
 
@@ -45,7 +49,8 @@ impl Watchdog {
     pub(super) fn new(given: Option<Ticks>, now: Duration) -> Watchdog {
         Watchdog {
             given,
-            since: now,
+            looked: now,
+            waited: Duration::ZERO,
             limit: HUNG_AT_START,
         }
     }
@@ -63,13 +68,15 @@ impl Watchdog {
             (Some(_), None) => true,
             (None, _) => false,
         };
+        self.waited += now.saturating_sub(self.looked).min(LONGEST_LOOK);
+        self.looked = now;
         if given != self.given {
             (self.given, self.limit) = (given, HUNG);
-            self.since = now;
+            self.waited = Duration::ZERO;
         } else if !owed {
-            self.since = now;
+            self.waited = Duration::ZERO;
         }
-        now.saturating_sub(self.since) > self.limit
+        self.waited > self.limit
     }
 }
 
@@ -196,6 +203,17 @@ mod tests {
                 Duration::from_secs(n)
             ));
         }
+    }
+
+    #[test]
+    fn time_in_which_nobody_looked_does_not_make_a_worker_hung() {
+        let mut dog = Watchdog::new(Some(Ticks::ZERO), Duration::ZERO);
+        let mut hung = |sent, at| dog.is_hung(Some(seconds(sent).0), Some(Ticks(1)), at);
+        assert!(!hung(0.1, Duration::from_secs(1)));
+        // The whole machine was asleep.
+        assert!(!hung(9.0, Duration::from_secs(100)));
+        assert!(!hung(9.0, Duration::from_secs(102)));
+        assert!(hung(9.0, Duration::from_secs(104)) || hung(9.0, Duration::from_secs(105)));
     }
 
     /// Seconds at which a rung is taken from a worker with these lags, over a minute.

@@ -114,31 +114,29 @@ impl History {
         let starts = self.start(&entry).is_some();
         self.waits_for_start &= !starts;
         let bytes = size(&entry);
-        while self.entries.len() >= MAX_ENTRIES || self.bytes + bytes > MAX_BYTES {
-            let later = (1..self.entries.len()).find(|at| self.start(&self.entries[*at]).is_some());
-            let remembered = self.entries.len();
-            self.forget(later.unwrap_or(remembered), Ticks(i64::MAX));
-            // One picture and what follows it is too much.
-            if self.entries.len() == remembered {
-                self.forget(remembered, Ticks(i64::MAX));
-            }
-            if self.entries.is_empty() {
-                self.waits_for_start = !starts;
-                break;
+        if self.is_full(bytes) {
+            let mut later = 1..self.entries.len();
+            if let Some(at) = later.find(|at| self.start(&self.entries[*at]).is_some()) {
+                self.forget(at, Ticks(i64::MAX));
             }
         }
+        if self.is_full(bytes) {
+            // One picture and what follows it is too much.
+            self.forget(self.entries.len(), Ticks(i64::MAX));
+            self.waits_for_start = !starts;
+        }
         match entry {
-            // What a new worker starts from is known: see `before`.
-            Entry::Track(track) if self.waits_for_start => {
-                self.begin_with(track);
-            }
             Entry::Unit(..) if self.waits_for_start => self.lost_units += 1,
-            _ if self.waits_for_start => {}
+            Entry::Hold(..) | Entry::Break if self.waits_for_start => {}
             entry => {
                 self.bytes += bytes;
                 self.entries.push_back(entry);
             }
         }
+    }
+
+    fn is_full(&self, more: usize) -> bool {
+        self.entries.len() >= MAX_ENTRIES || self.bytes + more > MAX_BYTES
     }
 
     /// The time, 90 kHz, at which a new worker can start with this entry.
@@ -192,15 +190,17 @@ impl History {
         let old = std::mem::take(&mut self.entries);
         let given = std::mem::take(&mut self.given);
         for (index, entry) in old.into_iter().enumerate() {
+            let got = index < given;
             let stays = match &entry {
                 _ if index >= at => true,
+                // What comes later is of this track.
+                Entry::Track(_) if !got => true,
                 Entry::Unit(unit, _) if unit.kind == MediaKind::Audio => {
                     in_hole && late(self, unit)
                 }
                 Entry::Hold(..) => false,
                 Entry::Unit(..) | Entry::Track(_) | Entry::Break => index >= picture,
             };
-            let got = index < given;
             if stays {
                 self.given += usize::from(got);
                 self.entries.push_back(entry);
@@ -208,17 +208,14 @@ impl History {
             }
             self.bytes -= size(&entry);
             match entry {
-                Entry::Track(track) => self.begin_with(track),
+                Entry::Track(track) => {
+                    let slot = slot(track.kind());
+                    self.before[slot] = Some(track);
+                }
                 Entry::Unit(..) if !got => self.lost_units += 1,
                 _ => {}
             }
         }
-    }
-
-    /// A new worker has to know this track before all entries.
-    fn begin_with(&mut self, track: Arc<Track>) {
-        let slot = slot(track.kind());
-        self.before[slot] = Some(track);
     }
 
     /// Starts over for a new worker. Gives the tracks that it has to know first.

@@ -770,6 +770,9 @@ fn a_history_that_is_full_goes_on_at_a_later_key_unit() {
     let units = replay(&mut history).len() as u64 - 1;
     assert!((1000..2200).contains(&units), "{units}");
     assert_eq!(history.lost_units(), 10_000 - units);
+    // Nobody reads: what comes after a gap is announced all the same.
+    assert!(history.rewind().is_empty());
+    assert!(matches!(history.next(), Some(Message::Track(_))));
     // Without any key unit there is nothing to start from.
     for n in 0..5000 {
         let mut unit = template.clone();

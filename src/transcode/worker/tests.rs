@@ -859,7 +859,8 @@ fn a_rung_that_is_shed_ends_and_the_others_go_on() {
     all.extend(rest.into_iter().map(Message::Unit));
     let rungs = vec![rung("sd", 320, 180, false), rung("vld", 160, 90, false)];
     let made = run(setup(rungs, Vec::new()), all);
-    assert!(made.times(0).len() <= 30 && made.times(0).len() >= 25);
+    // A few are on their way.
+    assert!((20..=30).contains(&made.times(0).len()));
     assert_eq!(made.times(1), (0..60).map(time_of).collect::<Vec<_>>());
 }
 
