@@ -188,6 +188,9 @@ impl<I: Inlet> Bridge<I> {
         if let Some(published) = self.status.published() {
             history.release(published);
         }
+        if watch.shedder.skips(history.backlog(), now) {
+            history.skip();
+        }
         let lost_units = self.lost_units(history);
         self.status.set_dropped_units(lost_units);
         let grown = watch.lost.due(lost_units, now);

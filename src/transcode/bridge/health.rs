@@ -21,9 +21,11 @@ const QUICK: Ticks = Ticks(45_000);
 /// A lag that shrinks by this much is being made up for.
 const SHRINKS: Ticks = Ticks(18_000);
 /// How long a worker may be too slow before a rung is taken from it.
-const PATIENCE: Duration = Duration::from_secs(4);
+const PATIENCE: Duration = Duration::from_secs(3);
+/// Media that may wait in front of a worker: past it viewers are better off with what is new.
+const MAX_BACKLOG: Ticks = Ticks(8 * 90_000);
 /// How long the worker is left alone after its start, and after a rung was taken from it.
-const REST: Duration = Duration::from_secs(5);
+const REST: Duration = Duration::from_secs(3);
 /// Longest pause before the second restart in a row; it doubles with each one.
 const BACKOFF: Duration = Duration::from_millis(500);
 /// Longest pause before a restart.
@@ -95,6 +97,11 @@ impl Shedder {
             slow: None,
             rests_until: now + REST,
         }
+    }
+
+    /// Whether the worker is to go on at the newest media, when this much waits in front of it.
+    pub(super) fn skips(&self, backlog: Ticks, now: Duration) -> bool {
+        now >= self.rests_until && backlog > MAX_BACKLOG
     }
 
     /// Whether a rung is to be taken from the worker now, whose slowest rung is `behind` the source.
@@ -232,22 +239,26 @@ mod tests {
     fn rungs_are_shed_one_by_one_while_a_worker_is_too_slow() {
         assert_eq!(shed(|_| 0.3), [0.0; 0]);
         // A stall that is over soon.
-        assert_eq!(shed(|time| if time < 8.0 { 2.0 } else { 0.1 }), [0.0; 0]);
+        assert_eq!(shed(|time| if time < 5.0 { 2.0 } else { 0.1 }), [0.0; 0]);
         // A new worker that makes up for what it missed.
         assert_eq!(shed(|time| (8.0 - time * 0.3).max(0.1)), [0.0; 0]);
         // Falling behind for ever, and far behind without getting worse.
         for lags in [|time: f64| time / 5.0, |_| 3.0] {
             let times = shed(lags);
-            assert!((4..=7).contains(&times.len()), "{times:?}");
-            assert!(times.windows(2).all(|pair| pair[1] - pair[0] > 8.9));
+            assert!((6..=9).contains(&times.len()), "{times:?}");
+            assert!(times.windows(2).all(|pair| pair[1] - pair[0] > 5.9));
         }
         // Between quick and slow nothing changes: it had been slow, and stays so.
-        assert_eq!(shed(|time| if time < 6.0 { 1.05 } else { 0.9 }).len(), 1);
+        assert_eq!(shed(|time| if time < 4.0 { 1.05 } else { 0.9 }).len(), 1);
     }
 
     #[test]
     fn lost_units_are_reason_enough_once_it_has_settled() {
         let mut shedder = Shedder::new(Duration::ZERO);
+        let long = MAX_BACKLOG + Ticks(1);
+        assert!(!shedder.skips(long, Duration::from_secs(1)));
+        assert!(shedder.skips(long, Duration::from_secs(5)));
+        assert!(!shedder.skips(MAX_BACKLOG, Duration::from_secs(5)));
         let due = |shedder: &mut Shedder, at| shedder.is_due(Ticks::ZERO, true, at);
         assert!(!due(&mut shedder, Duration::from_secs(1)));
         assert!(due(&mut shedder, Duration::from_secs(5)));

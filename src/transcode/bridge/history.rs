@@ -177,7 +177,8 @@ impl History {
     }
 
     /// Forgets what is before the start at `at`. Before one in a hole the pictures since the last key
-    /// unit stay, and sound that is not published.
+    /// unit stay, and sound that is not published. A boundary that no worker has got is opened by what
+    /// comes next.
     fn forget(&mut self, at: usize, published: Ticks) {
         let in_hole = matches!(self.entries.get(at), Some(Entry::Hold(..)));
         let mut keys = self.entries.iter().take(at);
@@ -189,6 +190,7 @@ impl History {
         let late = |history: &History, unit: &AccessUnit| history.time(unit) > published - MARGIN;
         let old = std::mem::take(&mut self.entries);
         let given = std::mem::take(&mut self.given);
+        let mut unopened = None;
         for (index, entry) in old.into_iter().enumerate() {
             let got = index < given;
             let stays = match &entry {
@@ -212,9 +214,22 @@ impl History {
                     let slot = slot(track.kind());
                     self.before[slot] = Some(track);
                 }
-                Entry::Unit(..) if !got => self.lost_units += 1,
+                Entry::Unit(_, boundary) if !got => {
+                    self.lost_units += 1;
+                    unopened = boundary.or(unopened);
+                }
+                Entry::Hold(_, boundary, _) if !got => unopened = boundary.or(unopened),
                 _ => {}
             }
+        }
+        let mut waiting = self.entries.iter_mut().skip(self.given);
+        let opens = waiting.find_map(|entry| match entry {
+            Entry::Unit(unit, boundary) if unit.kind == MediaKind::Video => Some(boundary),
+            Entry::Hold(_, boundary, _) => Some(boundary),
+            _ => None,
+        });
+        if let Some(boundary) = opens {
+            *boundary = boundary.or(unopened);
         }
     }
 
@@ -223,6 +238,31 @@ impl History {
         self.given = 0;
         let before = self.before.iter().flatten();
         before.map(track_message).collect()
+    }
+
+    /// How much media the present worker has not got, 90 kHz.
+    pub(super) fn backlog(&self) -> Ticks {
+        let waiting = self.entries.iter().skip(self.given);
+        let mut times = waiting.filter_map(|entry| match entry {
+            Entry::Unit(unit, _) if unit.kind == MediaKind::Video => Some(unit.dts),
+            Entry::Hold(until, ..) => Some(*until),
+            _ => None,
+        });
+        let first = times.next();
+        let last = times.next_back().or(first);
+        last.zip(first)
+            .map_or(Ticks::ZERO, |(last, first)| last - first)
+    }
+
+    /// Lets the present worker go on at the newest start.
+    pub(super) fn skip(&mut self) {
+        let newest = self
+            .entries
+            .iter()
+            .rposition(|entry| self.start(entry).is_some());
+        if let Some(at) = newest.filter(|at| *at > self.given) {
+            self.forget(at, Ticks(i64::MAX));
+        }
     }
 
     /// Whether there is something that the present worker has not got.

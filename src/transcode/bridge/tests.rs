@@ -703,6 +703,33 @@ fn a_worker_gets_what_it_has_not_got_while_the_past_is_forgotten() {
 }
 
 #[test]
+fn a_worker_that_skips_opens_the_boundary_that_it_has_not_got() {
+    // A key unit every second, a boundary every two, never on a key unit.
+    let mut source = video(0..300, 64, 64, 30);
+    stamp(&mut source.units, &[0, 45, 105, 165, 225, 255]);
+    let mut history = History::default();
+    history.add(Event::Track(Arc::new(source.track)));
+    for (at, unit) in source.units.into_iter().enumerate() {
+        history.add(event(unit));
+        if at < 40 {
+            history.next();
+        }
+    }
+    assert_eq!(history.backlog(), Ticks((300 - 40) * 3000));
+    history.skip();
+    assert_eq!(history.backlog(), Ticks(29 * 3000));
+    let Some(Message::Unit(next)) = history.next() else {
+        panic!("no unit");
+    };
+    assert_eq!((next.key, next.pts.0), (true, time_of(270)));
+    assert_eq!(next.boundary, Some(Ticks(time_of(255))));
+    assert_eq!(history.lost_units(), 270 - 39);
+    // What is being fed is not skipped.
+    history.skip();
+    assert_eq!(history.backlog(), Ticks(28 * 3000));
+}
+
+#[test]
 fn the_history_of_a_long_hole_is_a_picture_and_the_newest_holds() {
     let mut source = video(0..60, 64, 64, 30);
     stamp(&mut source.units, &[0, 30]);
