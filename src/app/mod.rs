@@ -285,6 +285,11 @@ fn make_hub(
     };
     let target = target_duration(config, true);
     let segment_target = Ticks::from_duration(media.segment, Timescale::CHANNEL);
+    let on_loss = match config.publish.on_loss.as_str() {
+        "freeze" => OnLoss::Freeze,
+        "gap" => OnLoss::Gap,
+        _ => OnLoss::Slate,
+    };
     let rules = move |admission: &Admission| {
         let ladder = has_ladder(admission);
         let longest = if ladder {
@@ -297,7 +302,7 @@ fn make_hub(
             segment_target,
             longest_segment,
             ladder,
-            on_loss: OnLoss::default(),
+            on_loss,
         }
     };
     let rules_config = config.clone();
@@ -305,8 +310,13 @@ fn make_hub(
     let media_bytes = move || held.media_bytes();
     let figures = figures.clone();
     let choice = transcode::ladder::Choice::from_setting(&media.ladder);
+    let slates = config.channels.iter().filter_map(|channel| {
+        let id = config.identity.channel_id(&channel.alias);
+        Some((id, channel.slate.clone()?))
+    });
     let transcoder = transcode::Config {
         executable: worker,
+        slates: slates.collect(),
         ..transcode::Config::new(choice, clock.clone())?
     };
     let transcoder = Arc::new(transcoder);
