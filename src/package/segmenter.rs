@@ -175,7 +175,7 @@ impl Segmenter {
             _ => time,
         };
         self.end_open(start);
-        let leaps = boundary.discontinuity && time - start > nearby;
+        let leaps = boundary.discontinuity && time - start > self.nearby;
         let start = if leaps { time } else { start };
         self.end = None;
         self.open_segment(boundary, start, true, true);
