@@ -27,7 +27,8 @@ pub struct SoundClock {
     /// The next frame comes from another encoder or after silence: it is put at the nearest place in
     /// the count at once.
     joining: bool,
-    /// Samples counted since the carried time began to disagree by more than 1.5 frames.
+    /// Samples counted since the carried time began to disagree by more than three quarters of a
+    /// frame: a whole frame less or more then leaves a quarter, so that sound stays within 20 ms.
     disagreeing: i64,
     silent_frames: u64,
     overlapping_frames: u64,
@@ -137,7 +138,7 @@ impl SoundClock {
         }
         let expected = self.next.expect("set above");
         let ahead = (carried - expected).0;
-        if ahead.abs() * 2 > samples * 3 {
+        if ahead.abs() * 4 > samples * 3 {
             self.disagreeing += samples;
         } else {
             self.disagreeing = 0;

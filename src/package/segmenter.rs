@@ -175,11 +175,8 @@ impl Segmenter {
             _ => time,
         };
         self.end_open(start);
-        let start = if boundary.discontinuity {
-            start.max(time)
-        } else {
-            start
-        };
+        let leaps = boundary.discontinuity && time - start > self.nearby;
+        let start = if leaps { time } else { start };
         self.end = None;
         self.open_segment(boundary, start, true, true);
     }
