@@ -310,6 +310,7 @@ fn make_hub(
     let hub_config = hub::Config {
         reconnect: config.publish.reconnect,
         silence: config.publish.silence,
+        window: config.media.window,
         retention: config.media.window * 2,
         max_publishers: usize::try_from(config.limits.max_publishers).unwrap_or(usize::MAX),
         max_media_bytes: config.limits.max_memory_bytes(machine_memory()),

@@ -71,6 +71,11 @@ impl Cursor {
         self.opened.is_some()
     }
 
+    /// The rendition has no media of what `boundary` opens.
+    pub fn pass(&mut self, boundary: &Boundary) {
+        self.opened = Some(boundary.sequence);
+    }
+
     /// The boundaries that `unit` opens in its rendition, whose times are in `scale`. Audio opens at its
     /// first frame at or after a boundary; video at the first key unit not more than `margin` (90 kHz)
     /// before it, or at the boundary's own unit when that is no key unit.

@@ -67,7 +67,22 @@ impl Cutter {
     /// What follows does not connect to what was before.
     pub(super) fn disconnect(&mut self) {
         self.disconnected = true;
+        self.forget_keys();
+    }
+
+    /// The key units to come are another encoder's.
+    pub(super) fn forget_keys(&mut self) {
         self.last_key = None;
+    }
+
+    /// What the boundaries obey.
+    pub(super) fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// Whether the stream has begun.
+    pub(super) fn has_begun(&self) -> bool {
+        self.ledger.last().is_some()
     }
 
     /// The boundaries so far.
@@ -153,29 +168,41 @@ impl Cutter {
         first: bool,
         margin: Ticks,
     ) -> Option<Boundary> {
-        let Settings {
-            segment_target,
-            longest_segment,
-            ..
-        } = self.settings;
+        if self.fit == Fit::Grid && !self.disconnected && self.ledger.last().is_some() {
+            return self.cut_on_grid(pts, margin);
+        }
         let elapsed = pts - self.segment_start + margin;
-        let fresh = self.ledger.last().is_none();
-        let due = elapsed >= segment_target || self.next_key_would_be_late(elapsed);
-        let by_key = key && (first || self.disconnected || due);
-        let on_grid = self.fit == Fit::Grid && elapsed >= segment_target;
-        if !(fresh || by_key || on_grid || elapsed >= longest_segment) {
+        let due = elapsed >= self.settings.segment_target || self.next_key_would_be_late(elapsed);
+        // On the grid the source is not listed, and every rung can open anywhere.
+        let opens = key || self.fit == Fit::Grid;
+        let by_key = opens && (first || self.disconnected || due);
+        if !(self.ledger.last().is_none() || by_key || self.is_overlong(pts, margin)) {
             return None;
         }
-        // On the grid the source is not listed, and every rung has a key unit here.
-        let independent = key || self.fit == Fit::Grid;
-        self.long_gops += u64::from(!independent);
-        let discontinuity = self.disconnected && (!fresh || self.resumed);
-        let follows = !fresh && !discontinuity && !first;
-        let time = if self.fit == Fit::Grid && follows {
-            self.segment_start + segment_target
-        } else {
-            pts
-        };
+        self.long_gops += u64::from(!opens);
+        let known = self.ledger.last().is_some() || self.resumed;
+        let discontinuity = std::mem::take(&mut self.disconnected) && known;
+        Some(self.push(pts, discontinuity, opens))
+    }
+
+    /// The boundary that is due on the grid by `upto`.
+    pub(super) fn cut_on_grid(&mut self, upto: Ticks, margin: Ticks) -> Option<Boundary> {
+        let due = self.segment_start + self.settings.segment_target;
+        (upto + margin >= due).then(|| self.push(due, false, true))
+    }
+
+    /// A boundary at `time`, wherever the source's key units lie: what opens there is made, or is
+    /// missing.
+    pub(super) fn force(&mut self, time: Ticks, discontinuity: bool) -> Boundary {
+        self.push(time, discontinuity, true)
+    }
+
+    /// Whether the running segment may not reach beyond `pts`.
+    pub(super) fn is_overlong(&self, pts: Ticks, margin: Ticks) -> bool {
+        pts - self.segment_start + margin >= self.settings.longest_segment
+    }
+
+    fn push(&mut self, time: Ticks, discontinuity: bool, independent: bool) -> Boundary {
         self.discontinuity_sequence += u64::from(discontinuity);
         let boundary = Boundary {
             sequence: self.next_sequence,
@@ -184,11 +211,10 @@ impl Cutter {
             discontinuity_sequence: self.discontinuity_sequence,
             independent,
         };
-        self.disconnected = false;
         self.next_sequence += 1;
         self.segment_start = time;
         self.ledger.push(boundary);
-        Some(boundary)
+        boundary
     }
 
     /// Whether waiting for the next key unit could make the segment longer than allowed.

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use crate::media::Ticks;
+use crate::media::{MediaKind, Ticks};
 
 /// A step of carried time beyond this is a hole or a jump (90 kHz ticks): 1 s.
 const STEP: i64 = 90_000;
@@ -11,6 +11,11 @@ const STEP: i64 = 90_000;
 const ARRIVAL_SLACK: i64 = 90_000;
 /// One drift sample a second over a minute: the lower envelope of arrival minus carried time.
 const DRIFT_SAMPLES: usize = 60;
+
+/// Seconds whose most punctual unit says how late a track usually is.
+const RECENT_SECONDS: usize = 10;
+/// Seconds after which a track that is never punctual any more is known to be late for good.
+const LATE_SECONDS: usize = 3;
 
 /// Drift is taken out no faster than this, in parts per million: 0.4 ms in a 2 s segment (decision 11).
 const SLEW_PPM: i64 = 200;
@@ -26,12 +31,45 @@ pub enum Step {
     Hole(Ticks),
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct TrackClock {
     offset: Ticks,
     last: Option<(Ticks, Ticks)>,
     /// Last step in carried time: what the next one is expected to be.
     pace: Ticks,
+    lag: Lag,
+}
+
+/// The smallest arrival minus channel time of each of the last seconds, oldest first.
+#[derive(Clone, Debug, Default)]
+struct Lag {
+    lowest: VecDeque<i64>,
+    second: Ticks,
+}
+
+impl Lag {
+    fn observe(&mut self, arrival: Ticks, time: Ticks) {
+        let lag = (arrival - time).0;
+        if self.lowest.is_empty() || arrival - self.second >= Ticks(90_000) {
+            self.second = arrival;
+            if self.lowest.len() == RECENT_SECONDS {
+                self.lowest.pop_front();
+            }
+            self.lowest.push_back(lag);
+        } else if let Some(newest) = self.lowest.back_mut() {
+            *newest = (*newest).min(lag);
+        }
+    }
+
+    /// The lowest of the last `seconds`; `None` while there are fewer.
+    fn lowest(&self, seconds: usize) -> Option<Ticks> {
+        let skipped = self.lowest.len().checked_sub(seconds)?;
+        self.lowest
+            .iter()
+            .skip(skipped)
+            .min()
+            .map(|lag| Ticks(*lag))
+    }
 }
 
 impl TrackClock {
@@ -89,9 +127,10 @@ impl Mapping {
             offset,
             last: None,
             pace: Ticks::ZERO,
+            lag: Lag::default(),
         };
         Mapping {
-            video: clock,
+            video: clock.clone(),
             audio: clock,
             envelope: VecDeque::new(),
             second: Ticks(i64::MIN),
@@ -102,6 +141,7 @@ impl Mapping {
     /// A video unit with this decode time (90 kHz, source clock) came.
     pub fn handle_video(&mut self, arrival: Ticks, carried: Ticks) -> Step {
         let step = self.video.handle(arrival, carried, &self.audio);
+        self.video.lag.observe(arrival, carried + self.video.offset);
         self.observe_drift(arrival, carried + self.video.offset);
         step
     }
@@ -109,6 +149,7 @@ impl Mapping {
     /// An audio unit with this time (90 kHz, source clock) came.
     pub fn handle_audio(&mut self, arrival: Ticks, carried: Ticks) -> Step {
         let step = self.audio.handle(arrival, carried, &self.video);
+        self.audio.lag.observe(arrival, carried + self.audio.offset);
         if self.video.last.is_none() {
             self.observe_drift(arrival, carried + self.audio.offset);
         }
@@ -123,6 +164,26 @@ impl Mapping {
     /// What turns the audio's carried time into channel time.
     pub fn audio_offset(&self) -> Ticks {
         self.audio.offset
+    }
+
+    /// How late the track's most punctual unit of the last ten seconds came; never negative.
+    pub fn usual_lag(&self, kind: MediaKind) -> Ticks {
+        let lag = &self.clock(kind).lag;
+        let lowest = lag.lowest(lag.lowest.len().max(1));
+        lowest.unwrap_or_default().max(Ticks::ZERO)
+    }
+
+    /// How late the track has been without exception for the last seconds.
+    pub fn lasting_lag(&self, kind: MediaKind) -> Ticks {
+        let lowest = self.clock(kind).lag.lowest(LATE_SECONDS + 1);
+        lowest.unwrap_or_default().max(Ticks::ZERO)
+    }
+
+    fn clock(&self, kind: MediaKind) -> &TrackClock {
+        match kind {
+            MediaKind::Video => &self.video,
+            MediaKind::Audio => &self.audio,
+        }
     }
 
     /// How much later than at first the most punctual unit of the last minute came.
@@ -145,7 +206,11 @@ impl Mapping {
         }
         self.video.offset += step;
         self.audio.offset += step;
-        for lag in &mut self.envelope {
+        let video = self.video.lag.lowest.iter_mut();
+        for lag in video
+            .chain(&mut self.audio.lag.lowest)
+            .chain(&mut self.envelope)
+        {
             *lag -= step.0;
         }
     }

@@ -30,7 +30,7 @@ pub use gate::{Admission, Gate, PublishRequest, Refusal};
 pub use observer::{Facts, Observer};
 pub use outlet::Outlet;
 pub use publisher::Publisher;
-pub use stream::{Beginning, Stats, Stream};
+pub use stream::{Beginning, Limits, Stats, Stream};
 pub use subscriber::{Event, Filler, Subscriber};
 
 /// How often streams without a publisher are looked at.
@@ -79,6 +79,8 @@ pub struct Config {
     pub reconnect: Duration,
     /// No unit for this long: the publisher is silent and its place is open to others.
     pub silence: Duration,
+    /// Length of the playlists.
+    pub window: Duration,
     /// How long an ended stream's playlists and segments stay.
     pub retention: Duration,
     /// Publisher sessions in all; more are refused.
@@ -306,12 +308,15 @@ impl Hub {
         }
         let settings = (inner.rules)(&admission);
         let channel = admission.channel_id.clone();
-        let silence = inner.config.silence;
+        let limits = Limits {
+            silence: inner.config.silence,
+            window: inner.config.window,
+        };
         let stream = Arc::new(Stream::new(
             Beginning::now(id::stream_id(), &inner.clock),
             admission,
             settings,
-            silence,
+            limits,
             inner.clock.clone(),
         ));
         let timeline = (inner.opener)(&stream);

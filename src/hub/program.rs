@@ -9,15 +9,14 @@ use std::sync::Arc;
 use super::announcement::Announcement;
 use super::boundary::{Cursor, Opened, Settings};
 use super::cutter::Cutter;
-use super::mapping::{Mapping, Step};
+use super::mapping::Mapping;
 use super::sound::SoundClock;
+use super::subscriber::Filler;
 use super::timing::FrameGrid;
 use crate::base::clock::Wall;
 use crate::media::codec::avc;
 use crate::media::time::channel_time;
-use crate::media::{
-    AccessUnit, Boundary, CodecConfig, MediaKind, Ticks, Timescale, Track, rescale,
-};
+use crate::media::{AccessUnit, Boundary, CodecConfig, MediaKind, Ticks, Timescale, Track};
 
 /// How long the other track may keep the first one waiting when nobody announced what will come.
 const UNANNOUNCED_WAIT: Ticks = Ticks(90_000);
@@ -47,9 +46,39 @@ pub enum Output {
         opened: Opened,
         /// The boundary that this unit brings about for every rendition.
         boundary: Option<Boundary>,
+        /// Whether it belongs into the source's rendition. What comes before its next key unit is for
+        /// those who decode only.
+        listed: bool,
+    },
+    /// Rungs go on without the source.
+    Hold {
+        /// Channel time up to which they do.
+        until: Ticks,
+        /// The boundary that this brings about for every rendition.
+        boundary: Option<Boundary>,
+        /// What they show.
+        filler: Filler,
+    },
+    /// A segment begins of which these renditions have no media.
+    Gap {
+        /// Its boundary.
+        boundary: Boundary,
+        /// Which renditions.
+        missing: Missing,
     },
     /// What follows does not connect to what was before.
     Break,
+}
+
+/// Which renditions have no media.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Missing {
+    /// The source's picture; rungs go on.
+    SourceVideo,
+    /// The source's sound.
+    SourceAudio,
+    /// All of them.
+    Everything,
 }
 
 /// What was mended or lost, per stream. Counts since the stream began.
@@ -65,6 +94,8 @@ pub struct Repairs {
     pub overlapping_frames: u64,
     /// Segments cut at a unit that is no key unit, because the GOP is longer than allowed.
     pub long_gops: u64,
+    /// Holes that rungs bridged or playlists stated.
+    pub holes: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,23 +115,46 @@ pub struct Program {
     first_unit: Option<Ticks>,
     mapping: Option<Mapping>,
     video: Option<Arc<Track>>,
+    /// The configuration with which the picture began.
+    declared: Option<Arc<Track>>,
     video_scale: Timescale,
     grid: FrameGrid,
     /// Distance from decode to presentation time of the first key unit; added to every decode time so
     /// that a key unit's two times are equal (CMAF cmf2, no edit list).
     delay: Ticks,
-    /// Where the last video unit ends in decode time, when that was promised with the unit.
+    /// Where the last listed video unit ends in decode time, when that was promised with the unit.
     promised_end: Option<Ticks>,
     video_end: Option<Ticks>,
+    /// End of the pictures that rungs were given or told to make up.
+    shown: Ticks,
+    /// Up to where rungs were told to make pictures up, in the hole that lasts or did last.
+    held: Option<Ticks>,
+    /// When the hole began that rungs bridge now.
+    hole_since: Option<Ticks>,
+    /// The source's rendition, or everything where there are no rungs, states that it has no media.
+    in_gap: bool,
+    /// Before this, the picture of the session on air does not belong into the source's rendition.
+    join_floor: Ticks,
+    /// Whether the publisher on air was connected while another one was: what it sent before may be
+    /// decoded.
+    warm: bool,
     video_cursor: Cursor,
     audio: Option<Arc<Track>>,
     audio_scale: Timescale,
     sound: Option<SoundClock>,
     held_audio: VecDeque<AccessUnit>,
+    /// End of the sound that was passed on, channel time.
+    audio_end: Ticks,
     audio_cursor: Cursor,
+    /// A configuration of the sound that comes into force with the next discontinuity.
+    next_audio: Option<Arc<Track>>,
+    /// Sound of before this has no place.
+    audio_floor: Ticks,
     cutter: Cutter,
     /// Whether everybody was told that the source is listed or not.
     settled: bool,
+    /// Whether rungs are made.
+    rungs: bool,
     /// Only a key unit may follow.
     wait_key: bool,
     repairs: Repairs,
@@ -118,17 +172,28 @@ impl Program {
             first_unit: None,
             mapping: None,
             video: None,
+            declared: None,
             video_scale: Timescale::MILLIS,
             grid: FrameGrid::new(None),
             delay: Ticks::ZERO,
             promised_end: None,
             video_end: None,
+            shown: Ticks::ZERO,
+            held: None,
+            hole_since: None,
+            in_gap: false,
+            join_floor: Ticks(i64::MIN),
+            warm: false,
             video_cursor: Cursor::default(),
             audio: None,
             audio_scale: Timescale::MILLIS,
             sound: None,
             held_audio: VecDeque::new(),
+            audio_end: Ticks::ZERO,
             audio_cursor: Cursor::default(),
+            next_audio: None,
+            rungs: settings.ladder,
+            audio_floor: Ticks(i64::MIN),
             cutter: Cutter::new(settings, now, resumed),
             settled: !settings.ladder,
             wait_key: true,
@@ -163,52 +228,65 @@ impl Program {
         let slot = match kind {
             MediaKind::Video => {
                 self.video_scale = carried_scale;
-                &mut self.video
+                &self.video
             }
             MediaKind::Audio => {
                 self.audio_scale = carried_scale;
-                &mut self.audio
+                &self.audio
             }
         };
         if slot.as_ref().is_some_and(|old| **old == *track) {
+            self.next_audio.take_if(|_| kind == MediaKind::Audio);
             return;
         }
-        let changed = slot.replace(track.clone()).is_some();
+        let changed = slot.is_some();
         if changed {
             self.cutter.disconnect();
-            self.wait_key |= kind == MediaKind::Video;
         }
         match kind {
             MediaKind::Video => {
+                if self.rungs && self.settled && !self.stays_listed(&track) {
+                    self.leave_passthrough();
+                }
                 self.grid = FrameGrid::new(
                     self.announcement
                         .frame_rate_millis
                         .or(track.frame_rate_millis()),
                 );
+                self.wait_key = true;
                 self.promised_end = None;
+                self.video = Some(track.clone());
+                self.outputs.push_back(Output::Track(track));
             }
-            MediaKind::Audio => {
-                self.flush_audio();
-                self.sound = SoundClock::new(&track);
+            MediaKind::Audio if changed && self.cutter.has_begun() => {
+                self.next_audio = Some(track);
             }
+            MediaKind::Audio => self.change_audio(track),
         }
-        self.outputs.push_back(Output::Track(track));
     }
 
-    /// Another publisher session feeds the stream from now on, or the old one after a break.
+    /// The publisher on air went away. What comes next is of another session.
     pub fn handle_break(&mut self) {
-        self.flush_audio();
+        if !self.bridges() {
+            self.flush_audio();
+        }
         if self.mapping.take().is_some() {
-            self.cutter.disconnect();
             self.outputs.push_back(Output::Break);
         }
+        self.cutter.forget_keys();
         self.announcement = Announcement::default();
         self.wait_key = true;
-        self.promised_end = None;
+        self.warm = false;
         self.grid = FrameGrid::new(self.stated_rate());
         if let Some(sound) = &mut self.sound {
-            sound.unanchor();
+            sound.join();
         }
+    }
+
+    /// The session that follows was connected before the last one went: its first units came earlier
+    /// than now, and lie at the time at which they came.
+    pub fn handle_warm_start(&mut self) {
+        self.warm = true;
     }
 
     /// One unit of the publisher on air, times in its track's own timescale.
@@ -226,6 +304,11 @@ impl Program {
         }
     }
 
+    /// Channel time up to which anything was published.
+    pub fn end(&self) -> Ticks {
+        self.published_end().max(self.shown)
+    }
+
     /// The next thing to pass on.
     pub fn poll_output(&mut self) -> Option<Output> {
         self.outputs.pop_front()
@@ -234,6 +317,11 @@ impl Program {
     /// What a unit of a rung opens in its rendition.
     pub fn open_rung(&self, cursor: &mut Cursor, unit: &AccessUnit, scale: Timescale) -> Opened {
         cursor.open(self.cutter.ledger(), unit, scale, self.margin())
+    }
+
+    /// A rendition changes: the next boundary is a discontinuity.
+    pub fn disconnect(&mut self) {
+        self.cutter.disconnect();
     }
 
     /// The configuration in force.
@@ -327,100 +415,6 @@ impl Program {
         self.video_end.unwrap_or(Ticks::ZERO).max(audio)
     }
 
-    fn video(&mut self, arrival: Ticks, unit: AccessUnit) {
-        if self.video.is_none() || (self.wait_key && !unit.key) {
-            self.repairs.dropped_units += 1;
-            return;
-        }
-        let dts = rescale(unit.dts, self.video_scale, Timescale::CHANNEL);
-        let pts = rescale(unit.pts, self.video_scale, Timescale::CHANNEL);
-        let carried_dts = self.grid.observe(dts);
-        let carried_pts = self.grid.snap(pts);
-        if self.mapping.is_none() {
-            let at = arrival.max(self.published_end());
-            self.mapping = Some(Mapping::new(at - carried_pts));
-        } else if self.lead == Lead::Audio {
-            // Video joins a stream that had none: tracks change.
-            self.cutter.disconnect();
-        }
-        let mapping = self.mapping.as_mut().expect("anchored above");
-        match mapping.handle_video(arrival, carried_dts) {
-            Step::On => {}
-            Step::Jump => {
-                self.repairs.time_jumps += 1;
-                self.promised_end = None;
-            }
-            Step::Hole(length) if length > LONGEST_STRETCH => {
-                self.cutter.disconnect();
-                self.promised_end = None;
-                self.outputs.push_back(Output::Break);
-                if !unit.key {
-                    self.wait_key = true;
-                    self.repairs.dropped_units += 1;
-                    return;
-                }
-            }
-            Step::Hole(_) => {}
-        }
-        let offset = mapping.video_offset();
-        let first = self.wait_key;
-        if first {
-            self.delay = (carried_pts - carried_dts).max(Ticks::ZERO);
-            self.wait_key = false;
-        }
-        self.lead = Lead::Video;
-        let pts = carried_pts + offset;
-        let mapped = carried_dts + offset + self.delay;
-        let dts = match self.promised_end {
-            Some(end) => end,
-            None => self.video_end.map_or(mapped, |end| mapped.max(end)),
-        };
-        let next = self
-            .grid
-            .after(carried_dts)
-            .map(|next| next + offset + self.delay);
-        let duration = next
-            .map(|next| next - dts)
-            .filter(|duration| *duration > Ticks::ZERO);
-        self.promised_end = duration.map(|duration| dts + duration);
-        self.video_end = Some(self.promised_end.unwrap_or(dts + Ticks(1)));
-        if unit.key {
-            let gap = self.stated_key_gap(&unit);
-            self.cutter.observe_key(pts, gap, self.margin());
-        }
-        // A unit that is no key unit opens at its decode time, which is the earliest presentation time
-        // from here on: what follows in decode order may be shown before it.
-        let opens_at = if unit.key || self.cutter.passthrough() == Some(false) {
-            Some(pts)
-        } else {
-            Some(dts).filter(|dts| pts >= *dts)
-        };
-        let margin = self.margin();
-        let segment_start = self.cutter.segment_start();
-        let boundary = opens_at.and_then(|at| self.cutter.cut(at, unit.key, first, margin));
-        if let (Some(boundary), Some(mapping)) = (&boundary, &mut self.mapping) {
-            mapping.slew(boundary.time - segment_start);
-        }
-        let unit = AccessUnit {
-            dts,
-            pts,
-            duration,
-            ..unit
-        };
-        let opened = self.video_cursor.open(
-            self.cutter.ledger(),
-            &unit,
-            Timescale::CHANNEL,
-            self.margin(),
-        );
-        self.outputs.push_back(Output::Unit {
-            unit,
-            opened,
-            boundary,
-        });
-        self.release_audio();
-    }
-
     /// The longest key interval that the encoder says it makes: x264 writes its options into the stream.
     fn stated_key_gap(&self, unit: &AccessUnit) -> Option<Ticks> {
         let track = self.video.as_ref()?;
@@ -436,6 +430,7 @@ impl Program {
 
     /// No ladder will be made: the source is listed, whatever its key interval.
     pub fn abandon_ladder(&mut self) {
+        self.rungs = false;
         if self.cutter.passthrough() != Some(true) {
             self.cutter.settle_as(true);
             self.settled = false;
@@ -452,5 +447,7 @@ impl Program {
 }
 
 mod audio;
+mod hole;
 #[cfg(test)]
 mod tests;
+mod video;

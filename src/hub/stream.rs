@@ -10,6 +10,7 @@ use tokio::sync::watch;
 use super::announcement::Announcement;
 use super::boundary::Settings;
 use super::gate::Admission;
+use super::observer::Observer;
 use super::outlet::Outlet;
 use super::program::{Program, Repairs};
 use super::subscriber::{Event, Feed, Subscriber};
@@ -17,8 +18,9 @@ use super::{NewRendition, Refusal};
 use crate::base::clock::{Clock, Wall};
 use crate::base::id::Uuid;
 use crate::media::time::channel_time;
-use crate::media::{AccessUnit, MediaKind, RenditionId, Ticks, Track};
-use state::{Member, Plan, State};
+use crate::media::{AccessUnit, MediaKind, RenditionId, Ticks, Timescale, Track};
+use member::{Member, Warm};
+use state::{Plan, State};
 
 /// Publisher sessions on one key: a primary and backups (ARCHITECTURE.md, `Member`).
 pub const MAX_MEMBERS: usize = 4;
@@ -79,6 +81,15 @@ pub struct Stats {
     pub proto: &'static str,
 }
 
+/// How long things last in a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// No unit for this long: the publisher is silent and its place is open to others.
+    pub silence: Duration,
+    /// Length of the playlists: how long a rendition that left is stated as gaps.
+    pub window: Duration,
+}
+
 /// A reading of the counters, to take rates from.
 #[derive(Clone, Copy, Debug, Default)]
 struct Reading {
@@ -114,7 +125,7 @@ impl Stream {
         beginning: Beginning,
         admission: Admission,
         settings: Settings,
-        silence: Duration,
+        limits: Limits,
         clock: Clock,
     ) -> Stream {
         let Beginning {
@@ -137,6 +148,7 @@ impl Stream {
                 keeps_source: true,
             }),
             listed: false,
+            window: Ticks::from_duration(limits.window, Timescale::CHANNEL),
             listed_ids: Vec::new(),
             stale_list: false,
             outlets: Vec::new(),
@@ -154,7 +166,7 @@ impl Stream {
             epoch,
             admission,
             ladder: settings.ladder,
-            silence,
+            silence: limits.silence,
             clock,
             state: Mutex::new(state),
         }
@@ -238,38 +250,34 @@ impl Stream {
         if state.ended {
             return None;
         }
-        let id = state.add(new, false)?;
+        let id = state.replace_source(&new);
+        let id = id.or_else(|| state.add(new, false))?;
         state.consider_listing(self.now());
         Some(id)
     }
 
     /// A unit of an added rendition, in channel time. Key units at a boundary's time open segments.
     pub fn push_rendition(&self, id: RenditionId, unit: AccessUnit) {
-        let mut guard = self.lock();
-        let state = &mut *guard;
-        let Some(listed) = state.renditions.get_mut(usize::from(id.0)) else {
-            return;
-        };
-        let scale = listed.rendition.track.timescale;
-        let opened = state.program.open_rung(&mut listed.cursor, &unit, scale);
-        if listed.live && listed.cursor.is_open() {
-            state.deliver(id, unit, &opened);
-        }
+        self.lock().rung_unit(id, unit);
     }
 
-    /// A planned or added rendition that will not come, or no more.
+    /// A planned or added rendition that will not come, or no more. Its playlist states gaps for one
+    /// window, then it is gone.
     pub fn drop_rendition(&self, name: &str) {
+        let now = self.now();
         let mut state = self.lock();
         if let Some(plan) = &mut state.plan {
             plan.names.retain(|planned| &**planned != name);
         }
-        for listed in &mut state.renditions {
-            if !listed.rendition.source && &*listed.rendition.name == name {
-                listed.live = false;
-            }
+        let dropped = state.renditions.iter();
+        let dropped =
+            dropped.filter(|listed| !listed.rendition.source && &*listed.rendition.name == name);
+        let ids: Vec<RenditionId> = dropped.map(|listed| listed.rendition.id).collect();
+        for id in ids {
+            state.retire(id, now);
         }
         state.relist();
-        state.consider_listing(self.now());
+        state.consider_listing(now);
     }
 
     /// The newest picture, as JPEG.
@@ -313,7 +321,24 @@ impl Stream {
     }
 
     /// Lets time pass: holes become visible, silent publishers lose the air.
-    pub(super) fn tick(&self) {}
+    pub(super) fn tick(&self) {
+        let monotonic = self.clock.monotonic();
+        let now = self.clock.wall();
+        let mut state = self.lock();
+        if state.ended {
+            return;
+        }
+        if state.on_air.is_some()
+            && state.is_air_free(monotonic, self.silence)
+            && let Some(next) = state.successor(monotonic, self.silence)
+        {
+            state.take_the_air(next, self.epoch, now);
+        }
+        state.program.handle_tick(now);
+        let time = channel_time(now, self.epoch);
+        state.drain(time);
+        state.consider_listing(time);
+    }
 
     /// Discontinuities told of so far, for the next run of the server.
     pub fn discontinuities(&self) -> u64 {
@@ -357,6 +382,10 @@ impl Stream {
         if state.ended {
             return Err(Refusal::NotAllowed("the stream has just ended".to_owned()));
         }
+        let monotonic = self.clock.monotonic();
+        if state.members.len() >= MAX_MEMBERS {
+            state.evict_silent(monotonic, self.silence);
+        }
         if state.members.len() >= MAX_MEMBERS {
             return Err(Refusal::Full(format!(
                 "{MAX_MEMBERS} encoders publish with this key already"
@@ -365,14 +394,15 @@ impl Stream {
         let id = MemberId(state.next_member);
         state.next_member += 1;
         let (eviction, receiver) = watch::channel(None);
-        let last_unit = self.clock.monotonic();
         state.members.push(Member {
             id,
             proto,
             announcement: Announcement::default(),
             video: None,
             audio: None,
-            last_unit,
+            last_unit: monotonic,
+            observer: Observer::default(),
+            warm: Warm::default(),
             eviction,
         });
         state.empty_since = None;
@@ -386,13 +416,11 @@ impl Stream {
             state.empty_since = Some(self.clock.monotonic());
         }
         if state.on_air == Some(member) {
-            state.on_air = None;
-            state.program.handle_break();
+            match state.successor(self.clock.monotonic(), self.silence) {
+                Some(next) => state.take_the_air(next, self.epoch, self.clock.wall()),
+                None => state.leave_the_air(),
+            }
             state.drain(self.now());
-            state
-                .outlets
-                .iter_mut()
-                .for_each(|outlet| outlet.handle_break());
         }
     }
 
@@ -435,20 +463,26 @@ impl Stream {
         if state.ended {
             return;
         }
-        if state.on_air != Some(member)
-            && !state.takes_the_air(member, &unit, monotonic, self.silence)
-        {
+        let Some(found) = state.members.iter_mut().find(|found| found.id == member) else {
             return;
+        };
+        let was_silent = found.is_silent(monotonic, self.silence);
+        found.last_unit = monotonic;
+        found.observer.handle_unit(monotonic, &unit);
+        if state.on_air == Some(member) {
+            state.count(&unit);
+            state.program.handle_unit(now, unit);
+        } else {
+            if was_silent {
+                found.warm.clear();
+            }
+            let leads = unit.kind == MediaKind::Video || found.video.is_none();
+            found.warm.add(now, unit, leads);
+            if !found.warm.is_ready() || !state.is_air_free(monotonic, self.silence) {
+                return;
+            }
+            state.take_the_air(member, self.epoch, now);
         }
-        if let Some(found) = state.members.iter_mut().find(|found| found.id == member) {
-            found.last_unit = monotonic;
-        }
-        state.stats.ingest_bytes += unit.data.len() as u64;
-        match unit.kind {
-            MediaKind::Video => state.stats.video_units += 1,
-            MediaKind::Audio => state.stats.audio_units += 1,
-        }
-        state.program.handle_unit(now, unit);
         let time = channel_time(now, self.epoch);
         state.drain(time);
         state.consider_listing(time);
@@ -497,6 +531,7 @@ impl Stream {
     }
 }
 
+mod member;
 mod state;
 #[cfg(test)]
 mod tests;

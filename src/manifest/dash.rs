@@ -9,6 +9,7 @@ mod write;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crate::media::MediaKind;
 use crate::media::timeline::{Description, Snapshot};
 
 /// Which of the two manifests.
@@ -42,8 +43,29 @@ struct Opening {
     /// Microseconds since the stream's epoch.
     start_micros: i64,
     discontinuity_sequence: u64,
-    /// Name and init of each Representation, in order.
-    shape: Vec<(Arc<str>, String)>,
+    shape: Shape,
+    links: Vec<Link>,
+}
+
+/// Name and init of each Representation, in order.
+type Shape = Vec<(Arc<str>, String)>;
+
+/// One kind of media goes on from an earlier Period with the same Representations.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Link {
+    kind: MediaKind,
+    /// Opening of the earlier Period.
+    period: u64,
+    /// Whether its samples meet these.
+    continuous: bool,
+}
+
+impl Periods {
+    /// Whether a rendition is in the oldest Period still known, or none is known.
+    fn had(&self, name: &str) -> bool {
+        let oldest = self.openings.first();
+        oldest.is_none_or(|oldest| oldest.shape.iter().any(|(known, _)| **known == *name))
+    }
 }
 
 /// The manifest, or `None` while a described rendition has no snapshot or no segment is listed by

@@ -29,7 +29,8 @@ pub struct Part {
     /// Running number within the rendition, never reset: the part's URL is `p{number}.m4s`, so the
     /// next part's URL is known even when it is not known whose segment's it will be.
     pub number: u64,
-    /// Decode time of the first sample, in the rendition's timescale, since the stream's epoch.
+    /// Where its media are shown from, in the rendition's timescale, since the stream's epoch: the decode
+    /// time of the first sample, except right after a hole.
     pub start: Ticks,
     /// In the rendition's timescale.
     pub duration: Ticks,
@@ -44,9 +45,11 @@ pub struct Part {
 pub struct Segment {
     /// Media sequence number, equal for the same content in every rendition. URL: `{sequence}.m4s`.
     pub sequence: u64,
-    /// Decode time of the first sample (its earliest presentation time), in the rendition's timescale.
+    /// Its earliest presentation time, in the rendition's timescale: the decode time of the first sample,
+    /// except right after a hole.
     pub start: Ticks,
-    /// In the rendition's timescale; of a growing segment, what its parts add up to.
+    /// In the rendition's timescale, up to the next segment also where media are missing at the end; of a
+    /// growing segment, what its parts add up to.
     pub duration: Ticks,
     /// Whether EXT-X-DISCONTINUITY stands before it.
     pub discontinuity: bool,
@@ -121,7 +124,8 @@ pub struct Snapshot {
     pub rendition: Arc<Rendition>,
     /// What the playlists have in common.
     pub rules: Rules,
-    /// Oldest first; only the last may be growing (`complete == false`).
+    /// Oldest first; only the last may be growing (`complete == false`), or a gap whose end is not known
+    /// yet, which playlists do not list.
     pub segments: Vec<Arc<Segment>>,
     /// Number that the next part will have, and so its URL.
     pub next_part: u64,
@@ -169,12 +173,14 @@ pub struct Progress {
 impl Progress {
     /// Whether a playlist made now contains part `part` of segment `sequence`, or, without a part,
     /// the whole segment. A part index past the segment's last is part 0 of the next
-    /// (RFC 8216bis §6.2.5.2).
+    /// (RFC 8216bis §6.2.5.2); the first part of a segment that turned out to be a gap is answered with
+    /// the gap.
     pub fn contains(&self, sequence: u64, part: Option<u32>) -> bool {
         match part {
             _ if self.last_sequence > sequence => true,
             _ if self.last_sequence < sequence => false,
             None => self.last_complete,
+            Some(0) if self.last_complete && self.last_parts == 0 => true,
             Some(part) => self.last_parts > part,
         }
     }

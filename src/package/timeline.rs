@@ -3,24 +3,14 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
-use tracing::error;
 
-use super::segmenter::{Cut, Segmenter};
-use super::window::Window;
+use super::packaged::Packaged;
+use super::segmenter::Segmenter;
 use crate::hub::Outlet;
-use crate::media::time::rescale;
 use crate::media::timeline::{
-    Description, Found, Progress, Report, Resource, Rules, Segment, Snapshot, Timeline, Wait,
+    Description, Found, Progress, Report, Resource, Rules, Snapshot, Timeline, Wait,
 };
-use crate::media::{
-    AccessUnit, Boundary, MediaKind, Rendition, RenditionId, Ticks, Timescale, Track,
-};
-
-/// Parts are numbered from the clock at this pace, faster than any part comes, so that numbers do not
-/// meet those from before a restart: 20 a second.
-const PART_NUMBER_MILLIS: i64 = 50;
-/// Declared peak over the one measured so far, in percent: a source's next segment may be larger.
-const PEAK_HEADROOM_PERCENT: u64 = 110;
+use crate::media::{AccessUnit, Boundary, MediaKind, Rendition, RenditionId, Track};
 
 /// A live stream's timeline. Cloning the `Arc` shares it.
 #[derive(Debug)]
@@ -33,28 +23,11 @@ pub struct Live {
 
 #[derive(Debug, Default)]
 struct State {
-    renditions: Vec<Packaged>,
+    /// By id; `None` once it was removed.
+    renditions: Vec<Option<Packaged>>,
     listed: Vec<RenditionId>,
     description: Option<Arc<Description>>,
     ended: bool,
-}
-
-#[derive(Debug)]
-struct Packaged {
-    rendition: Arc<Rendition>,
-    segmenter: Option<Segmenter>,
-    window: Window,
-    rate: Rate,
-    changed: watch::Sender<u64>,
-}
-
-/// Bit rates of a rendition, measured over complete segments.
-#[derive(Debug, Default)]
-struct Rate {
-    peak_bps: u64,
-    bits: u64,
-    micros: u64,
-    declared_bps: u64,
 }
 
 /// What metrics show of a rendition.
@@ -94,7 +67,7 @@ impl Live {
             window_bytes: packaged.window.listed_bytes(),
             bytes: packaged.window.bytes(),
         };
-        state.renditions.iter().map(held).collect()
+        state.renditions.iter().flatten().map(held).collect()
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -102,7 +75,7 @@ impl Live {
     }
 
     fn describe(&self, state: &mut State) {
-        if state.listed.is_empty() {
+        if state.listed.is_empty() && state.description.is_none() {
             return;
         }
         let version = state
@@ -113,7 +86,7 @@ impl Live {
         let mut video = Vec::new();
         let mut audio = Vec::new();
         for id in &state.listed {
-            let Some(packaged) = state.renditions.get_mut(usize::from(id.0)) else {
+            let Some(Some(packaged)) = state.renditions.get_mut(usize::from(id.0)) else {
                 continue;
             };
             let rendition = packaged.declare();
@@ -146,118 +119,44 @@ impl Live {
         self.described.send_replace(version);
     }
 
-    /// Moves what the segmenter cut into the window and tells those who wait.
-    fn take_cuts(&self, state: &mut State, index: usize) {
-        let packaged = &mut state.renditions[index];
-        let Some(segmenter) = &mut packaged.segmenter else {
-            return;
-        };
-        let mut cut_any = false;
-        let mut redescribe = false;
-        while let Some(cut) = segmenter.poll_cut() {
-            cut_any |= !matches!(cut, Cut::Open(_));
-            if let Some(segment) = packaged.window.handle_cut(cut) {
-                redescribe |= packaged
-                    .rate
-                    .measure(&segment, packaged.rendition.track.timescale);
-            }
+    /// Lets a rendition's segmenter act.
+    fn cut(&self, id: RenditionId, act: impl FnOnce(&mut Segmenter)) {
+        let mut state = self.lock();
+        let rates_broken = state
+            .rendition(id)
+            .is_some_and(|packaged| packaged.cut(act));
+        if rates_broken && state.listed.contains(&id) {
+            self.describe(&mut state);
         }
-        if cut_any {
-            packaged.changed.send_replace(packaged.window.version());
+    }
+
+    /// Lets all segmenters act.
+    fn cut_all(&self, act: impl Fn(&mut Segmenter)) {
+        let mut state = self.lock();
+        let mut rates_broken = false;
+        for packaged in state.renditions.iter_mut().flatten() {
+            rates_broken |= packaged.cut(&act);
         }
-        let listed = state
-            .listed
-            .contains(&RenditionId(u8::try_from(index).unwrap_or(u8::MAX)));
-        if redescribe && listed {
-            self.describe(state);
+        if rates_broken {
+            self.describe(&mut state);
         }
     }
 }
 
-impl Packaged {
-    /// The rendition with the bit rates that hold so far.
-    fn declare(&mut self) -> Arc<Rendition> {
-        let promised = u64::from(self.rendition.peak_bps);
-        let measured = self.rate.peak_bps * PEAK_HEADROOM_PERCENT / 100;
-        let guess = if promised == 0 && measured == 0 {
-            self.guess_bps()
-        } else {
-            0
-        };
-        let peak = promised
-            .max(measured)
-            .max(guess)
-            .max(self.rate.declared_bps.min(measured));
-        self.rate.declared_bps = peak;
-        let average = match (self.rendition.average_bps, self.rate.average_bps()) {
-            (0, 0) => peak * 9 / 10,
-            (promised, 0) => u64::from(promised),
-            (_, measured) => measured.min(peak),
-        };
-        let clamp = |bps: u64| u32::try_from(bps).unwrap_or(u32::MAX);
-        Arc::new(Rendition {
-            peak_bps: clamp(peak),
-            average_bps: clamp(average),
-            ..(*self.rendition).clone()
-        })
+impl State {
+    fn rendition(&mut self, id: RenditionId) -> Option<&mut Packaged> {
+        self.renditions.get_mut(usize::from(id.0))?.as_mut()
     }
 
-    /// Before a segment is complete: from the parts so far, else from what such a picture usually takes.
-    fn guess_bps(&self) -> u64 {
-        let segments = self.window.segments();
-        let scale = self.rendition.track.timescale;
-        let duration: Ticks = segments
-            .iter()
-            .fold(Ticks::ZERO, |sum, segment| sum + segment.duration);
-        let bits = segments
-            .iter()
-            .map(|segment| segment.size() as u64 * 8)
-            .sum::<u64>();
-        let half_second = rescale(Ticks(45_000), Timescale::CHANNEL, scale);
-        if duration >= half_second {
-            return bits * u64::from(scale.get()) / duration.0.unsigned_abs() * 5 / 4;
-        }
-        match self.rendition.track.resolution() {
-            // A tenth of a bit per pixel at 30 fps: 2.8 Mbit/s for 720p.
-            Some((width, height)) => u64::from(width) * u64::from(height) * 3,
-            None => 192_000,
-        }
-    }
-}
-
-impl Rate {
-    /// Takes a complete segment. True when what was declared no longer holds, or was a guess.
-    fn measure(&mut self, segment: &Segment, scale: Timescale) -> bool {
-        let micros = rescale(segment.duration, scale, Timescale::MICROS)
-            .0
-            .unsigned_abs();
-        if segment.gap || micros == 0 {
-            return false;
-        }
-        let first = self.micros == 0;
-        let bits = segment.size() as u64 * 8;
-        self.bits += bits;
-        self.micros += micros;
-        // A segment that was cut short says nothing about the rate of whole ones: half a second is
-        // the least that counts.
-        if micros >= 500_000 {
-            self.peak_bps = self.peak_bps.max(per_second(bits, micros) + 1);
-        }
-        first || self.peak_bps > self.declared_bps
+    fn named(&self, name: &str) -> Option<&Packaged> {
+        let mut renditions = self.renditions.iter().flatten();
+        renditions.find(|packaged| &*packaged.rendition.name == name)
     }
 
-    fn average_bps(&self) -> u64 {
-        if self.micros == 0 {
-            0
-        } else {
-            per_second(self.bits, self.micros)
-        }
+    fn listed(&self) -> impl Iterator<Item = &Packaged> {
+        let at = |id: &RenditionId| self.renditions.get(usize::from(id.0))?.as_ref();
+        self.listed.iter().filter_map(at)
     }
-}
-
-fn per_second(bits: u64, micros: u64) -> u64 {
-    let rate = u128::from(bits) * 1_000_000 / u128::from(micros.max(1));
-    u64::try_from(rate).unwrap_or(u64::MAX)
 }
 
 impl Timeline for Live {
@@ -267,18 +166,11 @@ impl Timeline for Live {
 
     fn snapshot(&self, rendition: &str) -> Option<Arc<Snapshot>> {
         let state = self.lock();
-        let packaged = state
-            .renditions
-            .iter()
-            .find(|packaged| &*packaged.rendition.name == rendition)?;
+        let packaged = state.named(rendition)?;
+        packaged.window.progress()?;
         let segments = packaged.window.segments();
-        if segments.is_empty() {
-            return None;
-        }
         let reports = state
-            .listed
-            .iter()
-            .filter_map(|id| state.renditions.get(usize::from(id.0)))
+            .listed()
             .filter(|other| &*other.rendition.name != rendition)
             .filter_map(|other| {
                 let progress = other.window.progress()?;
@@ -305,21 +197,11 @@ impl Timeline for Live {
     }
 
     fn progress(&self, rendition: &str) -> Option<Progress> {
-        let state = self.lock();
-        let packaged = state
-            .renditions
-            .iter()
-            .find(|packaged| &*packaged.rendition.name == rendition)?;
-        packaged.window.progress()
+        self.lock().named(rendition)?.window.progress()
     }
 
     fn find(&self, rendition: &str, resource: Resource<'_>) -> Found {
-        let state = self.lock();
-        match state
-            .renditions
-            .iter()
-            .find(|packaged| &*packaged.rendition.name == rendition)
-        {
+        match self.lock().named(rendition) {
             Some(packaged) => packaged.window.find(resource),
             None => Found::Missing,
         }
@@ -328,18 +210,15 @@ impl Timeline for Live {
     fn changed<'a>(&'a self, rendition: &'a str, seen: u64) -> Wait<'a> {
         let receiver = {
             let state = self.lock();
-            let known = state
-                .renditions
-                .iter()
-                .find(|packaged| &*packaged.rendition.name == rendition);
-            known.map_or_else(
+            state.named(rendition).map_or_else(
                 || self.described.subscribe(),
                 |packaged| packaged.changed.subscribe(),
             )
         };
         Box::pin(async move {
             let mut receiver = receiver;
-            // An error means that the sender is gone, and with it the stream: that is a change, too.
+            // An error means that the sender is gone, and with it the rendition or the stream: that is a
+            // change, too.
             let _ = receiver.wait_for(|version| *version != seen).await;
         })
     }
@@ -350,114 +229,62 @@ struct Intake(Arc<Live>);
 
 impl Outlet for Intake {
     fn handle_rendition(&mut self, rendition: &Arc<Rendition>) {
-        let live = &*self.0;
-        let track = &rendition.track;
-        let first_part = live.rules.epoch.unix_millis().max(0) / PART_NUMBER_MILLIS;
-        let first_part = u64::try_from(first_part).unwrap_or(0);
-        let part_target = Ticks::from_duration(live.rules.part_target, Timescale::CHANNEL);
-        let segmenter = match Segmenter::new(track, live.rules.epoch, part_target, first_part) {
-            Ok(segmenter) => Some(segmenter),
-            Err(err) => {
-                error!(rendition = &*rendition.name, %err, "rendition cannot be packaged");
-                None
-            }
-        };
-        let length = Ticks::from_duration(live.rules.window, track.timescale);
-        let window = Window::new(track.timescale, length, first_part);
-        live.lock().renditions.push(Packaged {
-            rendition: rendition.clone(),
-            segmenter,
-            window,
-            rate: Rate::default(),
-            changed: watch::channel(0).0,
-        });
+        let packaged = Packaged::new(rendition, &self.0.rules);
+        self.0.lock().renditions.push(Some(packaged));
     }
 
     fn handle_track(&mut self, id: RenditionId, track: &Arc<Track>) {
-        let live = &*self.0;
-        let mut state = live.lock();
-        let Some(packaged) = state.renditions.get_mut(usize::from(id.0)) else {
-            return;
-        };
-        // The timescale stays, since what is listed already is counted in it.
-        packaged.rendition = Arc::new(Rendition {
-            track: Arc::new(Track {
-                timescale: packaged.rendition.track.timescale,
-                ..(**track).clone()
-            }),
-            ..(*packaged.rendition).clone()
-        });
-        let Some(segmenter) = &mut packaged.segmenter else {
-            return;
-        };
-        if let Err(err) = segmenter.handle_track(track) {
-            error!(rendition = &*packaged.rendition.name, %err, "rendition cannot be packaged any more");
-            packaged.segmenter = None;
+        let mut state = self.0.lock();
+        if let Some(packaged) = state.rendition(id) {
+            packaged.handle_track(track);
+            self.0.describe(&mut state);
         }
-        live.take_cuts(&mut state, usize::from(id.0));
-        live.describe(&mut state);
     }
 
     fn handle_unit(&mut self, id: RenditionId, unit: AccessUnit, boundaries: &[Boundary]) {
-        let live = &*self.0;
-        let mut state = live.lock();
-        let index = usize::from(id.0);
-        let Some(packaged) = state.renditions.get_mut(index) else {
-            return;
-        };
-        if let Some(segmenter) = &mut packaged.segmenter {
-            segmenter.handle_unit(unit, boundaries);
-        }
-        live.take_cuts(&mut state, index);
+        self.0
+            .cut(id, |segmenter| segmenter.handle_unit(unit, boundaries));
     }
 
-    fn handle_gap(&mut self, _id: RenditionId, _boundary: &Boundary) {}
+    fn handle_gap(&mut self, id: RenditionId, boundary: &Boundary) {
+        self.0.cut(id, |segmenter| segmenter.handle_gap(boundary));
+    }
 
-    fn handle_removed(&mut self, _id: RenditionId) {}
+    fn handle_removed(&mut self, id: RenditionId) {
+        let mut state = self.0.lock();
+        if let Some(slot) = state.renditions.get_mut(usize::from(id.0)) {
+            *slot = None;
+        }
+        if state.listed.contains(&id) {
+            state.listed.retain(|listed| *listed != id);
+            self.0.describe(&mut state);
+        }
+    }
 
     fn handle_listed(&mut self, ids: &[RenditionId]) {
-        let live = &*self.0;
-        let mut state = live.lock();
+        let mut state = self.0.lock();
         state.listed = ids.to_vec();
-        live.describe(&mut state);
+        self.0.describe(&mut state);
     }
 
     fn handle_break(&mut self) {
-        let live = &*self.0;
-        let mut state = live.lock();
-        for index in 0..state.renditions.len() {
-            if let Some(segmenter) = &mut state.renditions[index].segmenter {
-                segmenter.flush();
-            }
-            live.take_cuts(&mut state, index);
-        }
+        self.0.cut_all(Segmenter::flush);
     }
 
     fn handle_stop(&mut self) {
-        let live = &*self.0;
-        let mut state = live.lock();
-        for index in 0..state.renditions.len() {
-            if let Some(segmenter) = &mut state.renditions[index].segmenter {
-                segmenter.close();
-            }
-            live.take_cuts(&mut state, index);
-        }
+        self.0.cut_all(Segmenter::close);
     }
 
     fn handle_end(&mut self) {
-        let live = &*self.0;
-        let mut state = live.lock();
+        self.0.cut_all(Segmenter::close);
+        let mut state = self.0.lock();
         state.ended = true;
-        for index in 0..state.renditions.len() {
-            if let Some(segmenter) = &mut state.renditions[index].segmenter {
-                segmenter.close();
-            }
-            live.take_cuts(&mut state, index);
-            let packaged = &mut state.renditions[index];
-            packaged.window.end();
-            packaged.changed.send_replace(packaged.window.version());
-        }
-        live.describe(&mut state);
+        state
+            .renditions
+            .iter_mut()
+            .flatten()
+            .for_each(Packaged::end);
+        self.0.describe(&mut state);
     }
 }
 

@@ -65,18 +65,18 @@ impl Window {
                 }
                 None
             }
-            Cut::Gap(segment) => self.append(segment),
-            Cut::Close => {
+            Cut::Close { end } => {
                 let open = self.open.take()?;
-                // A segment that never got a part holds nothing to announce.
-                if open.parts.is_empty() {
-                    None
-                } else {
+                // A segment that never got a part holds nothing to announce, nor does a gap without an
+                // end.
+                let empty = open.parts.is_empty() && !(open.gap && end > open.start);
+                (!empty).then(|| {
                     self.append(Segment {
                         complete: true,
+                        duration: end - open.start,
                         ..open
                     })
-                }
+                })
             }
         }
     }
@@ -87,17 +87,18 @@ impl Window {
         self.ended = true;
     }
 
-    /// The listed segments, the growing one last.
+    /// The listed segments, then the growing one or the gap whose end is not known yet.
     pub fn segments(&self) -> Vec<Arc<Segment>> {
         let mut segments = Vec::with_capacity(self.listed.len() + 1);
         segments.extend(self.listed.iter().cloned());
-        if let Some(open) = self.open.as_ref().filter(|open| !open.parts.is_empty()) {
+        let begun = |open: &&Segment| open.gap || !open.parts.is_empty();
+        if let Some(open) = self.open.as_ref().filter(begun) {
             segments.push(Arc::new(open.clone()));
         }
         segments
     }
 
-    /// How far the rendition has got; `None` before its first part.
+    /// How far the rendition has got; `None` before its first part or gap.
     pub fn progress(&self) -> Option<Progress> {
         let count = |parts: &[Arc<Part>]| u32::try_from(parts.len()).unwrap_or(u32::MAX);
         let open = self.open.as_ref().filter(|open| !open.parts.is_empty());
@@ -157,7 +158,9 @@ impl Window {
 
     fn find_segment(&self, sequence: u64) -> Found {
         if let Some(open) = self.open.as_ref().filter(|open| open.sequence == sequence) {
-            return if open.parts.is_empty() {
+            return if open.gap {
+                Found::Missing
+            } else if open.parts.is_empty() {
                 Found::Announced
             } else {
                 Found::Growing(pieces(open))
@@ -195,7 +198,7 @@ impl Window {
         found.map_or(Found::Missing, |bytes| Found::Whole(vec![bytes]))
     }
 
-    fn append(&mut self, segment: Segment) -> Option<Arc<Segment>> {
+    fn append(&mut self, segment: Segment) -> Arc<Segment> {
         let segment = Arc::new(segment);
         self.listed_duration += segment.duration;
         self.listed.push_back(segment.clone());
@@ -220,7 +223,7 @@ impl Window {
             self.bytes -= first.size();
             self.retired.pop_front();
         }
-        Some(segment)
+        segment
     }
 
     fn remember_init(&mut self, init: &Arc<Init>) {

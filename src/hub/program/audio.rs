@@ -1,9 +1,11 @@
 //! The sound of what is on air: it follows the picture's boundaries, or makes them where there is none.
 
+use std::sync::Arc;
+
 use super::{ANNOUNCED_WAIT, HELD_AUDIO_UNITS, Lead, Output, Program, UNANNOUNCED_WAIT};
 use crate::hub::mapping::{Mapping, Step};
 use crate::hub::sound::SoundClock;
-use crate::media::{AccessUnit, Boundary, Ticks, Timescale, rescale};
+use crate::media::{AccessUnit, Boundary, Ticks, Timescale, Track, rescale};
 
 impl Program {
     pub(super) fn audio(&mut self, arrival: Ticks, unit: AccessUnit) {
@@ -41,13 +43,13 @@ impl Program {
         let floor = if self.lead == Lead::Video && !self.audio_cursor.is_open() {
             self.cutter.segment_start()
         } else {
-            self.published_floor()
+            self.audio_floor
         };
-        let sound = self.sound.as_mut().expect("checked above");
-        if !sound.is_anchored() && time < floor {
+        if time < floor || self.next_audio.is_some() {
             self.repairs.dropped_units += 1;
             return;
         }
+        let sound = self.sound.as_mut().expect("checked above");
         let wait_key = self.wait_key && self.lead == Lead::Video;
         if wait_key {
             self.repairs.dropped_units += 1;
@@ -57,12 +59,32 @@ impl Program {
         self.release_audio();
     }
 
-    /// Sound of a returning publisher must not begin inside of what is published.
-    fn published_floor(&self) -> Ticks {
-        self.sound
-            .as_ref()
-            .and_then(SoundClock::end_channel_time)
-            .unwrap_or(Ticks(i64::MIN))
+    /// Another configuration of the sound comes into force.
+    pub(super) fn change_audio(&mut self, track: Arc<Track>) {
+        let mut end = self.sound.as_ref().and_then(SoundClock::end_channel_time);
+        if let Some(scale) = self.audio.as_ref().map(|track| track.timescale)
+            && self.cutter.has_begun()
+        {
+            // The segment that the change opens has none of the old sound.
+            let start = self.cutter.segment_start();
+            let before = |unit: &AccessUnit| rescale(unit.pts, scale, Timescale::CHANNEL) < start;
+            let held = self.held_audio.len();
+            self.held_audio.retain(before);
+            end = end
+                .filter(|_| held == self.held_audio.len())
+                .or(Some(start));
+        }
+        self.flush_audio();
+        self.sound = SoundClock::new(&track, end);
+        self.audio = Some(track.clone());
+        self.outputs.push_back(Output::Track(track));
+    }
+
+    /// What the sound was to become at the next discontinuity.
+    pub(super) fn apply_next_audio(&mut self) {
+        if let Some(track) = self.next_audio.take() {
+            self.change_audio(track);
+        }
     }
 
     /// Passes on the audio units whose segment is certain: no boundary that is still to come can lie
@@ -78,8 +100,11 @@ impl Program {
                 self.lead_audio(time, unit);
                 continue;
             }
-            let certain = self.video_end.is_some_and(|end| time < end)
-                || time + self.margin() + self.margin() < self.cutter.earliest();
+            let shown = self.video_end.map(|end| end.max(self.shown));
+            // A hole may begin anywhere, and with it a segment of the rungs.
+            let free = !self.bridges() && !self.in_gap && !self.wait_key;
+            let certain = shown.is_some_and(|shown| time < shown)
+                || free && time + self.margin() + self.margin() < self.cutter.earliest();
             if !certain && self.held_audio.len() <= HELD_AUDIO_UNITS {
                 break;
             }
@@ -90,6 +115,9 @@ impl Program {
 
     fn lead_audio(&mut self, time: Ticks, unit: AccessUnit) {
         let first = std::mem::take(&mut self.wait_key);
+        if first || self.in_gap {
+            self.close_hole(time);
+        }
         let frame = self
             .sound
             .as_ref()
@@ -114,19 +142,49 @@ impl Program {
             self.repairs.dropped_units += 1;
             return;
         }
+        let end = unit.pts + unit.duration.unwrap_or_default();
+        self.audio_end = rescale(end, scale, Timescale::CHANNEL);
         self.outputs.push_back(Output::Unit {
             unit,
             opened,
             boundary,
+            listed: true,
         });
     }
 
+    /// Passes on everything that is held.
     pub(super) fn flush_audio(&mut self) {
+        self.flush_audio_before(Ticks(i64::MAX));
+    }
+
+    /// Passes on what is held of before `time`.
+    pub(super) fn flush_audio_before(&mut self, time: Ticks) {
         let Some(scale) = self.audio.as_ref().map(|track| track.timescale) else {
             return;
         };
-        while let Some(unit) = self.held_audio.pop_front() {
+        while self
+            .audio_times()
+            .next()
+            .is_some_and(|(start, _)| start < time)
+        {
+            let unit = self
+                .held_audio
+                .pop_front()
+                .expect("the first one was there");
             self.emit_audio(unit, None, scale);
         }
+    }
+
+    /// Channel times at which the held units begin and end.
+    pub(super) fn audio_times(&self) -> impl Iterator<Item = (Ticks, Ticks)> + '_ {
+        let scale = self
+            .audio
+            .as_ref()
+            .map_or(Timescale::CHANNEL, |track| track.timescale);
+        self.held_audio.iter().map(move |unit| {
+            let end = unit.pts + unit.duration.unwrap_or_default();
+            let channel = |time| rescale(time, scale, Timescale::CHANNEL);
+            (channel(unit.pts), channel(end))
+        })
     }
 }

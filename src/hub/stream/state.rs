@@ -3,19 +3,19 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
-use tokio::sync::watch;
-
+use super::member::Member;
 use super::{MemberId, Reading, Stats};
+use crate::base::clock::Wall;
 use crate::hub::NewRendition;
-use crate::hub::announcement::Announcement;
 use crate::hub::boundary::{Cursor, Opened};
 use crate::hub::outlet::Outlet;
-use crate::hub::program::{Output, Program};
+use crate::hub::program::{Missing, Output, Program};
 use crate::hub::subscriber::{Event, Feed};
+use crate::media::time::wall_time;
 use crate::media::{
-    AccessUnit, Boundary, CodecConfig, MediaKind, Rendition, RenditionId, Ticks, Track,
+    AccessUnit, Boundary, CodecConfig, MediaKind, Rendition, RenditionId, Ticks, Timescale, Track,
 };
+use bytes::Bytes;
 
 /// Renditions of one stream: ids are one byte, and no ladder comes near.
 const MAX_RENDITIONS: usize = 64;
@@ -30,21 +30,25 @@ pub(super) struct Plan {
     pub(super) keeps_source: bool,
 }
 
-#[derive(Debug)]
-pub(super) struct Member {
-    pub(super) id: MemberId,
-    pub(super) proto: &'static str,
-    pub(super) announcement: Announcement,
-    pub(super) video: Option<Track>,
-    pub(super) audio: Option<Track>,
-    pub(super) last_unit: Duration,
-    pub(super) eviction: watch::Sender<Option<String>>,
-}
-
 pub(super) struct Listed {
     pub(super) rendition: Arc<Rendition>,
     pub(super) cursor: Cursor,
-    pub(super) live: bool,
+    pub(super) flow: Flow,
+    /// The configuration of the units that the next segment opens with.
+    next_track: Option<Arc<Track>>,
+}
+
+/// What a rendition's playlist gets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Flow {
+    /// Media.
+    Live,
+    /// Media from the next discontinuity on, gaps before.
+    Joining,
+    /// Gaps up to this channel time, so that its players can leave.
+    Leaving(Ticks),
+    /// Nothing.
+    Gone,
 }
 
 pub(super) struct State {
@@ -60,6 +64,8 @@ pub(super) struct State {
     /// What a transcoder will add before the stream is listed; `None` until it says.
     pub(super) plan: Option<Plan>,
     pub(super) listed: bool,
+    /// Length of the playlists, channel time.
+    pub(super) window: Ticks,
     pub(super) listed_ids: Vec<RenditionId>,
     /// Renditions came or went since the list was made.
     pub(super) stale_list: bool,
@@ -77,47 +83,82 @@ impl State {
         self.members.iter().find(|member| member.id == on_air)
     }
 
-    /// Whether a member that is not on air takes it with this unit: nobody is there, or who is has been
-    /// silent, and the unit can open a segment (decision 10).
-    pub(super) fn takes_the_air(
-        &mut self,
-        member: MemberId,
-        unit: &AccessUnit,
-        monotonic: Duration,
-        silence: Duration,
-    ) -> bool {
-        let Some(index) = self.members.iter().position(|found| found.id == member) else {
-            return false;
+    /// Whether a member that is not on air may take it: nobody is there, or who is has been silent
+    /// (decision 10).
+    pub(super) fn is_air_free(&self, now: Duration, silence: Duration) -> bool {
+        self.holder()
+            .is_none_or(|holder| holder.is_silent(now, silence))
+    }
+
+    /// The member to follow the one on air: the first that joined of those that send.
+    pub(super) fn successor(&self, now: Duration, silence: Duration) -> Option<MemberId> {
+        let ready = |member: &&Member| {
+            Some(member.id) != self.on_air
+                && member.warm.is_ready()
+                && !member.is_silent(now, silence)
         };
-        self.members[index].last_unit = monotonic;
-        let opens = match unit.kind {
-            MediaKind::Video => unit.key,
-            MediaKind::Audio => {
-                self.members[index].video.is_none()
-                    || self.program.track(MediaKind::Video).is_none()
-            }
+        self.members.iter().find(ready).map(|member| member.id)
+    }
+
+    /// Ends the session that has been silent the longest, so that another may join.
+    pub(super) fn evict_silent(&mut self, now: Duration, silence: Duration) {
+        let silent = self
+            .members
+            .iter()
+            .filter(|member| member.is_silent(now, silence))
+            .min_by_key(|member| member.last_unit);
+        let Some(member) = silent else {
+            return;
         };
-        let holder = self
-            .on_air
-            .and_then(|id| self.members.iter().find(|found| found.id == id));
-        let free = holder.is_none_or(|holder| monotonic.saturating_sub(holder.last_unit) > silence);
-        if !free || !opens {
-            return false;
+        let id = member.id;
+        let reason = "nothing came any more, and another encoder publishes with the key";
+        member.eviction.send_replace(Some(reason.to_owned()));
+        self.members.retain(|member| member.id != id);
+        if self.on_air == Some(id) {
+            self.leave_the_air();
         }
-        if self.on_air.is_some() {
+    }
+
+    /// Puts a member on air, beginning with what it sent lately.
+    pub(super) fn take_the_air(&mut self, id: MemberId, epoch: Wall, now: Wall) {
+        let Some(index) = self.members.iter().position(|member| member.id == id) else {
+            return;
+        };
+        self.leave_the_air();
+        self.on_air = Some(id);
+        let wanted = wall_time(self.program.end(), Timescale::CHANNEL, epoch);
+        let member = &mut self.members[index];
+        let units = member.warm.take(wanted);
+        let program = &mut self.program;
+        program.handle_announcement(member.announcement.clone());
+        for track in [&member.video, &member.audio].into_iter().flatten() {
+            program.handle_track(track.clone());
+        }
+        if units.front().is_some_and(|(arrival, _)| *arrival < now) {
+            program.handle_warm_start();
+        }
+        for (arrival, unit) in units {
+            self.count(&unit);
+            self.program.handle_unit(arrival, unit);
+        }
+    }
+
+    /// Takes whoever is on air off it.
+    pub(super) fn leave_the_air(&mut self) {
+        if self.on_air.take().is_some() {
             self.outlets
                 .iter_mut()
                 .for_each(|outlet| outlet.handle_break());
         }
         self.program.handle_break();
-        self.on_air = Some(member);
-        let member = &self.members[index];
-        self.program
-            .handle_announcement(member.announcement.clone());
-        for track in [&member.video, &member.audio].into_iter().flatten() {
-            self.program.handle_track(track.clone());
+    }
+
+    pub(super) fn count(&mut self, unit: &AccessUnit) {
+        self.stats.ingest_bytes += unit.data.len() as u64;
+        match unit.kind {
+            MediaKind::Video => self.stats.video_units += 1,
+            MediaKind::Audio => self.stats.audio_units += 1,
         }
-        true
     }
 
     pub(super) fn drain(&mut self, now: Ticks) {
@@ -126,6 +167,9 @@ impl State {
                 Output::Track(track) => self.source_track(&track),
                 Output::Settled { passthrough } => {
                     self.feed(&Event::Settled { passthrough });
+                    if let Some(id) = self.source_video.filter(|_| self.listed && !passthrough) {
+                        self.retire(id, now);
+                    }
                     self.consider_listing(now);
                 }
                 Output::Break => self.feed(&Event::Break),
@@ -133,7 +177,137 @@ impl State {
                     unit,
                     opened,
                     boundary,
-                } => self.source_unit(unit, &opened, boundary),
+                    listed,
+                } => {
+                    self.source_unit(unit, &opened, boundary, listed);
+                    boundary.iter().for_each(|boundary| self.pass_on(boundary));
+                }
+                Output::Hold {
+                    until,
+                    boundary,
+                    filler,
+                } => {
+                    self.stats.segments += u64::from(boundary.is_some());
+                    self.feed(&Event::Hold {
+                        until,
+                        boundary,
+                        filler,
+                    });
+                    boundary.iter().for_each(|boundary| self.pass_on(boundary));
+                }
+                Output::Gap { boundary, missing } => self.state_gap(&boundary, missing),
+            }
+        }
+    }
+
+    /// Tells who has no media of what `boundary` opens.
+    fn state_gap(&mut self, boundary: &Boundary, missing: Missing) {
+        let (video, audio) = (self.source_video, self.source_audio);
+        let outlets = &mut self.outlets;
+        for listed in &mut self.renditions {
+            let id = listed.rendition.id;
+            let own = match missing {
+                Missing::SourceVideo => Some(id) == video,
+                Missing::SourceAudio => Some(id) == audio,
+                Missing::Everything => true,
+            };
+            if own && listed.flow == Flow::Live {
+                listed.cursor.pass(boundary);
+                outlets
+                    .iter_mut()
+                    .for_each(|outlet| outlet.handle_gap(id, boundary));
+            }
+        }
+        if missing == Missing::Everything {
+            self.stats.segments += 1;
+            self.pass_on(boundary);
+        }
+    }
+
+    /// Those that left go on with gaps for one window, so that their players find the others.
+    fn pass_on(&mut self, boundary: &Boundary) {
+        let outlets = &mut self.outlets;
+        for listed in &mut self.renditions {
+            let id = listed.rendition.id;
+            let over = match listed.flow {
+                Flow::Live | Flow::Gone => continue,
+                // A discontinuity may be what it waits for.
+                Flow::Joining if boundary.discontinuity => continue,
+                Flow::Joining => false,
+                Flow::Leaving(until) => boundary.time >= until,
+            };
+            if over {
+                listed.flow = Flow::Gone;
+                outlets
+                    .iter_mut()
+                    .for_each(|outlet| outlet.handle_removed(id));
+            } else {
+                listed.cursor.pass(boundary);
+                outlets
+                    .iter_mut()
+                    .for_each(|outlet| outlet.handle_gap(id, boundary));
+            }
+        }
+    }
+
+    /// A rendition gets no media any more.
+    pub(super) fn retire(&mut self, id: RenditionId, now: Ticks) {
+        let listed = self.listed;
+        let window = self.window;
+        if let Some(retired) = self.renditions.get_mut(usize::from(id.0))
+            && matches!(retired.flow, Flow::Live | Flow::Joining)
+        {
+            retired.flow = if listed {
+                Flow::Leaving(now + window)
+            } else {
+                Flow::Gone
+            };
+        }
+        self.stale_list = true;
+    }
+
+    /// The source's rendition is made by a transcoder from the next discontinuity on (decision 15).
+    pub(super) fn replace_source(&mut self, new: &NewRendition) -> Option<RenditionId> {
+        let id = self.source_video?;
+        let listed = self.renditions.get_mut(usize::from(id.0))?;
+        let left = matches!(listed.flow, Flow::Leaving(_)) && listed.rendition.name == new.name;
+        if !left {
+            return None;
+        }
+        let track = Arc::new(new.track.clone());
+        listed.flow = Flow::Joining;
+        listed.rendition = Arc::new(Rendition {
+            track: track.clone(),
+            source: false,
+            peak_bps: new.peak_bps,
+            average_bps: new.average_bps,
+            frame_rate_millis: new.frame_rate_millis,
+            ..(*listed.rendition).clone()
+        });
+        listed.next_track = Some(track);
+        self.source_video = None;
+        self.program.disconnect();
+        self.stale_list = true;
+        Some(id)
+    }
+
+    /// Passes a rung's unit on.
+    pub(super) fn rung_unit(&mut self, id: RenditionId, unit: AccessUnit) {
+        let Some(listed) = self.renditions.get_mut(usize::from(id.0)) else {
+            return;
+        };
+        let scale = listed.rendition.track.timescale;
+        let mut cursor = listed.cursor;
+        let opened = self.program.open_rung(&mut cursor, &unit, scale);
+        if listed.flow == Flow::Joining
+            && opened.last().is_some_and(|boundary| boundary.discontinuity)
+        {
+            listed.flow = Flow::Live;
+        }
+        if listed.flow == Flow::Live {
+            listed.cursor = cursor;
+            if cursor.is_open() {
+                self.deliver(id, unit, &opened);
             }
         }
     }
@@ -145,9 +319,7 @@ impl State {
             MediaKind::Audio => self.source_audio,
         };
         if let Some(id) = known {
-            self.outlets
-                .iter_mut()
-                .for_each(|outlet| outlet.handle_track(id, track));
+            self.renditions[usize::from(id.0)].next_track = Some(track.clone());
             return;
         }
         let (name, rate) = match track.kind() {
@@ -173,6 +345,7 @@ impl State {
         unit: AccessUnit,
         opened: &Opened,
         boundary: Option<Boundary>,
+        listed: bool,
     ) {
         if boundary.is_some() {
             self.stats.segments += 1;
@@ -189,12 +362,19 @@ impl State {
         };
         // A source video that is not listed is not packaged either.
         let wanted = unit.kind == MediaKind::Audio || self.source_may_be_listed() != Some(false);
+        let wanted = wanted && listed;
         if let Some(id) = id.filter(|_| wanted) {
             self.deliver(id, unit, opened);
         }
     }
 
-    pub(super) fn deliver(&mut self, id: RenditionId, unit: AccessUnit, opened: &[Boundary]) {
+    fn deliver(&mut self, id: RenditionId, unit: AccessUnit, opened: &[Boundary]) {
+        let listed = &mut self.renditions[usize::from(id.0)];
+        if let Some(track) = listed.next_track.take_if(|_| !opened.is_empty()) {
+            self.outlets
+                .iter_mut()
+                .for_each(|outlet| outlet.handle_track(id, &track));
+        }
         let Some((last, others)) = self.outlets.split_last_mut() else {
             return;
         };
@@ -234,7 +414,8 @@ impl State {
         self.renditions.push(Listed {
             rendition,
             cursor: Cursor::default(),
-            live: true,
+            flow: Flow::Live,
+            next_track: None,
         });
         Some(id)
     }
@@ -291,7 +472,9 @@ impl State {
                 listed.rendition.source && listed.rendition.kind() == MediaKind::Video;
             let source_audio =
                 listed.rendition.source && listed.rendition.kind() == MediaKind::Audio;
-            listed.live && (!source_video || passthrough) && (!source_audio || !replaced)
+            matches!(listed.flow, Flow::Live | Flow::Joining)
+                && (!source_video || passthrough)
+                && (!source_audio || !replaced)
         };
         self.renditions
             .iter()
@@ -316,7 +499,7 @@ impl State {
     pub(super) fn replaced_audio(&self) -> bool {
         let aac_rung = self.renditions.iter().any(|listed| {
             !listed.rendition.source
-                && listed.live
+                && listed.flow == Flow::Live
                 && matches!(listed.rendition.track.config, CodecConfig::Aac(_))
         });
         let source = self.program.track(MediaKind::Audio);

@@ -77,9 +77,12 @@ impl Bench {
             ladder,
             on_loss: OnLoss::Slate,
         };
-        let silence = Duration::from_secs(1);
+        let limits = Limits {
+            silence: Duration::from_secs(1),
+            window: Duration::from_secs(60),
+        };
         let beginning = Beginning::now(Uuid::nil(), &clock);
-        let stream = Stream::new(beginning, admission, settings, silence, clock.clone());
+        let stream = Stream::new(beginning, admission, settings, limits, clock.clone());
         let (sender, log) = mpsc::sync_channel(4096);
         stream.attach(Box::new(Recorder(sender)));
         Bench {
@@ -150,7 +153,7 @@ fn a_backup_stays_off_the_air_until_the_primary_leaves_and_then_takes_it_at_once
     primary.finish();
     bench.play(&mut backup, 5010);
     let log = bench.log();
-    assert_eq!(log.last().unwrap(), "0 opens 1!", "{log:?}");
+    assert_eq!(log.last().unwrap(), "0 opens 1", "{log:?}");
     assert_eq!(bench.stream.stats().members, 1);
 }
 
@@ -162,12 +165,12 @@ fn a_silent_holder_loses_the_air_to_a_second_connection() {
     let mut second = bench.publisher();
     bench.play(&mut second, 0);
     assert!(
-        !bench.log().iter().any(|line| line.ends_with('!')),
+        !bench.log().contains(&"0 opens 1".to_owned()),
         "the holder is not silent yet"
     );
     bench.clock.advance(Duration::from_millis(1500));
     bench.play(&mut second, 80);
-    assert!(bench.log().iter().any(|line| line == "0 opens 1!"));
+    assert!(bench.log().iter().any(|line| line == "0 opens 2"));
     assert_eq!(bench.stream.member_count(), 2);
 }
 
@@ -184,7 +187,9 @@ fn a_returning_publisher_goes_on_with_the_next_number() {
     bench.play(&mut again, 0);
     let log = bench.log();
     assert!(
-        log.contains(&"break".to_owned()) && log.contains(&"0 opens 1!".to_owned()),
+        log.contains(&"break".to_owned())
+            && log.contains(&"0 gap 1".to_owned())
+            && log.contains(&"0 opens 2".to_owned()),
         "{log:?}"
     );
     assert!(!log.contains(&"end".to_owned()));

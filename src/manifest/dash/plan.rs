@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Mode, Opening, Periods};
+use super::{Link, Mode, Opening, Periods, Shape};
 use crate::manifest::hls::frame_rate_millis;
 use crate::media::time::{Ticks, Timescale, rescale};
 use crate::media::timeline::{Description, Rules, Segment, Snapshot};
@@ -10,6 +10,9 @@ use crate::media::{CodecConfig, MediaKind, Rendition};
 
 /// Finished segments whose equal length lets the running one's be foretold.
 const STEADY_SEGMENTS: usize = 3;
+
+/// A picture that stands still for longer than this is missed, milliseconds.
+const CUT_OFF: Ticks = Ticks(500);
 
 /// What a manifest lists.
 pub(super) struct Plan<'a> {
@@ -26,6 +29,8 @@ pub(super) struct Period<'a> {
     pub(super) start_micros: i64,
     /// End of the last listed segment, microseconds since the epoch.
     pub(super) end_micros: i64,
+    /// How each kind of media goes on from an earlier Period.
+    pub(super) links: Vec<Link>,
     /// In the description's order, video first.
     pub(super) representations: Vec<Representation<'a>>,
 }
@@ -44,9 +49,12 @@ impl Representation<'_> {
         self.rendition.track.timescale
     }
 
+    fn end(&self) -> Option<Ticks> {
+        self.segments.last().map(|(start, span)| *start + *span)
+    }
+
     fn end_micros(&self) -> i64 {
-        let end = self.segments.last().map(|(start, span)| *start + *span);
-        micros(end.unwrap_or_default(), self.timescale())
+        micros(self.end().unwrap_or_default(), self.timescale())
     }
 }
 
@@ -74,6 +82,14 @@ impl<'a> Row<'a> {
     fn media(&self, sequence: u64) -> Option<&'a Segment> {
         self.segment(sequence)
             .filter(|segment| !segment.gap && sequence <= self.left)
+    }
+
+    /// Whether media are missing at the end of a finished segment for so long that it shows.
+    fn is_cut_off(&self, segment: &Segment) -> bool {
+        let scale = self.snapshot.timescale();
+        let media = segment.parts.last().map(|part| part.start + part.duration);
+        let missing = segment.start + segment.duration - media.unwrap_or(segment.start);
+        segment.complete && missing > rescale(CUT_OFF, Timescale::MILLIS, scale)
     }
 
     fn duration(&self, segment: &Segment) -> Ticks {
@@ -118,31 +134,48 @@ pub(super) fn plan<'a>(
         });
     }
     // A segment is listed when the slowest rendition has it.
-    let mut first = 0;
+    let mut oldest = u64::MAX;
+    let mut joined = None;
     let mut last = u64::MAX;
     for row in &rows {
-        first = first.max(row.listed.first()?.sequence);
+        let first = row.listed.first()?.sequence;
+        oldest = oldest.min(first);
+        // One that came later than what has been told of joins where it begins.
+        if periods.had(&row.rendition.name) {
+            joined = joined.max(Some(first));
+        }
         last = last.min(row.listed.last()?.sequence);
     }
+    let first = joined.unwrap_or(oldest);
     let mut found: Vec<Period<'a>> = Vec::new();
-    let mut shape: Vec<(Arc<str>, String)> = Vec::new();
+    let mut shape = Shape::new();
     let mut newest_micros = i64::MIN;
     for sequence in first..=last {
-        let next_shape = shape_at(&rows, sequence);
+        let next_shape = shape_at(&rows, sequence, mode);
         let cut = rows
             .iter()
             .filter_map(|row| row.segment(sequence))
             .any(|segment| segment.discontinuity);
         if !next_shape.is_empty() && (cut || next_shape != shape) {
-            let period = open(&rows, sequence, &next_shape, sequence == first, periods);
+            let before = found.last();
+            let period = open(
+                &rows,
+                sequence,
+                &next_shape,
+                sequence == first,
+                before,
+                periods,
+            );
             found.push(period);
         }
         shape = next_shape;
         let Some(period) = found.last_mut().filter(|_| !shape.is_empty()) else {
             continue;
         };
-        for (row, to) in present(&rows, sequence).zip(&mut period.representations) {
-            let segment = row.segment(sequence).expect("present renditions have it");
+        for to in &mut period.representations {
+            let Some((row, segment)) = of_name(&rows, &to.rendition.name, sequence) else {
+                continue;
+            };
             to.segments.push((segment.start, row.duration(segment)));
             newest_micros = newest_micros.max(available_micros(row, segment));
         }
@@ -164,13 +197,28 @@ pub(super) fn plan<'a>(
     })
 }
 
-/// Renditions that have media in a segment, in order.
-fn present<'r, 'a>(rows: &'r [Row<'a>], sequence: u64) -> impl Iterator<Item = &'r Row<'a>> {
-    rows.iter().filter(move |row| row.media(sequence).is_some())
+/// A rendition's segment.
+fn of_name<'r, 'a>(
+    rows: &'r [Row<'a>],
+    name: &str,
+    sequence: u64,
+) -> Option<(&'r Row<'a>, &'a Segment)> {
+    let row = rows.iter().find(|row| *row.rendition.name == *name)?;
+    Some((row, row.segment(sequence)?))
 }
 
-fn shape_at(rows: &[Row<'_>], sequence: u64) -> Vec<(Arc<str>, String)> {
+/// Renditions that have media in a segment, in order. The standard manifest does without one whose media
+/// end early where another of its kind has them all (checklist S8); the low-latency one has told of the
+/// segment before that is known.
+fn shape_at(rows: &[Row<'_>], sequence: u64, mode: Mode) -> Shape {
+    let has_all = |row: &Row<'_>| row.media(sequence).is_some_and(|s| !row.is_cut_off(s));
+    let mut whole_kinds = Vec::new();
+    if mode == Mode::Standard {
+        let whole = rows.iter().filter(|row| has_all(row));
+        whole_kinds.extend(whole.map(|row| row.rendition.kind()));
+    }
     rows.iter()
+        .filter(|row| has_all(row) || !whole_kinds.contains(&row.rendition.kind()))
         .filter_map(|row| {
             let init = row.media(sequence)?.init.name.clone();
             Some((Arc::clone(&row.rendition.name), init))
@@ -182,24 +230,30 @@ fn shape_at(rows: &[Row<'_>], sequence: u64) -> Vec<(Arc<str>, String)> {
 fn open<'a>(
     rows: &[Row<'a>],
     sequence: u64,
-    shape: &[(Arc<str>, String)],
+    shape: &Shape,
     first_listed: bool,
+    before: Option<&Period<'a>>,
     periods: &mut Periods,
 ) -> Period<'a> {
-    let segments = || present(rows, sequence).filter_map(|row| Some((row, row.segment(sequence)?)));
-    let discontinuity_sequence = segments()
+    let segments: Vec<(&Row<'a>, &'a Segment)> = shape
+        .iter()
+        .filter_map(|(name, _)| of_name(rows, name, sequence))
+        .collect();
+    let discontinuity_sequence = segments
+        .iter()
         .map(|(_, segment)| segment.discontinuity_sequence)
         .max()
         .unwrap_or(0);
-    let goes_on = first_listed && !segments().any(|(_, segment)| segment.discontinuity);
+    let goes_on = first_listed && !segments.iter().any(|(_, segment)| segment.discontinuity);
     let known = periods.openings.iter().rev().find(|opening| {
-        opening.shape == shape
+        opening.shape == *shape
             && opening.discontinuity_sequence == discontinuity_sequence
             && (opening.sequence == sequence || goes_on && opening.sequence < sequence)
     });
     let opening = known.cloned().unwrap_or_else(|| {
-        let starts =
-            segments().map(|(row, segment)| micros(segment.start, row.snapshot.timescale()));
+        let starts = segments
+            .iter()
+            .map(|(row, segment)| micros(segment.start, row.snapshot.timescale()));
         // The stream's first Period begins with the stream, so that it needs no offset: GStreamer's
         // dashdemux (1.22) counts Period@start twice.
         let is_first = discontinuity_sequence == 0 && periods.openings.is_empty();
@@ -211,7 +265,10 @@ fn open<'a>(
                 starts.min().unwrap_or(0)
             },
             discontinuity_sequence,
-            shape: shape.to_vec(),
+            shape: shape.clone(),
+            links: before
+                .map(|before| links(before, &segments))
+                .unwrap_or_default(),
         };
         periods.openings.retain(|known| known.sequence != sequence);
         periods.openings.push(opening.clone());
@@ -221,7 +278,9 @@ fn open<'a>(
         opening: opening.sequence,
         start_micros: opening.start_micros,
         end_micros: opening.start_micros,
-        representations: segments()
+        links: opening.links,
+        representations: segments
+            .iter()
             .map(|(row, segment)| Representation {
                 rendition: row.rendition,
                 init: &segment.init.name,
@@ -232,15 +291,49 @@ fn open<'a>(
     }
 }
 
-/// The segments that may be listed, and the foretold length of a running last one.
+/// Which kinds of media have the same Representations with equal inits as the Period before, and whether
+/// their samples meet (ISO/IEC 23009-1 §5.3.2.4, DASH-IF IOP "Period continuity").
+fn links(before: &Period<'_>, segments: &[(&Row<'_>, &Segment)]) -> Vec<Link> {
+    let link = |kind| {
+        let of_kind = |rendition: &Rendition| rendition.kind() == kind;
+        let old = before.representations.iter();
+        let old: Vec<&Representation<'_>> = old.filter(|old| of_kind(old.rendition)).collect();
+        let new = segments.iter().filter(|(row, _)| of_kind(row.rendition));
+        let new: Vec<&Segment> = new.map(|(_, segment)| *segment).collect();
+        let same = old.len() == new.len()
+            && segments
+                .iter()
+                .filter(|(row, _)| of_kind(row.rendition))
+                .zip(&old)
+                .all(|((row, segment), old)| {
+                    old.rendition.name == row.rendition.name && old.init == segment.init.name
+                });
+        let meets = old
+            .iter()
+            .zip(&new)
+            .all(|(old, new)| old.end() == Some(new.start));
+        (same && !new.is_empty()).then_some(Link {
+            kind,
+            period: before.opening,
+            continuous: meets,
+        })
+    };
+    [MediaKind::Video, MediaKind::Audio]
+        .into_iter()
+        .filter_map(link)
+        .collect()
+}
+
+/// The segments that may be listed, and the foretold length of a running last one. A gap that has begun
+/// is known to have no media, however long it lasts: the other renditions need not wait for its end.
 fn listed(snapshot: &Snapshot, mode: Mode, ladder: bool) -> (&[Arc<Segment>], Option<Ticks>) {
     match snapshot.segments.split_last() {
-        Some((last, older)) if !last.complete => {
+        Some((last, older)) if !last.complete && !last.gap => {
             let foretold = match mode {
                 Mode::Standard => None,
-                Mode::LowLatency if last.parts.is_empty() || last.gap => None,
+                Mode::LowLatency if last.parts.is_empty() => None,
                 Mode::LowLatency if ladder => Some(grid(snapshot)),
-                Mode::LowLatency => steady_duration(snapshot, older),
+                Mode::LowLatency => steady_duration(snapshot, last, older),
             };
             match foretold {
                 Some(duration) => (&snapshot.segments, Some(duration)),
@@ -251,27 +344,46 @@ fn listed(snapshot: &Snapshot, mode: Mode, ladder: bool) -> (&[Arc<Segment>], Op
     }
 }
 
-/// Without a ladder nothing keeps the source to a grid: its own habit tells, if it has one.
-fn steady_duration(snapshot: &Snapshot, finished: &[Arc<Segment>]) -> Option<Ticks> {
-    let recent = finished.len().checked_sub(STEADY_SEGMENTS)?;
-    let durations = finished[recent..]
-        .iter()
-        .map(|segment| (!segment.gap).then_some(segment.duration));
-    let durations = durations.collect::<Option<Vec<Ticks>>>()?;
+/// Without a ladder nothing keeps the source to a grid: its own habit tells, if it has one. What a break
+/// cut short is not its habit, nor is that of another configuration.
+fn steady_duration(
+    snapshot: &Snapshot,
+    running: &Segment,
+    finished: &[Arc<Segment>],
+) -> Option<Ticks> {
+    let mut next = running;
+    let mut durations = Vec::with_capacity(STEADY_SEGMENTS);
+    for segment in finished.iter().rev() {
+        let whole = !segment.gap && !next.gap && !next.discontinuity;
+        if whole && segment.init.name == running.init.name {
+            durations.push(segment.duration);
+        }
+        if durations.len() == STEADY_SEGMENTS {
+            break;
+        }
+        next = segment;
+    }
     let spread = *durations.iter().max()? - *durations.iter().min()?;
-    (spread <= frame(snapshot)).then(|| durations[STEADY_SEGMENTS - 1])
+    let steady = durations.len() == STEADY_SEGMENTS && spread <= frame(snapshot);
+    steady.then(|| durations[0])
 }
 
-/// The first segment after which a rendition is off the grid. A segment cut short by a discontinuity
-/// or a gap proves nothing, and the last one may yet turn out to be such.
+/// The first segment after which a rendition is off the grid. One beside a gap or a discontinuity was
+/// cut short or brings the source back to the grid, which proves nothing, and so may the oldest be, whose
+/// neighbour has left; the last one may yet turn out to be such.
 fn first_miss(snapshot: &Snapshot) -> Option<u64> {
     let (grid, frame) = (grid(snapshot), frame(snapshot));
+    let regular = |three: &&[Arc<Segment>]| {
+        three.iter().all(|segment| !segment.gap)
+            && !three[1].discontinuity
+            && !three[2].discontinuity
+    };
     snapshot
         .segments
-        .windows(2)
-        .filter(|pair| !pair[0].gap && !pair[1].gap && !pair[1].discontinuity)
-        .find(|pair| (pair[0].duration - grid).abs() > frame)
-        .map(|pair| pair[0].sequence)
+        .windows(3)
+        .filter(regular)
+        .find(|three| (three[1].duration - grid).abs() > frame)
+        .map(|three| three[1].sequence)
 }
 
 fn grid(snapshot: &Snapshot) -> Ticks {

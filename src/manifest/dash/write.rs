@@ -166,7 +166,27 @@ fn push_sets(out: &mut String, period: &Period<'_>, rules: &Rules, mode: Mode) {
         push(
             out,
             format_args!(
-                "    <AdaptationSet id=\"{id}\" contentType=\"{name}\"{language} mimeType=\"{name}/mp4\" segmentAlignment=\"true\" startWithSAP=\"1\">\n      <Label>{label}</Label>\n      <Role schemeIdUri=\"urn:mpeg:dash:role:2011\" value=\"main\"/>\n",
+                "    <AdaptationSet id=\"{id}\" contentType=\"{name}\"{language} mimeType=\"{name}/mp4\" segmentAlignment=\"true\" startWithSAP=\"1\">\n",
+            ),
+        );
+        for link in period.links.iter().filter(|link| link.kind == kind) {
+            let how = if link.continuous {
+                "continuity"
+            } else {
+                "connectivity"
+            };
+            push(
+                out,
+                format_args!(
+                    "      <SupplementalProperty schemeIdUri=\"urn:mpeg:dash:period-{how}:2015\" value=\"p{}\"/>\n",
+                    link.period
+                ),
+            );
+        }
+        push(
+            out,
+            format_args!(
+                "      <Label>{label}</Label>\n      <Role schemeIdUri=\"urn:mpeg:dash:role:2011\" value=\"main\"/>\n",
             ),
         );
         for (index, representation) in period.representations.iter().enumerate() {

@@ -135,6 +135,16 @@ impl<'a> Header<'a> {
     }
 }
 
+/// A packet of 20 ms of silence: CELT, full band (RFC 6716 §3.1, config 31), whose first symbol says
+/// that the frame is silent (§4.3).
+pub fn silent_packet(config: &Config) -> Bytes {
+    if config.channels == 2 {
+        Bytes::from_static(&[0xfc, 0xff, 0xfe])
+    } else {
+        Bytes::from_static(&[0xf8, 0xff, 0xfe])
+    }
+}
+
 /// Duration of a packet in samples at 48 kHz, from its table of contents (RFC 6716 §3.1).
 pub fn packet_samples(packet: &[u8]) -> Result<u32, Error> {
     let mut bytes = Bytewise::new("Opus packet", packet);

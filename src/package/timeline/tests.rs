@@ -1,25 +1,8 @@
-use std::time::Duration;
-
 use bytes::Bytes;
 
 use super::*;
-use crate::base::clock::Wall;
-use crate::media::CodecConfig;
-use crate::media::codec::aac;
-
-fn rules() -> Rules {
-    Rules {
-        epoch: Wall(1_700_000_000_000_000),
-        target_duration_s: 3,
-        part_target: Duration::from_micros(213_400),
-        part_hold_back: Duration::from_micros(640_200),
-        hold_back: Duration::from_secs(9),
-        can_skip_until: Duration::from_secs(18),
-        segment_target: Duration::from_secs(2),
-        window: Duration::from_secs(20),
-        independent_segments: true,
-    }
-}
+use crate::media::{Ticks, Timescale, rescale};
+use crate::package::sample::{SOUND as SCALE, audio_track, boundary, rules, sound};
 
 struct Bench {
     live: Arc<Live>,
@@ -27,22 +10,16 @@ struct Bench {
     frame: i64,
 }
 
-const SCALE: Timescale = Timescale::of(48_000);
 const AUDIO: RenditionId = RenditionId(0);
 
 impl Bench {
     fn new() -> Bench {
         let live = Live::new(rules());
         let mut outlet = live.outlet();
-        let config = aac::Config::new_lc(48_000, 2).unwrap();
-        let track = Track {
-            config: CodecConfig::Aac(config),
-            timescale: SCALE,
-        };
         outlet.handle_rendition(&Arc::new(Rendition {
             id: AUDIO,
             name: "audio".into(),
-            track: Arc::new(track),
+            track: Arc::new(audio_track()),
             peak_bps: 0,
             average_bps: 0,
             frame_rate_millis: 0,
@@ -61,25 +38,14 @@ impl Bench {
             let dts = Ticks(self.frame * 1024);
             let time = rescale(dts, SCALE, Timescale::CHANNEL);
             let sequence = 100 + self.frame.unsigned_abs() / 90;
-            let boundary = Boundary {
-                sequence,
-                time,
-                discontinuity: false,
-                discontinuity_sequence: 9,
-                independent: true,
-            };
             let opened = if self.frame % 90 == 0 {
-                vec![boundary]
+                vec![boundary(sequence, time.0)]
             } else {
                 vec![]
             };
             let unit = AccessUnit {
-                kind: MediaKind::Audio,
-                dts,
-                pts: dts,
-                duration: Some(Ticks(1024)),
-                key: true,
                 data: Bytes::from(vec![0_u8; 300]),
+                ..sound(dts.0, Some(1024))
             };
             self.outlet.handle_unit(AUDIO, unit, &opened);
             self.frame += 1;

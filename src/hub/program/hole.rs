@@ -1,0 +1,280 @@
+//! What becomes of time in which the source's media stay out (ARCHITECTURE.md, decision 9).
+//!
+//! Where rungs are made, they go on at once with the last picture, then the slate, and with silence, while
+//! the source's own rendition states a gap. Elsewhere nothing is said before players must be told
+//! something; then the hole is a row of gaps on the channel's clock.
+
+use super::{LONGEST_STRETCH, Lead, Missing, Output, Program};
+use crate::base::clock::Wall;
+use crate::hub::boundary::OnLoss;
+use crate::hub::mapping::Mapping;
+use crate::hub::sound::SoundClock;
+use crate::hub::subscriber::Filler;
+use crate::media::time::channel_time;
+use crate::media::{Boundary, MediaKind, Ticks};
+
+/// How late media may come before rungs go on without them. Players at the live edge have about twice
+/// that in their buffers.
+const PATIENCE: Ticks = Ticks(45_000);
+/// A distance between pictures that one part cannot hold.
+const LONGEST_PICTURE: Ticks = Ticks(18_000);
+/// How long the last picture stands before the slate is shown.
+const SLATE_AFTER: Ticks = Ticks(2 * 90_000);
+/// More time than this at once did not pass: the clock was set. What lies between is left out.
+const LEAP: Ticks = Ticks(60 * 90_000);
+
+impl Program {
+    /// Lets time pass without media.
+    pub fn handle_tick(&mut self, now: Wall) {
+        if !self.cutter.has_begun() || self.lead == Lead::Undecided {
+            return;
+        }
+        let now = channel_time(now, self.epoch);
+        let late = self.lateness(MediaKind::Video);
+        if self.lead == Lead::Video && self.bridges() {
+            self.bridge(now - PATIENCE - late);
+        } else if !self.bridges() {
+            self.state_hole(now);
+        }
+        self.fill_sound(now - PATIENCE - self.lateness(MediaKind::Audio));
+    }
+
+    /// Whether rungs go on in a hole.
+    pub(super) fn bridges(&self) -> bool {
+        self.rungs && self.cutter.settings().on_loss != OnLoss::Gap
+    }
+
+    /// Whether the source's pictures are a rendition, or may become one.
+    pub(super) fn packages_source(&self) -> bool {
+        self.cutter.passthrough() != Some(false)
+    }
+
+    /// Makes rungs go on up to `upto`, and cuts where segments become due.
+    pub(super) fn bridge(&mut self, upto: Ticks) {
+        if upto <= self.shown {
+            return;
+        }
+        if self.hole_since.is_none() {
+            self.hole_since = Some(self.shown);
+            self.repairs.holes += 1;
+        }
+        if upto - self.shown > LEAP {
+            self.outputs.push_back(Output::Break);
+            let boundary = self.cutter.force(upto, true);
+            self.hold(upto, Some(boundary));
+            self.begin_gap(boundary);
+        }
+        // Nothing that is late can come any more: the source's rendition ends where it is.
+        if self.mapping.is_none() && self.packages_source() && !self.in_gap {
+            self.open_gap();
+        }
+        let settings = *self.cutter.settings();
+        loop {
+            let on_grid = self.in_gap || !self.packages_source();
+            let length = match on_grid {
+                true => settings.segment_target,
+                false => settings.longest_segment,
+            };
+            let due = self.cutter.segment_start() + length;
+            if due >= upto {
+                break;
+            }
+            self.hold(due, None);
+            if on_grid {
+                let boundary = self.cutter.force(due.max(self.shown), false);
+                self.hold(due, Some(boundary));
+                self.begin_gap(boundary);
+            } else {
+                self.open_gap();
+            }
+        }
+        self.hold(upto, None);
+        self.release_audio();
+    }
+
+    /// Makes rungs go on in front of a picture at `pts`, where the distance is too long for one sample.
+    pub(super) fn bridge_to_picture(&mut self, pts: Ticks) {
+        if self.bridges() && self.cutter.has_begun() && pts - self.shown > LONGEST_PICTURE {
+            self.bridge(pts);
+        }
+    }
+
+    fn hold(&mut self, until: Ticks, boundary: Option<Boundary>) {
+        if boundary.is_none() && until <= self.shown {
+            return;
+        }
+        let since = self.hole_since.unwrap_or(until);
+        let slate = self.cutter.settings().on_loss == OnLoss::Slate;
+        let filler = if slate && until - since >= SLATE_AFTER {
+            Filler::Slate
+        } else {
+            Filler::Picture
+        };
+        self.shown = self.shown.max(until);
+        self.held = Some(self.shown);
+        self.outputs.push_back(Output::Hold {
+            until,
+            boundary,
+            filler,
+        });
+        if boundary.is_some_and(|boundary| boundary.discontinuity) {
+            self.apply_next_audio();
+        }
+    }
+
+    /// Ends the source's rendition with a boundary behind everything that rungs have shown. Where that
+    /// lies beyond the source's last unit, the time between is missing without a word, so that the
+    /// boundary is a discontinuity.
+    pub(super) fn open_gap(&mut self) {
+        let end = self.video_end.unwrap_or_default();
+        let at = self.shown.max(end);
+        let boundary = self.cutter.force(at, at > end + self.margin());
+        self.hold(at, Some(boundary));
+        self.begin_gap(boundary);
+    }
+
+    /// Cuts at a picture that only rungs show, when a segment is due.
+    pub(super) fn cut_in_gap(&mut self, pts: Ticks) -> Option<Boundary> {
+        let margin = self.margin();
+        if self.in_gap {
+            self.cutter.cut_on_grid(pts, margin)
+        } else {
+            None
+        }
+    }
+
+    /// States who has no media from `boundary` on.
+    pub(super) fn begin_gap(&mut self, boundary: Boundary) {
+        let sounds_on = self.audio_end > boundary.time;
+        if self.bridges() {
+            if self.packages_source() {
+                self.in_gap = true;
+                self.video_cursor.pass(&boundary);
+                self.push_gap(boundary, Missing::SourceVideo);
+            }
+            let silent = self.sound.as_ref().is_some_and(SoundClock::has_silence);
+            if self.audio_cursor.is_open() && !silent && !sounds_on {
+                self.pass_sound(&boundary);
+                self.push_gap(boundary, Missing::SourceAudio);
+            }
+            return;
+        }
+        self.in_gap = true;
+        if self.lead == Lead::Video {
+            self.video_cursor.pass(&boundary);
+        }
+        if self.lead == Lead::Video && sounds_on {
+            self.push_gap(boundary, Missing::SourceVideo);
+        } else {
+            self.pass_sound(&boundary);
+            self.push_gap(boundary, Missing::Everything);
+        }
+    }
+
+    fn pass_sound(&mut self, boundary: &Boundary) {
+        if self.audio_cursor.is_open() {
+            self.audio_cursor.pass(boundary);
+            self.audio_floor = boundary.time;
+        }
+    }
+
+    fn push_gap(&mut self, boundary: Boundary, missing: Missing) {
+        self.outputs.push_back(Output::Gap { boundary, missing });
+    }
+
+    /// Without rungs: states the hole when players must be told of something, a gap at a time.
+    fn state_hole(&mut self, now: Ticks) {
+        let longest = self.cutter.settings().longest_segment;
+        let patience = Ticks(longest.0 * 2 / 5);
+        let from = if self.in_gap {
+            self.cutter.segment_start()
+        } else {
+            self.hole_start()
+        };
+        if now - from < longest + patience {
+            return;
+        }
+        if now - from > LEAP {
+            let boundary = self.cutter.force(now - patience, true);
+            self.begin_gap(boundary);
+        } else {
+            self.state_gaps(from, now - patience);
+        }
+    }
+
+    /// Gaps from `from` on, each as long as is allowed, while they end by `upto`. The last one is open.
+    fn state_gaps(&mut self, from: Ticks, upto: Ticks) {
+        let longest = self.cutter.settings().longest_segment;
+        let mut at = from;
+        if !self.in_gap {
+            self.repairs.holes += 1;
+            self.flush_audio_before(at);
+            let boundary = self.cutter.force(at, false);
+            self.begin_gap(boundary);
+        }
+        while upto - at >= longest {
+            at += longest;
+            let boundary = self.cutter.force(at, false);
+            self.begin_gap(boundary);
+        }
+    }
+
+    /// The leading track goes on at `time`: what is missing before it is stated.
+    pub(super) fn close_hole(&mut self, time: Ticks) {
+        if !self.cutter.has_begun() {
+            return;
+        }
+        let start = self.hole_start();
+        let long = time - start > LONGEST_STRETCH;
+        if self.bridges() && self.lead == Lead::Video {
+            if long && !self.in_gap && self.packages_source() {
+                self.open_gap();
+            }
+        } else if self.in_gap {
+            self.state_gaps(self.cutter.segment_start(), time - Ticks(1));
+        } else if long {
+            self.state_gaps(start, time - Ticks(1));
+        }
+        if self.in_gap {
+            self.promised_end = None;
+        }
+        self.in_gap = false;
+        if !self.bridges() {
+            self.audio_floor = self.audio_floor.max(time);
+        }
+    }
+
+    /// Silence where sound stays out: as far as rungs go on, or, without rungs, as far as the picture
+    /// does.
+    fn fill_sound(&mut self, upto: Ticks) {
+        let upto = match (self.bridges(), self.lead, self.video_end) {
+            (true, ..) => upto,
+            (false, Lead::Video, Some(end)) if !self.in_gap => upto.min(end - PATIENCE),
+            _ => return,
+        };
+        let Some(sound) = self.sound.as_mut().filter(|_| self.audio_cursor.is_open()) else {
+            return;
+        };
+        if upto - sound.end_channel_time().unwrap_or(upto) > LEAP {
+            sound.join_at(upto);
+        }
+        sound.hold(upto, &mut self.held_audio);
+        self.release_audio();
+    }
+
+    fn lateness(&self, kind: MediaKind) -> Ticks {
+        let usual = |mapping: &Mapping| mapping.usual_lag(kind);
+        self.mapping.as_ref().map(usual).unwrap_or_default()
+    }
+
+    /// Where the hole begins: the end of the leading track, or of the sound that goes a little further.
+    fn hole_start(&self) -> Ticks {
+        let Some(end) = self.video_end.filter(|_| self.lead == Lead::Video) else {
+            return self.audio_end;
+        };
+        let reach = end + PATIENCE;
+        let held = self.audio_times().take_while(|(_, end)| *end < reach);
+        let sound = held.last().map_or(self.audio_end, |(_, end)| end);
+        if sound < reach { end.max(sound) } else { end }
+    }
+}

@@ -1,0 +1,155 @@
+//! One publisher session as the stream sees it, and what a backup sent lately.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use super::MemberId;
+use crate::base::clock::Wall;
+use crate::hub::announcement::Announcement;
+use crate::hub::observer::Observer;
+use crate::media::{AccessUnit, MediaKind, Track};
+
+/// Units that a backup's last two groups of pictures may have: 10 s of 60 fps and 48 kHz sound.
+const WARM_UNITS: usize = 1100;
+/// Their bytes: 10 s of 25 Mbit/s.
+const WARM_BYTES: usize = 32 << 20;
+
+/// A publisher session.
+#[derive(Debug)]
+pub(super) struct Member {
+    pub(super) id: MemberId,
+    pub(super) proto: &'static str,
+    pub(super) announcement: Announcement,
+    pub(super) video: Option<Track>,
+    pub(super) audio: Option<Track>,
+    /// Monotonic time of the newest unit; of the joining before the first.
+    pub(super) last_unit: Duration,
+    pub(super) observer: Observer,
+    /// What it sent lately, while it is not on air.
+    pub(super) warm: Warm,
+    pub(super) eviction: watch::Sender<Option<String>>,
+}
+
+impl Member {
+    /// Whether nothing came for longer than `silence`.
+    pub(super) fn is_silent(&self, now: Duration, silence: Duration) -> bool {
+        now.saturating_sub(self.last_unit) > silence
+    }
+}
+
+/// A backup's units since its last key unit but one, with their arrival (decision 10).
+#[derive(Debug, Default)]
+pub(super) struct Warm {
+    units: VecDeque<(Wall, AccessUnit)>,
+    bytes: usize,
+}
+
+impl Warm {
+    /// Remembers a unit. `leads` says whether the session's segments would open with units of its kind.
+    pub(super) fn add(&mut self, now: Wall, unit: AccessUnit, leads: bool) {
+        let opens = leads && unit.key;
+        if opens {
+            self.forget_before_last_key(unit.kind);
+        }
+        let full = self.units.len() >= WARM_UNITS || self.bytes + unit.data.len() > WARM_BYTES;
+        if full {
+            self.clear();
+        }
+        if opens || !self.units.is_empty() {
+            self.bytes += unit.data.len();
+            self.units.push_back((now, unit));
+        }
+    }
+
+    /// Whether a segment can be opened with what is here.
+    pub(super) fn is_ready(&self) -> bool {
+        !self.units.is_empty()
+    }
+
+    /// Gives everything out from the last key unit that came at or before `wanted`, or from the first one.
+    pub(super) fn take(&mut self, wanted: Wall) -> VecDeque<(Wall, AccessUnit)> {
+        let lead = self
+            .units
+            .front()
+            .map_or(MediaKind::Video, |first| first.1.kind);
+        let opens =
+            |(at, unit): &(Wall, AccessUnit)| *at <= wanted && unit.key && unit.kind == lead;
+        let from = self.units.iter().rposition(opens).unwrap_or(0);
+        let units = self.units.split_off(from);
+        self.clear();
+        units
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.units.clear();
+        self.bytes = 0;
+    }
+
+    fn forget_before_last_key(&mut self, lead: MediaKind) {
+        let opens = |(_, unit): &(Wall, AccessUnit)| unit.key && unit.kind == lead;
+        let from = match lead {
+            MediaKind::Video => self.units.iter().rposition(opens).unwrap_or(0),
+            // Every frame of sound opens: a second of it is enough.
+            MediaKind::Audio => self.units.len().saturating_sub(50),
+        };
+        for (_, unit) in self.units.drain(..from) {
+            self.bytes -= unit.data.len();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::media::Ticks;
+
+    fn unit(at: i64, key: bool) -> (Wall, AccessUnit) {
+        let unit = AccessUnit {
+            kind: MediaKind::Video,
+            dts: Ticks(at),
+            pts: Ticks(at),
+            duration: None,
+            key,
+            data: Bytes::from_static(b"unit"),
+        };
+        (Wall(at), unit)
+    }
+
+    fn filled(keys: &[i64], to: i64) -> Warm {
+        let mut warm = Warm::default();
+        for at in 0..to {
+            let (now, unit) = unit(at, keys.contains(&at));
+            warm.add(now, unit, true);
+        }
+        warm
+    }
+
+    fn times(units: &VecDeque<(Wall, AccessUnit)>) -> (i64, i64) {
+        (units[0].0.0, units[units.len() - 1].0.0)
+    }
+
+    #[test]
+    fn units_since_the_last_key_unit_but_one_are_kept() {
+        let mut warm = filled(&[10, 20, 30, 40], 45);
+        assert_eq!(warm.units.len(), 15);
+        assert_eq!(times(&warm.take(Wall(39))), (30, 44));
+        assert!(!warm.is_ready());
+    }
+
+    #[test]
+    fn the_key_unit_nearest_before_the_wanted_time_comes_first() {
+        assert_eq!(times(&filled(&[10, 20, 30], 35).take(Wall(33))), (30, 34));
+        assert_eq!(times(&filled(&[10, 20, 30], 35).take(Wall(5))), (20, 34));
+    }
+
+    #[test]
+    fn a_group_too_large_is_forgotten_up_to_the_next_key_unit() {
+        let warm = filled(&[0], 5000);
+        assert!(!warm.is_ready() || warm.units.len() <= WARM_UNITS);
+        assert!(warm.bytes <= WARM_BYTES);
+    }
+}
