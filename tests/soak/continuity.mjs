@@ -140,6 +140,7 @@ const long = { env: { FOREBAY_RECONNECT_SECONDS: '120' } };
 const ours = (event, where, players, more = {}) => players.map((player) => ({ event, player, ...where, ...more }));
 const theirs = (event, more = {}) => [NginxRtmp, Multimux].map((peer) => ({ event, peer, player: 'hls', ...more }));
 const short = { isShort: true };
+const serverOf = ({ peer, ladder }) => peer?.name ?? `ladder ${ladder ? 'on' : 'off'}`;
 
 const CASES = [
   ...ours(away(0.3, 'clean stop'), on, ['hls']),
@@ -182,7 +183,7 @@ const CASES = [
   ...theirs(away(2, 'frozen')),
   ...theirs(away(10, 'clean stop')),
   ...theirs(away(10, 'frozen')),
-].map((one) => ({ ...one, name: [one.event.name, one.peer?.name ?? `ladder ${one.ladder ? 'on' : 'off'}`, one.player].join(' / ') }));
+].map((one) => ({ ...one, name: [one.event.name, serverOf(one), one.player].join(' / ') }));
 
 // ---------------------------------------------------------------- one case
 
@@ -256,9 +257,12 @@ async function run(one) {
 
 const seconds = (ms) => (ms === null || ms === undefined || !Number.isFinite(ms) ? null : ms / 1000);
 
+/** A freeze that lasts to the end is longer than what was seen of it. */
+const frozen = ({ freezeMs, isLive }) => `${isLive ? '' : '>'}${(freezeMs / 1000).toFixed(2)}`;
+
 const row = (one, { figures, seen, told, faults, holeMs, refusals, drops, load }) => ({
-  case: one.event.name, server: one.peer?.name ?? `ladder ${one.ladder ? 'on' : 'off'}`, player: one.player,
-  'hole s': seconds(holeMs), 'still s': seconds(seen.stillMs), 'frozen s': seconds(seen.freezeMs),
+  case: one.event.name, server: serverOf(one), player: one.player,
+  'hole s': seconds(holeMs), 'still s': seconds(seen.stillMs), 'frozen s': frozen(seen),
   'new picture s after the fault': seen.newAt === null ? 'never' : seconds(seen.newAt - told.goneAt),
   'after its key unit': told.keyUnitAt && seen.newAt !== null ? seconds(seen.newAt - told.keyUnitAt) : null,
   'jumped s': seen.jumpS, 'behind s': `${seconds(seen.delayBeforeMs)?.toFixed(2)} → ${seconds(seen.delayAfterMs)?.toFixed(2) ?? '–'}`,
@@ -277,32 +281,34 @@ function judgeAll(promise, one, result) {
 }
 
 /** One line per event: the longest freeze that a viewer saw, ours beside the peers'. */
-function summarize(rows) {
+function summarize(results) {
   const servers = ['ladder on', 'ladder off', NginxRtmp.name, Multimux.name];
   const isAbsent = (server) => [NginxRtmp, Multimux].some((peer) => peer.name === server && !peer.isHere);
-  return [...new Set(rows.map((one) => one.case))].map((name) => ({
-    case: name,
-    ...Object.fromEntries(servers.map((server) => {
-      const frozen = rows.filter((one) => one.case === name && one.server === server).map((one) => one['frozen s']);
-      return [server, isAbsent(server) ? 'not here' : frozen.length ? Math.max(...frozen) : null];
-    })),
+  const worst = (name, server) => {
+    const all = results.filter(({ one }) => one.event.name === name && serverOf(one) === server);
+    const [most] = all.sort((a, b) => a.seen.isLive - b.seen.isLive || b.seen.freezeMs - a.seen.freezeMs);
+    return isAbsent(server) ? 'not here' : most && frozen(most.seen);
+  };
+  return [...new Set(results.map(({ one }) => one.event.name))].map((name) => ({
+    case: name, ...Object.fromEntries(servers.map((server) => [server, worst(name, server)])),
   }));
 }
 
 await stage('continuity: what viewers see of holes, restarts and other encoders', async (promise) => {
-  const rows = [];
+  const [rows, results] = [[], []];
   for (const [index, one] of CASES.entries()) {
     if ((process.env.SOAK_SHORT && !one.isShort) || !isChosen(index, one.name) || (one.peer && !one.peer.isHere)) continue;
     try {
       const result = await run(one);
+      results.push({ one, seen: result.seen });
       rows.push(row(one, result));
       console.log(`       ${index} ${one.name}: ${JSON.stringify(rows.at(-1))}`);
       if (!one.peer) judgeAll(promise, one, result);
     } catch (error) {
-      if (one.peer) rows.push({ case: one.event.name, server: one.peer.name, player: one.player, fatal: error.message.split('\n')[0] });
+      if (one.peer) rows.push({ case: one.event.name, server: serverOf(one), player: one.player, fatal: error.message.split('\n')[0] });
       else promise(`${one.name}: runs to its end (${error.message})`, false);
     }
   }
   table('Continuity', rows);
-  table('The longest freeze seen by a viewer, seconds (the worst of the players)', summarize(rows));
+  table('The longest freeze seen by a viewer, seconds (the worst of the players)', summarize(results));
 });
