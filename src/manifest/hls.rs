@@ -149,6 +149,7 @@ pub fn media(snapshot: &Snapshot, skip: Option<Skip>) -> String {
         out.push('\n');
     }
     let edge = parts_from(snapshot);
+    let part_target = Ticks::from_duration(snapshot.rules.part_target, snapshot.timescale());
     let mut init = skipped.checked_sub(1).map(|last| &*segments[last].init);
     for segment in &segments[skipped..] {
         if segment.discontinuity {
@@ -165,6 +166,7 @@ pub fn media(snapshot: &Snapshot, skip: Option<Skip>) -> String {
             segment,
             snapshot.timescale(),
             segment.start >= edge,
+            part_target,
         );
     }
     push_tail(&mut out, snapshot);
@@ -222,11 +224,19 @@ fn push_header(out: &mut String, snapshot: &Snapshot) {
     }
 }
 
-fn push_segment(out: &mut String, segment: &Segment, scale: Timescale, with_parts: bool) {
+fn push_segment(
+    out: &mut String,
+    segment: &Segment,
+    scale: Timescale,
+    with_parts: bool,
+    part_target: Ticks,
+) {
     out.push_str("#EXT-X-PROGRAM-DATE-TIME:");
     push_date(out, segment.program_date_time);
     out.push('\n');
-    if with_parts || !segment.complete {
+    if with_parts && segment.gap {
+        push_gap_parts(out, segment, scale, part_target);
+    } else if with_parts || !segment.complete {
         for part in &segment.parts {
             out.push_str("#EXT-X-PART:DURATION=");
             push_seconds(out, ten_micros(part.duration, scale));
@@ -236,7 +246,7 @@ fn push_segment(out: &mut String, segment: &Segment, scale: Timescale, with_part
             if part.independent {
                 out.push_str(",INDEPENDENT=YES");
             }
-            if segment.gap || part.bytes.is_empty() {
+            if part.bytes.is_empty() {
                 out.push_str(",GAP=YES");
             }
             out.push('\n');
@@ -251,6 +261,22 @@ fn push_segment(out: &mut String, segment: &Segment, scale: Timescale, with_part
         out.push_str(",\n");
         push_u64(out, segment.sequence);
         out.push_str(".m4s\n");
+    }
+}
+
+/// The parts of a gap, which nobody is to load (§4.4.4.9). hls.js 1.7 needs them: it would take the
+/// first part behind the gap for the one that follows its last, and never learn that there is a gap.
+/// Their names are no part's, because the hinted part comes behind them.
+fn push_gap_parts(out: &mut String, segment: &Segment, scale: Timescale, part_target: Ticks) {
+    let mut at = Ticks::ZERO;
+    while at < segment.duration {
+        let duration = part_target.min(segment.duration - at);
+        out.push_str("#EXT-X-PART:DURATION=");
+        push_seconds(out, ten_micros(duration, scale));
+        out.push_str(",URI=\"gap");
+        push_u64(out, segment.sequence);
+        out.push_str(".m4s\",GAP=YES\n");
+        at += duration;
     }
 }
 

@@ -165,16 +165,19 @@ fn gaps_are_stated_and_the_end_has_no_hint() {
     builder.segment(&[200, 100]);
     builder.snapshot.ended = true;
     let text = media(&builder.snapshot, None);
+    let (_, gap) = text
+        .split_once("#EXT-X-PROGRAM-DATE-TIME:2026-11-22T04:00:12.000Z\n")
+        .unwrap();
+    let (parts, gap) = gap.split_once("#EXT-X-GAP\n").unwrap();
+    assert!(gap.starts_with("#EXTINF:2.50000,\n101.m4s\n"), "{text}");
+    // Eleven whole ones and what is left.
+    assert_eq!(parts.lines().count(), 12);
     assert!(
-        text.contains(
-            "#EXT-X-PROGRAM-DATE-TIME:2026-11-22T04:00:12.000Z
-#EXT-X-GAP
-#EXTINF:2.50000,
-101.m4s
-"
-        ),
-        "{text}"
+        parts
+            .lines()
+            .all(|part| part.ends_with(",URI=\"gap101.m4s\",GAP=YES"))
     );
+    assert!(parts.contains("#EXT-X-PART:DURATION=0.15260,"), "{text}");
     assert!(text.ends_with("102.m4s\n#EXT-X-ENDLIST\n"), "{text}");
     assert!(!text.contains("PRELOAD-HINT"));
 }
