@@ -1,8 +1,11 @@
 // Nothing that happens to an encoder, to the worker or to the server makes a viewer reload: each case breaks something
 // under a real player and measures what its viewer saw. The peers go through the same where they can.
 //
-// SOAK_SHORT=1: the short list. SOAK_CASES: numbers or parts of names. SOAK_DEBUG=1: all figures, the server's log.
+// SOAK_SHORT=1: the short list. SOAK_CASES: numbers or parts of names. SOAK_KEEP=FOLDER: what was
+// written down in each case, sample by sample, and the server's log are kept there.
+import { writeFile } from 'node:fs/promises';
 import { loadavg } from 'node:os';
+import { join } from 'node:path';
 import { Encoder, WIDTH } from './encoder.mjs';
 import { Gateway, isChosen, sleep, stage, table, view } from './lib.mjs';
 import { Multimux, NginxRtmp } from './peers.mjs';
@@ -248,7 +251,11 @@ async function run(one) {
     const faults = playlists ? await playlists.finish() : [];
     const isSame = peer ? null : (await server.stream().catch(() => null)) === id;
     const seen = judge(figures.raw, told);
-    if (process.env.SOAK_DEBUG) console.log(JSON.stringify({ ...figures, raw: undefined, seen, told }), `\n${server.process.said.slice(-6000)}`);
+    if (process.env.SOAK_KEEP) {
+      const file = join(process.env.SOAK_KEEP, one.name.replace(/[^\w.]+/g, '-'));
+      await writeFile(`${file}.json`, JSON.stringify({ seen, told, faults, ...figures }));
+      await writeFile(`${file}.log`, server.process.said);
+    }
     return { figures, seen, told, faults, isSame, load, holeMs: scene.holeMs(told.goneAt), refusals: scene.count('refusals'), drops: scene.count('drops') };
   } finally {
     await scene.end();

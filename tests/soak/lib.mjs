@@ -10,7 +10,7 @@ import { fileURLToPath } from 'node:url';
 export const ROOT = join(dirname(fileURLToPath(import.meta.url)), '..', '..');
 export const PLAYERS = join(ROOT, 'tests', 'players');
 export const KEY = 'SoakKey0123456789abcdef';
-const BINARY = process.env.FOREBAY_BINARY ?? join(process.env.CARGO_TARGET_DIR ?? join(ROOT, 'target'), 'release', 'forebay');
+const BINARY = process.env.SOAK_BINARY ?? join(process.env.CARGO_TARGET_DIR ?? join(ROOT, 'target'), 'release', 'forebay');
 /** Files of raw figures so far: the next one's number. */
 let views = 0;
 /** Between two looks at a process's memory. */

@@ -8,7 +8,7 @@
 # continuity, lossy and latency by number or by a part of the name: SOAK_CASES=0,2 or SOAK_CASES='away 2 s,worker'.
 # SOAK_SHORT=1 leaves the most telling cases of continuity, six minutes instead of half an hour.
 # MULTIMUX names that peer's binary (cargo install multimux-cli) if it is not on the PATH.
-# FOREBAY_FUZZ_INPUTS is the number of inputs that a fuzz target gets.
+# SOAK_BINARY names another build of the gateway. FOREBAY_FUZZ_INPUTS is the number of inputs that a fuzz target gets.
 set -u
 cd "$(dirname "$0")/../.."
 
