@@ -4,10 +4,12 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
 use crate::base::id::Uuid;
-use crate::control::{Connections, Measured, Measurements, Probes, RungStats, StreamStats};
+use crate::control::{
+    Conformance, Connections, Measured, Measurements, Probes, RungStats, StreamStats, Violation,
+};
 use crate::hub::{Hub, Stream};
 use crate::ingest::rtmp;
-use crate::origin::Origin;
+use crate::origin::{self, Origin};
 use crate::package::Live;
 use crate::transcode;
 
@@ -75,6 +77,10 @@ impl Figures {
         self.streams.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn ladder(&self, stream: Uuid) -> Option<Arc<transcode::bridge::Status>> {
+        self.lock().get(&stream)?.ladder.clone()
+    }
+
     fn stream(&self, stream: &Stream) -> StreamStats {
         let stats = stream.stats();
         let repairs = stats.repairs;
@@ -82,6 +88,14 @@ impl Figures {
             channel: stream.admission().channel_id.clone(),
             proto: stats.proto,
             publishers: stats.members as u64,
+            on_air: (stats.members - stats.standby - stats.silent) as u64,
+            standby: stats.standby as u64,
+            silent: stats.silent as u64,
+            switches: stats.counts.switches,
+            holes: stats.counts.holes,
+            hole_seconds: stats.counts.hole_seconds,
+            stalls: stats.stalls,
+            stall_seconds: stats.stall_seconds,
             ingest_bytes: stats.ingest_bytes,
             ingest_units: stats.video_units + stats.audio_units,
             ingest_bits_per_second: stats.ingest_bps,
@@ -98,27 +112,16 @@ impl Figures {
                 figures.sent_bytes = served.bytes;
             }
         }
-        if let Some(watched) = self.lock().get(&stream.id()) {
-            if let Some(live) = watched.timeline.upgrade() {
-                for held in live.held() {
-                    figures.window_seconds = figures.window_seconds.max(held.window_seconds);
-                    figures.window_bytes += held.window_bytes as u64;
-                    figures.retained_bytes += held.bytes as u64;
-                }
-            }
-            if let Some(ladder) = &watched.ladder {
-                figures.rungs = ladder
-                    .rungs()
-                    .into_iter()
-                    .map(|rung| RungStats {
-                        rung: rung.name,
-                        lag_seconds: rung.lag_p95.unwrap_or_default().as_secs_f64(),
-                        speed_ratio: rung.speed.unwrap_or(0.0),
-                        units: rung.units,
-                    })
-                    .collect();
-            }
+        let watched = self.lock().get(&stream.id()).map(|w| w.timeline.clone());
+        let held = watched.and_then(|timeline| Some(timeline.upgrade()?.held()));
+        for held in held.into_iter().flatten() {
+            figures.window_seconds = figures.window_seconds.max(held.window_seconds);
+            figures.window_bytes += held.window_bytes as u64;
+            figures.retained_bytes += held.bytes as u64;
         }
+        figures.rungs = self.rungs(stream.id());
+        let restarts = self.ladder(stream.id()).map(|ladder| ladder.restarts());
+        figures.worker_restarts = restarts.unwrap_or(0);
         figures
     }
 }
@@ -152,6 +155,39 @@ impl Measurements for Figures {
         self.origin
             .get()
             .map_or(0, |origin| u64::from(origin.viewers(stream)))
+    }
+
+    fn rungs(&self, stream: Uuid) -> Vec<RungStats> {
+        let ladder = self.ladder(stream);
+        let rungs = ladder.map(|ladder| ladder.rungs()).unwrap_or_default();
+        let figures = |rung: transcode::bridge::RungStatus| RungStats {
+            rung: rung.name,
+            lag_seconds: rung.lag_p95.unwrap_or_default().as_secs_f64(),
+            speed_ratio: rung.speed.unwrap_or(0.0),
+            units: rung.units,
+        };
+        rungs.into_iter().map(figures).collect()
+    }
+
+    fn conformance(&self) -> Conformance {
+        let found = self.origin.get().map(|origin| origin.conformance());
+        found.map(conformance).unwrap_or_default()
+    }
+}
+
+/// What the origin found, in the words of control.
+fn conformance(found: origin::Conformance) -> Conformance {
+    let violation = |found: origin::Violation| Violation {
+        at: found.at,
+        stream: found.stream,
+        file: found.file,
+        rule: found.rule,
+        detail: found.detail,
+    };
+    Conformance {
+        samples: found.samples,
+        rules: found.rules.into_iter().collect(),
+        newest: found.newest.into_iter().map(violation).collect(),
     }
 }
 

@@ -164,6 +164,7 @@ impl App {
             public.merge(control::pages::routes()),
         );
         figures.watch_origin(origin.clone());
+        tasks.spawn(origin::conformance::run(origin.clone(), tasks.clone()));
         for listener in listeners.http {
             tasks.spawn(origin::server::run(
                 listener,

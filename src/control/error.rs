@@ -19,6 +19,9 @@ pub enum Error {
     /// 404.
     #[error("not-found")]
     NotFound,
+    /// 409: not in the state that things are in.
+    #[error("conflict")]
+    Conflict,
     /// 415: the stream is not offered in this form.
     #[error("unsupported")]
     Unsupported,
@@ -37,6 +40,7 @@ impl Error {
             Error::BadRequest => StatusCode::BAD_REQUEST,
             Error::Unauthorized => StatusCode::UNAUTHORIZED,
             Error::NotFound => StatusCode::NOT_FOUND,
+            Error::Conflict => StatusCode::CONFLICT,
             Error::Unsupported => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Error::Internal => StatusCode::INTERNAL_SERVER_ERROR,
             Error::Capacity => StatusCode::SERVICE_UNAVAILABLE,
@@ -46,7 +50,7 @@ impl Error {
     /// What kind of failure it is.
     pub fn kind(self) -> Kind {
         match self {
-            Error::BadRequest | Error::Unsupported => Kind::Invalid,
+            Error::BadRequest | Error::Conflict | Error::Unsupported => Kind::Invalid,
             Error::Unauthorized => Kind::Denied,
             Error::NotFound => Kind::NotFound,
             Error::Internal => Kind::Internal,

@@ -12,7 +12,7 @@ use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
 
-use super::{Error, State, auth, process};
+use super::{Conformance, Error, State, auth, process};
 use crate::base::clock::Clock;
 use crate::base::id::Uuid;
 
@@ -23,6 +23,12 @@ pub trait Measurements: Send + Sync {
 
     /// Viewers of one stream.
     fn viewers(&self, stream_id: Uuid) -> u64;
+
+    /// The ladder of one stream.
+    fn rungs(&self, stream_id: Uuid) -> Vec<RungStats>;
+
+    /// What the server found in its own playlists and manifests.
+    fn conformance(&self) -> Conformance;
 }
 
 /// One reading.
@@ -52,6 +58,24 @@ pub struct StreamStats {
     pub proto: &'static str,
     /// Publisher sessions.
     pub publishers: u64,
+    /// How many of them are on air and send: none or one.
+    pub on_air: u64,
+    /// How many of them send and are not on air.
+    pub standby: u64,
+    /// How many of them send nothing.
+    pub silent: u64,
+    /// Times that the air went from one publisher to another.
+    pub switches: u64,
+    /// Holes that something stood in for.
+    pub holes: u64,
+    /// Length of all holes that ended, seconds.
+    pub hole_seconds: f64,
+    /// Pauses of publishers, of more than half a second.
+    pub stalls: u64,
+    /// Their sum, seconds.
+    pub stall_seconds: f64,
+    /// Transcoders that were started again.
+    pub worker_restarts: u64,
     /// Media bytes received.
     pub ingest_bytes: u64,
     /// Access units received.
@@ -97,16 +121,47 @@ pub struct RungStats {
 
 enum Read {
     Counter(fn(&StreamStats) -> u64),
+    Seconds(fn(&StreamStats) -> f64),
     Gauge(fn(&StreamStats) -> u64),
     Float(fn(&StreamStats) -> f64),
 }
 
 /// Figures per channel: name, help, value. Names end in their unit; counters get `_total`.
-const PER_CHANNEL: [(&str, &str, Read); 15] = [
+const PER_CHANNEL: [(&str, &str, Read); 21] = [
     (
         "forebay_publishers",
         "Publisher sessions",
         Read::Gauge(|s| s.publishers),
+    ),
+    (
+        "forebay_switches",
+        "Times that the air went from one publisher to another",
+        Read::Counter(|s| s.switches),
+    ),
+    (
+        "forebay_holes",
+        "Holes in the source that something stood in for",
+        Read::Counter(|s| s.holes),
+    ),
+    (
+        "forebay_hole_seconds",
+        "Length of all holes that ended",
+        Read::Seconds(|s| s.hole_seconds),
+    ),
+    (
+        "forebay_ingest_stalls",
+        "Pauses of publishers, of more than half a second",
+        Read::Counter(|s| s.stalls),
+    ),
+    (
+        "forebay_ingest_stall_seconds",
+        "Length of all pauses of publishers",
+        Read::Seconds(|s| s.stall_seconds),
+    ),
+    (
+        "forebay_worker_restarts",
+        "Transcoders that were started again",
+        Read::Counter(|s| s.worker_restarts),
     ),
     (
         "forebay_ingest_bytes",
@@ -274,6 +329,10 @@ impl Collector for Scrape {
                     let counter = |s| (labels(s), ConstCounter::new(read(s)));
                     family(encoder, name, streams.map(counter))?;
                 }
+                Read::Seconds(read) => {
+                    let counter = |s| (labels(s), ConstCounter::new(read(s)));
+                    family(encoder, name, streams.map(counter))?;
+                }
                 Read::Gauge(read) => {
                     let gauge = |s| (labels(s), ConstGauge::new(read(s)));
                     family(encoder, name, streams.map(gauge))?;
@@ -284,6 +343,8 @@ impl Collector for Scrape {
                 }
             }
         }
+        members(encoder, &measured.streams)?;
+        violations(encoder, &self.source.conformance())?;
         let rungs = || {
             let streams = measured.streams.iter();
             streams.flat_map(|stream| {
@@ -309,6 +370,41 @@ impl Collector for Scrape {
     }
 }
 
+/// Publisher sessions by what they are to their stream.
+fn members(encoder: &mut DescriptorEncoder<'_>, streams: &[StreamStats]) -> fmt::Result {
+    let values = streams.iter().flat_map(|stream| {
+        let states = [
+            ("on-air", stream.on_air),
+            ("standby", stream.standby),
+            ("silent", stream.silent),
+        ];
+        states.map(|(state, count)| {
+            let mut labels = labels(stream);
+            labels.push(("state", state.to_owned()));
+            (labels, ConstGauge::new(count))
+        })
+    });
+    let name = ("forebay_members", "Publisher sessions by their state");
+    family(encoder, name, values)
+}
+
+fn violations(encoder: &mut DescriptorEncoder<'_>, found: &Conformance) -> fmt::Result {
+    let name = (
+        "forebay_conformance_samples",
+        "Playlists and manifests of ours that were checked",
+    );
+    alone(encoder, name, ConstCounter::new(found.samples))?;
+    let rules = found.rules.iter().map(|(rule, count)| {
+        let labels = vec![("rule", (*rule).to_owned())];
+        (labels, ConstCounter::new(*count))
+    });
+    let name = (
+        "forebay_conformance_violations",
+        "Rules broken in playlists and manifests of ours",
+    );
+    family(encoder, name, rules)
+}
+
 fn labels(stream: &StreamStats) -> Labels {
     vec![
         ("channel", escaped(&stream.channel)),
@@ -324,13 +420,17 @@ fn escaped(value: &str) -> String {
         .replace('\n', "\\n")
 }
 
-/// Without an address of their own, metrics are for the admin key and for callers on this machine.
-pub(super) async fn serve(Extract(state): Extract<State>, request: Request) -> Response {
+/// Whether figures are for the caller: without an address of their own they are for the admin key and
+/// for callers on this machine.
+pub(super) fn may_read(state: &State, request: &Request) -> bool {
     let setup = state.setup();
-    let allowed = setup.own_address
+    setup.own_address
         || auth::is_loopback(request.headers(), request.extensions())
-        || auth::has_admin_key(request.headers(), &setup.admin_key);
-    if !allowed {
+        || auth::has_admin_key(request.headers(), &setup.admin_key)
+}
+
+pub(super) async fn serve(Extract(state): Extract<State>, request: Request) -> Response {
+    if !may_read(&state, &request) {
         return Error::Unauthorized.into_response();
     }
     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";

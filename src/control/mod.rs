@@ -1,8 +1,10 @@
-//! The control side of HTTP: health, metrics, lists, universal manifests, the API description, and
-//! the gate that admits publishes. In: handles of store and hub, and what the process can tell of
+//! The control side of HTTP: health, metrics, lists, streams for operators, universal manifests, the
+//! API description, and the gate that admits publishes. In: handles of store and hub, and what the process can tell of
 //! itself. Out: axum routers. Not here: playback (`origin`), pages, listeners.
 
+mod admin;
 pub mod auth;
+mod conformance;
 pub mod error;
 pub mod gate;
 mod health;
@@ -21,13 +23,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::routing::{MethodRouter, get};
+use axum::routing::{MethodRouter, get, post};
 
 use crate::base::clock::Clock;
 use crate::base::id::Uuid;
 use crate::base::secret::Secret;
-use crate::hub::{Hub, Listing};
+use crate::hub::{Health, Hub, Listing, SwitchError};
 use crate::store::Store;
+pub use conformance::{Conformance, Violation};
 pub use error::Error;
 pub use gate::StoreGate;
 pub(crate) use health::try_write;
@@ -41,6 +44,15 @@ pub trait Live: Send + Sync {
 
     /// Streams that live now.
     fn list(&self) -> Vec<Listing>;
+
+    /// Everything about each stream that lives or ended a short while ago.
+    fn health(&self) -> Vec<Health>;
+
+    /// Everything about one stream.
+    fn health_of(&self, stream: Uuid) -> Option<Health>;
+
+    /// Gives the air of a stream to one of its publishers.
+    fn switch(&self, stream: Uuid, publisher: u64) -> Result<(), SwitchError>;
 }
 
 /// A channel's stream.
@@ -61,6 +73,20 @@ impl Live for Hub {
 
     fn list(&self) -> Vec<Listing> {
         Hub::list(self)
+    }
+
+    fn health(&self) -> Vec<Health> {
+        let streams = self.all();
+        streams.iter().map(|stream| stream.health()).collect()
+    }
+
+    fn health_of(&self, stream: Uuid) -> Option<Health> {
+        Some(self.stream(stream)?.health())
+    }
+
+    fn switch(&self, stream: Uuid, publisher: u64) -> Result<(), SwitchError> {
+        let stream = self.stream(stream).ok_or(SwitchError::Ended)?;
+        stream.switch_to(publisher)
     }
 }
 
@@ -139,7 +165,23 @@ fn routes() -> Vec<(&'static str, Side, MethodRouter<State>)> {
     vec![
         ("/healthz", Side::Both, get(health::healthz)),
         ("/readyz", Side::Both, get(health::readyz)),
+        (
+            "/health/conformance",
+            Side::Operator,
+            get(conformance::serve),
+        ),
         ("/metrics", Side::Operator, get(metrics::serve)),
+        ("/api/admin/streams", Side::Operator, get(admin::list)),
+        (
+            "/api/admin/streams/{streamId}",
+            Side::Operator,
+            get(admin::one),
+        ),
+        (
+            "/api/admin/streams/{streamId}/switch",
+            Side::Operator,
+            post(admin::switch),
+        ),
         ("/openapi.json", Side::Operator, get(openapi::document)),
         ("/docs", Side::Operator, get(openapi::page)),
         ("/streams.json", Side::Public, get(streams::list)),

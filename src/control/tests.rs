@@ -10,8 +10,11 @@ use tower::ServiceExt;
 
 use super::*;
 use crate::base::clock::Wall;
+use crate::hub::doctor::{Finding, Severity};
 use crate::hub::gate::Gate;
-use crate::hub::{PublishRequest, Refusal};
+use crate::hub::program::Repairs;
+use crate::hub::story::{self, Incident};
+use crate::hub::{Facts, MemberStatus, PublishRequest, Refusal, Standing};
 use crate::store::NewChannel;
 
 const NOW: Wall = Wall(1_790_000_000_000_000);
@@ -21,6 +24,9 @@ struct World {
     on_air: Mutex<Option<OnAir>>,
     listings: Mutex<Vec<Listing>>,
     measured: Mutex<Measured>,
+    health: Mutex<Vec<Health>>,
+    switched: Mutex<Vec<(Uuid, u64)>>,
+    found: Mutex<Conformance>,
     deaf: AtomicBool,
 }
 
@@ -33,6 +39,28 @@ impl Live for World {
     fn list(&self) -> Vec<Listing> {
         self.listings.lock().unwrap().clone()
     }
+
+    fn health(&self) -> Vec<Health> {
+        self.health.lock().unwrap().clone()
+    }
+
+    fn health_of(&self, stream: Uuid) -> Option<Health> {
+        let health = self.health();
+        health.into_iter().find(|health| health.id == stream)
+    }
+
+    /// Publisher 0 is on air, 1 stands by, 2 is silent, and there are no others.
+    fn switch(&self, stream: Uuid, publisher: u64) -> Result<(), SwitchError> {
+        match publisher {
+            0 => Err(SwitchError::OnAir(0)),
+            1 => {
+                self.switched.lock().unwrap().push((stream, publisher));
+                Ok(())
+            }
+            2 => Err(SwitchError::Silent(2)),
+            other => Err(SwitchError::Unknown(other)),
+        }
+    }
 }
 
 impl Measurements for World {
@@ -42,6 +70,19 @@ impl Measurements for World {
 
     fn viewers(&self, _: Uuid) -> u64 {
         3
+    }
+
+    fn rungs(&self, _: Uuid) -> Vec<RungStats> {
+        vec![RungStats {
+            rung: "sd".to_owned(),
+            lag_seconds: 0.1254,
+            speed_ratio: 1.0,
+            units: 7,
+        }]
+    }
+
+    fn conformance(&self) -> Conformance {
+        self.found.lock().unwrap().clone()
     }
 }
 
@@ -124,7 +165,14 @@ impl Bench {
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        let mut request = request.body(Body::empty()).unwrap();
+        self.send(request.body(Body::empty()).unwrap(), peer).await
+    }
+
+    async fn send(
+        &self,
+        mut request: Request<Body>,
+        peer: &str,
+    ) -> (StatusCode, Option<String>, String) {
         let peer: SocketAddr = peer.parse().unwrap();
         request.extensions_mut().insert(ConnectInfo(peer));
         let answer = router(self.state.clone()).oneshot(request).await.unwrap();
@@ -137,6 +185,20 @@ impl Bench {
 
     async fn get(&self, path: &str) -> (StatusCode, Option<String>, String) {
         self.ask(path, "127.0.0.1:5000", &[]).await
+    }
+
+    /// What an operator gets, as JSON.
+    async fn operator(&self, path: &str) -> (StatusCode, serde_json::Value) {
+        let key = [("x-admin-key", "admin-key")];
+        let (code, _, body) = self.ask(path, "192.0.2.1:5000", &key).await;
+        (code, serde_json::from_str(&body).unwrap())
+    }
+
+    async fn post(&self, path: &str, body: &str) -> (StatusCode, serde_json::Value) {
+        let request = Request::post(path).header("x-admin-key", "admin-key");
+        let request = request.body(Body::from(body.to_owned())).unwrap();
+        let (code, _, body) = self.send(request, "192.0.2.1:5000").await;
+        (code, serde_json::from_str(&body).unwrap())
     }
 
     fn put_on_air(&self, words: &[&str]) -> Uuid {
@@ -195,6 +257,225 @@ async fn readiness_follows_store_listeners_and_disk() {
     assert_eq!(bench.get("/healthz").await.0, StatusCode::OK);
 }
 
+fn found() -> Conformance {
+    Conformance {
+        samples: 12,
+        rules: vec![("P5", 2)],
+        newest: vec![Violation {
+            at: NOW,
+            stream: Uuid::nil(),
+            file: "source/index.m3u8".to_owned(),
+            rule: "P5",
+            detail: "listed parts of 7 changed".to_owned(),
+        }],
+    }
+}
+
+#[tokio::test]
+async fn conformance_is_told_to_operators_and_callers_on_this_machine() {
+    let bench = bench(|_| {}).await;
+    let path = "/health/conformance";
+    let (code, _, _) = bench.ask(path, "192.0.2.1:5000", &[]).await;
+    assert_eq!(code, StatusCode::UNAUTHORIZED);
+    let (code, _, body) = bench.get(path).await;
+    assert_eq!(code, StatusCode::OK);
+    let none = r#"{"newest":[],"rules":{},"samples":0,"status":"ok"}"#;
+    assert_eq!(body, none);
+    *bench.world.found.lock().unwrap() = found();
+    let (_, body) = bench.operator(path).await;
+    assert_eq!(
+        body,
+        serde_json::json!({
+            "status": "violations",
+            "samples": 12,
+            "rules": {"P5": 2},
+            "newest": [{
+                "atUnixMs": NOW.unix_millis(),
+                "streamId": Uuid::nil().to_string(),
+                "file": "source/index.m3u8",
+                "rule": "P5",
+                "detail": "listed parts of 7 changed",
+            }],
+        })
+    );
+}
+
+fn health(id: Uuid, alias: &str) -> Health {
+    Health {
+        id,
+        channel_id: format!("local#app#{alias}"),
+        alias: alias.to_owned(),
+        state: story::State::Hole(story::Cover::Slate),
+        since: NOW,
+        members: vec![MemberStatus {
+            id: 1,
+            proto: "rtmp",
+            peer: "192.0.2.7:50000".parse().unwrap(),
+            on_air: true,
+            standing: Standing::Silent,
+            reason: "nothing came for 3.1 s".to_owned(),
+            facts: Facts {
+                encoder: Some("OBS 30".to_owned()),
+                bitrate_bps: 4_000_000.4,
+                frame_rate: 29.9704,
+                lag_seconds: 0.2504,
+                stalls: 1,
+                stall_seconds: 3.1,
+                ..Facts::default()
+            },
+            findings: vec![Finding {
+                code: "silent",
+                severity: Severity::Error,
+                text: "Nothing.".to_owned(),
+                remedy: "Settings.".to_owned(),
+            }],
+        }],
+        history: vec![Incident {
+            at: NOW,
+            kind: "opened",
+            text: "The stream began.".to_owned(),
+        }],
+        repairs: Repairs {
+            time_jumps: 2,
+            ..Repairs::default()
+        },
+    }
+}
+
+#[tokio::test]
+async fn operators_see_publishers_findings_and_history_of_every_stream() {
+    let bench = bench(|_| {}).await;
+    let (one, two) = (Uuid::from_u128(1), Uuid::from_u128(2));
+    *bench.world.health.lock().unwrap() = vec![health(one, "stage"), health(two, "live")];
+    let (code, list) = bench.operator("/api/admin/streams").await;
+    assert_eq!(code, StatusCode::OK);
+    assert_eq!(list[0]["alias"], "live", "by alias");
+    let (code, stage) = bench.operator(&format!("/api/admin/streams/{one}")).await;
+    assert_eq!(code, StatusCode::OK);
+    assert_eq!(list[1], stage);
+    assert_eq!(
+        stage,
+        serde_json::json!({
+            "streamId": one.to_string(),
+            "channelId": "local#app#stage",
+            "alias": "stage",
+            "state": "hole",
+            "cover": "slate",
+            "sinceUnixMs": NOW.unix_millis(),
+            "viewers": 3,
+            "publishers": [{
+                "id": 1,
+                "proto": "rtmp",
+                "peer": "192.0.2.7:50000",
+                "encoder": "OBS 30",
+                "state": "silent",
+                "onAir": true,
+                "reason": "nothing came for 3.1 s",
+                "bitrateBps": 4_000_000,
+                "frameRate": 29.97,
+                "delayMs": 250,
+                "keyIntervalMs": null,
+                "stalls": 1,
+                "stallMs": 3_100,
+                "driftPpm": null,
+                "video": null,
+                "audio": null,
+            }],
+            "findings": [{
+                "publisher": 1,
+                "code": "silent",
+                "severity": "error",
+                "text": "Nothing.",
+                "remedy": "Settings.",
+            }],
+            "rungs": [{"name": "sd", "lagMs": 125, "speed": 1.0}],
+            "repairs": {
+                "timeJumps": 2,
+                "overlappingFrames": 0,
+                "silentFrames": 0,
+                "droppedUnits": 0,
+                "longGops": 0,
+            },
+            "history": [{
+                "atUnixMs": NOW.unix_millis(),
+                "kind": "opened",
+                "text": "The stream began.",
+            }],
+        })
+    );
+    for unknown in [Uuid::from_u128(3).to_string(), "live".to_owned()] {
+        let (code, body) = bench
+            .operator(&format!("/api/admin/streams/{unknown}"))
+            .await;
+        assert_eq!(code, StatusCode::NOT_FOUND);
+        assert_eq!(body, serde_json::json!({"status": "not-found"}));
+    }
+}
+
+#[tokio::test]
+async fn the_air_is_given_to_another_publisher_by_hand() {
+    let bench = bench(|_| {}).await;
+    let id = Uuid::from_u128(1);
+    *bench.world.health.lock().unwrap() = vec![health(id, "live")];
+    let path = format!("/api/admin/streams/{id}/switch");
+    let (code, body) = bench.post(&path, r#"{"publisher": 1}"#).await;
+    assert_eq!(code, StatusCode::OK);
+    assert_eq!(body, serde_json::json!({"status": "ok"}));
+    assert_eq!(*bench.world.switched.lock().unwrap(), [(id, 1)]);
+
+    for (body, code, status, reason) in [
+        (
+            r#"{"publisher": 0}"#,
+            409,
+            "conflict",
+            "publisher 0 is on air already",
+        ),
+        (
+            r#"{"publisher": 2}"#,
+            409,
+            "conflict",
+            "publisher 2 is silent",
+        ),
+        (
+            r#"{"publisher": 9}"#,
+            404,
+            "not-found",
+            "the stream has no publisher 9",
+        ),
+    ] {
+        let (answered, body) = bench.post(&path, body).await;
+        assert_eq!(answered.as_u16(), code);
+        let expected = serde_json::json!({"status": status, "reason": reason});
+        assert_eq!(body, expected);
+    }
+    for body in ["", "1", r#"{"publisher": "1"}"#, r#"{"publisher": -1}"#] {
+        let (code, _) = bench.post(&path, body).await;
+        assert_eq!(code, StatusCode::BAD_REQUEST, "{body}");
+    }
+    let unknown = format!("/api/admin/streams/{}/switch", Uuid::from_u128(2));
+    let (code, _) = bench.post(&unknown, r#"{"publisher": 1}"#).await;
+    assert_eq!(code, StatusCode::NOT_FOUND);
+    assert_eq!(bench.world.switched.lock().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn the_admin_api_is_for_the_admin_key_only() {
+    let bench = bench(|setup| setup.own_address = true).await;
+    let id = Uuid::from_u128(1);
+    *bench.world.health.lock().unwrap() = vec![health(id, "live")];
+    let stream = format!("/api/admin/streams/{id}");
+    for path in ["/api/admin/streams", &stream] {
+        let (code, _, body) = bench.get(path).await;
+        assert_eq!(code, StatusCode::UNAUTHORIZED);
+        assert_eq!(body, r#"{"status":"unauthorized"}"#);
+    }
+    let request = Request::post(format!("{stream}/switch"));
+    let request = request.body(Body::from(r#"{"publisher": 1}"#)).unwrap();
+    let (code, _, _) = bench.send(request, "127.0.0.1:5000").await;
+    assert_eq!(code, StatusCode::UNAUTHORIZED);
+    assert_eq!(*bench.world.switched.lock().unwrap(), []);
+}
+
 #[tokio::test]
 async fn metrics_are_for_operators_and_callers_on_this_machine() {
     let bench_one = bench(|_| {}).await;
@@ -228,6 +509,10 @@ async fn metrics_hold_the_figures_of_every_stream_and_rung() {
             proto: "rtmp",
             publishers: 2,
             ingest_bytes: 1_000,
+            on_air: 1,
+            silent: 1,
+            switches: 4,
+            stall_seconds: 2.5,
             drift_seconds: -0.25,
             sent_bytes: u64::MAX,
             rungs: vec![RungStats {
@@ -243,6 +528,7 @@ async fn metrics_hold_the_figures_of_every_stream_and_rung() {
             open: 9,
         }],
     };
+    *bench.world.found.lock().unwrap() = found();
     bench.clock.advance(Duration::from_millis(1500));
     let (_, _, text) = bench.get("/metrics").await;
     let channel = r#"channel="local#app#li\"ve",proto="rtmp""#;
@@ -250,6 +536,13 @@ async fn metrics_hold_the_figures_of_every_stream_and_rung() {
         "# TYPE forebay_ingest_bytes counter".to_owned(),
         format!("forebay_ingest_bytes_total{{{channel}}} 1000"),
         format!("forebay_publishers{{{channel}}} 2"),
+        format!("forebay_members{{{channel},state=\"on-air\"}} 1"),
+        format!("forebay_members{{{channel},state=\"standby\"}} 0"),
+        format!("forebay_members{{{channel},state=\"silent\"}} 1"),
+        format!("forebay_switches_total{{{channel}}} 4"),
+        format!("forebay_ingest_stall_seconds_total{{{channel}}} 2.5"),
+        "forebay_conformance_samples_total 12".to_owned(),
+        "forebay_conformance_violations_total{rule=\"P5\"} 2".to_owned(),
         format!("forebay_drift_seconds{{{channel}}} -0.25"),
         format!("forebay_sent_bytes_total{{{channel}}} {}", u64::MAX),
         format!("forebay_rung_lag_seconds{{{channel},rung=\"sd\"}} 0.125"),
@@ -404,6 +697,7 @@ async fn operator_routes_are_not_on_the_public_router() {
     for (path, side, _) in routes() {
         let path = path
             .replace("{channelId}", "live")
+            .replace("{streamId}", "x")
             .replace("{manifest}", "x");
         let ask = |router: Router| {
             let request = Request::builder().method("DELETE").uri(&path);
@@ -426,7 +720,9 @@ fn the_description_has_every_control_route_and_no_other() {
         assert!(described.contains_key(path), "{path} is not described");
     }
     for path in described.keys() {
-        let playback = described[path]["get"]["tags"][0] == "playback";
+        let operations = described[path].as_object().unwrap();
+        let operation = operations.values().next().unwrap();
+        let playback = operation["tags"][0] == "playback";
         let ours = routes().iter().any(|(route, _, _)| route == path);
         assert_eq!(playback, !ours, "{path}");
         let names: Vec<&str> = path
@@ -434,7 +730,7 @@ fn the_description_has_every_control_route_and_no_other() {
             .skip(1)
             .filter_map(|rest| rest.split('}').next())
             .collect();
-        let parameters = described[path]["get"]["parameters"].as_array();
+        let parameters = operation["parameters"].as_array();
         let in_path: Vec<&str> = parameters
             .into_iter()
             .flatten()

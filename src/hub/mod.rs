@@ -4,13 +4,16 @@
 mod announcement;
 pub mod boundary;
 mod cutter;
+pub mod doctor;
 pub mod gate;
 pub mod mapping;
+pub mod member;
 pub mod observer;
 pub mod outlet;
 pub mod program;
 pub mod publisher;
 pub mod sound;
+pub mod story;
 pub mod stream;
 pub mod subscriber;
 pub mod timing;
@@ -27,6 +30,7 @@ use crate::media::Track;
 use crate::media::timeline::Timeline;
 pub use announcement::Announcement;
 pub use gate::{Admission, Gate, PublishRequest, Refusal};
+pub use member::{Health, MemberStatus, Standing, SwitchError};
 pub use observer::{Facts, Observer};
 pub use outlet::Outlet;
 pub use publisher::Publisher;
@@ -171,7 +175,7 @@ impl Hub {
         }
         let channel = admission.channel_id.clone();
         let (stream, opened) = self.stream_of(admission);
-        let (member, eviction) = stream.join(request.proto)?;
+        let (member, eviction) = stream.join(request.proto, request.peer)?;
         if opened {
             self.inner
                 .gate
@@ -255,7 +259,7 @@ impl Hub {
 
     async fn tidy(&self) {
         for stream in self.all() {
-            stream.read_rates();
+            stream.examine();
         }
         let now = self.inner.clock.monotonic();
         let config = &self.inner.config;

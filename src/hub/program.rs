@@ -15,7 +15,7 @@ use super::subscriber::Filler;
 use super::timing::FrameGrid;
 use crate::base::clock::Wall;
 use crate::media::codec::avc;
-use crate::media::time::channel_time;
+use crate::media::time::{channel_time, wall_time};
 use crate::media::{AccessUnit, Boundary, CodecConfig, MediaKind, Ticks, Timescale, Track};
 
 /// How long the other track may keep the first one waiting when nobody announced what will come.
@@ -258,7 +258,7 @@ impl Program {
                 self.video = Some(track.clone());
                 self.outputs.push_back(Output::Track(track));
             }
-            MediaKind::Audio if changed && self.cutter.has_begun() => {
+            MediaKind::Audio if changed && self.lead == Lead::Video => {
                 self.next_audio = Some(track);
             }
             MediaKind::Audio => self.change_audio(track),
@@ -304,9 +304,10 @@ impl Program {
         }
     }
 
-    /// Channel time up to which anything was published.
-    pub fn end(&self) -> Ticks {
-        self.published_end().max(self.shown)
+    /// The moment up to which anything was published.
+    pub fn end_wall(&self) -> Wall {
+        let end = self.published_end().max(self.shown);
+        wall_time(end, Timescale::CHANNEL, self.epoch)
     }
 
     /// The next thing to pass on.

@@ -1,6 +1,7 @@
 //! One live stream: its members, its program, its renditions, and who takes them.
 
 use std::fmt;
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -9,18 +10,23 @@ use tokio::sync::watch;
 
 use super::announcement::Announcement;
 use super::boundary::Settings;
+use super::doctor::Doctor;
 use super::gate::Admission;
 use super::observer::Observer;
 use super::outlet::Outlet;
-use super::program::{Program, Repairs};
+use super::program::Program;
+use super::story::Happening;
 use super::subscriber::{Event, Feed, Subscriber};
 use super::{NewRendition, Refusal};
 use crate::base::clock::{Clock, Wall};
 use crate::base::id::Uuid;
 use crate::media::time::channel_time;
 use crate::media::{AccessUnit, MediaKind, RenditionId, Ticks, Timescale, Track};
+use health::Record;
+pub use health::Stats;
 use member::{Member, Warm};
-use state::{Plan, State};
+use renditions::Plan;
+use state::State;
 
 /// Publisher sessions on one key: a primary and backups (ARCHITECTURE.md, `Member`).
 pub const MAX_MEMBERS: usize = 4;
@@ -56,31 +62,6 @@ impl Beginning {
     }
 }
 
-/// What a stream's metrics show. Counts since the stream began.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Stats {
-    /// Payload bytes of the publisher on air.
-    pub ingest_bytes: u64,
-    /// Its video units.
-    pub video_units: u64,
-    /// Its audio units.
-    pub audio_units: u64,
-    /// What was mended or lost.
-    pub repairs: Repairs,
-    /// Drift of the publisher's clock, seconds.
-    pub drift_seconds: f64,
-    /// Publisher sessions now.
-    pub members: usize,
-    /// Segments opened.
-    pub segments: u64,
-    /// Bit rate over the last seconds, bits per second.
-    pub ingest_bps: f64,
-    /// Pictures per second over the last seconds.
-    pub frame_rate: f64,
-    /// Protocol of the publisher on air; empty without one.
-    pub proto: &'static str,
-}
-
 /// How long things last in a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
@@ -89,17 +70,6 @@ pub struct Limits {
     /// Length of the playlists: how long a rendition that left is stated as gaps.
     pub window: Duration,
 }
-
-/// A reading of the counters, to take rates from.
-#[derive(Clone, Copy, Debug, Default)]
-struct Reading {
-    at: Duration,
-    bytes: u64,
-    frames: u64,
-}
-
-/// Rates are taken over at least this long.
-const RATE_WINDOW: Duration = Duration::from_secs(2);
 
 /// One live stream of a channel.
 pub struct Stream {
@@ -134,7 +104,22 @@ impl Stream {
             now,
             resumed,
         } = beginning;
+        let mut record = Record::new(
+            &admission.channel_id,
+            (id, epoch),
+            &settings,
+            limits.silence,
+        );
+        record.note(
+            now,
+            &match resumed {
+                None => Happening::Opened,
+                Some(_) => Happening::Resumed,
+            },
+        );
         let state = State {
+            record,
+            wanted: None,
             program: Program::new(settings, epoch, now, resumed),
             members: Vec::new(),
             next_member: 0,
@@ -155,10 +140,6 @@ impl Stream {
             feeds: Vec::new(),
             thumbnail: None,
             stats: Stats::default(),
-            reading: Reading {
-                at: clock.monotonic(),
-                ..Reading::default()
-            },
             ended: false,
         };
         Stream {
@@ -290,21 +271,6 @@ impl Stream {
         self.lock().thumbnail.clone()
     }
 
-    /// Counters for metrics.
-    pub fn stats(&self) -> Stats {
-        let state = self.lock();
-        Stats {
-            repairs: state.program.repairs(),
-            drift_seconds: state
-                .program
-                .drift()
-                .seconds(crate::media::Timescale::CHANNEL),
-            members: state.members.len(),
-            proto: state.holder().map_or("", |member| member.proto),
-            ..state.stats
-        }
-    }
-
     /// Name and version of the encoder on air, as it states them.
     pub fn encoder(&self) -> Option<String> {
         self.lock().holder()?.announcement.encoder.clone()
@@ -328,11 +294,15 @@ impl Stream {
         if state.ended {
             return;
         }
-        if state.on_air.is_some()
-            && state.is_air_free(monotonic, self.silence)
+        let holder_is_silent = |state: &State| {
+            state
+                .holder()
+                .is_some_and(|holder| holder.is_silent(monotonic, self.silence))
+        };
+        if holder_is_silent(&state)
             && let Some(next) = state.successor(monotonic, self.silence)
         {
-            state.take_the_air(next, self.epoch, now);
+            state.take_the_air(next, now, monotonic);
         }
         state.program.handle_tick(now);
         let time = channel_time(now, self.epoch);
@@ -351,25 +321,6 @@ impl Stream {
         Some(self.clock.monotonic().saturating_sub(since))
     }
 
-    /// Takes rates from the counters, when the last reading is old enough.
-    pub(super) fn read_rates(&self) {
-        let now = self.clock.monotonic();
-        let mut state = self.lock();
-        let last = state.reading;
-        let elapsed = now.saturating_sub(last.at);
-        if elapsed < RATE_WINDOW {
-            return;
-        }
-        let (bytes, frames) = (state.stats.ingest_bytes, state.stats.video_units);
-        state.stats.ingest_bps = (bytes - last.bytes) as f64 * 8.0 / elapsed.as_secs_f64();
-        state.stats.frame_rate = (frames - last.frames) as f64 / elapsed.as_secs_f64();
-        state.reading = Reading {
-            at: now,
-            bytes,
-            frames,
-        };
-    }
-
     pub(super) fn is_ended(&self) -> bool {
         self.lock().ended
     }
@@ -377,6 +328,7 @@ impl Stream {
     pub(super) fn join(
         &self,
         proto: &'static str,
+        peer: SocketAddr,
     ) -> Result<(MemberId, watch::Receiver<Option<String>>), Refusal> {
         let mut state = self.lock();
         if state.ended {
@@ -397,6 +349,10 @@ impl Stream {
         state.members.push(Member {
             id,
             proto,
+            peer,
+            joined: monotonic,
+            reason: String::new(),
+            doctor: Doctor::default(),
             announcement: Announcement::default(),
             video: None,
             audio: None,
@@ -406,19 +362,22 @@ impl Stream {
             eviction,
         });
         state.empty_since = None;
+        state.note_joined(id, self.clock.wall());
         Ok((id, receiver))
     }
 
     pub(super) fn leave(&self, member: MemberId) {
+        let (now, monotonic) = (self.clock.wall(), self.clock.monotonic());
         let mut state = self.lock();
+        state.note_left(member, now, monotonic);
         state.members.retain(|candidate| candidate.id != member);
         if state.members.is_empty() {
-            state.empty_since = Some(self.clock.monotonic());
+            state.empty_since = Some(monotonic);
         }
         if state.on_air == Some(member) {
-            match state.successor(self.clock.monotonic(), self.silence) {
-                Some(next) => state.take_the_air(next, self.epoch, self.clock.wall()),
-                None => state.leave_the_air(),
+            state.leave_the_air();
+            if let Some(next) = state.successor(monotonic, self.silence) {
+                state.take_the_air(next, now, monotonic);
             }
             state.drain(self.now());
         }
@@ -434,6 +393,7 @@ impl Stream {
     pub(super) fn announce(&self, member: MemberId, announcement: Announcement) {
         let mut state = self.lock();
         if let Some(found) = state.members.iter_mut().find(|found| found.id == member) {
+            found.observer.handle_announcement(&announcement);
             found.announcement = announcement.clone();
         }
         if state.on_air == Some(member) {
@@ -444,10 +404,7 @@ impl Stream {
     pub(super) fn set_track(&self, member: MemberId, track: Track) {
         let mut state = self.lock();
         if let Some(found) = state.members.iter_mut().find(|found| found.id == member) {
-            match track.kind() {
-                MediaKind::Video => found.video = Some(track.clone()),
-                MediaKind::Audio => found.audio = Some(track.clone()),
-            }
+            found.handle_track(&track);
         }
         if state.on_air == Some(member) {
             state.program.handle_track(track);
@@ -466,22 +423,22 @@ impl Stream {
         let Some(found) = state.members.iter_mut().find(|found| found.id == member) else {
             return;
         };
-        let was_silent = found.is_silent(monotonic, self.silence);
-        found.last_unit = monotonic;
         found.observer.handle_unit(monotonic, &unit);
+        if found.is_silent(monotonic, self.silence) {
+            found.warm.clear();
+        }
+        found.last_unit = monotonic;
         if state.on_air == Some(member) {
+            state.note_air(Some(member), now, monotonic);
             state.count(&unit);
             state.program.handle_unit(now, unit);
         } else {
-            if was_silent {
-                found.warm.clear();
-            }
-            let leads = unit.kind == MediaKind::Video || found.video.is_none();
-            found.warm.add(now, unit, leads);
-            if !found.warm.is_ready() || !state.is_air_free(monotonic, self.silence) {
+            found.keep_warm(now, unit);
+            let ready = found.warm.is_ready();
+            if !ready || !state.may_take_the_air(member, monotonic, self.silence) {
                 return;
             }
-            state.take_the_air(member, self.epoch, now);
+            state.take_the_air(member, now, monotonic);
         }
         let time = channel_time(now, self.epoch);
         state.drain(time);
@@ -496,6 +453,7 @@ impl Stream {
         state.program.handle_break();
         state.drain(self.now());
         state.ended = true;
+        state.record.note(self.clock.wall(), &Happening::Ended);
         state
             .outlets
             .iter_mut()
@@ -531,7 +489,9 @@ impl Stream {
     }
 }
 
+mod health;
 mod member;
+mod renditions;
 mod state;
 #[cfg(test)]
 mod tests;

@@ -27,6 +27,17 @@ pub enum CodecConfig {
     Opus(opus::Config),
 }
 
+impl CodecConfig {
+    /// Whether a unit of this codec is intra coded but no key unit: nobody can begin at it.
+    pub fn is_open_intra(&self, data: &[u8]) -> bool {
+        match self {
+            CodecConfig::Avc(_) => avc::is_open_intra(data),
+            CodecConfig::Hevc(_) => hevc::is_open_random_access(data),
+            CodecConfig::Av1(_) | CodecConfig::Aac(_) | CodecConfig::Opus(_) => false,
+        }
+    }
+}
+
 /// A value that describes the units which follow. A new configuration record is a new `Track`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Track {

@@ -126,6 +126,11 @@ impl Rendered {
         }
     }
 
+    /// What it says.
+    pub(super) fn text(&self) -> &Bytes {
+        &self.text
+    }
+
     fn coded(&self, coding: Coding) -> &Coded {
         match coding {
             Coding::Identity => self

@@ -1,6 +1,6 @@
 //! DASH manifests: the standard and the low-latency one, rendered when any rendition has moved on.
 
-use std::sync::PoisonError;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use http::{Response, StatusCode};
@@ -44,6 +44,13 @@ pub(super) fn mpd(stream: Served, mode: Mode, terms: Terms, coding: Coding) -> A
 }
 
 fn mpd_now(stream: &Served, mode: Mode, terms: &Terms, coding: Coding) -> Option<Response<Body>> {
+    let (response, sent) = rendered(stream, mode)?.answer(coding, terms, false);
+    stream.state.sent(sent);
+    Some(response)
+}
+
+/// The manifest; `None` while some rendition has nothing to list.
+pub(super) fn rendered(stream: &Served, mode: Mode) -> Option<Arc<Rendered>> {
     let description = stream.timeline.description()?;
     let version = (description.version, media_version(stream, &description)?);
     let [standard, low_latency] = &stream.state.playlists.mpds;
@@ -51,7 +58,7 @@ fn mpd_now(stream: &Served, mode: Mode, terms: &Terms, coding: Coding) -> Option
         Mode::Standard => standard,
         Mode::LowLatency => low_latency,
     };
-    let rendered = cached.slot.get(version, || {
+    cached.slot.get(version, || {
         let names = description.video.iter().chain(&description.audio);
         let snapshots = names.map(|listed| stream.timeline.snapshot(&listed.name));
         let snapshots: Vec<_> = snapshots.collect::<Option<_>>()?;
@@ -81,10 +88,7 @@ fn mpd_now(stream: &Served, mode: Mode, terms: &Terms, coding: Coding) -> Option
             text,
             form,
         ))
-    })?;
-    let (response, sent) = rendered.answer(coding, terms, false);
-    stream.state.sent(sent);
-    Some(response)
+    })
 }
 
 /// Rises whenever a listed rendition does; `None` while one has nothing.

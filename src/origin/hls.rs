@@ -1,6 +1,7 @@
 //! HLS playlists: blocking reload (RFC 8216bis §6.2.5.2), delta updates, and the wait of a player
 //! that came before the first part.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::{Response, StatusCode};
@@ -53,9 +54,16 @@ pub(super) async fn described(stream: &Served) {
 }
 
 fn multivariant_now(stream: &Served, terms: &Terms, coding: Coding) -> Option<Response<Body>> {
+    let (response, sent) = rendered_multivariant(stream)?.answer(coding, terms, false);
+    stream.state.sent(sent);
+    Some(response)
+}
+
+/// The multivariant playlist; `None` before it is decided.
+pub(super) fn rendered_multivariant(stream: &Served) -> Option<Arc<Rendered>> {
     let description = stream.timeline.description()?;
     let version = (description.version, 0);
-    let rendered = stream.state.playlists.multivariant.get(version, || {
+    stream.state.playlists.multivariant.get(version, || {
         let form = Form {
             content_type: CONTENT_TYPE,
             caching: match description.ended {
@@ -69,10 +77,7 @@ fn multivariant_now(stream: &Served, terms: &Terms, coding: Coding) -> Option<Re
             hls::multivariant(&description, ""),
             form,
         ))
-    })?;
-    let (response, sent) = rendered.answer(coding, terms, false);
-    stream.state.sent(sent);
-    Some(response)
+    })
 }
 
 /// `/hls/{id}/{rendition}/index.m3u8`
@@ -197,9 +202,23 @@ fn media_now(
     terms: &Terms,
     coding: Coding,
 ) -> Option<Response<Body>> {
+    let rendered = rendered_media(stream, rendition, wanted.skip)?;
+    let blocking = wanted.sequence.is_some() && !progress.ended;
+    let (response, sent) = rendered.answer(coding, terms, blocking);
+    stream.state.sent(sent);
+    Some(response)
+}
+
+/// A media playlist, whole or as a delta update; `None` before the rendition has anything.
+pub(super) fn rendered_media(
+    stream: &Served,
+    rendition: &str,
+    skip: Option<Skip>,
+) -> Option<Arc<Rendered>> {
+    let progress = stream.timeline.progress(rendition)?;
     let slots = stream.state.playlists.media(rendition);
-    let slot = &slots[usize::from(wanted.skip.is_some())];
-    let rendered = slot.get((progress.version, 0), || {
+    let slot = &slots[usize::from(skip.is_some())];
+    slot.get((progress.version, 0), || {
         let snapshot = stream.timeline.snapshot(rendition)?;
         let form = Form {
             content_type: CONTENT_TYPE,
@@ -210,13 +229,9 @@ fn media_now(
             },
             blocking_s: snapshot.rules.target_duration_s * BLOCKING_CACHE_TARGET_DURATIONS,
         };
-        let text = hls::media(&snapshot, wanted.skip);
+        let text = hls::media(&snapshot, skip);
         Some(Rendered::new((snapshot.version, 0), text, form))
-    })?;
-    let blocking = wanted.sequence.is_some() && !progress.ended;
-    let (response, sent) = rendered.answer(coding, terms, blocking);
-    stream.state.sent(sent);
-    Some(response)
+    })
 }
 
 /// Delivery directives of a media playlist request. Other parameters (CMCD) play no part.

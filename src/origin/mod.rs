@@ -8,6 +8,7 @@ mod answer;
 pub mod body;
 mod cache;
 pub mod client;
+pub mod conformance;
 mod connection;
 mod dash;
 mod hls;
@@ -19,8 +20,8 @@ pub mod tls;
 mod viewers;
 
 use std::net::IpAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, LOCATION};
@@ -30,12 +31,14 @@ pub use crate::base::network::Network;
 pub use access::{Access, Open};
 pub use body::Body;
 pub use client::Client;
+pub use conformance::{Conformance, Violation};
 pub use registry::{StreamStats, Streams};
 
 use crate::base::clock::Clock;
 use crate::base::id::Uuid;
 use crate::media::timeline::Timeline;
 use answer::{Answering, Coding, Terms};
+use conformance::Sampler;
 use registry::{Registry, Served};
 use route::{File, Route, Tree};
 
@@ -87,6 +90,7 @@ pub struct Origin {
     fallback: axum::Router,
     connections: Arc<tokio::sync::Semaphore>,
     open: Arc<AtomicU64>,
+    sampler: Mutex<Sampler>,
     misses: AtomicU64,
 }
 
@@ -115,6 +119,7 @@ impl Origin {
             access,
             fallback,
             open: Arc::default(),
+            sampler: Mutex::default(),
             misses: AtomicU64::new(0),
         })
     }
@@ -135,6 +140,21 @@ impl Origin {
         stats.requests += self.misses.load(Ordering::Relaxed);
         stats.connections = self.open.load(Ordering::Relaxed);
         stats
+    }
+
+    /// Checks one of the texts that are handed out, and goes on to the next with each call. Takes some
+    /// milliseconds of processor time: not to be called on a thread that serves.
+    pub fn sample(&self) {
+        self.sampler().sample(&self.registry, &self.clock);
+    }
+
+    /// What [`Origin::sample`] found so far.
+    pub fn conformance(&self) -> Conformance {
+        self.sampler().found()
+    }
+
+    fn sampler(&self) -> MutexGuard<'_, Sampler> {
+        self.sampler.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Answers a playback request; `None` when the path is not playback's.
@@ -313,6 +333,10 @@ impl Streams for crate::hub::Hub {
 
     fn find(&self, name: &str) -> Option<Uuid> {
         crate::hub::Hub::find(self, name)
+    }
+
+    fn ids(&self) -> Vec<Uuid> {
+        self.all().iter().map(|stream| stream.id()).collect()
     }
 
     fn thumbnail(&self, id: Uuid) -> Option<Bytes> {

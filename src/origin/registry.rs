@@ -29,6 +29,9 @@ pub trait Streams: Send + Sync {
     /// The newest stream of a channel, by short id, alias or channel id.
     fn find(&self, name: &str) -> Option<Uuid>;
 
+    /// Every stream that has a timeline.
+    fn ids(&self) -> Vec<Uuid>;
+
     /// The newest picture, as JPEG.
     fn thumbnail(&self, id: Uuid) -> Option<Bytes>;
 }
@@ -176,6 +179,10 @@ impl Registry {
             }
         };
         Some(Served { state, timeline })
+    }
+
+    pub(super) fn ids(&self) -> Vec<Uuid> {
+        self.streams.ids()
     }
 
     pub(super) fn exists(&self, id: Uuid) -> bool {

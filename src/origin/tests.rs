@@ -1,7 +1,7 @@
 //! What players see, over a timeline that the tests move on.
 
 mod network;
-mod scripted;
+pub(super) mod scripted;
 
 use std::future::Future;
 use std::net::IpAddr;

@@ -1,6 +1,7 @@
 //! One publisher session as the stream sees it, and what a backup sent lately.
 
 use std::collections::VecDeque;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -8,6 +9,7 @@ use tokio::sync::watch;
 use super::MemberId;
 use crate::base::clock::Wall;
 use crate::hub::announcement::Announcement;
+use crate::hub::doctor::Doctor;
 use crate::hub::observer::Observer;
 use crate::media::{AccessUnit, MediaKind, Track};
 
@@ -21,6 +23,12 @@ const WARM_BYTES: usize = 32 << 20;
 pub(super) struct Member {
     pub(super) id: MemberId,
     pub(super) proto: &'static str,
+    pub(super) peer: SocketAddr,
+    /// Monotonic time at which it joined.
+    pub(super) joined: Duration,
+    /// Why it took the air; empty when it never did.
+    pub(super) reason: String,
+    pub(super) doctor: Doctor,
     pub(super) announcement: Announcement,
     pub(super) video: Option<Track>,
     pub(super) audio: Option<Track>,
@@ -36,6 +44,25 @@ impl Member {
     /// Whether nothing came for longer than `silence`.
     pub(super) fn is_silent(&self, now: Duration, silence: Duration) -> bool {
         now.saturating_sub(self.last_unit) > silence
+    }
+
+    /// A configuration for the units that follow.
+    pub(super) fn handle_track(&mut self, track: &Track) {
+        self.observer.handle_track(track);
+        let slot = match track.kind() {
+            MediaKind::Video => &mut self.video,
+            MediaKind::Audio => &mut self.audio,
+        };
+        if slot.replace(track.clone()).is_some_and(|old| old != *track) {
+            // What was kept is of the old one.
+            self.warm.clear();
+        }
+    }
+
+    /// Remembers a unit, in case that this session takes the air.
+    pub(super) fn keep_warm(&mut self, now: Wall, unit: AccessUnit) {
+        let leads = unit.kind == MediaKind::Video || self.video.is_none();
+        self.warm.add(now, unit, leads);
     }
 }
 

@@ -3,59 +3,29 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::member::Member;
-use super::{MemberId, Reading, Stats};
-use crate::base::clock::Wall;
-use crate::hub::NewRendition;
-use crate::hub::boundary::{Cursor, Opened};
-use crate::hub::outlet::Outlet;
-use crate::hub::program::{Missing, Output, Program};
-use crate::hub::subscriber::{Event, Feed};
-use crate::media::time::wall_time;
-use crate::media::{
-    AccessUnit, Boundary, CodecConfig, MediaKind, Rendition, RenditionId, Ticks, Timescale, Track,
-};
 use bytes::Bytes;
 
-/// Renditions of one stream: ids are one byte, and no ladder comes near.
-const MAX_RENDITIONS: usize = 64;
-/// How long the first multivariant playlist waits for the ladder (90 kHz): a worker starts within a
-/// second; on an overloaded machine viewers get the source after six.
-const LADDER_WAIT: Ticks = Ticks(6 * 90_000);
-
-/// What a transcoder will add.
-pub(super) struct Plan {
-    pub(super) names: Vec<Arc<str>>,
-    /// Whether the source stays beside them: not when they are cropped.
-    pub(super) keeps_source: bool,
-}
-
-pub(super) struct Listed {
-    pub(super) rendition: Arc<Rendition>,
-    pub(super) cursor: Cursor,
-    pub(super) flow: Flow,
-    /// The configuration of the units that the next segment opens with.
-    next_track: Option<Arc<Track>>,
-}
-
-/// What a rendition's playlist gets.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Flow {
-    /// Media.
-    Live,
-    /// Media from the next discontinuity on, gaps before.
-    Joining,
-    /// Gaps up to this channel time, so that its players can leave.
-    Leaving(Ticks),
-    /// Nothing.
-    Gone,
-}
+use super::MemberId;
+use super::health::{Record, Stats};
+use super::member::Member;
+use super::renditions::{Listed, Plan};
+use crate::base::clock::Wall;
+use crate::hub::NewRendition;
+use crate::hub::boundary::Opened;
+use crate::hub::outlet::Outlet;
+use crate::hub::program::{Output, Program};
+use crate::hub::story::Cover;
+use crate::hub::subscriber::{Event, Feed};
+use crate::media::{AccessUnit, Boundary, MediaKind, RenditionId, Ticks, Track};
 
 pub(super) struct State {
     pub(super) program: Program,
     pub(super) members: Vec<Member>,
     pub(super) next_member: u64,
     pub(super) on_air: Option<MemberId>,
+    /// Whom an operator wants on air: it takes it with its next key unit.
+    pub(super) wanted: Option<MemberId>,
+    pub(super) record: Record,
     /// Monotonic time since which nobody publishes.
     pub(super) empty_since: Option<Duration>,
     pub(super) renditions: Vec<Listed>,
@@ -73,7 +43,6 @@ pub(super) struct State {
     pub(super) feeds: Vec<Feed>,
     pub(super) thumbnail: Option<Bytes>,
     pub(super) stats: Stats,
-    pub(super) reading: Reading,
     pub(super) ended: bool,
 }
 
@@ -83,11 +52,11 @@ impl State {
         self.members.iter().find(|member| member.id == on_air)
     }
 
-    /// Whether a member that is not on air may take it: nobody is there, or who is has been silent
-    /// (decision 10).
-    pub(super) fn is_air_free(&self, now: Duration, silence: Duration) -> bool {
-        self.holder()
-            .is_none_or(|holder| holder.is_silent(now, silence))
+    /// Whether a member may take the air: nobody has it, who has it has been silent, or it was decided so
+    /// by hand (decision 10).
+    pub(super) fn may_take_the_air(&self, id: MemberId, now: Duration, silence: Duration) -> bool {
+        let free = |holder: &Member| holder.is_silent(now, silence);
+        self.wanted == Some(id) || self.holder().is_none_or(free)
     }
 
     /// The member to follow the one on air: the first that joined of those that send.
@@ -120,15 +89,16 @@ impl State {
     }
 
     /// Puts a member on air, beginning with what it sent lately.
-    pub(super) fn take_the_air(&mut self, id: MemberId, epoch: Wall, now: Wall) {
+    pub(super) fn take_the_air(&mut self, id: MemberId, now: Wall, monotonic: Duration) {
         let Some(index) = self.members.iter().position(|member| member.id == id) else {
             return;
         };
+        let before = self.on_air;
         self.leave_the_air();
         self.on_air = Some(id);
-        let wanted = wall_time(self.program.end(), Timescale::CHANNEL, epoch);
+        let end = self.program.end_wall();
         let member = &mut self.members[index];
-        let units = member.warm.take(wanted);
+        let units = member.warm.take(end);
         let program = &mut self.program;
         program.handle_announcement(member.announcement.clone());
         for track in [&member.video, &member.audio].into_iter().flatten() {
@@ -141,6 +111,7 @@ impl State {
             self.count(&unit);
             self.program.handle_unit(arrival, unit);
         }
+        self.note_air(before, now, monotonic);
     }
 
     /// Takes whoever is on air off it.
@@ -164,7 +135,10 @@ impl State {
     pub(super) fn drain(&mut self, now: Ticks) {
         while let Some(output) = self.program.poll_output() {
             match output {
-                Output::Track(track) => self.source_track(&track),
+                Output::Track(track) => {
+                    self.record.note_track(now, &track);
+                    self.source_track(&track);
+                }
                 Output::Settled { passthrough } => {
                     self.feed(&Event::Settled { passthrough });
                     if let Some(id) = self.source_video.filter(|_| self.listed && !passthrough) {
@@ -179,6 +153,7 @@ impl State {
                     boundary,
                     listed,
                 } => {
+                    self.note_media(&unit);
                     self.source_unit(unit, &opened, boundary, listed);
                     boundary.iter().for_each(|boundary| self.pass_on(boundary));
                 }
@@ -187,6 +162,7 @@ impl State {
                     boundary,
                     filler,
                 } => {
+                    self.note_cover(until, Cover::from(filler));
                     self.stats.segments += u64::from(boundary.is_some());
                     self.feed(&Event::Hold {
                         until,
@@ -196,118 +172,6 @@ impl State {
                     boundary.iter().for_each(|boundary| self.pass_on(boundary));
                 }
                 Output::Gap { boundary, missing } => self.state_gap(&boundary, missing),
-            }
-        }
-    }
-
-    /// Tells who has no media of what `boundary` opens.
-    fn state_gap(&mut self, boundary: &Boundary, missing: Missing) {
-        let (video, audio) = (self.source_video, self.source_audio);
-        let outlets = &mut self.outlets;
-        for listed in &mut self.renditions {
-            let id = listed.rendition.id;
-            let own = match missing {
-                Missing::SourceVideo => Some(id) == video,
-                Missing::SourceAudio => Some(id) == audio,
-                Missing::Everything => true,
-            };
-            if own && listed.flow == Flow::Live {
-                listed.cursor.pass(boundary);
-                outlets
-                    .iter_mut()
-                    .for_each(|outlet| outlet.handle_gap(id, boundary));
-            }
-        }
-        if missing == Missing::Everything {
-            self.stats.segments += 1;
-            self.pass_on(boundary);
-        }
-    }
-
-    /// Those that left go on with gaps for one window, so that their players find the others.
-    fn pass_on(&mut self, boundary: &Boundary) {
-        let outlets = &mut self.outlets;
-        for listed in &mut self.renditions {
-            let id = listed.rendition.id;
-            let over = match listed.flow {
-                Flow::Live | Flow::Gone => continue,
-                // A discontinuity may be what it waits for.
-                Flow::Joining if boundary.discontinuity => continue,
-                Flow::Joining => false,
-                Flow::Leaving(until) => boundary.time >= until,
-            };
-            if over {
-                listed.flow = Flow::Gone;
-                outlets
-                    .iter_mut()
-                    .for_each(|outlet| outlet.handle_removed(id));
-            } else {
-                listed.cursor.pass(boundary);
-                outlets
-                    .iter_mut()
-                    .for_each(|outlet| outlet.handle_gap(id, boundary));
-            }
-        }
-    }
-
-    /// A rendition gets no media any more.
-    pub(super) fn retire(&mut self, id: RenditionId, now: Ticks) {
-        let listed = self.listed;
-        let window = self.window;
-        if let Some(retired) = self.renditions.get_mut(usize::from(id.0))
-            && matches!(retired.flow, Flow::Live | Flow::Joining)
-        {
-            retired.flow = if listed {
-                Flow::Leaving(now + window)
-            } else {
-                Flow::Gone
-            };
-        }
-        self.stale_list = true;
-    }
-
-    /// The source's rendition is made by a transcoder from the next discontinuity on (decision 15).
-    pub(super) fn replace_source(&mut self, new: &NewRendition) -> Option<RenditionId> {
-        let id = self.source_video?;
-        let listed = self.renditions.get_mut(usize::from(id.0))?;
-        let left = matches!(listed.flow, Flow::Leaving(_)) && listed.rendition.name == new.name;
-        if !left {
-            return None;
-        }
-        let track = Arc::new(new.track.clone());
-        listed.flow = Flow::Joining;
-        listed.rendition = Arc::new(Rendition {
-            track: track.clone(),
-            source: false,
-            peak_bps: new.peak_bps,
-            average_bps: new.average_bps,
-            frame_rate_millis: new.frame_rate_millis,
-            ..(*listed.rendition).clone()
-        });
-        listed.next_track = Some(track);
-        self.source_video = None;
-        self.program.disconnect();
-        self.stale_list = true;
-        Some(id)
-    }
-
-    /// Passes a rung's unit on.
-    pub(super) fn rung_unit(&mut self, id: RenditionId, unit: AccessUnit) {
-        let Some(listed) = self.renditions.get_mut(usize::from(id.0)) else {
-            return;
-        };
-        let scale = listed.rendition.track.timescale;
-        let mut cursor = listed.cursor;
-        let opened = self.program.open_rung(&mut cursor, &unit, scale);
-        if listed.flow == Flow::Joining
-            && opened.last().is_some_and(|boundary| boundary.discontinuity)
-        {
-            listed.flow = Flow::Live;
-        }
-        if listed.flow == Flow::Live {
-            listed.cursor = cursor;
-            if cursor.is_open() {
-                self.deliver(id, unit, &opened);
             }
         }
     }
@@ -368,22 +232,6 @@ impl State {
         }
     }
 
-    fn deliver(&mut self, id: RenditionId, unit: AccessUnit, opened: &[Boundary]) {
-        let listed = &mut self.renditions[usize::from(id.0)];
-        if let Some(track) = listed.next_track.take_if(|_| !opened.is_empty()) {
-            self.outlets
-                .iter_mut()
-                .for_each(|outlet| outlet.handle_track(id, &track));
-        }
-        let Some((last, others)) = self.outlets.split_last_mut() else {
-            return;
-        };
-        for outlet in others {
-            outlet.handle_unit(id, unit.clone(), opened);
-        }
-        last.handle_unit(id, unit, opened);
-    }
-
     pub(super) fn feed(&mut self, event: &Event) {
         let lead = if self.program.track(MediaKind::Video).is_some() {
             MediaKind::Video
@@ -391,122 +239,5 @@ impl State {
             MediaKind::Audio
         };
         self.feeds.retain_mut(|feed| feed.send(event.clone(), lead));
-    }
-
-    pub(super) fn add(&mut self, new: NewRendition, source: bool) -> Option<RenditionId> {
-        if self.renditions.len() >= MAX_RENDITIONS {
-            return None;
-        }
-        let id = RenditionId(u8::try_from(self.renditions.len()).ok()?);
-        let rendition = Arc::new(Rendition {
-            id,
-            name: new.name,
-            track: Arc::new(new.track),
-            peak_bps: new.peak_bps,
-            average_bps: new.average_bps,
-            frame_rate_millis: new.frame_rate_millis,
-            source,
-        });
-        self.outlets
-            .iter_mut()
-            .for_each(|outlet| outlet.handle_rendition(&rendition));
-        self.stale_list = true;
-        self.renditions.push(Listed {
-            rendition,
-            cursor: Cursor::default(),
-            flow: Flow::Live,
-            next_track: None,
-        });
-        Some(id)
-    }
-
-    /// Lists the stream as soon as everything that is to be in its first multivariant playlist is known;
-    /// a source track that comes later is added then.
-    pub(super) fn consider_listing(&mut self, now: Ticks) {
-        let Some(first) = self.program.first_arrival() else {
-            return;
-        };
-        if self.listed {
-            if self.stale_list {
-                self.relist();
-            }
-            return;
-        }
-        let waited = now - first;
-        let planned = match &self.plan {
-            None => false,
-            Some(plan) => plan.names.iter().all(|name| {
-                self.renditions
-                    .iter()
-                    .any(|listed| listed.rendition.name == *name)
-            }),
-        };
-        let settled = self.program.passthrough().is_some();
-        let patience_over = waited >= LADDER_WAIT;
-        if self.program.tracks_complete(waited) && settled && (planned || patience_over) {
-            self.listed = true;
-            self.relist();
-        }
-    }
-
-    pub(super) fn relist(&mut self) {
-        if !self.listed {
-            return;
-        }
-        self.stale_list = false;
-        let ids = self.wanted_ids();
-        if !ids.is_empty() && ids != self.listed_ids {
-            self.listed_ids.clone_from(&ids);
-            self.outlets
-                .iter_mut()
-                .for_each(|outlet| outlet.handle_listed(&ids));
-        }
-    }
-
-    /// The renditions a manifest should list: the source where it may be, then rungs as added.
-    pub(super) fn wanted_ids(&self) -> Vec<RenditionId> {
-        let passthrough = self.source_may_be_listed() == Some(true);
-        let replaced = self.replaced_audio();
-        let wanted = |listed: &&Listed| {
-            let source_video =
-                listed.rendition.source && listed.rendition.kind() == MediaKind::Video;
-            let source_audio =
-                listed.rendition.source && listed.rendition.kind() == MediaKind::Audio;
-            matches!(listed.flow, Flow::Live | Flow::Joining)
-                && (!source_video || passthrough)
-                && (!source_audio || !replaced)
-        };
-        self.renditions
-            .iter()
-            .filter(wanted)
-            .map(|listed| listed.rendition.id)
-            .collect()
-    }
-
-    /// Whether the source video is a rendition of its own: its key units fit, and the ladder does not
-    /// crop. `None` until both are known.
-    fn source_may_be_listed(&self) -> Option<bool> {
-        let keeps = self.plan.as_ref().map(|plan| plan.keeps_source);
-        match (self.program.passthrough(), keeps) {
-            (Some(false), _) | (_, Some(false)) => Some(false),
-            (Some(true), Some(true)) => Some(true),
-            _ => None,
-        }
-    }
-
-    /// Whether a transcoded audio stands for a source audio that players cannot be given in every
-    /// manifest (Opus; the default audio is AAC).
-    pub(super) fn replaced_audio(&self) -> bool {
-        let aac_rung = self.renditions.iter().any(|listed| {
-            !listed.rendition.source
-                && listed.flow == Flow::Live
-                && matches!(listed.rendition.track.config, CodecConfig::Aac(_))
-        });
-        let source = self.program.track(MediaKind::Audio);
-        let passable = source.is_some_and(|track| match &track.config {
-            CodecConfig::Aac(config) => matches!(config.sample_rate, 44_100 | 48_000),
-            _ => false,
-        });
-        aac_rung && !passable
     }
 }

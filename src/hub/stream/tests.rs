@@ -54,6 +54,7 @@ impl Outlet for Recorder {
 }
 
 const EPOCH: Wall = Wall(1_700_000_000_000_000);
+const PEER: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 5000);
 
 struct Bench {
     clock: Clock,
@@ -94,7 +95,7 @@ impl Bench {
 
     /// A publisher of sound only.
     fn publisher(&self) -> crate::hub::Publisher {
-        let (member, eviction) = self.stream.join("rtmp").unwrap();
+        let (member, eviction) = self.stream.join("rtmp", PEER).unwrap();
         let mut publisher = crate::hub::Publisher::new(self.stream.clone(), member, eviction);
         publisher.announce(Announcement {
             video: Some(false),
@@ -199,9 +200,12 @@ fn a_returning_publisher_goes_on_with_the_next_number() {
 fn more_than_four_encoders_on_a_key_are_refused() {
     let bench = Bench::new(false);
     let members: Vec<_> = (0..MAX_MEMBERS).map(|_| bench.publisher()).collect();
-    assert!(matches!(bench.stream.join("rtmp"), Err(Refusal::Full(_))));
+    assert!(matches!(
+        bench.stream.join("rtmp", PEER),
+        Err(Refusal::Full(_))
+    ));
     drop(members);
-    assert!(bench.stream.join("rtmp").is_ok());
+    assert!(bench.stream.join("rtmp", PEER).is_ok());
 }
 
 #[test]

@@ -14,8 +14,10 @@ pub use x264::{X264Options, x264_options};
 
 const RECORD: &str = "avcC";
 const SPS: &str = "H.264 SPS";
+const SLICE: &str = "H.264 slice header";
 
 /// `nal_unit_type` values (ITU-T H.264 table 7-1).
+const NAL_SLICE: u8 = 1;
 const NAL_IDR: u8 = 5;
 const NAL_SPS: u8 = 7;
 const NAL_PPS: u8 = 8;
@@ -402,6 +404,20 @@ pub fn is_key_unit(data: &[u8]) -> bool {
         }
     }
     false
+}
+
+/// Whether the picture is intra coded without being an IDR: later pictures may still refer to what is
+/// before it, so nobody can begin here (open GOP, or an extra key picture at a scene change).
+pub fn is_open_intra(data: &[u8]) -> bool {
+    let mut units = nal::units(data).map_while(Result::ok);
+    let slice = units.find(|unit| matches!(unit[0] & 0x1F, 1..=NAL_IDR));
+    let Some(slice) = slice.filter(|unit| unit[0] & 0x1F == NAL_SLICE) else {
+        return false;
+    };
+    // first_mb_in_slice, slice_type (ITU-T H.264 §7.3.3); 7 says that all slices of the picture are I.
+    let mut header = Bits::new(SLICE, slice.get(1..).unwrap_or_default());
+    let _ = header.ue("first_mb_in_slice");
+    matches!(header.ue("slice_type"), Ok(2 | 7))
 }
 
 /// Parameter sets sent within an access unit.

@@ -14,10 +14,10 @@ const RECORD: &str = "hvcC";
 const SPS: &str = "H.265 SPS";
 
 /// `nal_unit_type` values (ITU-T H.265 table 7-1).
+const NAL_BLA_W_LP: u8 = 16;
 const NAL_BLA_W_RADL: u8 = 17;
-const NAL_BLA_N_LP: u8 = 18;
-const NAL_IDR_W_RADL: u8 = 19;
 const NAL_IDR_N_LP: u8 = 20;
+const NAL_CRA: u8 = 21;
 const NAL_VPS: u8 = 32;
 const NAL_SPS: u8 = 33;
 const NAL_PPS: u8 = 34;
@@ -442,15 +442,21 @@ fn skip_reference_set(bits: &mut Bits<'_>, first: bool, previous: u32) -> Result
 /// not count, since the pictures that follow it in decoding and precede it in output may refer to
 /// what was before.
 pub fn is_key_unit(data: &[u8]) -> bool {
-    for unit in nal::units(data) {
-        match unit.map(|unit| nal_type(unit[0])) {
-            Ok(NAL_BLA_W_RADL | NAL_BLA_N_LP | NAL_IDR_W_RADL | NAL_IDR_N_LP) => return true,
-            // The first slice decides: all slices of a picture have the same type.
-            Ok(0..NAL_VPS) | Err(_) => return false,
-            Ok(_) => {}
-        }
-    }
-    false
+    let is_key = |kind| (NAL_BLA_W_RADL..=NAL_IDR_N_LP).contains(&kind);
+    first_slice(data).is_some_and(is_key)
+}
+
+/// Whether decoding may start here, but with leading pictures that cannot be shown then (open GOP).
+pub fn is_open_random_access(data: &[u8]) -> bool {
+    first_slice(data).is_some_and(|kind| matches!(kind, NAL_BLA_W_LP | NAL_CRA))
+}
+
+/// Type of the first slice, which decides: all slices of a picture have the same.
+fn first_slice(data: &[u8]) -> Option<u8> {
+    let types = nal::units(data).map_while(Result::ok);
+    types
+        .map(|unit| nal_type(unit[0]))
+        .find(|kind| *kind < NAL_VPS)
 }
 
 /// Parameter sets sent within an access unit.

@@ -363,6 +363,10 @@ impl Streams for OneStream {
         ["live", "eu#app#live"].contains(&name).then_some(self.id)
     }
 
+    fn ids(&self) -> Vec<Uuid> {
+        vec![self.id]
+    }
+
     fn thumbnail(&self, id: Uuid) -> Option<Bytes> {
         (id == self.id).then(|| Bytes::from_static(b"a jpeg"))
     }

@@ -128,6 +128,15 @@ fn parameter_sets_within_a_unit_make_a_configuration() {
 }
 
 #[test]
+fn an_intra_picture_that_is_no_idr_is_told_from_others() {
+    assert!(is_open_intra(&data("avc_recovery.au")));
+    for other in ["avc_idr.au", "avc_p.au"] {
+        assert!(!is_open_intra(&data(other)), "{other}");
+    }
+    assert!(!is_open_intra(&[0, 0, 0, 1, 1]), "a slice without a header");
+}
+
+#[test]
 fn x264_tells_its_key_interval() {
     assert_eq!(
         x264_options(&data("avc_idr.au")),

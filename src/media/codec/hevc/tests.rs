@@ -107,6 +107,8 @@ fn a_record_cut_off_is_refused() {
 fn idr_pictures_are_key_units_and_cra_pictures_are_not() {
     assert!(is_key_unit(&data("hevc_idr.au")));
     assert!(!is_key_unit(&data("hevc_cra.au")));
+    assert!(is_open_random_access(&data("hevc_cra.au")));
+    assert!(!is_open_random_access(&data("hevc_idr.au")));
     assert!(!is_key_unit(&data("hevc_trail.au")));
     let unit = |kind: u8| [0, 0, 0, 2, kind << 1, 1];
     let keys: Vec<u8> = (0..64).filter(|&kind| is_key_unit(&unit(kind))).collect();

@@ -1,0 +1,271 @@
+//! `/api/admin`: streams with their publishers, findings and history, and the verb to switch by hand.
+
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::{Path, State as Extract};
+use axum::response::{IntoResponse, Response};
+use http::{HeaderMap, header};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use super::{Error, State, auth};
+use crate::base::id::Uuid;
+use crate::hub::doctor::Finding;
+use crate::hub::story::{self, Incident};
+use crate::hub::{Health, MemberStatus, SwitchError};
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct StreamView {
+    stream_id: String,
+    channel_id: String,
+    alias: String,
+    state: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cover: Option<&'static str>,
+    since_unix_ms: i64,
+    viewers: u64,
+    publishers: Vec<PublisherView>,
+    findings: Vec<FindingView>,
+    rungs: Vec<RungView>,
+    repairs: RepairsView,
+    history: Vec<IncidentView>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct PublisherView {
+    id: u64,
+    proto: &'static str,
+    peer: String,
+    encoder: Option<String>,
+    state: &'static str,
+    on_air: bool,
+    reason: String,
+    bitrate_bps: u64,
+    frame_rate: f64,
+    delay_ms: u64,
+    key_interval_ms: Option<u64>,
+    stalls: u64,
+    stall_ms: u64,
+    drift_ppm: Option<f64>,
+    video: Option<TrackView>,
+    audio: Option<TrackView>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct TrackView {
+    codec: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    width: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    height: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sample_rate: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    channels: Option<u8>,
+}
+
+#[derive(Serialize)]
+struct FindingView {
+    publisher: u64,
+    code: &'static str,
+    severity: &'static str,
+    text: String,
+    remedy: String,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct RungView {
+    name: String,
+    lag_ms: u64,
+    speed: f64,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct RepairsView {
+    time_jumps: u64,
+    overlapping_frames: u64,
+    silent_frames: u64,
+    dropped_units: u64,
+    long_gops: u64,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct IncidentView {
+    at_unix_ms: i64,
+    kind: &'static str,
+    text: String,
+}
+
+/// What the verb to switch takes.
+#[derive(Deserialize)]
+struct Switch {
+    publisher: u64,
+}
+
+pub(super) async fn list(Extract(state): Extract<State>, headers: HeaderMap) -> Response {
+    if let Err(refused) = operator(&state, &headers) {
+        return refused.into_response();
+    }
+    let mut streams = state.setup().live.health();
+    streams.sort_by(|a, b| (&a.alias, a.id).cmp(&(&b.alias, b.id)));
+    let streams = streams.into_iter().map(|health| view(&state, health));
+    answer(streams.collect::<Vec<StreamView>>())
+}
+
+pub(super) async fn one(
+    Extract(state): Extract<State>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+) -> Response {
+    match operator(&state, &headers).and_then(|()| find(&state, &id)) {
+        Ok(health) => answer(view(&state, health)),
+        Err(refused) => refused.into_response(),
+    }
+}
+
+pub(super) async fn switch(
+    Extract(state): Extract<State>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    let checked = operator(&state, &headers)
+        .and_then(|()| find(&state, &id))
+        .and_then(|health| {
+            let wanted: Result<Switch, _> = serde_json::from_slice(&body);
+            Ok((health.id, wanted.map_err(|_| Error::BadRequest)?.publisher))
+        });
+    let (stream, publisher) = match checked {
+        Ok(checked) => checked,
+        Err(refused) => return refused.into_response(),
+    };
+    match state.setup().live.switch(stream, publisher) {
+        Ok(()) => answer(json!({ "status": "ok" })),
+        Err(why) => {
+            let error = match why {
+                SwitchError::Unknown(_) => Error::NotFound,
+                SwitchError::OnAir(_) | SwitchError::Silent(_) | SwitchError::Ended => {
+                    Error::Conflict
+                }
+            };
+            let body = json!({ "status": error.to_string(), "reason": why.to_string() });
+            (error.status(), Json(body)).into_response()
+        }
+    }
+}
+
+fn operator(state: &State, headers: &HeaderMap) -> Result<(), Error> {
+    match auth::has_admin_key(headers, &state.setup().admin_key) {
+        true => Ok(()),
+        false => Err(Error::Unauthorized),
+    }
+}
+
+fn find(state: &State, id: &str) -> Result<Health, Error> {
+    let id = Uuid::parse_str(id).map_err(|_| Error::NotFound)?;
+    state.setup().live.health_of(id).ok_or(Error::NotFound)
+}
+
+fn answer(body: impl Serialize) -> Response {
+    ([(header::CACHE_CONTROL, "no-store")], Json(body)).into_response()
+}
+
+fn view(state: &State, health: Health) -> StreamView {
+    let measurements = &state.setup().measurements;
+    let rungs = measurements.rungs(health.id).into_iter();
+    let findings = health.members.iter().flat_map(|member| {
+        let findings = member.findings.iter().cloned();
+        findings.map(|found| finding(member.id, found))
+    });
+    let repairs = health.repairs;
+    StreamView {
+        stream_id: health.id.to_string(),
+        channel_id: health.channel_id,
+        alias: health.alias,
+        state: health.state.word(),
+        cover: match health.state {
+            story::State::Hole(cover) => Some(cover.word()),
+            _ => None,
+        },
+        since_unix_ms: health.since.unix_millis(),
+        viewers: measurements.viewers(health.id),
+        findings: findings.collect(),
+        publishers: health.members.into_iter().map(publisher).collect(),
+        rungs: rungs
+            .map(|rung| RungView {
+                name: rung.rung,
+                lag_ms: millis(rung.lag_seconds),
+                speed: rung.speed_ratio,
+            })
+            .collect(),
+        repairs: RepairsView {
+            time_jumps: repairs.time_jumps,
+            overlapping_frames: repairs.overlapping_frames,
+            silent_frames: repairs.silent_frames,
+            dropped_units: repairs.dropped_units,
+            long_gops: repairs.long_gops,
+        },
+        history: health.history.into_iter().map(incident).collect(),
+    }
+}
+
+fn publisher(member: MemberStatus) -> PublisherView {
+    let facts = member.facts;
+    let keys = facts.keys;
+    let [video, audio] = [facts.video.track, facts.audio.track].map(|track| {
+        track.map(|track| TrackView {
+            codec: track.codec_string(),
+            width: track.resolution().map(|(width, _)| width),
+            height: track.resolution().map(|(_, height)| height),
+            sample_rate: track.sample_rate(),
+            channels: track.channels(),
+        })
+    });
+    PublisherView {
+        id: member.id,
+        proto: member.proto,
+        peer: member.peer.to_string(),
+        encoder: facts.encoder,
+        state: member.standing.word(),
+        on_air: member.on_air,
+        reason: member.reason,
+        bitrate_bps: facts.bitrate_bps.round() as u64,
+        frame_rate: (facts.frame_rate * 100.0).round() / 100.0,
+        delay_ms: millis(facts.lag_seconds),
+        key_interval_ms: keys.last_seconds.map(|_| millis(keys.longest_seconds)),
+        stalls: facts.stalls,
+        stall_ms: millis(facts.stall_seconds),
+        drift_ppm: facts.drift_ppm.map(f64::round),
+        video,
+        audio,
+    }
+}
+
+fn finding(publisher: u64, finding: Finding) -> FindingView {
+    FindingView {
+        publisher,
+        code: finding.code,
+        severity: finding.severity.word(),
+        text: finding.text,
+        remedy: finding.remedy,
+    }
+}
+
+fn incident(incident: Incident) -> IncidentView {
+    IncidentView {
+        at_unix_ms: incident.at.unix_millis(),
+        kind: incident.kind,
+        text: incident.text,
+    }
+}
+
+/// Whole milliseconds; a measured time is never negative by more than rounding.
+fn millis(seconds: f64) -> u64 {
+    (seconds * 1000.0).round() as u64
+}
