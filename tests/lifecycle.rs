@@ -3,6 +3,7 @@
 
 mod commands;
 mod operators;
+mod restart;
 mod tls;
 
 use std::net::TcpListener;
@@ -102,12 +103,19 @@ async fn sigterm_publishes_the_open_segment_and_answers_who_waits() {
             "the stream may go on after a restart"
         );
     };
+    // What lies beyond it comes from the next run.
+    let path_beyond = format!("/hls/{id}/source/index.m3u8?_HLS_msn={}", open + 1);
+    let waiting_beyond = async {
+        let answer = http::get(gateway.http(), &path_beyond).await;
+        assert_eq!(answer.status, 503, "{}", answer.text());
+        assert_eq!(answer.header("retry-after"), Some("1"));
+    };
     let stopping = async {
-        let asked = async || requests().await.filter(|now| *now > before);
-        gateway.until("waiting request", asked).await;
+        let asked = async || requests().await.filter(|now| *now >= before + 2.0);
+        gateway.until("waiting requests", asked).await;
         gateway.signal("TERM").await;
     };
-    tokio::join!(waiting, stopping);
+    tokio::join!(waiting, waiting_beyond, stopping);
     let status = tokio::time::timeout(PATIENCE, encoder.publisher.status()).await;
     let status = status.expect("in time").expect("the encoder is told");
     assert_eq!(

@@ -12,9 +12,10 @@ use std::time::Duration;
 use anyhow::Context;
 use arc_swap::ArcSwap;
 use axum::Router;
+use tokio::task::JoinHandle;
 use tracing::{info, warn};
 
-use crate::base::clock::Clock;
+use crate::base::clock::{Clock, Wall};
 use crate::base::id::Uuid;
 use crate::base::lanes::Lanes;
 use crate::base::shutdown::Tasks;
@@ -70,6 +71,7 @@ pub struct App {
     tls: Option<Tls>,
     tasks: Tasks,
     ingest: Tasks,
+    housekeeping: JoinHandle<()>,
 }
 
 impl App {
@@ -101,8 +103,9 @@ impl App {
         let figures = Arc::new(Figures::new());
         let hub = make_hub(&config, &clock, gate.clone(), worker, &figures, &ingest)?;
         figures.watch(hub.clone());
+        hub.resume().await;
         let housekeeper = hub.clone();
-        tasks.spawn(async move { housekeeper.run().await });
+        let housekeeping = tasks.spawn(async move { housekeeper.run().await });
 
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let rtmp_config = rtmp::Config {
@@ -196,6 +199,7 @@ impl App {
             tls,
             tasks,
             ingest,
+            housekeeping,
         })
     }
 
@@ -248,6 +252,9 @@ impl App {
     /// Stops taking publishers, publishes what they sent, lets players finish, closes the store.
     pub async fn stop(self) {
         self.ingest.stop();
+        // Players are served until everything is published and recorded for the next run. A panic in
+        // there was logged as one, and does not keep the rest from its end.
+        let _ = self.housekeeping.await;
         self.tasks.finish().await;
         self.store.close().await;
     }
@@ -298,8 +305,8 @@ fn make_hub(
     };
     let transcoder = Arc::new(transcoder);
     let bridge_tasks = tasks.clone();
-    let opener = move |stream: &Arc<Stream>| {
-        let live = Live::new(playlist_rules(&rules_config, stream));
+    let opener = move |stream: &Arc<Stream>, now: Wall| {
+        let live = Live::new(playlist_rules(&rules_config, stream), now);
         stream.attach(live.outlet());
         figures.watch_timeline(stream.id(), live.clone());
         if stream.has_ladder() {

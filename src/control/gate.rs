@@ -1,17 +1,14 @@
-//! The hub's gate: who may publish, by what the store knows.
+//! The hub's gate: who may publish, and which streams were open, by what the store knows.
 
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 
 use super::token::{self, Tokens};
-use crate::base::clock::Wall;
 use crate::base::id::Uuid;
-use crate::hub::gate::{Admitting, Gate};
+use crate::hub::gate::{Gate, Pending, Record, Sign, Told};
 use crate::hub::{Admission, PublishRequest, Refusal};
-use crate::store::{Channel, Error, Store};
+use crate::store::{self, Channel, Error, OpenStream, Store};
 
 /// What an encoder is told when the database is not there. It may try again.
 const NO_DATABASE: &str = "the database does not answer";
@@ -71,6 +68,17 @@ impl StoreGate {
         Ok(self.admission(request, channel, capabilities, grant.tags))
     }
 
+    async fn records(&self) -> Result<Vec<Record>, Error> {
+        let mut records = Vec::new();
+        for stream in self.store.open_streams().await? {
+            // A stream goes with its channel.
+            if let Some(channel) = self.store.channel(&stream.channel_id).await? {
+                records.push(record(stream, channel));
+            }
+        }
+        Ok(records)
+    }
+
     fn admission(
         &self,
         request: &PublishRequest,
@@ -103,33 +111,94 @@ fn refused(error: Error) -> Refusal {
 }
 
 impl Gate for StoreGate {
-    fn admit<'a>(&'a self, request: &'a PublishRequest) -> Admitting<'a> {
+    fn admit<'a>(&'a self, request: &'a PublishRequest) -> Pending<'a, Result<Admission, Refusal>> {
         Box::pin(self.look_up(request))
     }
 
-    fn stream_opened<'a>(
-        &'a self,
-        channel_id: &'a str,
-        stream_id: Uuid,
-        epoch: Wall,
-    ) -> Pin<Box<dyn Future<Output = ()> + Send + 'a>> {
+    fn stream_opened<'a>(&'a self, record: &'a Record) -> Pending<'a, ()> {
         Box::pin(async move {
-            let done = self.store.stream_opened(channel_id, stream_id, epoch).await;
-            if let Err(err) = done {
+            let channel = &record.admission.channel_id;
+            if let Err(err) = self.store.stream_opened(&stored(record)).await {
                 // The stream goes on: after a restart it will have another id.
-                tracing::error!(%err, channel = channel_id, "stream could not be recorded");
+                tracing::error!(%err, channel, "stream could not be recorded");
             }
         })
     }
 
-    fn stream_ended<'a>(
-        &'a self,
-        stream_id: Uuid,
-    ) -> Pin<Box<dyn Future<Output = ()> + Send + 'a>> {
+    fn streams_alive<'a>(&'a self, signs: &'a [Sign]) -> Pending<'a, ()> {
+        Box::pin(async move {
+            let signs: Vec<_> = signs.iter().map(stored_sign).collect();
+            if let Err(err) = self.store.streams_alive(&signs).await {
+                tracing::error!(%err, "signs of life could not be recorded");
+            }
+        })
+    }
+
+    fn stream_ended(&self, stream_id: Uuid) -> Pending<'_, ()> {
         Box::pin(async move {
             if let Err(err) = self.store.stream_ended(stream_id).await {
                 tracing::error!(%err, stream = %stream_id, "end of stream could not be recorded");
             }
         })
+    }
+
+    fn open_streams(&self) -> Pending<'_, Vec<Record>> {
+        Box::pin(async move {
+            self.records().await.unwrap_or_else(|err| {
+                // Their players have to open the channels' next streams.
+                tracing::error!(%err, "streams of the last run could not be read");
+                Vec::new()
+            })
+        })
+    }
+}
+
+fn stored(record: &Record) -> OpenStream {
+    OpenStream {
+        id: record.id,
+        channel_id: record.admission.channel_id.clone(),
+        epoch: record.epoch,
+        capabilities: record.admission.capabilities.clone(),
+        tags: record.admission.tags.clone(),
+        segment_target_90k: record.segment_target_90k,
+        longest_segment_90k: record.longest_segment_90k,
+        sign: stored_sign(&record.sign),
+    }
+}
+
+fn stored_sign(sign: &Sign) -> store::Sign {
+    store::Sign {
+        id: sign.id,
+        alive: sign.alive,
+        next_sequence: sign.told.next_sequence,
+        discontinuities: sign.told.discontinuities,
+        end_90k: sign.told.end_90k,
+        is_final: sign.is_final,
+    }
+}
+
+fn record(stream: OpenStream, channel: Channel) -> Record {
+    Record {
+        id: stream.id,
+        epoch: stream.epoch,
+        admission: Admission {
+            channel_id: channel.id,
+            alias: channel.alias,
+            name: channel.name,
+            capabilities: stream.capabilities,
+            tags: stream.tags,
+        },
+        segment_target_90k: stream.segment_target_90k,
+        longest_segment_90k: stream.longest_segment_90k,
+        sign: Sign {
+            id: stream.id,
+            alive: stream.sign.alive,
+            told: Told {
+                next_sequence: stream.sign.next_sequence,
+                discontinuities: stream.sign.discontinuities,
+                end_90k: stream.sign.end_90k,
+            },
+            is_final: stream.sign.is_final,
+        },
     }
 }

@@ -11,10 +11,10 @@ use tower::ServiceExt;
 use super::*;
 use crate::base::clock::Wall;
 use crate::hub::doctor::{Finding, Severity};
-use crate::hub::gate::Gate;
+use crate::hub::gate::{Gate, Told};
 use crate::hub::program::Repairs;
 use crate::hub::story::{self, Incident};
-use crate::hub::{Facts, MemberStatus, PublishRequest, Refusal, Standing};
+use crate::hub::{Facts, MemberStatus, PublishRequest, Record, Refusal, Sign, Standing};
 use crate::store::NewChannel;
 
 const NOW: Wall = Wall(1_790_000_000_000_000);
@@ -831,8 +831,36 @@ async fn the_gate_records_streams() {
     let bench = bench(|_| {}).await;
     let gate = StoreGate::new(bench.store.clone(), bench.tokens.clone(), Vec::new());
     let id = Uuid::new_v4();
-    gate.stream_opened("local#app#live", id, Wall(7)).await;
-    assert_eq!(bench.store.open_streams().await.unwrap()[0].id, id);
+    let admitted = gate
+        .admit(&publish("rtmp", "stream-key", Some(&["hd"])))
+        .await;
+    let sign = Sign {
+        id,
+        alive: Wall(7),
+        told: Told {
+            next_sequence: 8,
+            discontinuities: 9,
+            end_90k: 10,
+        },
+        is_final: false,
+    };
+    let opened = Record {
+        id,
+        epoch: Wall(6),
+        admission: admitted.unwrap(),
+        segment_target_90k: 180_000,
+        longest_segment_90k: 900_000,
+        sign,
+    };
+    gate.stream_opened(&opened).await;
+    assert_eq!(gate.open_streams().await, [opened.clone()]);
+    let later = Sign {
+        alive: Wall(70),
+        is_final: true,
+        ..sign
+    };
+    gate.streams_alive(&[later]).await;
+    assert_eq!(gate.open_streams().await[0].sign, later);
     gate.stream_ended(id).await;
-    assert_eq!(bench.store.open_streams().await.unwrap(), []);
+    assert_eq!(gate.open_streams().await, []);
 }

@@ -1,9 +1,11 @@
 //! The stream's boundaries in order, and where each rendition stands among them.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use smallvec::SmallVec;
 
+use crate::base::clock::Wall;
 use crate::media::{AccessUnit, Boundary, MediaKind, Ticks, Timescale, rescale};
 
 /// Boundaries kept for renditions that lag: two minutes of 2 s segments. A rendition further behind
@@ -23,6 +25,31 @@ pub struct Settings {
     pub on_loss: OnLoss,
 }
 
+impl Settings {
+    /// The media sequence number that a run of the server begins with at `now`: no segment is shorter
+    /// than half the target for long, so the clock is ahead of every number given out (decision 16).
+    pub fn sequence_at(&self, now: Wall) -> u64 {
+        u64::try_from(now.unix_millis().max(0) / self.millis_per_sequence()).unwrap_or(0)
+    }
+
+    /// The first point of time whose sequence number is `sequence`.
+    pub fn wall_of_sequence(&self, sequence: u64) -> Wall {
+        let sequence = i64::try_from(sequence).unwrap_or(i64::MAX);
+        let millis = sequence.saturating_mul(self.millis_per_sequence());
+        Wall(millis.saturating_mul(1000))
+    }
+
+    /// How many sequence numbers the clock passes in `time`, rounded up.
+    pub fn sequences_in(&self, time: Duration) -> u64 {
+        let millis = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        millis.div_ceil(self.millis_per_sequence().unsigned_abs())
+    }
+
+    fn millis_per_sequence(&self) -> i64 {
+        (self.segment_target.0 / 90).max(2) / 2
+    }
+}
+
 /// What is done about a hole that rungs could fill (`FOREBAY_ON_LOSS`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum OnLoss {
@@ -35,6 +62,15 @@ pub enum OnLoss {
     Gap,
 }
 
+/// Where an earlier run of the server left a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Resumed {
+    /// Discontinuities that players may have been told of.
+    pub discontinuities: u64,
+    /// Channel time up to which they have media. What follows up to the first new unit is missing.
+    pub end: Ticks,
+}
+
 /// The boundaries that open with one unit.
 pub type Opened = SmallVec<[Boundary; 1]>;
 
@@ -42,6 +78,9 @@ pub type Opened = SmallVec<[Boundary; 1]>;
 #[derive(Debug, Default)]
 pub struct Ledger {
     boundaries: VecDeque<Boundary>,
+    /// Sequence of the first boundary since an earlier run of the server, whose players know the
+    /// renditions already.
+    resumed_at: Option<u64>,
 }
 
 impl Ledger {
@@ -51,6 +90,11 @@ impl Ledger {
             self.boundaries.pop_front();
         }
         self.boundaries.push_back(boundary);
+    }
+
+    /// What is added from now on, `sequence` first, goes on from an earlier run of the server.
+    pub fn resume_at(&mut self, sequence: u64) {
+        self.resumed_at = Some(sequence);
     }
 
     /// The newest boundary.
@@ -106,8 +150,10 @@ impl Cursor {
             }
             opened.push(*boundary);
         }
-        if self.opened.is_none() && opened.len() > 1 {
-            // A rendition begins with the newest boundary it can: nothing before it was promised.
+        let oldest = opened.first().map(|boundary| boundary.sequence);
+        if self.opened.is_none() && opened.len() > 1 && oldest != ledger.resumed_at {
+            // A rendition begins with the newest boundary it can: nothing before it was promised. One
+            // that players know from an earlier run states what it has missed.
             let newest = opened.pop().expect("more than one boundary is there");
             opened.clear();
             opened.push(newest);

@@ -1,6 +1,6 @@
 //! Where segments begin: the key units of the leading track, or the grid where those do not fit.
 
-use super::boundary::{Ledger, Settings};
+use super::boundary::{Ledger, Resumed, Settings};
 use crate::base::clock::Wall;
 use crate::media::{Boundary, Ticks};
 
@@ -29,8 +29,8 @@ pub(super) struct Cutter {
     discontinuity_sequence: u64,
     /// The next boundary does not connect: new configuration, new publisher, a jump.
     disconnected: bool,
-    /// Players know this stream from an earlier run of the server.
-    resumed: bool,
+    /// Players know this stream from an earlier run of the server. Until the first boundary.
+    resumed: Option<Resumed>,
     last_key: Option<Ticks>,
     longest_gap: Ticks,
     gaps: u32,
@@ -40,9 +40,7 @@ pub(super) struct Cutter {
 impl Cutter {
     /// Media sequence numbers count from the clock, so that they never fall, not even over a restart
     /// (decision 16).
-    pub(super) fn new(settings: Settings, now: Wall, resumed: Option<u64>) -> Cutter {
-        let target_ms = (settings.segment_target.0 / 90).max(2);
-        let sequence = now.unix_millis().max(0) / (target_ms / 2);
+    pub(super) fn new(settings: Settings, now: Wall, resumed: Option<Resumed>) -> Cutter {
         Cutter {
             settings,
             fit: if settings.ladder {
@@ -52,11 +50,11 @@ impl Cutter {
             },
             ledger: Ledger::default(),
             segment_start: Ticks::ZERO,
-            next_sequence: u64::try_from(sequence).unwrap_or(0),
+            next_sequence: settings.sequence_at(now),
             // Small on purpose: hls.js 1.7 freezes the browser on numbers as large as the clock's.
-            discontinuity_sequence: resumed.unwrap_or(0),
+            discontinuity_sequence: resumed.map_or(0, |resumed| resumed.discontinuities),
             disconnected: resumed.is_some(),
-            resumed: resumed.is_some(),
+            resumed,
             last_key: None,
             longest_gap: Ticks::ZERO,
             gaps: 0,
@@ -103,6 +101,11 @@ impl Cutter {
             (false, Fit::Grid) => self.segment_start + target,
             (false, _) => self.segment_start + Ticks(target.0 / 2),
         }
+    }
+
+    /// Media sequence number of the next segment.
+    pub(super) fn next_sequence(&self) -> u64 {
+        self.next_sequence
     }
 
     /// Discontinuities so far.
@@ -180,7 +183,7 @@ impl Cutter {
             return None;
         }
         self.long_gops += u64::from(!opens);
-        let known = self.ledger.last().is_some() || self.resumed;
+        let known = self.ledger.last().is_some() || self.resumed.is_some();
         let discontinuity = std::mem::take(&mut self.disconnected) && known;
         Some(self.push(pts, discontinuity, opens))
     }
@@ -202,7 +205,21 @@ impl Cutter {
         pts - self.segment_start + margin >= self.settings.longest_segment
     }
 
+    /// States what came to nobody between two runs of the server: players find their place in time by
+    /// it.
+    fn state_missing(&mut self, resumed: Resumed, upto: Ticks) {
+        self.ledger.resume_at(self.next_sequence);
+        let mut at = resumed.end;
+        while at < upto {
+            self.push(at, false, true);
+            at += self.settings.longest_segment;
+        }
+    }
+
     fn push(&mut self, time: Ticks, discontinuity: bool, independent: bool) -> Boundary {
+        if let Some(resumed) = self.resumed.take() {
+            self.state_missing(resumed, time);
+        }
         self.discontinuity_sequence += u64::from(discontinuity);
         let boundary = Boundary {
             sequence: self.next_sequence,

@@ -1,9 +1,13 @@
-//! The port through which a publish is admitted. `store` and the control API stand behind it.
+//! The port through which a publish is admitted and streams are remembered. `store` and the control
+//! API stand behind it.
 
 use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::Pin;
 
+use super::boundary::Settings;
+use crate::base::clock::Wall;
+use crate::base::id::Uuid;
 use crate::base::secret::Secret;
 
 /// What an encoder asks for, before any media is accepted.
@@ -50,25 +54,72 @@ pub struct Admission {
     pub tags: Vec<String>,
 }
 
-/// A boxed future of an admission.
-pub type Admitting<'a> = Pin<Box<dyn Future<Output = Result<Admission, Refusal>> + Send + 'a>>;
+/// What outlives the process of a stream that has not ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    /// Stream id.
+    pub id: Uuid,
+    /// Wall-clock point of channel time zero.
+    pub epoch: Wall,
+    /// What it was admitted with.
+    pub admission: Admission,
+    /// Segment target. Under another one the media sequence would count at another pace.
+    pub segment_target_90k: i64,
+    /// The longest segment: TARGETDURATION, which no playlist may change.
+    pub longest_segment_90k: i64,
+    /// Its last sign of life.
+    pub sign: Sign,
+}
 
-/// Decides who may publish.
+impl Record {
+    /// Whether the stream's playlists keep their promises under these settings.
+    pub(super) fn fits(&self, settings: &Settings) -> bool {
+        self.segment_target_90k == settings.segment_target.0
+            && self.longest_segment_90k == settings.longest_segment.0
+    }
+}
+
+/// A stream's sign of life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sign {
+    /// Which stream's.
+    pub id: Uuid,
+    /// When somebody last published.
+    pub alive: Wall,
+    /// What players had been told by then.
+    pub told: Told,
+    /// Whether the run ended with it, so that nothing was told since.
+    pub is_final: bool,
+}
+
+/// What must not fall as long as anybody plays the stream.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Told {
+    /// Media sequence number of the next segment.
+    pub next_sequence: u64,
+    /// Discontinuities.
+    pub discontinuities: u64,
+    /// Channel time up to which anything was published.
+    pub end_90k: i64,
+}
+
+/// A boxed future of a gate.
+pub type Pending<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// Decides who may publish, and remembers streams for the next run of the server.
 pub trait Gate: Send + Sync {
     /// Looks a request up. Called once per publish, before media.
-    fn admit<'a>(&'a self, request: &'a PublishRequest) -> Admitting<'a>;
+    fn admit<'a>(&'a self, request: &'a PublishRequest) -> Pending<'a, Result<Admission, Refusal>>;
 
-    /// Records that a stream was opened on a channel, so that its id and epoch survive a restart.
-    fn stream_opened<'a>(
-        &'a self,
-        channel_id: &'a str,
-        stream_id: crate::base::id::Uuid,
-        epoch: crate::base::clock::Wall,
-    ) -> Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
+    /// Records that a stream was opened.
+    fn stream_opened<'a>(&'a self, record: &'a Record) -> Pending<'a, ()>;
+
+    /// Records signs of life, those of all streams at once.
+    fn streams_alive<'a>(&'a self, signs: &'a [Sign]) -> Pending<'a, ()>;
 
     /// Records that a stream is over.
-    fn stream_ended<'a>(
-        &'a self,
-        stream_id: crate::base::id::Uuid,
-    ) -> Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
+    fn stream_ended(&self, stream_id: Uuid) -> Pending<'_, ()>;
+
+    /// Streams of an earlier run that have not ended, oldest first.
+    fn open_streams(&self) -> Pending<'_, Vec<Record>>;
 }

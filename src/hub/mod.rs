@@ -12,6 +12,7 @@ pub mod observer;
 pub mod outlet;
 pub mod program;
 pub mod publisher;
+mod resume;
 pub mod sound;
 pub mod story;
 pub mod stream;
@@ -23,17 +24,19 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
-use crate::base::clock::Clock;
+use crate::base::clock::{Clock, Wall};
 use crate::base::id::{self, Uuid};
 use crate::base::shutdown::Tasks;
 use crate::media::Track;
 use crate::media::timeline::Timeline;
 pub use announcement::Announcement;
-pub use gate::{Admission, Gate, PublishRequest, Refusal};
+use boundary::Settings;
+pub use gate::{Admission, Gate, PublishRequest, Record, Refusal, Sign};
 pub use member::{Health, MemberStatus, Standing, SwitchError};
 pub use observer::{Facts, Observer};
 pub use outlet::Outlet;
 pub use publisher::Publisher;
+use resume::Signs;
 pub use stream::{Beginning, Limits, Stats, Stream};
 pub use subscriber::{Event, Filler, Subscriber};
 
@@ -41,6 +44,9 @@ pub use subscriber::{Event, Filler, Subscriber};
 const HOUSEKEEPING: Duration = Duration::from_millis(250);
 /// How often time passes for streams: how late a hole may become visible.
 const TICK: Duration = Duration::from_millis(50);
+
+/// How many ticks publishers have to leave when the server stops. They are told at the same time.
+const LAST_TICKS: u32 = 20;
 
 /// A rung that a transcoder will publish.
 #[derive(Clone, Debug)]
@@ -97,8 +103,9 @@ pub struct Config {
 pub type Rules = dyn Fn(&Admission) -> boundary::Settings + Send + Sync;
 /// Says how many bytes of media are in memory now.
 pub type MediaBytes = dyn Fn() -> u64 + Send + Sync;
-/// Attaches packagers and transcoders to a new stream, and gives back what players read.
-pub type Opener = dyn Fn(&Arc<Stream>) -> Arc<dyn Timeline> + Send + Sync;
+/// Attaches packagers and transcoders to a new stream, and gives back what players read. The second
+/// argument is the time now.
+pub type Opener = dyn Fn(&Arc<Stream>, Wall) -> Arc<dyn Timeline> + Send + Sync;
 
 struct Entry {
     stream: Arc<Stream>,
@@ -116,6 +123,7 @@ struct Inner {
     streams: RwLock<HashMap<Uuid, Entry>>,
     /// Channel id to its newest stream. Locked before `streams`.
     channels: Mutex<HashMap<String, Uuid>>,
+    signs: Mutex<Signs>,
     tasks: Tasks,
 }
 
@@ -152,6 +160,7 @@ impl Hub {
                 media_bytes,
                 streams: RwLock::new(HashMap::new()),
                 channels: Mutex::new(HashMap::new()),
+                signs: Mutex::default(),
                 tasks,
             }),
         }
@@ -173,16 +182,34 @@ impl Hub {
                 held / 1_000_000
             )));
         }
-        let channel = admission.channel_id.clone();
         let (stream, opened) = self.stream_of(admission);
         let (member, eviction) = stream.join(request.proto, request.peer)?;
-        if opened {
-            self.inner
-                .gate
-                .stream_opened(&channel, stream.id(), stream.epoch())
-                .await;
+        let sign = self.sign(&stream);
+        let is_first = self.signs().handle_publish(&sign);
+        match opened {
+            Some(record) => self.inner.gate.stream_opened(&record).await,
+            // Before any media: from now on the last run's signs are not the whole truth.
+            None if is_first => self.inner.gate.streams_alive(&[sign]).await,
+            None => {}
         }
         Ok(Publisher::new(stream, member, eviction))
+    }
+
+    /// Takes up the streams of an earlier run whose players may still wait: each is there again, without
+    /// a publisher, and has the reconnect window for one to come back. Those that cannot be taken up are
+    /// over. Called once, before anybody can publish.
+    pub async fn resume(&self) {
+        let inner = &self.inner;
+        let now = inner.clock.wall();
+        for record in inner.gate.open_streams().await.into_iter().rev() {
+            let settings = (inner.rules)(&record.admission);
+            let beginning = resume::beginning(&record, &settings, now, inner.config.reconnect);
+            if !beginning
+                .is_some_and(|beginning| self.reopen(beginning, record.admission, settings))
+            {
+                inner.gate.stream_ended(record.id).await;
+            }
+        }
     }
 
     /// A stream by id.
@@ -235,19 +262,36 @@ impl Hub {
     /// Looks after streams until the tasks are stopped: ends those whose publisher stays away, forgets
     /// those that ended long ago.
     pub async fn run(&self) {
-        let tasks = self.inner.tasks.clone();
-        let mut housekeeping = tokio::time::interval(HOUSEKEEPING);
-        let mut tick = tokio::time::interval(TICK);
-        loop {
-            tokio::select! {
-                () = tasks.stopped() => break,
-                _ = tick.tick() => self.tick(),
-                _ = housekeeping.tick() => self.tidy().await,
+        let tasks = &self.inner.tasks;
+        // Side by side: housekeeping may wait for the database, time may not.
+        let ticking = async {
+            let mut tick = tokio::time::interval(TICK);
+            loop {
+                tokio::select! {
+                    () = tasks.stopped() => break,
+                    _ = tick.tick() => self.tick(),
+                }
             }
-        }
-        for stream in self.all() {
-            stream.flush();
-        }
+            for _ in 0..LAST_TICKS {
+                if self.publisher_count() == 0 {
+                    break;
+                }
+                tick.tick().await;
+            }
+            self.all().iter().for_each(|stream| stream.flush());
+        };
+        let housekeeping = async {
+            let mut housekeeping = tokio::time::interval(HOUSEKEEPING);
+            loop {
+                tokio::select! {
+                    () = tasks.stopped() => break,
+                    _ = housekeeping.tick() => self.tidy().await,
+                }
+            }
+        };
+        tokio::join!(ticking, housekeeping);
+        let last = self.signs().last(self.living_signs());
+        self.inner.gate.streams_alive(&last).await;
     }
 
     /// Lets time pass for every stream. Called by [`Hub::run`]; by tests after they have moved the clock.
@@ -263,6 +307,10 @@ impl Hub {
         }
         let now = self.inner.clock.monotonic();
         let config = &self.inner.config;
+        let due = self.signs().due(now, self.living_signs());
+        if !due.is_empty() {
+            self.inner.gate.streams_alive(&due).await;
+        }
         let over: Vec<Arc<Stream>> = {
             let streams = self.streams();
             let living = streams.values().filter(|entry| entry.ended_at.is_none());
@@ -274,9 +322,7 @@ impl Hub {
         };
         for stream in over {
             stream.end();
-            if let Some(entry) = self.write_streams().get_mut(&stream.id()) {
-                entry.ended_at = Some(now);
-            }
+            self.close(&stream, now);
             self.inner.gate.stream_ended(stream.id()).await;
         }
         let forgotten = |entry: &Entry| {
@@ -300,38 +346,102 @@ impl Hub {
             .sum()
     }
 
-    /// The channel's running stream, or a new one.
-    fn stream_of(&self, admission: Admission) -> (Arc<Stream>, bool) {
+    /// Keeps an ended stream for those who still play it; one that was never listed has nobody.
+    fn close(&self, stream: &Stream, now: Duration) {
+        let mut streams = self.write_streams();
+        let Some(entry) = streams.get_mut(&stream.id()) else {
+            return;
+        };
+        if entry.timeline.description().is_some() {
+            entry.ended_at = Some(now);
+        } else {
+            streams.remove(&stream.id());
+        }
+    }
+
+    /// Every stream that has not ended: its sign of life, and whether somebody publishes it.
+    fn living_signs(&self) -> Vec<(Sign, bool)> {
+        let streams = self.streams();
+        let living = streams.values().filter(|entry| entry.ended_at.is_none());
+        let living = living.map(|entry| &entry.stream);
+        living
+            .map(|stream| (self.sign(stream), stream.idle().is_none()))
+            .collect()
+    }
+
+    fn sign(&self, stream: &Stream) -> Sign {
+        let silent = stream.idle().unwrap_or_default();
+        let silent_us = i64::try_from(silent.as_micros()).unwrap_or(i64::MAX);
+        Sign {
+            id: stream.id(),
+            alive: self.inner.clock.wall().plus_micros(-silent_us),
+            told: stream.told(),
+            is_final: false,
+        }
+    }
+
+    /// The channel's running stream, or a new one and what is to be recorded of it.
+    fn stream_of(&self, admission: Admission) -> (Arc<Stream>, Option<Record>) {
         let inner = &self.inner;
         let mut channels = self.channels();
         let running = channels
             .get(&admission.channel_id)
             .and_then(|id| self.stream(*id));
         if let Some(stream) = running.filter(|stream| !stream.is_ended()) {
-            return (stream, false);
+            return (stream, None);
         }
         let settings = (inner.rules)(&admission);
-        let channel = admission.channel_id.clone();
+        let beginning = Beginning::now(id::stream_id(), &inner.clock);
+        let stream = self.open(beginning, admission, settings);
+        channels.insert(stream.admission().channel_id.clone(), stream.id());
+        let record = Record {
+            id: stream.id(),
+            epoch: stream.epoch(),
+            admission: stream.admission().clone(),
+            segment_target_90k: settings.segment_target.0,
+            longest_segment_90k: settings.longest_segment.0,
+            sign: self.sign(&stream),
+        };
+        (stream, Some(record))
+    }
+
+    /// Takes a stream up again, unless a newer one of its channel was.
+    fn reopen(&self, beginning: Beginning, admission: Admission, settings: Settings) -> bool {
+        let mut channels = self.channels();
+        if channels.contains_key(&admission.channel_id) {
+            return false;
+        }
+        let stream = self.open(beginning, admission, settings);
+        channels.insert(stream.admission().channel_id.clone(), stream.id());
+        true
+    }
+
+    fn open(&self, beginning: Beginning, admission: Admission, settings: Settings) -> Arc<Stream> {
+        let inner = &self.inner;
         let limits = Limits {
             silence: inner.config.silence,
             window: inner.config.window,
         };
         let stream = Arc::new(Stream::new(
-            Beginning::now(id::stream_id(), &inner.clock),
+            beginning,
             admission,
             settings,
             limits,
             inner.clock.clone(),
         ));
-        let timeline = (inner.opener)(&stream);
+        let timeline = (inner.opener)(&stream, inner.clock.wall());
         let entry = Entry {
             stream: stream.clone(),
             timeline,
             ended_at: None,
         };
         self.write_streams().insert(stream.id(), entry);
-        channels.insert(channel, stream.id());
-        (stream, true)
+        stream
+    }
+
+    fn signs(&self) -> MutexGuard<'_, Signs> {
+        let signs = self.inner.signs.lock();
+        signs.unwrap_or_else(PoisonError::into_inner)
     }
 
     fn channels(&self) -> MutexGuard<'_, HashMap<String, Uuid>> {
@@ -368,3 +478,6 @@ fn listing(stream: &Stream) -> Listing {
         playable: stream.has_capability("streaming"),
     }
 }
+
+#[cfg(test)]
+mod tests;

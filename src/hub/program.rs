@@ -7,8 +7,9 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::announcement::Announcement;
-use super::boundary::{Cursor, Opened, Settings};
+use super::boundary::{Cursor, Opened, Resumed, Settings};
 use super::cutter::Cutter;
+use super::gate::Told;
 use super::mapping::Mapping;
 use super::sound::SoundClock;
 use super::subscriber::Filler;
@@ -163,8 +164,8 @@ pub struct Program {
 
 impl Program {
     /// A stream whose media time zero is `epoch`; sequence numbers count from `now`. One that is taken
-    /// up again brings the number of its discontinuities so far.
-    pub fn new(settings: Settings, epoch: Wall, now: Wall, resumed: Option<u64>) -> Program {
+    /// up again goes on from where it was left.
+    pub fn new(settings: Settings, epoch: Wall, now: Wall, resumed: Option<Resumed>) -> Program {
         Program {
             epoch,
             announcement: Announcement::default(),
@@ -178,7 +179,7 @@ impl Program {
             delay: Ticks::ZERO,
             promised_end: None,
             video_end: None,
-            shown: Ticks::ZERO,
+            shown: resumed.map_or(Ticks::ZERO, |resumed| resumed.end),
             held: None,
             hole_since: None,
             in_gap: false,
@@ -306,8 +307,11 @@ impl Program {
 
     /// The moment up to which anything was published.
     pub fn end_wall(&self) -> Wall {
-        let end = self.published_end().max(self.shown);
-        wall_time(end, Timescale::CHANNEL, self.epoch)
+        wall_time(self.end(), Timescale::CHANNEL, self.epoch)
+    }
+
+    fn end(&self) -> Ticks {
+        self.published_end().max(self.shown)
     }
 
     /// The next thing to pass on.
@@ -358,9 +362,13 @@ impl Program {
             .or(self.stated_rate())
     }
 
-    /// Discontinuities so far.
-    pub fn discontinuities(&self) -> u64 {
-        self.cutter.discontinuities()
+    /// What players were told so far.
+    pub fn told(&self) -> Told {
+        Told {
+            next_sequence: self.cutter.next_sequence(),
+            discontinuities: self.cutter.discontinuities(),
+            end_90k: self.end().max(self.cutter.segment_start()).0,
+        }
     }
 
     /// Channel time of the first unit's arrival.

@@ -9,9 +9,9 @@ use bytes::Bytes;
 use tokio::sync::watch;
 
 use super::announcement::Announcement;
-use super::boundary::Settings;
+use super::boundary::{Resumed, Settings};
 use super::doctor::Doctor;
-use super::gate::Admission;
+use super::gate::{Admission, Told};
 use super::observer::Observer;
 use super::outlet::Outlet;
 use super::program::Program;
@@ -44,9 +44,9 @@ pub struct Beginning {
     pub epoch: Wall,
     /// What media sequence numbers count from: now (decision 16).
     pub now: Wall,
-    /// Discontinuities that an earlier run of the server has told of; `None` for a new stream. A stream
-    /// that is taken up again opens with a discontinuity.
-    pub resumed: Option<u64>,
+    /// Where an earlier run of the server left it; `None` for a new stream. A stream that is taken up
+    /// again opens with a discontinuity.
+    pub resumed: Option<Resumed>,
 }
 
 impl Beginning {
@@ -310,9 +310,9 @@ impl Stream {
         state.consider_listing(time);
     }
 
-    /// Discontinuities told of so far, for the next run of the server.
-    pub fn discontinuities(&self) -> u64 {
-        self.lock().program.discontinuities()
+    /// What players were told so far, for the next run of the server.
+    pub fn told(&self) -> Told {
+        self.lock().program.told()
     }
 
     /// How long nobody has been publishing; `None` while somebody does.

@@ -166,6 +166,8 @@ pub struct Progress {
     pub last_parts: u32,
     /// Number of the next part.
     pub next_part: u64,
+    /// Whether any complete segment is listed.
+    pub begun: bool,
     /// Whether nothing will be added.
     pub ended: bool,
 }

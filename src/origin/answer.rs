@@ -242,6 +242,13 @@ pub(super) fn overloaded() -> Response<Body> {
     )
 }
 
+pub(super) fn restarting() -> Response<Body> {
+    retry(
+        StatusCode::SERVICE_UNAVAILABLE,
+        "the server stops; the stream may go on after a restart\n",
+    )
+}
+
 pub(super) fn bad_request(explanation: &'static str) -> Response<Body> {
     text(StatusCode::BAD_REQUEST, explanation)
 }

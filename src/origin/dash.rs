@@ -3,12 +3,12 @@
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use http::{Response, StatusCode};
+use http::Response;
 
 use super::answer::{self, Answering, Coding, Terms};
 use super::body::Body;
 use super::cache::{Form, Rendered};
-use super::hls::{FIRST_WAIT, described};
+use super::hls::{FIRST_WAIT, described, not_yet};
 use super::registry::{Served, Turn};
 use crate::manifest::dash::{self, Mode};
 use crate::media::timeline::Description;
@@ -37,9 +37,7 @@ pub(super) fn mpd(stream: Served, mode: Mode, terms: Terms, coding: Coding) -> A
             }
         };
         let made = tokio::time::timeout(FIRST_WAIT, made).await;
-        made.unwrap_or_else(|_| {
-            answer::retry(StatusCode::NOT_FOUND, "nothing is published here yet\n")
-        })
+        made.unwrap_or_else(|_| not_yet())
     })
 }
 

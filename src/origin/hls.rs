@@ -15,8 +15,10 @@ use crate::media::timeline::{Progress, Rules};
 
 const CONTENT_TYPE: &str = "application/vnd.apple.mpegurl";
 /// How long a playlist is waited for that is not there yet: a player opens right after the publish,
-/// and the source's key interval is known within 3 s (ARCHITECTURE decision 5).
-pub(super) const FIRST_WAIT: Duration = Duration::from_secs(6);
+/// and the source's key interval is known within 3 s (ARCHITECTURE decision 5); or the server has
+/// started anew, encoders come back within seconds, and hls.js gives up on what has no first byte after
+/// ten.
+pub(super) const FIRST_WAIT: Duration = Duration::from_secs(8);
 /// A blocked request is answered with 503 after so many target durations (CONFORMANCE L7).
 const BLOCKING_TARGET_DURATIONS: u32 = 3;
 /// Answers to blocking reloads may be cached so many target durations (RFC 8216bis, appendix B).
@@ -92,7 +94,7 @@ pub(super) fn media_playlist(
         Ok(wanted) => wanted,
         Err(why) => return answer::bad_request(why).into(),
     };
-    if let Some(progress) = stream.timeline.progress(rendition) {
+    if let Some(progress) = begun(&stream, rendition) {
         match wanted.verdict(&progress, || stream.rules(rendition)) {
             Verdict::Now => {
                 if let Some(response) =
@@ -120,8 +122,13 @@ pub(super) fn media_playlist(
     })
 }
 
-fn not_yet() -> Response<Body> {
-    answer::retry(StatusCode::NOT_FOUND, "nothing is published here yet\n")
+/// The stream is there, its media are not: whoever asks again will get them. Players take 404 for the
+/// end.
+pub(super) fn not_yet() -> Response<Body> {
+    answer::retry(
+        StatusCode::SERVICE_UNAVAILABLE,
+        "nothing is published here yet\n",
+    )
 }
 
 /// Waits until a playlist can be made that has what is wanted.
@@ -162,11 +169,23 @@ async fn wait(
         })
 }
 
-/// The rendition's progress as soon as it has any; `None` when it will not come.
+/// How far a rendition has got, if a playlist of it can be handed out. hls.js takes one that has parts
+/// but no whole segment for an error, and for a fatal one when others came before it, as in a restart of
+/// the server.
+fn begun(stream: &Served, rendition: &str) -> Option<Progress> {
+    let progress = stream.timeline.progress(rendition)?;
+    (progress.begun || progress.ended).then_some(progress)
+}
+
+/// The rendition's progress as soon as it has begun; `None` when it will not come.
 async fn first_progress(stream: &Served, rendition: &str) -> Option<Progress> {
     loop {
-        if let Some(progress) = stream.timeline.progress(rendition) {
+        if let Some(progress) = begun(stream, rendition) {
             return Some(progress);
+        }
+        if let Some(progress) = stream.timeline.progress(rendition) {
+            next_progress(stream, rendition, progress.version).await?;
+            continue;
         }
         if !stream.may_come(rendition) {
             return None;

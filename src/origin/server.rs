@@ -18,9 +18,10 @@ use hyper::rt::{Read, Write};
 use hyper::server::conn::{http1, http2};
 use hyper_util::rt::TokioTimer;
 use tokio::net::{TcpListener, TcpStream};
+use tokio_util::sync::CancellationToken;
 use tower::Service as _;
 
-use super::answer::Answering;
+use super::answer::{self, Answering};
 use super::body::Other;
 use super::client::Client;
 use super::connection::{Activity, Busy, Metered, Order, Place};
@@ -33,8 +34,7 @@ const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// last look, and for which nothing waits here, is closed: idle ones and slow heads after 20 to
 /// 40 s, readers that stall likewise. Players ask for something every few seconds.
 const SWEEP: Duration = Duration::from_secs(20);
-/// Requests in progress when the server stops may take this long: a blocked reload would outlast any
-/// patience.
+/// Requests in progress when the server stops may take this long.
 const GRACE: Duration = Duration::from_secs(3);
 /// Head of a request, and what is buffered for writing beyond one piece of media, in bytes.
 const MAX_BUFFER: usize = 64 * 1024;
@@ -78,10 +78,17 @@ pub async fn run(listener: TcpListener, tls: Option<Tls>, origin: Arc<Origin>, t
                     let activity = Arc::new(Activity::new(place));
                     let entry = Entry::new(open.clone(), activity.clone());
                     let tls = tls.as_ref().map(|tls| tls.load_full());
-                    let (origin, inner) = (origin.clone(), tasks.clone());
+                    let service = Service {
+                        origin: origin.clone(),
+                        peer,
+                        secure: tls.is_some(),
+                        activity,
+                        no_more_media: open.no_more_media.clone(),
+                    };
+                    let inner = tasks.clone();
                     tasks.spawn(async move {
                         let _entry = entry;
-                        connection(socket, peer, tls, &origin, &activity, &inner).await;
+                        connection(socket, tls, service, &inner).await;
                     });
                 }
                 Some((Err(error), _)) => {
@@ -94,6 +101,8 @@ pub async fn run(listener: TcpListener, tls: Option<Tls>, origin: Arc<Origin>, t
     }
     drop(listener);
     open.order(Order::Finish);
+    // What ingest had is published: the rest is the next run's.
+    open.no_more_media.cancel();
     if tokio::time::timeout(GRACE, open.emptied()).await.is_err() {
         open.order(Order::Abort);
         open.emptied().await;
@@ -106,6 +115,8 @@ struct Open {
     activities: Mutex<HashMap<u64, Arc<Activity>>>,
     next: AtomicU64,
     closed: tokio::sync::Notify,
+    /// Who waits for media now waits in vain.
+    no_more_media: CancellationToken,
 }
 
 impl Open {
@@ -170,27 +181,20 @@ impl Drop for Entry {
 /// without a word all the time.
 async fn connection(
     socket: TcpStream,
-    peer: SocketAddr,
     tls: Option<Arc<rustls::ServerConfig>>,
-    origin: &Arc<Origin>,
-    activity: &Arc<Activity>,
+    service: Service,
     tasks: &Tasks,
 ) {
     // Parts are small and late ones hurt: Nagle's algorithm would hold them back.
     let _ = socket.set_nodelay(true);
-    let service = Service {
-        origin: origin.clone(),
-        peer,
-        secure: tls.is_some(),
-        activity: activity.clone(),
-    };
+    let activity = service.activity.clone();
     let Some(tls) = tls else {
         let opening = tokio::time::timeout(HANDSHAKE_TIMEOUT, speaks_http2(&socket));
         let Some(Ok(http2)) = activity.unless_aborted(opening).await else {
             return;
         };
         let io = Metered::new(socket, activity.clone(), least_write(http2));
-        return serve(io, http2, service, activity, tasks).await;
+        return serve(io, http2, service, &activity, tasks).await;
     };
     let handshake = tokio_rustls::TlsAcceptor::from(tls).accept(socket);
     let handshake = tokio::time::timeout(HANDSHAKE_TIMEOUT, handshake);
@@ -199,7 +203,7 @@ async fn connection(
     };
     let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
     let io = Metered::new(stream, activity.clone(), least_write(http2));
-    serve(io, http2, service, activity, tasks).await;
+    serve(io, http2, service, &activity, tasks).await;
 }
 
 /// Bytes of a write that counts as progress. On HTTP/2 pings and their answers do not.
@@ -263,6 +267,7 @@ struct Service {
     peer: SocketAddr,
     secure: bool,
     activity: Arc<Activity>,
+    no_more_media: CancellationToken,
 }
 
 impl hyper::service::Service<Request<Incoming>> for Service {
@@ -283,7 +288,7 @@ impl hyper::service::Service<Request<Incoming>> for Service {
         match answering {
             Some(Answering::Ready(response)) => Reply::Ready(Some(response)),
             Some(Answering::Later(answer)) => Reply::Later {
-                answer,
+                answer: Box::pin(unless_stopped(answer, self.no_more_media.clone())),
                 _busy: Busy::new(self.activity.clone()),
             },
             None => {
@@ -306,6 +311,17 @@ impl hyper::service::Service<Request<Incoming>> for Service {
             }
         }
     }
+}
+
+/// An answer that waits for media, as long as any can come.
+async fn unless_stopped(
+    answer: Pin<Box<dyn Future<Output = Response<Body>> + Send>>,
+    no_more_media: CancellationToken,
+) -> Response<Body> {
+    no_more_media
+        .run_until_cancelled_owned(answer)
+        .await
+        .unwrap_or_else(answer::restarting)
 }
 
 /// The future of an answer; no allocation when it is there at once.

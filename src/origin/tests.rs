@@ -584,7 +584,7 @@ async fn a_player_that_comes_before_the_first_part_gets_its_playlists() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stream_without_media_is_not_found_after_a_few_seconds() {
+async fn a_stream_without_media_is_waited_for_and_may_be_asked_for_again() {
     let rig = Rig::new();
     for below in [
         "hls/{}/index.m3u8",
@@ -593,8 +593,28 @@ async fn a_stream_without_media_is_not_found_after_a_few_seconds() {
     ] {
         let url = format!("/{}", below.replace("{}", &rig.streams.id.to_string()));
         let response = answered_within(rig.blocked(&url), 3..10).await;
-        assert_eq!(response.status(), StatusCode::NOT_FOUND, "{url}");
+        let status = response.status();
+        assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE, "{url}");
         assert_eq!(header(&response, "retry-after"), "1");
+        assert_eq!(header(&response, "cache-control"), "no-store");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_first_playlist_has_a_whole_segment() {
+    let rig = Rig::new();
+    rig.timeline.part("source", "[source 0]");
+    rig.timeline.part("audio", "[audio 0]");
+    rig.timeline.describe();
+    let plain = rig.blocked(&rig.hls("source/index.m3u8"));
+    let blocking = rig.blocked(&rig.hls("source/index.m3u8?_HLS_msn=100&_HLS_part=0"));
+    rig.timeline.part("source", "[source 1]");
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let waiting = [pending(plain), pending(blocking)];
+    rig.timeline.cut("source");
+    for answer in waiting {
+        let playlist = text(answer.await).await;
+        assert!(playlist.contains("\n100.m4s"), "{playlist}");
     }
 }
 
@@ -739,6 +759,7 @@ async fn a_new_timeline_under_the_same_id_is_not_served_from_the_old_cache() {
     let before = text(rig.get(&url)).await;
     let other = Scripted::new();
     other.part("source", "only part");
+    other.cut("source");
     other.describe();
     *rig.streams.timeline.lock().unwrap() = Some(other);
     let after = text(rig.get(&url)).await;

@@ -11,9 +11,6 @@ use crate::media::time::rescale;
 use crate::media::timeline::{Rules, Segment};
 use crate::media::{Rendition, Ticks, Timescale, Track};
 
-/// Parts are numbered from the clock at this pace, faster than any part comes, so that numbers do not
-/// meet those from before a restart: 20 a second.
-const PART_NUMBER_MILLIS: i64 = 50;
 /// Declared peak over the one measured so far, in percent: a source's next segment may be larger.
 const PEAK_HEADROOM_PERCENT: u64 = 110;
 
@@ -39,10 +36,8 @@ struct Rate {
 
 impl Packaged {
     /// A rendition whose playlists obey `rules`.
-    pub(super) fn new(rendition: &Arc<Rendition>, rules: &Rules) -> Packaged {
+    pub(super) fn new(rendition: &Arc<Rendition>, rules: &Rules, first_part: u64) -> Packaged {
         let track = &rendition.track;
-        let first_part = rules.epoch.unix_millis().max(0) / PART_NUMBER_MILLIS;
-        let first_part = u64::try_from(first_part).unwrap_or(0);
         let segmenter = match Segmenter::new(track, rules, first_part) {
             Ok(segmenter) => Some(segmenter),
             Err(err) => {

@@ -6,16 +6,22 @@ use tokio::sync::watch;
 
 use super::packaged::Packaged;
 use super::segmenter::Segmenter;
+use crate::base::clock::Wall;
 use crate::hub::Outlet;
 use crate::media::timeline::{
     Description, Found, Progress, Report, Resource, Rules, Snapshot, Timeline, Wait,
 };
 use crate::media::{AccessUnit, Boundary, MediaKind, Rendition, RenditionId, Track};
 
+/// Parts are numbered from the clock at this pace, faster than any part comes, so that numbers do not
+/// meet those from before a restart: 20 a second.
+const PART_NUMBER_MILLIS: i64 = 50;
+
 /// A live stream's timeline. Cloning the `Arc` shares it.
 #[derive(Debug)]
 pub struct Live {
     rules: Rules,
+    first_part: u64,
     state: Mutex<State>,
     /// Version of the description; 0 before there is one.
     described: watch::Sender<u64>,
@@ -44,10 +50,12 @@ pub struct Held {
 }
 
 impl Live {
-    /// A timeline whose playlists obey `rules`.
-    pub fn new(rules: Rules) -> Arc<Live> {
+    /// A timeline whose playlists obey `rules`. Parts are numbered from `now`.
+    pub fn new(rules: Rules, now: Wall) -> Arc<Live> {
+        let first_part = now.unix_millis().max(0) / PART_NUMBER_MILLIS;
         Arc::new(Live {
             rules,
+            first_part: u64::try_from(first_part).unwrap_or(0),
             state: Mutex::default(),
             described: watch::channel(0).0,
         })
@@ -229,7 +237,7 @@ struct Intake(Arc<Live>);
 
 impl Outlet for Intake {
     fn handle_rendition(&mut self, rendition: &Arc<Rendition>) {
-        let packaged = Packaged::new(rendition, &self.0.rules);
+        let packaged = Packaged::new(rendition, &self.0.rules, self.0.first_part);
         self.0.lock().renditions.push(Some(packaged));
     }
 

@@ -4,7 +4,7 @@ use sha2::{Digest, Sha256};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqliteConnection};
 
-use super::{Error, Store, exists, timed};
+use super::{Error, Store, exists, json, timed};
 use crate::base::clock::Wall;
 use crate::base::id::random_key;
 use crate::base::secret::Secret;
@@ -358,8 +358,4 @@ fn channel(row: &SqliteRow) -> Result<Channel, Error> {
 
 fn hash(key: &str) -> Vec<u8> {
     Sha256::digest(key.as_bytes()).to_vec()
-}
-
-fn json(words: &[String]) -> String {
-    serde_json::to_string(words).expect("a list of text is JSON")
 }

@@ -21,7 +21,7 @@ use crate::base::Kind;
 use crate::base::clock::Clock;
 pub use application::Application;
 pub use channel::{Channel, Declaration, Declared, NewChannel, random_stream_key};
-pub use stream::OpenStream;
+pub use stream::{OpenStream, Sign};
 
 /// A call to the database. A publish waits for one, an encoder gives up after a few seconds.
 const DEADLINE: Duration = Duration::from_secs(2);
@@ -177,6 +177,11 @@ async fn timed<T>(call: impl Future<Output = Result<T, Error>>) -> Result<T, Err
         }
         Ok(result) => result,
     }
+}
+
+/// Lists are stored as JSON arrays.
+fn json(words: &[String]) -> String {
+    serde_json::to_string(words).expect("a list of text is JSON")
 }
 
 /// Names what a unique constraint stands for.

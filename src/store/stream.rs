@@ -1,10 +1,15 @@
-//! Streams: which play ids were handed out, and which of them still live.
+//! Streams: which play ids were handed out, which of them still live, and what the next run of the
+//! server needs to take those up again.
 
-use sqlx::Row;
+use sqlx::sqlite::SqliteRow;
+use sqlx::{QueryBuilder, Row, Sqlite};
 
-use super::{Error, Store, timed};
+use super::{Error, Store, json, timed};
 use crate::base::clock::Wall;
 use crate::base::id::Uuid;
+
+/// Signs of life in one statement: six values each, of the 32766 that SQLite takes.
+const SIGNS_PER_STATEMENT: usize = 4096;
 
 /// A stream that has not ended, possibly of an earlier run.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,29 +20,91 @@ pub struct OpenStream {
     pub channel_id: String,
     /// Wall-clock point of media time zero.
     pub epoch: Wall,
-    /// When it was opened.
-    pub opened: Wall,
+    /// What the stream can do.
+    pub capabilities: Vec<String>,
+    /// Its tags.
+    pub tags: Vec<String>,
+    /// Segment target, 90 kHz.
+    pub segment_target_90k: i64,
+    /// The longest segment that its playlists allow, 90 kHz.
+    pub longest_segment_90k: i64,
+    /// The last one.
+    pub sign: Sign,
+}
+
+/// A stream's sign of life, and what its players had been told by then.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sign {
+    /// Which stream's.
+    pub id: Uuid,
+    /// When somebody last published.
+    pub alive: Wall,
+    /// Media sequence number of the next segment.
+    pub next_sequence: u64,
+    /// Discontinuities.
+    pub discontinuities: u64,
+    /// Where media end, 90 kHz.
+    pub end_90k: i64,
+    /// Whether the run ended with it, so that nothing was told since.
+    pub is_final: bool,
 }
 
 impl Store {
     /// Records a new stream. Repeating it changes nothing.
-    pub async fn stream_opened(
-        &self,
-        channel_id: &str,
-        id: Uuid,
-        epoch: Wall,
-    ) -> Result<(), Error> {
+    pub async fn stream_opened(&self, stream: &OpenStream) -> Result<(), Error> {
         timed(async {
             sqlx::query(
-                "INSERT INTO streams (id, channel_id, epoch_us, opened_us) VALUES ($1, $2, $3, $4)
+                "INSERT INTO streams (id, channel_id, epoch_us, opened_us, capabilities, tags,
+                     segment_target_90k, longest_segment_90k, alive_us, next_sequence,
+                     discontinuities, end_90k, final)
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
                  ON CONFLICT (id) DO NOTHING",
             )
-            .bind(id.to_string())
-            .bind(channel_id)
-            .bind(epoch.0)
+            .bind(stream.id.to_string())
+            .bind(&stream.channel_id)
+            .bind(stream.epoch.0)
             .bind(self.now_us())
+            .bind(json(&stream.capabilities))
+            .bind(json(&stream.tags))
+            .bind(stream.segment_target_90k)
+            .bind(stream.longest_segment_90k)
+            .bind(stream.sign.alive.0)
+            .bind(stored(stream.sign.next_sequence))
+            .bind(stored(stream.sign.discontinuities))
+            .bind(stream.sign.end_90k)
+            .bind(stream.sign.is_final)
             .execute(&self.pool)
             .await?;
+            Ok(())
+        })
+        .await
+    }
+
+    /// Records signs of life. Those of streams that are over change nothing.
+    pub async fn streams_alive(&self, signs: &[Sign]) -> Result<(), Error> {
+        timed(async {
+            for signs in signs.chunks(SIGNS_PER_STATEMENT) {
+                let mut query = QueryBuilder::<Sqlite>::new(
+                    "WITH signs (id, alive_us, next_sequence, discontinuities, end_90k,
+                         final) AS (",
+                );
+                query.push_values(signs, |mut row, sign| {
+                    row.push_bind(sign.id.to_string())
+                        .push_bind(sign.alive.0)
+                        .push_bind(stored(sign.next_sequence))
+                        .push_bind(stored(sign.discontinuities))
+                        .push_bind(sign.end_90k)
+                        .push_bind(sign.is_final);
+                });
+                query.push(
+                    ") UPDATE streams SET alive_us = signs.alive_us,
+                           next_sequence = signs.next_sequence,
+                           discontinuities = signs.discontinuities, end_90k = signs.end_90k,
+                           final = signs.final
+                       FROM signs WHERE streams.id = signs.id AND streams.ended_us IS NULL",
+                );
+                query.build().execute(&self.pool).await?;
+            }
             Ok(())
         })
         .await
@@ -60,22 +127,53 @@ impl Store {
     pub async fn open_streams(&self) -> Result<Vec<OpenStream>, Error> {
         timed(async {
             let rows = sqlx::query(
-                "SELECT id, channel_id, epoch_us, opened_us FROM streams
-                 WHERE ended_us IS NULL ORDER BY opened_us, id",
+                "SELECT id, channel_id, epoch_us, capabilities, tags, segment_target_90k,
+                     longest_segment_90k, alive_us, next_sequence, discontinuities, end_90k, final
+                 FROM streams WHERE ended_us IS NULL ORDER BY opened_us, id",
             )
             .fetch_all(&self.pool)
             .await?;
-            let stream = |row: &sqlx::sqlite::SqliteRow| {
-                let id: String = row.try_get("id")?;
-                Ok(OpenStream {
-                    id: Uuid::parse_str(&id).map_err(|_| Error::Damaged { what: "id", id })?,
-                    channel_id: row.try_get("channel_id")?,
-                    epoch: Wall(row.try_get("epoch_us")?),
-                    opened: Wall(row.try_get("opened_us")?),
-                })
-            };
-            rows.iter().map(stream).collect()
+            rows.iter().map(open_stream).collect()
         })
         .await
     }
+}
+
+fn open_stream(row: &SqliteRow) -> Result<OpenStream, Error> {
+    let text: String = row.try_get("id")?;
+    let damaged = |what| Error::Damaged {
+        what,
+        id: text.clone(),
+    };
+    let id = Uuid::parse_str(&text).map_err(|_| damaged("id"))?;
+    let list = |what: &'static str| {
+        let list: String = row.try_get(what)?;
+        serde_json::from_str(&list).map_err(|_| damaged(what))
+    };
+    let count = |what: &'static str| {
+        let count: i64 = row.try_get(what)?;
+        u64::try_from(count).map_err(|_| damaged(what))
+    };
+    Ok(OpenStream {
+        id,
+        channel_id: row.try_get("channel_id")?,
+        epoch: Wall(row.try_get("epoch_us")?),
+        capabilities: list("capabilities")?,
+        tags: list("tags")?,
+        segment_target_90k: row.try_get("segment_target_90k")?,
+        longest_segment_90k: row.try_get("longest_segment_90k")?,
+        sign: Sign {
+            id,
+            alive: Wall(row.try_get("alive_us")?),
+            next_sequence: count("next_sequence")?,
+            discontinuities: count("discontinuities")?,
+            end_90k: row.try_get("end_90k")?,
+            is_final: row.try_get("final")?,
+        },
+    })
+}
+
+/// Databases have no unsigned integers; no count comes near the bound.
+fn stored(count: u64) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
 }

@@ -250,6 +250,7 @@ impl Content {
             last_complete: last.complete,
             last_parts: u32::try_from(last.parts.len()).unwrap(),
             next_part: self.next_part,
+            begun: self.segments.iter().any(|segment| segment.complete),
             ended: self.ended,
         }
     }

@@ -4,6 +4,9 @@ use super::*;
 use crate::media::{Ticks, Timescale, rescale};
 use crate::package::sample::{SOUND as SCALE, audio_track, boundary, rules, sound};
 
+/// What parts are numbered from.
+const NOW: Wall = Wall(1_790_000_000_000_000);
+
 struct Bench {
     live: Arc<Live>,
     outlet: Box<dyn Outlet>,
@@ -14,7 +17,7 @@ const AUDIO: RenditionId = RenditionId(0);
 
 impl Bench {
     fn new() -> Bench {
-        let live = Live::new(rules());
+        let live = Live::new(rules(), NOW);
         let mut outlet = live.outlet();
         outlet.handle_rendition(&Arc::new(Rendition {
             id: AUDIO,

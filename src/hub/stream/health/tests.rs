@@ -2,7 +2,7 @@ use bytes::Bytes;
 
 use super::*;
 use crate::base::clock::Clock;
-use crate::hub::boundary::OnLoss;
+use crate::hub::boundary::{OnLoss, Resumed};
 use crate::hub::{Admission, Announcement, Beginning, Limits, Publisher};
 use crate::media::codec::aac;
 use crate::media::{CodecConfig, MediaKind};
@@ -22,7 +22,7 @@ struct Encoder {
 }
 
 impl Bench {
-    fn new(resumed: Option<u64>) -> Bench {
+    fn new(resumed: Option<Resumed>) -> Bench {
         let clock = Clock::simulated(EPOCH);
         let admission = Admission {
             channel_id: "local#forebay#live".to_owned(),
@@ -163,7 +163,10 @@ fn the_history_tells_who_was_on_air_and_why() {
 
 #[test]
 fn a_backup_that_takes_over_from_a_silent_publisher_says_so() {
-    let bench = Bench::new(Some(3));
+    let bench = Bench::new(Some(Resumed {
+        discontinuities: 3,
+        end: Ticks::ZERO,
+    }));
     let mut one = bench.publisher(48_000);
     let mut two = bench.publisher(48_000);
     bench.play(&mut [&mut one, &mut two], 1);

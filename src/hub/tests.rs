@@ -1,0 +1,404 @@
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use bytes::Bytes;
+
+use super::boundary::OnLoss;
+use super::gate::{Pending, Told};
+use super::*;
+use crate::base::secret::Secret;
+use crate::media::codec::aac;
+use crate::media::timeline::{Description, Found, Progress, Resource, Rules, Snapshot, Wait};
+use crate::media::{
+    AccessUnit, Boundary, CodecConfig, MediaKind, Rendition, RenditionId, Ticks, Timescale,
+};
+
+const START: Wall = Wall(1_790_000_000_000_000);
+
+/// What outlives the hub of one run.
+#[derive(Default)]
+struct Memory(Mutex<Vec<Record>>);
+
+impl Memory {
+    fn records(&self) -> MutexGuard<'_, Vec<Record>> {
+        self.0.lock().unwrap()
+    }
+}
+
+/// The channel is the key.
+struct Door(Arc<Memory>);
+
+impl Gate for Door {
+    fn admit<'a>(&'a self, request: &'a PublishRequest) -> Pending<'a, Result<Admission, Refusal>> {
+        let alias = request.key.expose().to_owned();
+        let capabilities = request.capabilities.clone().unwrap_or_default();
+        Box::pin(async move {
+            Ok(Admission {
+                channel_id: format!("local#app#{alias}"),
+                name: alias.clone(),
+                alias,
+                capabilities,
+                tags: Vec::new(),
+            })
+        })
+    }
+
+    fn stream_opened<'a>(&'a self, record: &'a Record) -> Pending<'a, ()> {
+        self.0.records().push(record.clone());
+        Box::pin(async {})
+    }
+
+    fn streams_alive<'a>(&'a self, signs: &'a [Sign]) -> Pending<'a, ()> {
+        for record in self.0.records().iter_mut() {
+            if let Some(sign) = signs.iter().find(|sign| sign.id == record.id) {
+                record.sign = *sign;
+            }
+        }
+        Box::pin(async {})
+    }
+
+    fn stream_ended(&self, stream_id: Uuid) -> Pending<'_, ()> {
+        self.0.records().retain(|record| record.id != stream_id);
+        Box::pin(async {})
+    }
+
+    fn open_streams(&self) -> Pending<'_, Vec<Record>> {
+        let records = self.0.records().clone();
+        Box::pin(async { records })
+    }
+}
+
+/// What a stream's players were told.
+#[derive(Default)]
+struct Seen {
+    opened: Mutex<Vec<Boundary>>,
+    missing: Mutex<Vec<Boundary>>,
+    listed: AtomicBool,
+}
+
+struct Packager(Arc<Seen>);
+
+impl Outlet for Packager {
+    fn handle_rendition(&mut self, _rendition: &Arc<Rendition>) {}
+    fn handle_track(&mut self, _id: RenditionId, _track: &Arc<Track>) {}
+    fn handle_unit(&mut self, _id: RenditionId, _unit: AccessUnit, boundaries: &[Boundary]) {
+        if let Some((last, missing)) = boundaries.split_last() {
+            self.0.missing.lock().unwrap().extend(missing);
+            self.0.opened.lock().unwrap().push(*last);
+        }
+    }
+    fn handle_gap(&mut self, _id: RenditionId, boundary: &Boundary) {
+        self.0.missing.lock().unwrap().push(*boundary);
+    }
+    fn handle_removed(&mut self, _id: RenditionId) {}
+    fn handle_listed(&mut self, _ids: &[RenditionId]) {
+        self.0.listed.store(true, Ordering::Relaxed);
+    }
+    fn handle_break(&mut self) {}
+    fn handle_end(&mut self) {}
+}
+
+impl Timeline for Seen {
+    fn description(&self) -> Option<Arc<Description>> {
+        let listed = self.listed.load(Ordering::Relaxed);
+        listed.then(|| {
+            Arc::new(Description {
+                version: 1,
+                rules: Rules {
+                    epoch: START,
+                    target_duration_s: 10,
+                    part_target: Duration::ZERO,
+                    part_hold_back: Duration::ZERO,
+                    hold_back: Duration::ZERO,
+                    can_skip_until: Duration::ZERO,
+                    segment_target: Duration::ZERO,
+                    window: Duration::ZERO,
+                    independent_segments: false,
+                },
+                video: Vec::new(),
+                audio: Vec::new(),
+                ended: false,
+            })
+        })
+    }
+    fn snapshot(&self, _rendition: &str) -> Option<Arc<Snapshot>> {
+        None
+    }
+    fn progress(&self, _rendition: &str) -> Option<Progress> {
+        None
+    }
+    fn find(&self, _rendition: &str, _resource: Resource<'_>) -> Found {
+        Found::Missing
+    }
+    fn changed<'a>(&'a self, _rendition: &'a str, _seen: u64) -> Wait<'a> {
+        Box::pin(std::future::pending())
+    }
+}
+
+/// One run of the server after another, on one memory.
+struct Bench {
+    clock: Clock,
+    memory: Arc<Memory>,
+    hub: Hub,
+    seen: Arc<Seen>,
+}
+
+fn run(clock: &Clock, memory: &Arc<Memory>) -> (Hub, Arc<Seen>) {
+    let config = Config {
+        reconnect: Duration::from_secs(30),
+        silence: Duration::from_secs(1),
+        retention: Duration::from_secs(120),
+        window: Duration::from_secs(60),
+        max_publishers: 10,
+        max_media_bytes: 1,
+    };
+    let seen = Arc::new(Seen::default());
+    let packaged = seen.clone();
+    let rules = |_: &Admission| Settings {
+        segment_target: Ticks(180_000),
+        longest_segment: Ticks(900_000),
+        ladder: false,
+        on_loss: OnLoss::Slate,
+    };
+    let opener = move |stream: &Arc<Stream>, _: Wall| {
+        stream.attach(Box::new(Packager(packaged.clone())));
+        packaged.clone() as Arc<dyn Timeline>
+    };
+    let hub = Hub::new(
+        config,
+        clock.clone(),
+        Arc::new(Door(memory.clone())),
+        Box::new(rules),
+        Box::new(opener),
+        Box::new(|| 0),
+        Tasks::new(),
+    );
+    (hub, seen)
+}
+
+impl Bench {
+    fn new() -> Bench {
+        let clock = Clock::simulated(START);
+        let memory = Arc::new(Memory::default());
+        let (hub, seen) = run(&clock, &memory);
+        Bench {
+            clock,
+            memory,
+            hub,
+            seen,
+        }
+    }
+
+    /// The process is gone, without a goodbye, and another one starts.
+    async fn start_anew(&mut self, after: Duration) {
+        self.clock.advance(after);
+        (self.hub, self.seen) = run(&self.clock, &self.memory);
+        self.hub.resume().await;
+    }
+
+    /// The same with a goodbye.
+    async fn stop(&self) {
+        self.hub.inner.tasks.stop();
+        self.hub.run().await;
+    }
+
+    async fn publish(&self, capabilities: Option<Vec<String>>) -> Publisher {
+        let request = PublishRequest {
+            proto: "rtmp",
+            peer: ([127, 0, 0, 1], 1).into(),
+            key: Secret::new("live"),
+            capabilities,
+            tags: Vec::new(),
+        };
+        let mut publisher = self.hub.publish(request).await.unwrap();
+        publisher.announce(Announcement {
+            video: Some(false),
+            audio: Some(true),
+            ..Announcement::default()
+        });
+        publisher.set_track(Track {
+            config: CodecConfig::Aac(aac::Config::new_lc(48_000, 2).unwrap()),
+            timescale: Timescale::MILLIS,
+        });
+        publisher
+    }
+
+    /// Sound, at the pace of the clock; housekeeping as it goes.
+    async fn play(&self, publisher: &mut Publisher, seconds: i64) {
+        for frame in 0..seconds * 375 / 8 {
+            let time = Ticks(frame * 64 / 3);
+            publisher.push(AccessUnit {
+                kind: MediaKind::Audio,
+                dts: time,
+                pts: time,
+                duration: None,
+                key: true,
+                data: Bytes::from_static(b"sound"),
+            });
+            self.clock.advance(Duration::from_micros(21_333));
+            if frame % 12 == 0 {
+                self.hub.tidy().await;
+            }
+        }
+    }
+
+    fn opened(&self) -> Vec<Boundary> {
+        self.seen.opened.lock().unwrap().clone()
+    }
+
+    /// What the stream states as missing, before its first media.
+    fn missing(&self) -> Vec<Boundary> {
+        self.seen.missing.lock().unwrap().clone()
+    }
+
+    fn on_air(&self) -> Vec<bool> {
+        self.hub.list().iter().map(|listed| listed.on_air).collect()
+    }
+}
+
+#[tokio::test]
+async fn a_stream_goes_on_after_a_kill() {
+    for seconds in [1, 3, 30, 600] {
+        let mut bench = Bench::new();
+        let words = Some(vec!["streaming".to_owned(), "token-auth".to_owned()]);
+        let mut publisher = bench.publish(words).await;
+        bench.play(&mut publisher, seconds).await;
+        let before = bench.opened();
+        let last = *before.last().unwrap();
+        let id = bench.hub.find("live").unwrap();
+        let epoch = bench.hub.stream(id).unwrap().epoch();
+        bench.start_anew(Duration::from_millis(500)).await;
+
+        assert_eq!(bench.hub.find("live"), Some(id), "players find it at once");
+        let listing = &bench.hub.list()[0];
+        assert!(listing.protected && listing.playable && !listing.on_air);
+        assert!(bench.hub.timeline(id).unwrap().description().is_none());
+
+        bench.clock.advance(Duration::from_secs(2));
+        let mut publisher = bench.publish(None).await;
+        bench.play(&mut publisher, 5).await;
+        assert_eq!(bench.hub.find("live"), Some(id));
+        assert_eq!(bench.hub.stream(id).unwrap().epoch(), epoch);
+        assert_eq!(bench.on_air(), [true]);
+        let (missing, first) = (bench.missing()[0], bench.opened()[0]);
+        assert!(missing.sequence > last.sequence, "{missing:?} {last:?}");
+        let ahead = missing.sequence - last.sequence;
+        assert!(ahead <= 13, "{ahead} segments are left out");
+        assert!(missing.discontinuity_sequence >= last.discontinuity_sequence);
+        assert!(!missing.discontinuity && first.discontinuity);
+        assert_eq!(
+            first.discontinuity_sequence,
+            missing.discontinuity_sequence + 1
+        );
+        let end = last.time + Ticks(180_000);
+        assert!(missing.time <= end, "players have nothing after {end:?}");
+        assert!(first.time > end, "{first:?} after {last:?}");
+    }
+}
+
+#[tokio::test]
+async fn numbers_go_on_without_a_hole_after_a_stop() {
+    let mut bench = Bench::new();
+    let mut publisher = bench.publish(None).await;
+    bench.play(&mut publisher, 20).await;
+    drop(publisher);
+    bench.stop().await;
+    let last = *bench.opened().last().unwrap();
+    bench.start_anew(Duration::from_secs(1)).await;
+    let mut publisher = bench.publish(None).await;
+    bench.play(&mut publisher, 5).await;
+    let (missing, first) = (bench.missing(), bench.opened()[0]);
+    let [missing] = missing[..] else {
+        panic!("one gap of a second: {missing:?}")
+    };
+    assert_eq!(missing.sequence, last.sequence + 1);
+    assert_eq!(missing.discontinuity_sequence, last.discontinuity_sequence);
+    assert_eq!(first.sequence, last.sequence + 2);
+    assert_eq!(
+        first.discontinuity_sequence,
+        last.discontinuity_sequence + 1
+    );
+
+    // The second run ends without a goodbye, before anything was recorded by the clock.
+    let last = *bench.opened().last().unwrap();
+    bench.start_anew(Duration::ZERO).await;
+    let mut publisher = bench.publish(None).await;
+    bench.play(&mut publisher, 1).await;
+    assert!(bench.opened()[0].sequence > last.sequence);
+}
+
+#[tokio::test]
+async fn a_kill_right_after_the_return_takes_nothing_back() {
+    let mut bench = Bench::new();
+    let mut publisher = bench.publish(None).await;
+    bench.play(&mut publisher, 20).await;
+    drop(publisher);
+    bench.stop().await;
+    let mut last = *bench.opened().last().unwrap();
+    for _ in 0..5 {
+        bench.start_anew(Duration::ZERO).await;
+        let mut publisher = bench.publish(None).await;
+        bench.play(&mut publisher, 1).await;
+        let first = bench.opened()[0];
+        assert!(first.sequence > last.sequence, "{first:?} after {last:?}");
+        assert!(first.discontinuity_sequence > last.discontinuity_sequence);
+        last = *bench.opened().last().unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_stream_to_which_nobody_comes_back_is_over() {
+    let mut bench = Bench::new();
+    let mut publisher = bench.publish(Some(vec!["streaming".to_owned()])).await;
+    bench.play(&mut publisher, 5).await;
+    let id = bench.hub.find("live").unwrap();
+    bench.start_anew(Duration::from_secs(20)).await;
+    bench.clock.advance(Duration::from_secs(29));
+    bench.hub.tidy().await;
+    assert_eq!(bench.hub.find("live"), Some(id));
+    bench.clock.advance(Duration::from_secs(1));
+    bench.hub.tidy().await;
+    assert_eq!(bench.hub.find("live"), None);
+    assert!(bench.hub.timeline(id).is_none(), "nothing is left to play");
+    assert_eq!(*bench.memory.records(), [], "and nothing to take up");
+    let _publisher = bench.publish(None).await;
+    assert_ne!(bench.hub.find("live"), Some(id));
+}
+
+#[tokio::test]
+async fn starts_in_a_row_do_not_keep_a_stream_alive() {
+    let mut bench = Bench::new();
+    let mut publisher = bench.publish(None).await;
+    bench.play(&mut publisher, 5).await;
+    let id = bench.hub.find("live");
+    bench.start_anew(Duration::from_secs(20)).await;
+    bench.hub.tidy().await;
+    bench.stop().await;
+    bench.start_anew(Duration::from_secs(20)).await;
+    assert_eq!(bench.hub.find("live"), id);
+    bench.start_anew(Duration::from_secs(20)).await;
+    assert_eq!(bench.hub.find("live"), None);
+    assert_eq!(*bench.memory.records(), []);
+}
+
+#[tokio::test]
+async fn an_ended_stream_is_not_taken_up_and_of_several_only_the_newest() {
+    let mut bench = Bench::new();
+    let mut publisher = bench.publish(None).await;
+    bench.play(&mut publisher, 5).await;
+    drop(publisher);
+    bench.clock.advance(Duration::from_secs(30));
+    bench.hub.tidy().await;
+    assert_eq!(*bench.memory.records(), []);
+
+    let _publisher = bench.publish(None).await;
+    let newest = bench.hub.find("live");
+    // As if the end of the one before had not been recorded.
+    let mut stale = bench.memory.records()[0].clone();
+    stale.id = Uuid::nil();
+    stale.sign.told = Told::default();
+    bench.memory.records().insert(0, stale);
+    bench.start_anew(Duration::from_secs(1)).await;
+    assert_eq!(bench.hub.find("live"), newest);
+    assert_eq!(bench.hub.all().len(), 1);
+    assert_eq!(bench.memory.records().len(), 1);
+}
