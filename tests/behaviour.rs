@@ -5,6 +5,7 @@
 mod architecture;
 mod common;
 mod conformance;
+mod continuity;
 mod fuzz;
 mod hostile;
 mod inputs;

@@ -120,6 +120,14 @@ impl Cursor {
         self.opened = Some(boundary.sequence);
     }
 
+    /// Boundaries before `boundary` that the rendition, once begun, has not opened.
+    pub fn missed(&self, ledger: &Ledger, boundary: &Boundary) -> Opened {
+        let opened = self.opened.unwrap_or(boundary.sequence);
+        let missed =
+            |earlier: &&Boundary| (opened + 1..boundary.sequence).contains(&earlier.sequence);
+        ledger.boundaries.iter().filter(missed).copied().collect()
+    }
+
     /// The boundaries that `unit` opens in its rendition, whose times are in `scale`. Audio opens at its
     /// first frame at or after a boundary; video at the first key unit not more than `margin` (90 kHz)
     /// before it, or at the boundary's own unit when that is no key unit.

@@ -191,7 +191,9 @@ impl Cutter {
     /// The boundary that is due on the grid by `upto`.
     pub(super) fn cut_on_grid(&mut self, upto: Ticks, margin: Ticks) -> Option<Boundary> {
         let due = self.segment_start + self.settings.segment_target;
-        (upto + margin >= due).then(|| self.push(due, false, true))
+        // Where nobody could cut in time, because the grid was not decided on yet, it begins anew.
+        let time = if upto - due > ROUNDING { upto } else { due };
+        (upto + margin >= due).then(|| self.push(time, false, true))
     }
 
     /// A boundary at `time`, wherever the source's key units lie: what opens there is made, or is

@@ -215,6 +215,18 @@ impl Mapping {
         }
     }
 
+    /// Moves all tracks by `by`: the clock was set.
+    pub fn shift(&mut self, by: Ticks) {
+        self.video.offset += by;
+        self.audio.offset += by;
+        self.second += by;
+        self.video.lag.second += by;
+        self.audio.lag.second += by;
+        for clock in [&mut self.video, &mut self.audio] {
+            clock.last = clock.last.map(|(arrival, carried)| (arrival + by, carried));
+        }
+    }
+
     fn observe_drift(&mut self, arrival: Ticks, time: Ticks) {
         let lag = (arrival - time).0;
         if arrival - self.second >= Ticks(90_000) || self.envelope.is_empty() {

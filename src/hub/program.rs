@@ -16,7 +16,7 @@ use super::subscriber::Filler;
 use super::timing::FrameGrid;
 use crate::base::clock::Wall;
 use crate::media::codec::avc;
-use crate::media::time::{channel_time, wall_time};
+use crate::media::time::wall_time;
 use crate::media::{AccessUnit, Boundary, CodecConfig, MediaKind, Ticks, Timescale, Track};
 
 /// How long the other track may keep the first one waiting when nobody announced what will come.
@@ -134,6 +134,8 @@ pub struct Program {
     hole_since: Option<Ticks>,
     /// The source's rendition, or everything where there are no rungs, states that it has no media.
     in_gap: bool,
+    /// How far the clock was set ahead of the stream's time, or, below zero, back.
+    clock_ahead: Ticks,
     /// Before this, the picture of the session on air does not belong into the source's rendition.
     join_floor: Ticks,
     /// Whether the publisher on air was connected while another one was: what it sent before may be
@@ -183,6 +185,7 @@ impl Program {
             held: None,
             hole_since: None,
             in_gap: false,
+            clock_ahead: Ticks::ZERO,
             join_floor: Ticks(i64::MIN),
             warm: false,
             video_cursor: Cursor::default(),
@@ -292,7 +295,11 @@ impl Program {
 
     /// One unit of the publisher on air, times in its track's own timescale.
     pub fn handle_unit(&mut self, now: Wall, unit: AccessUnit) {
-        let arrival = channel_time(now, self.epoch);
+        let leads = unit.kind == MediaKind::Video || self.lead == Lead::Audio;
+        if self.clock_ahead > Ticks::ZERO && unit.key && leads {
+            self.follow_clock();
+        }
+        let arrival = self.time(now);
         let first = *self.first_unit.get_or_insert(arrival);
         match unit.kind {
             MediaKind::Video => self.video(arrival, unit),
@@ -456,6 +463,7 @@ impl Program {
 }
 
 mod audio;
+mod clock;
 mod hole;
 #[cfg(test)]
 mod tests;

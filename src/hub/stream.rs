@@ -121,6 +121,7 @@ impl Stream {
             record,
             wanted: None,
             program: Program::new(settings, epoch, now, resumed),
+            stepped_micros: clock.read().stepped_micros,
             members: Vec::new(),
             next_member: 0,
             on_air: None,
@@ -289,11 +290,11 @@ impl Stream {
     /// Lets time pass: holes become visible, silent publishers lose the air.
     pub(super) fn tick(&self) {
         let monotonic = self.clock.monotonic();
-        let now = self.clock.wall();
         let mut state = self.lock();
         if state.ended {
             return;
         }
+        let now = state.read(&self.clock);
         let holder_is_silent = |state: &State| {
             state
                 .holder()
@@ -414,12 +415,12 @@ impl Stream {
 
     pub(super) fn push(&self, member: MemberId, unit: AccessUnit) {
         let monotonic = self.clock.monotonic();
-        let now = self.clock.wall();
         let mut guard = self.lock();
         let state = &mut *guard;
         if state.ended {
             return;
         }
+        let now = state.read(&self.clock);
         let Some(found) = state.members.iter_mut().find(|found| found.id == member) else {
             return;
         };

@@ -116,6 +116,7 @@ impl Timeline for Seen {
                 },
                 video: Vec::new(),
                 audio: Vec::new(),
+                leaving: Vec::new(),
                 ended: false,
             })
         })

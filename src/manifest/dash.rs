@@ -33,7 +33,20 @@ pub struct Periods {
     /// Renditions that missed the segment grid, and the last segment that the low-latency manifest
     /// lists of each. As many as a stream has renditions.
     left: BTreeMap<Arc<str>, u64>,
+    last: Option<Published>,
 }
+
+/// The last manifest that was made.
+#[derive(Clone, Debug)]
+struct Published {
+    /// Its publishTime, microseconds since the stream's epoch.
+    micros: i64,
+    text: String,
+}
+
+/// publishTime rises by this much with a change that comes without new media: a segment leaves, a bit
+/// rate is declared anew. Microseconds: what its text resolves.
+const CHANGE_MICROS: i64 = 1000;
 
 /// A Period's unchanging facts.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -79,8 +92,25 @@ pub fn mpd(
     periods: &mut Periods,
     utc_timing_url: &str,
 ) -> Option<String> {
-    let plan = plan::plan(description, snapshots, mode, periods)?;
-    Some(write::manifest(description, &plan, mode, utc_timing_url))
+    let mut plan = plan::plan(description, snapshots, mode, periods)?;
+    let write = |plan: &plan::Plan<'_>| write::manifest(description, plan, mode, utc_timing_url);
+    let mut text = write(&plan);
+    let last = periods.last.take();
+    if let Some(last) =
+        last.filter(|last| last.micros >= plan.published_micros && last.text != text)
+    {
+        plan.published_micros = last.micros;
+        text = write(&plan);
+        if text != last.text {
+            plan.published_micros += CHANGE_MICROS;
+            text = write(&plan);
+        }
+    }
+    periods.last = Some(Published {
+        micros: plan.published_micros,
+        text: text.clone(),
+    });
+    Some(text)
 }
 
 #[cfg(test)]

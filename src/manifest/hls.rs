@@ -3,6 +3,8 @@
 //!
 //! RFC 8216bis (draft-pantos-hls-rfc8216bis) is meant by every section number below.
 
+use std::sync::Arc;
+
 use m3u8_rs::{AlternativeMedia, AlternativeMediaType, MasterPlaylist, Resolution, VariantStream};
 
 use super::text::{
@@ -43,13 +45,16 @@ pub enum Skip {
 /// bit rate leads.
 pub fn multivariant(description: &Description, uri_suffix: &str) -> String {
     let uri = |rendition: &Rendition| format!("{}/index.m3u8{uri_suffix}", rendition.name);
+    let stays = |rendition: &&Arc<Rendition>| !description.leaving.contains(&rendition.id);
+    let video: Vec<_> = description.video.iter().filter(stays).collect();
+    let audio: Vec<_> = description.audio.iter().filter(stays).collect();
     let mut playlist = MasterPlaylist {
         // EXT-X-MAP in the media playlists needs 6 (§8); players expect no less here.
         version: Some(6),
         independent_segments: description.rules.independent_segments,
         ..MasterPlaylist::default()
     };
-    let shared = description.audio.first().filter(|_| has_video(description));
+    let shared = audio.first().filter(|_| !video.is_empty());
     if let Some(audio) = shared {
         playlist.alternatives.push(AlternativeMedia {
             media_type: AlternativeMediaType::Audio,
@@ -63,10 +68,10 @@ pub fn multivariant(description: &Description, uri_suffix: &str) -> String {
             ..AlternativeMedia::default()
         });
     }
-    for video in &description.video {
+    for video in &video {
         playlist.variants.push(VariantStream {
             audio: shared.map(|_| AUDIO_GROUP.to_owned()),
-            ..variant(video, shared.map(AsRef::as_ref), uri(video))
+            ..variant(video, shared.map(|audio| &***audio), uri(video))
         });
     }
     let distance = |variant: &VariantStream| {
@@ -77,7 +82,7 @@ pub fn multivariant(description: &Description, uri_suffix: &str) -> String {
     if let Some(first) = first {
         playlist.variants[..=first].rotate_right(1);
     }
-    for audio in &description.audio {
+    for audio in &audio {
         if shared.is_none() || AUDIO_ONLY_NAMES.contains(&&*audio.name) {
             playlist.variants.push(variant(audio, None, uri(audio)));
         }
@@ -87,10 +92,6 @@ pub fn multivariant(description: &Description, uri_suffix: &str) -> String {
         .write_to(&mut out)
         .expect("writing to memory does not fail");
     String::from_utf8(out).expect("a playlist made of strings is UTF-8")
-}
-
-fn has_video(description: &Description) -> bool {
-    !description.video.is_empty()
 }
 
 /// A variant of one rendition and, with it, the audio it is played with.

@@ -94,6 +94,7 @@ pub(crate) fn ladder() -> Description {
             rendition(1, "audio", audio_track(), 160),
             rendition(4, "alo", audio_track(), 64),
         ],
+        leaving: Vec::new(),
         ended: false,
     }
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::rendition::Rendition;
+use super::rendition::{Rendition, RenditionId};
 use super::time::{Ticks, Timescale};
 use crate::base::clock::Wall;
 
@@ -111,6 +111,9 @@ pub struct Description {
     pub video: Vec<Arc<Rendition>>,
     /// Audio renditions, default first. A playlist without video is made of these.
     pub audio: Vec<Arc<Rendition>>,
+    /// Those of them that get no media any more and are in the window still: players that come are not
+    /// told of them, and what an MPD has told of them stays.
+    pub leaving: Vec<RenditionId>,
     /// Whether the stream has ended.
     pub ended: bool,
 }

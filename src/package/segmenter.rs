@@ -173,6 +173,11 @@ impl Segmenter {
             _ => time,
         };
         self.end_open(start);
+        let start = if boundary.discontinuity {
+            start.max(time)
+        } else {
+            start
+        };
         self.end = None;
         self.open_segment(boundary, start, true, true);
     }
@@ -242,7 +247,15 @@ impl Segmenter {
     }
 
     fn end_open(&mut self, end: Ticks) {
-        if self.open.take().is_some() {
+        if let Some(open) = self.open.take() {
+            // Where a gap would last longer, the clock was set: that time did not pass.
+            let nearby = rescale(NEARBY, Timescale::CHANNEL, self.scale);
+            let passes = open.gap && end - open.start > self.longest + nearby;
+            let end = if passes {
+                open.start + self.longest
+            } else {
+                end
+            };
             self.cuts.push_back(Cut::Close { end });
         }
     }

@@ -32,6 +32,8 @@ struct State {
     /// By id; `None` once it was removed.
     renditions: Vec<Option<Packaged>>,
     listed: Vec<RenditionId>,
+    /// Listed once, and not removed yet.
+    leaving: Vec<RenditionId>,
     description: Option<Arc<Description>>,
     ended: bool,
 }
@@ -93,7 +95,7 @@ impl Live {
             + 1;
         let mut video = Vec::new();
         let mut audio = Vec::new();
-        for id in &state.listed {
+        for id in state.listed.iter().chain(&state.leaving) {
             let Some(Some(packaged)) = state.renditions.get_mut(usize::from(id.0)) else {
                 continue;
             };
@@ -121,6 +123,7 @@ impl Live {
             rules,
             video,
             audio,
+            leaving: state.leaving.clone(),
             ended: state.ended,
         };
         state.description = Some(Arc::new(description));
@@ -263,15 +266,18 @@ impl Outlet for Intake {
         if let Some(slot) = state.renditions.get_mut(usize::from(id.0)) {
             *slot = None;
         }
-        if state.listed.contains(&id) {
+        if state.listed.contains(&id) || state.leaving.contains(&id) {
             state.listed.retain(|listed| *listed != id);
+            state.leaving.retain(|leaving| *leaving != id);
             self.0.describe(&mut state);
         }
     }
 
     fn handle_listed(&mut self, ids: &[RenditionId]) {
         let mut state = self.0.lock();
-        state.listed = ids.to_vec();
+        let mut before = std::mem::replace(&mut state.listed, ids.to_vec());
+        state.leaving.append(&mut before);
+        state.leaving.retain(|leaving| !ids.contains(leaving));
         self.0.describe(&mut state);
     }
 

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use super::{ANNOUNCED_WAIT, HELD_AUDIO_UNITS, Lead, Output, Program, UNANNOUNCED_WAIT};
+use super::{
+    ANNOUNCED_WAIT, HELD_AUDIO_UNITS, LONGEST_STRETCH, Lead, Output, Program, UNANNOUNCED_WAIT,
+};
 use crate::hub::mapping::{Mapping, Step};
 use crate::hub::sound::SoundClock;
 use crate::media::{AccessUnit, Boundary, Ticks, Timescale, Track, rescale};
@@ -45,11 +47,12 @@ impl Program {
         } else {
             self.audio_floor
         };
+        let sound = self.sound.as_mut().expect("checked above");
         if time < floor || self.next_audio.is_some() {
+            sound.join();
             self.repairs.dropped_units += 1;
             return;
         }
-        let sound = self.sound.as_mut().expect("checked above");
         let wait_key = self.wait_key && self.lead == Lead::Video;
         if wait_key {
             self.repairs.dropped_units += 1;
@@ -61,18 +64,23 @@ impl Program {
 
     /// Another configuration of the sound comes into force.
     pub(super) fn change_audio(&mut self, track: Arc<Track>) {
-        let mut end = self.sound.as_ref().and_then(SoundClock::end_channel_time);
+        let mut end = None;
         if let Some(scale) = self.audio.as_ref().map(|track| track.timescale)
             && self.cutter.has_begun()
         {
-            // The segment that the change opens has none of the old sound.
+            // The segment that the change opens has none of the old sound, the one before none of the new.
             let start = self.cutter.segment_start();
-            let before = |unit: &AccessUnit| rescale(unit.pts, scale, Timescale::CHANNEL) < start;
-            let held = self.held_audio.len();
-            self.held_audio.retain(before);
-            end = end
-                .filter(|_| held == self.held_audio.len())
-                .or(Some(start));
+            self.held_audio
+                .retain(|unit| rescale(unit.pts, scale, Timescale::CHANNEL) < start);
+            let old = self.sound.as_mut().filter(|_| !self.in_gap);
+            if let Some(old) = old.filter(|_| start - self.audio_end <= LONGEST_STRETCH) {
+                old.hold(start, &mut self.held_audio);
+            }
+            let old_end = self
+                .audio_times()
+                .last()
+                .map_or(self.audio_end, |(_, end)| end);
+            end = Some(old_end.max(start));
         }
         self.flush_audio();
         self.sound = SoundClock::new(&track, end);

@@ -10,7 +10,6 @@ use crate::hub::boundary::OnLoss;
 use crate::hub::mapping::Mapping;
 use crate::hub::sound::SoundClock;
 use crate::hub::subscriber::Filler;
-use crate::media::time::channel_time;
 use crate::media::{Boundary, MediaKind, Ticks};
 
 /// How late media may come before rungs go on without them. Players at the live edge have about twice
@@ -29,7 +28,7 @@ impl Program {
         if !self.cutter.has_begun() || self.lead == Lead::Undecided {
             return;
         }
-        let now = channel_time(now, self.epoch);
+        let now = self.time(now);
         let late = self.lateness(MediaKind::Video);
         if self.lead == Lead::Video && self.bridges() {
             self.bridge(now - PATIENCE - late);
@@ -173,6 +172,10 @@ impl Program {
 
     fn pass_sound(&mut self, boundary: &Boundary) {
         if self.audio_cursor.is_open() {
+            // A segment that had begun when the sound stopped.
+            for missed in self.audio_cursor.missed(self.cutter.ledger(), boundary) {
+                self.push_gap(missed, Missing::SourceAudio);
+            }
             self.audio_cursor.pass(boundary);
             self.audio_floor = boundary.time;
         }
@@ -237,11 +240,11 @@ impl Program {
         }
         if self.in_gap {
             self.promised_end = None;
+            if !self.bridges() {
+                self.audio_floor = self.audio_floor.max(time);
+            }
         }
         self.in_gap = false;
-        if !self.bridges() {
-            self.audio_floor = self.audio_floor.max(time);
-        }
     }
 
     /// Silence where sound stays out: as far as rungs go on, or, without rungs, as far as the picture

@@ -9,17 +9,21 @@ use super::MemberId;
 use super::health::{Record, Stats};
 use super::member::Member;
 use super::renditions::{Listed, Plan};
-use crate::base::clock::Wall;
+use crate::base::clock::{Clock, Wall};
 use crate::hub::NewRendition;
 use crate::hub::boundary::Opened;
 use crate::hub::outlet::Outlet;
 use crate::hub::program::{Output, Program};
 use crate::hub::story::Cover;
 use crate::hub::subscriber::{Event, Feed};
-use crate::media::{AccessUnit, Boundary, MediaKind, RenditionId, Ticks, Track};
+use crate::media::{
+    AccessUnit, Boundary, MediaKind, RenditionId, Ticks, Timescale, Track, rescale,
+};
 
 pub(super) struct State {
     pub(super) program: Program,
+    /// How far the clock had stepped when it was read last.
+    pub(super) stepped_micros: i64,
     pub(super) members: Vec<Member>,
     pub(super) next_member: u64,
     pub(super) on_air: Option<MemberId>,
@@ -88,6 +92,16 @@ impl State {
         }
     }
 
+    /// Reads the clock, and tells the program when it was set.
+    pub(super) fn read(&mut self, clock: &Clock) -> Wall {
+        let now = clock.read();
+        let last = std::mem::replace(&mut self.stepped_micros, now.stepped_micros);
+        let step = Ticks(now.stepped_micros - last);
+        self.program
+            .handle_clock_step(rescale(step, Timescale::MICROS, Timescale::CHANNEL));
+        now.wall
+    }
+
     /// Puts a member on air, beginning with what it sent lately.
     pub(super) fn take_the_air(&mut self, id: MemberId, now: Wall, monotonic: Duration) {
         let Some(index) = self.members.iter().position(|member| member.id == id) else {
@@ -114,9 +128,13 @@ impl State {
         self.note_air(before, now, monotonic);
     }
 
-    /// Takes whoever is on air off it.
+    /// Takes whoever is on air off it. Where rungs go on, so do their parts and those of the sound.
     pub(super) fn leave_the_air(&mut self) {
-        if self.on_air.take().is_some() {
+        let rungs = self
+            .renditions
+            .iter()
+            .any(|listed| !listed.rendition.source);
+        if self.on_air.take().is_some() && !rungs {
             self.outlets
                 .iter_mut()
                 .for_each(|outlet| outlet.handle_break());

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Link, Mode, Opening, Periods, Shape};
+use super::{CHANGE_MICROS, Link, Mode, Opening, Periods, Shape};
 use crate::manifest::hls::frame_rate_millis;
 use crate::media::time::{Ticks, Timescale, rescale};
 use crate::media::timeline::{Description, Rules, Segment, Snapshot};
@@ -18,8 +18,9 @@ const CUT_OFF: Ticks = Ticks(500);
 pub(super) struct Plan<'a> {
     /// Oldest first, never empty.
     pub(super) periods: Vec<Period<'a>>,
-    /// When the newest listed thing became available, microseconds since the epoch.
-    pub(super) newest_micros: i64,
+    /// When the newest listed thing became available, or what is listed changed since: microseconds
+    /// since the epoch.
+    pub(super) published_micros: i64,
 }
 
 /// Segments that belong together.
@@ -149,7 +150,7 @@ pub(super) fn plan<'a>(
     let first = joined.unwrap_or(oldest);
     let mut found: Vec<Period<'a>> = Vec::new();
     let mut shape = Shape::new();
-    let mut newest_micros = i64::MIN;
+    let mut published_micros = i64::MIN;
     for sequence in first..=last {
         let next_shape = shape_at(&rows, sequence, mode);
         let cut = rows
@@ -177,7 +178,7 @@ pub(super) fn plan<'a>(
                 continue;
             };
             to.segments.push((segment.start, row.duration(segment)));
-            newest_micros = newest_micros.max(available_micros(row, segment));
+            published_micros = published_micros.max(available_micros(row, segment));
         }
     }
     for period in &mut found {
@@ -187,13 +188,15 @@ pub(super) fn plan<'a>(
             .map(Representation::end_micros);
         period.end_micros = ends.max().unwrap_or(period.start_micros);
     }
+    // The end of the stream is a change without a new segment.
+    published_micros += i64::from(description.ended) * CHANGE_MICROS;
     let oldest = found.first()?.opening;
     periods
         .openings
         .retain(|opening| opening.sequence >= oldest);
     Some(Plan {
         periods: found,
-        newest_micros,
+        published_micros,
     })
 }
 

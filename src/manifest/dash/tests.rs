@@ -290,3 +290,22 @@ fn audio_segments_of_uneven_length_are_told_one_by_one() {
             <S d=\"96256\"/>";
     assert!(text.contains(timeline), "{text}");
 }
+
+#[test]
+fn a_change_without_new_media_has_a_publish_time_of_its_own() {
+    let description = only(&["source", "audio"]);
+    let mut streams = builders(&description);
+    each(&mut streams, |b| b.regular(6));
+    let mut periods = Periods::default();
+    let first = render(&description, &streams, Mode::Standard, &mut periods);
+    let again = render(&description, &streams, Mode::Standard, &mut periods);
+    assert_eq!(first, again);
+    each(&mut streams, |b| drop(b.snapshot.segments.remove(0)));
+    let shorter = render(&description, &streams, Mode::Standard, &mut periods);
+    assert_eq!(check_mpd(&shorter, Some(&first)), []);
+    let same = render(&description, &streams, Mode::Standard, &mut periods);
+    assert_eq!(shorter, same);
+    each(&mut streams, |b| b.regular(1));
+    let longer = render(&description, &streams, Mode::Standard, &mut periods);
+    assert_eq!(check_mpd(&longer, Some(&shorter)), []);
+}

@@ -89,9 +89,7 @@ fn push_root(out: &mut String, description: &Description, plan: &Plan<'_>, mode:
     out.push_str("\" type=\"dynamic\" availabilityStartTime=\"");
     push_date(out, rules.epoch);
     out.push_str("\" publishTime=\"");
-    // The end of the stream is a change without a new segment.
-    let published = plan.newest_micros + i64::from(description.ended) * 1000;
-    push_date(out, rules.epoch.plus_micros(published));
+    push_date(out, rules.epoch.plus_micros(plan.published_micros));
     let mut span = |name: &str, value: i64| {
         push(out, format_args!("\" {name}=\""));
         push_xs_duration(out, value);

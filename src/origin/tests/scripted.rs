@@ -134,6 +134,7 @@ impl Scripted {
                 rules: rules(),
                 video: vec![Arc::new(video())],
                 audio: vec![Arc::new(audio())],
+                leaving: Vec::new(),
                 ended: false,
             }));
         });
