@@ -5,7 +5,7 @@ import { sleep } from './lib.mjs';
 /** Between two rounds. */
 const ROUND_MS = 500;
 /** Sound begins with its first frame at or after the boundary: up to one frame, and rounding, after the picture. */
-const DATE_MS = 25;
+const FRAME_MS = 30;
 
 const number = (text, pattern, otherwise = null) => (pattern.test(text) ? Number(text.match(pattern)[1]) : otherwise);
 
@@ -32,7 +32,7 @@ function segments(text) {
 export class Playlists {
   /** Begins to read what `gateway` serves of the stream `id`. */
   constructor(gateway, id) {
-    Object.assign(this, { gateway, id, rounds: 0, found: new Map(), media: new Map(), known: new Map(), starts: new Map(), publishTime: 0, isOver: false });
+    Object.assign(this, { gateway, id, rounds: 0, found: new Map(), media: new Map(), known: new Map(), last: new Map(), starts: new Map(), isOver: false });
     this.reading = this.read();
   }
 
@@ -108,7 +108,11 @@ export class Playlists {
     if (own && own.date !== date) this.note('PROGRAM-DATE-TIME changes', `${where}: by ${date - own.date} ms`);
     if (own && own.isGap !== segment.isGap) this.note('GAP changes', where);
     if (common && common.discontinuity !== discontinuity) this.note('discontinuity numbers disagree', `${where}: ${discontinuity}, ${common.discontinuity} in ${common.name}`);
-    if (common && Math.abs(common.date - date) > DATE_MS) this.note('PROGRAM-DATE-TIMEs disagree', `${where}: ${date - common.date} ms from ${common.name}`);
+    if (common && Math.abs(common.date - date) > FRAME_MS) this.note('PROGRAM-DATE-TIMEs disagree', `${where}: ${date - common.date} ms from ${common.name}`);
+    if (common && Math.abs(common.seconds - seconds) * 1000 > FRAME_MS) this.note('EXTINFs disagree', `${where}: ${seconds}, ${common.seconds} in ${common.name}`);
+    const last = this.last.get(name);
+    if (last && sequence > last.sequence && date < last.end - FRAME_MS) this.note('PROGRAM-DATE-TIME falls back', `${where}: ${last.end - date} ms before the end of segment ${last.sequence}`);
+    if (!last || sequence > last.sequence) this.last.set(name, { sequence, end: date + seconds * 1000 });
     this.known.set(`${name} ${sequence}`, segment);
     if (!common) this.known.set(sequence, { ...segment, name });
     return undefined;
