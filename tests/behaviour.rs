@@ -7,6 +7,7 @@ mod common;
 mod conformance;
 mod continuity;
 mod fuzz;
+mod holes;
 mod hostile;
 mod inputs;
 mod lifecycle;

@@ -17,7 +17,8 @@
 //! | L10 | HTTP/2 over TLS: the origin's own tests |
 //! | S1–S5, S9, X1 | `s1_to_s9_x1_manifests` |
 //! | S6 | `s6_everything_listed_can_be_fetched` |
-//! | S8, S10 | not done: no Representation is left out, no leap second is announced |
+//! | P12, K5, S7, S8 with holes | `holes`, which has no network and no encoder |
+//! | S10 | not done: no leap second is announced |
 //! | S9 | `s9_a_growing_segment_comes_part_by_part` |
 //! | C1–C5, K3, K4, P8 | `c1_to_c5_fragments` |
 //! | X2 | `/sync` is a later issue |

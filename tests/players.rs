@@ -4,6 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
 
+use forebay::manifest::check::check_media_playlist;
 use serde_json::Value;
 use tokio::process::Command;
 
@@ -120,6 +121,33 @@ async fn hls_js_dash_js_and_shaka_play_without_a_stall() {
         ));
     }
     show(&figures);
+    server.stop().await;
+}
+
+/// Half a second of the picture is missing twice in four seconds, once inside of a segment and once before
+/// the key unit that opens one.
+#[tokio::test(flavor = "multi_thread")]
+async fn short_holes_in_the_picture_are_played_over() {
+    let _alone = ALONE.lock().await;
+    let clip = Clip::small("30", 1800).video(
+        "-vf select=not(between(mod(n\\,120)\\,30\\,44)+between(mod(n\\,120)\\,105\\,119)) \
+         -vsync passthrough -c:v libx264 -preset ultrafast -tune zerolatency -pix_fmt yuv420p -crf 24 \
+         -g 600 -sc_threshold 0 -force_key_frames expr:gte(t,n_forced*2)",
+    );
+    let server = Server::passthrough().await;
+    let _publishing = server.publish(&clip.file(), "-re");
+    server.segments("audio", 3).await;
+    let id = server.stream_id().await;
+    for (player, path) in [
+        ("hls", format!("/hls/{id}/index.m3u8")),
+        ("dash", format!("/dash/{id}/ll.mpd")),
+    ] {
+        let seen = play(&server, player, &path, &["--seconds", "6"]).await;
+        assert_smooth(&seen, 20.0);
+    }
+    let playlist = server.get(&format!("/hls/{id}/source/index.m3u8")).await;
+    let broken = check_media_playlist(playlist.text(), None);
+    assert!(broken.is_empty(), "{broken:#?}\n{}", playlist.text());
     server.stop().await;
 }
 

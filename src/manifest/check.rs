@@ -10,7 +10,7 @@ mod xml;
 
 pub use media::{check_delta, check_media_playlist};
 pub use mpd::{check_hls_against_mpd, check_mpd};
-pub use multivariant::check_multivariant;
+pub use multivariant::{check_multivariant, check_renditions};
 
 /// A broken rule.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -7,6 +7,7 @@ mod plan;
 mod write;
 
 use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use crate::media::MediaKind;
@@ -21,8 +22,8 @@ pub enum Mode {
     LowLatency,
 }
 
-/// Where the Periods opened that one manifest has told of. Their starts must never change, also
-/// after their first segments have left the window, and a snapshot does not tell them any more.
+/// What one manifest has told that a snapshot does not tell any more: where Periods opened, which must
+/// never change, also after their first segments have left the window; and when it was last published.
 ///
 /// Keep one per stream and [`Mode`], and hand it to every [`mpd`] call of that manifest. A new one
 /// is right for a manifest that nobody has been given yet.
@@ -30,23 +31,16 @@ pub enum Mode {
 pub struct Periods {
     /// Oldest first; those before the first listed Period are forgotten.
     openings: Vec<Opening>,
+    /// Sequence of the oldest segment that was listed last.
+    first: u64,
     /// Renditions that missed the segment grid, and the last segment that the low-latency manifest
     /// lists of each. As many as a stream has renditions.
     left: BTreeMap<Arc<str>, u64>,
-    last: Option<Published>,
+    /// The last publishTime, microseconds since the epoch.
+    published_micros: i64,
+    /// Of the last text.
+    fingerprint: u64,
 }
-
-/// The last manifest that was made.
-#[derive(Clone, Debug)]
-struct Published {
-    /// Its publishTime, microseconds since the stream's epoch.
-    micros: i64,
-    text: String,
-}
-
-/// publishTime rises by this much with a change that comes without new media: a segment leaves, a bit
-/// rate is declared anew. Microseconds: what its text resolves.
-const CHANGE_MICROS: i64 = 1000;
 
 /// A Period's unchanging facts.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -93,24 +87,26 @@ pub fn mpd(
     utc_timing_url: &str,
 ) -> Option<String> {
     let mut plan = plan::plan(description, snapshots, mode, periods)?;
-    let write = |plan: &plan::Plan<'_>| write::manifest(description, plan, mode, utc_timing_url);
-    let mut text = write(&plan);
-    let last = periods.last.take();
-    if let Some(last) =
-        last.filter(|last| last.micros >= plan.published_micros && last.text != text)
-    {
-        plan.published_micros = last.micros;
-        text = write(&plan);
-        if text != last.text {
-            plan.published_micros += CHANGE_MICROS;
-            text = write(&plan);
-        }
+    plan.newest_micros = plan.newest_micros.max(periods.published_micros);
+    let mut text = write::manifest(description, &plan, mode, utc_timing_url);
+    if fingerprint(&text) == periods.fingerprint {
+        return Some(text);
     }
-    periods.last = Some(Published {
-        micros: plan.published_micros,
-        text: text.clone(),
-    });
+    // Not every change comes with something new: old segments leave, a foretold length turns out
+    // otherwise, the stream ends.
+    if plan.newest_micros == periods.published_micros {
+        plan.newest_micros += 1000;
+        text = write::manifest(description, &plan, mode, utc_timing_url);
+    }
+    periods.published_micros = plan.newest_micros;
+    periods.fingerprint = fingerprint(&text);
     Some(text)
+}
+
+fn fingerprint(text: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    text.hash(&mut hasher);
+    hasher.finish()
 }
 
 #[cfg(test)]

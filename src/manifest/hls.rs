@@ -10,9 +10,9 @@ use m3u8_rs::{AlternativeMedia, AlternativeMediaType, MasterPlaylist, Resolution
 use super::text::{
     push_date, push_seconds, push_short_seconds, push_u64, ten_micros, ten_micros_up,
 };
-use crate::media::Rendition;
 use crate::media::time::{Ticks, Timescale};
 use crate::media::timeline::{Description, Rules, Segment, Snapshot};
+use crate::media::{Rendition, Track};
 
 /// Group of the shared audio rendition.
 const AUDIO_GROUP: &str = "audio";
@@ -116,16 +116,17 @@ fn variant(rendition: &Rendition, audio: Option<&Rendition>, uri: String) -> Var
                 width: u64::from(width),
                 height: u64::from(height),
             }),
-        frame_rate: frame_rate_millis(rendition).map(|millis| f64::from(millis) / 1000.0),
+        frame_rate: frame_rate_millis(rendition, &rendition.track)
+            .map(|millis| f64::from(millis) / 1000.0),
         ..VariantStream::default()
     }
 }
 
 /// Frames per second x 1000 as measured, else as the codec configuration says.
-pub(crate) fn frame_rate_millis(rendition: &Rendition) -> Option<u32> {
+pub(crate) fn frame_rate_millis(rendition: &Rendition, track: &Track) -> Option<u32> {
     Some(rendition.frame_rate_millis)
         .filter(|millis| *millis > 0)
-        .or_else(|| rendition.track.frame_rate_millis())
+        .or_else(|| track.frame_rate_millis())
 }
 
 /// Whether delta updates are offered under these rules.

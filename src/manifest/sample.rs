@@ -108,8 +108,9 @@ pub(crate) struct Builder {
     pub(crate) time: Ticks,
 }
 
-pub(crate) fn init(name: &str) -> Arc<Init> {
+fn init(name: &str, track: &Arc<Track>) -> Arc<Init> {
     Arc::new(Init {
+        track: Arc::clone(track),
         name: name.to_owned(),
         bytes: Bytes::from_static(b"ftypmoov"),
     })
@@ -120,7 +121,7 @@ impl Builder {
     pub(crate) fn new(rendition: &Arc<Rendition>) -> Builder {
         let scale = rendition.track.timescale;
         Builder {
-            init: init(&format!("init-{}.mp4", rendition.name)),
+            init: init(&format!("init-{}.mp4", rendition.name), &rendition.track),
             next_sequence: 100,
             discontinuities: 7,
             time: rescale(Ticks(10), Timescale::of(1), scale),
@@ -177,6 +178,11 @@ impl Builder {
     pub(crate) fn last(&mut self) -> &mut Segment {
         let last = self.snapshot.segments.last_mut().unwrap();
         Arc::get_mut(last).unwrap()
+    }
+
+    /// Another init from here on.
+    pub(crate) fn change(&mut self, name: &str) {
+        self.init = init(name, &self.snapshot.rendition.track);
     }
 
     /// Segments of two seconds in ten parts.

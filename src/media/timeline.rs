@@ -11,6 +11,7 @@ use bytes::Bytes;
 
 use super::rendition::{Rendition, RenditionId};
 use super::time::{Ticks, Timescale};
+use super::track::Track;
 use crate::base::clock::Wall;
 
 /// An initialisation segment (ftyp + moov). Its name carries a hash of its bytes, so that a URL
@@ -21,6 +22,8 @@ pub struct Init {
     pub name: String,
     /// The bytes.
     pub bytes: Bytes,
+    /// What they describe.
+    pub track: Arc<Track>,
 }
 
 /// One CMAF fragment: an LL-HLS part and a DASH chunk at once.

@@ -104,7 +104,15 @@ fn later(stream: Served, rendition: &str, awaited: Awaited, terms: Terms) -> Ans
                 Awaited::Part(_) => missing(),
             },
             Ok(_) => missing(),
-            Err(_) => answer::retry(StatusCode::NOT_FOUND, "this media did not come in time\n"),
+            Err(_) => {
+                // A hint stays true in a hole, so its part is not unknown: shaka gives a part up for good
+                // that is (checklist K1).
+                let status = match awaited {
+                    Awaited::Segment(_) => StatusCode::NOT_FOUND,
+                    Awaited::Part(_) => StatusCode::SERVICE_UNAVAILABLE,
+                };
+                answer::retry(status, "this media did not come in time\n")
+            }
         }
     })
 }

@@ -488,10 +488,10 @@ async fn a_hinted_part_is_awaited_and_sent_whole() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_hint_that_comes_to_nothing_is_not_found() {
+async fn a_hint_stays_true_until_the_end() {
     let rig = Rig::playing();
     let later = rig.blocked(&rig.hls("source/p32.m4s"));
-    assert_eq!(later.await.status(), StatusCode::NOT_FOUND);
+    assert_eq!(later.await.status(), StatusCode::SERVICE_UNAVAILABLE);
     let later = rig.blocked(&rig.hls("source/p32.m4s"));
     rig.timeline.end();
     assert_eq!(later.await.status(), StatusCode::NOT_FOUND);

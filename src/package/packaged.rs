@@ -1,5 +1,6 @@
 //! One rendition of a live stream: its segmenter, its window, its bit rates.
 
+use std::cmp::Reverse;
 use std::sync::Arc;
 
 use tokio::sync::watch;
@@ -18,6 +19,9 @@ const PEAK_HEADROOM_PERCENT: u64 = 110;
 #[derive(Debug)]
 pub(super) struct Packaged {
     pub(super) rendition: Arc<Rendition>,
+    /// Its place among the others, best first: pixels of the first picture and the promised peak. It
+    /// stays, as Representations keep their order while a DASH Period lasts.
+    pub(super) rank: (Reverse<u64>, bool, Reverse<u32>),
     /// `None` when its configuration cannot be packaged.
     segmenter: Option<Segmenter>,
     pub(super) window: Window,
@@ -46,8 +50,17 @@ impl Packaged {
             }
         };
         let length = Ticks::from_duration(rules.window, track.timescale);
+        let pixels = track
+            .resolution()
+            .map_or(0, |(width, height)| u64::from(width) * u64::from(height));
         Packaged {
             rendition: rendition.clone(),
+            // The source stands in front of rungs of the same size.
+            rank: (
+                Reverse(pixels),
+                !rendition.source,
+                Reverse(rendition.peak_bps),
+            ),
             segmenter,
             window: Window::new(track.timescale, length, first_part),
             rate: Rate::default(),

@@ -13,8 +13,8 @@ use crate::media::{AccessUnit, Boundary, MediaKind, Ticks, Timescale, Track, res
 /// what an encoder with broken times can pile up.
 const MAX_PART_SAMPLES: usize = 1024;
 
-/// A gap begins where the media before it ends when that is at most this far from the boundary (90 kHz):
-/// a frame at 25 per second. Audio frames do not end at boundaries.
+/// What follows connects to the media before it when that ends at most this far away (90 kHz): a frame
+/// at 25 per second. Audio frames do not end at boundaries.
 const NEARBY: Ticks = Ticks(3600);
 /// How far decode times may fall behind while a hole is shared out (90 kHz): the longest hole that the
 /// program closes without a break. Slower pictures than that cannot be cut into parts at all.
@@ -70,6 +70,7 @@ pub struct Segmenter {
     /// No segment is declared longer than this for the sake of a hole.
     longest: Ticks,
     longest_debt: Ticks,
+    nearby: Ticks,
     init: Arc<Init>,
     /// Takes the place of `init` with the next discontinuity.
     next_init: Option<Arc<Init>>,
@@ -105,7 +106,8 @@ impl Segmenter {
                 scale,
             ),
             longest_debt: rescale(LONGEST_DEBT, Timescale::CHANNEL, scale),
-            init: Arc::new(init(track)?),
+            nearby: rescale(NEARBY, Timescale::CHANNEL, scale),
+            init: Arc::new(init(track.clone())?),
             next_init: None,
             open: None,
             samples: Vec::new(),
@@ -125,7 +127,7 @@ impl Segmenter {
     /// to the timescale that the rendition has from its beginning, in which its playlists count.
     pub fn handle_track(&mut self, track: &Track) -> Result<(), fmp4::Error> {
         self.carried_scale = track.timescale;
-        self.next_init = Some(Arc::new(init(&Track {
+        self.next_init = Some(Arc::new(init(Track {
             timescale: self.scale,
             ..track.clone()
         })?));
@@ -166,9 +168,8 @@ impl Segmenter {
     pub fn handle_gap(&mut self, boundary: &Boundary) {
         self.flush();
         let time = rescale(boundary.time, Timescale::CHANNEL, self.scale);
-        let nearby = rescale(NEARBY, Timescale::CHANNEL, self.scale);
         let start = match self.open.filter(|open| !open.gap).and(self.end) {
-            Some(end) if time - end <= nearby => end,
+            Some(end) if time - end <= self.nearby => end,
             Some(end) if self.passes_longest(time) => end,
             _ => time,
         };
@@ -197,11 +198,16 @@ impl Segmenter {
         }
     }
 
-    /// Publishes what is held back, with the durations it had so far.
-    pub fn flush(&mut self) {
+    /// Waits no longer for the duration of the last unit: it is like the one before.
+    pub fn settle(&mut self) {
         if let Some(pending) = self.pending.take() {
             self.complete(pending, self.last_duration);
         }
+    }
+
+    /// Publishes what is held back, with the durations it had so far.
+    pub fn flush(&mut self) {
+        self.settle();
         self.cut_part();
     }
 
@@ -232,7 +238,7 @@ impl Segmenter {
         let connected = self.decode_end(unit).filter(|_| !boundary.discontinuity);
         let start = match connected {
             Some(end) => {
-                let late = unit.key && unit.pts - end > self.last_duration;
+                let late = unit.key && unit.pts - end > self.nearby;
                 let shown = Some(unit.pts).filter(|pts| late && !self.passes_longest(*pts));
                 shown.unwrap_or(end)
             }
@@ -249,8 +255,7 @@ impl Segmenter {
     fn end_open(&mut self, end: Ticks) {
         if let Some(open) = self.open.take() {
             // Where a gap would last longer, the clock was set: that time did not pass.
-            let nearby = rescale(NEARBY, Timescale::CHANNEL, self.scale);
-            let passes = open.gap && end - open.start > self.longest + nearby;
+            let passes = open.gap && end - open.start > self.longest + self.nearby;
             let end = if passes {
                 open.start + self.longest
             } else {
@@ -367,11 +372,12 @@ impl Segmenter {
     }
 }
 
-fn init(track: &Track) -> Result<Init, fmp4::Error> {
-    let bytes = fmp4::init(track)?;
+fn init(track: Track) -> Result<Init, fmp4::Error> {
+    let bytes = fmp4::init(&track)?;
     Ok(Init {
         name: fmp4::init_name(&bytes),
         bytes,
+        track: Arc::new(track),
     })
 }
 

@@ -101,22 +101,12 @@ impl Live {
             };
             let rendition = packaged.declare();
             match rendition.kind() {
-                MediaKind::Video => video.push(rendition),
+                MediaKind::Video => video.push((packaged.rank, rendition)),
                 MediaKind::Audio => audio.push(rendition),
             }
         }
-        // Best first; the source keeps its place in front of rungs of the same size.
-        video.sort_by_key(|rendition| {
-            let pixels = rendition
-                .track
-                .resolution()
-                .map_or(0, |(width, height)| u64::from(width) * u64::from(height));
-            (
-                std::cmp::Reverse(pixels),
-                !rendition.source,
-                std::cmp::Reverse(rendition.peak_bps),
-            )
-        });
+        video.sort_by_key(|(rank, _)| *rank);
+        let video = video.into_iter().map(|(_, rendition)| rendition).collect();
         let rules = self.rules.clone();
         let description = Description {
             version,
@@ -142,11 +132,12 @@ impl Live {
     }
 
     /// Lets all segmenters act.
-    fn cut_all(&self, act: impl Fn(&mut Segmenter)) {
+    fn cut_all(&self, act: impl Fn(&Rendition, &mut Segmenter)) {
         let mut state = self.lock();
         let mut rates_broken = false;
         for packaged in state.renditions.iter_mut().flatten() {
-            rates_broken |= packaged.cut(&act);
+            let rendition = packaged.rendition.clone();
+            rates_broken |= packaged.cut(|segmenter| act(&rendition, segmenter));
         }
         if rates_broken {
             self.describe(&mut state);
@@ -162,6 +153,11 @@ impl State {
     fn named(&self, name: &str) -> Option<&Packaged> {
         let mut renditions = self.renditions.iter().flatten();
         renditions.find(|packaged| &*packaged.rendition.name == name)
+    }
+
+    fn has_rungs(&self) -> bool {
+        let mut renditions = self.renditions.iter().flatten();
+        renditions.any(|packaged| !packaged.rendition.source)
     }
 
     fn listed(&self) -> impl Iterator<Item = &Packaged> {
@@ -281,16 +277,25 @@ impl Outlet for Intake {
         self.0.describe(&mut state);
     }
 
+    /// What goes on with another segment may have a short last part. Beside rungs that is the source's
+    /// picture only: they and the sound may go on where they are, with the last picture and silence.
     fn handle_break(&mut self) {
-        self.0.cut_all(Segmenter::flush);
+        let rungs = self.0.lock().has_rungs();
+        self.0.cut_all(|rendition, segmenter| {
+            if !rungs || rendition.source && rendition.kind() == MediaKind::Video {
+                segmenter.flush();
+            } else {
+                segmenter.settle();
+            }
+        });
     }
 
     fn handle_stop(&mut self) {
-        self.0.cut_all(Segmenter::close);
+        self.0.cut_all(|_, segmenter| segmenter.close());
     }
 
     fn handle_end(&mut self) {
-        self.0.cut_all(Segmenter::close);
+        self.0.cut_all(|_, segmenter| segmenter.close());
         let mut state = self.0.lock();
         state.ended = true;
         state

@@ -128,13 +128,9 @@ impl State {
         self.note_air(before, now, monotonic);
     }
 
-    /// Takes whoever is on air off it. Where rungs go on, so do their parts and those of the sound.
+    /// Takes whoever is on air off it.
     pub(super) fn leave_the_air(&mut self) {
-        let rungs = self
-            .renditions
-            .iter()
-            .any(|listed| !listed.rendition.source);
-        if self.on_air.take().is_some() && !rungs {
+        if self.on_air.take().is_some() {
             self.outlets
                 .iter_mut()
                 .for_each(|outlet| outlet.handle_break());

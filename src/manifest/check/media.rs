@@ -9,6 +9,10 @@ const ROUNDING_S: f64 = 0.0011;
 /// The longest frame (20 per second): a segment's parts may differ from its EXTINF by less.
 const FRAME_S: f64 = 0.05;
 
+/// The longest hole that is closed without a break: the picture before it stands still, and the parts of
+/// its segment add up to less than the segment lasts.
+const HOLE_S: f64 = 1.0;
+
 /// Checks a media playlist, and what changed since `previous`, an earlier full answer of the same URL.
 /// Rules P1-P5, P8-P10, P12, D1, D3, D5, L1-L4, L6, L8, L9.
 pub fn check_media_playlist(text: &str, previous: Option<&str>) -> Vec<Violation> {
@@ -156,23 +160,42 @@ fn check_segments(playlist: &Media, found: &mut Findings) {
         found.rule("P12", !missing, || {
             format!("gap segment {number} with parts that are none")
         });
-        if let Some(before) = previous.filter(|_| !segment.discontinuity)
-            && let (Some(from), Some(to)) = (before.date, segment.date)
-        {
-            let off = to.micros_since(from) as f64 / 1e6 - before.span();
-            found.rule("P10", off.abs() < ROUNDING_S, || {
-                format!("date of {number} is off by {off:.6} s")
-            });
+        found.rule("P12", !segment.gap || span > 0.0, || {
+            format!("gap segment {number} without a duration")
+        });
+        if let Some(before) = previous {
+            check_date(number, before, segment, found);
         }
+        let next = playlist.segment(number.saturating_add(1));
         if !segment.uri.is_empty() && !segment.parts.is_empty() {
             let parts: f64 = segment.parts.iter().map(|part| part.duration).sum();
-            // Less where media end before the next segment begins.
-            found.rule("P8", parts - span < FRAME_S, || {
+            // Before a gap any may be missing; the last one's gap is not listed before it ends.
+            let before_gap = next.is_none_or(|next| next.gap);
+            let missing = if before_gap { span } else { HOLE_S };
+            let fits = parts - span < FRAME_S && span - parts < missing + FRAME_S;
+            found.rule("P8", fits, || {
                 format!("parts of {number} add up to {parts} s, EXTINF is {span}")
             });
         }
         previous = Some(segment);
     }
+}
+
+/// Dates are as far apart as segments last. A discontinuity may jump, but not beside a gap: to state how
+/// long nothing is there is what a gap is for.
+fn check_date(number: u64, before: &Segment, segment: &Segment, found: &mut Findings) {
+    let (Some(from), Some(to)) = (before.date, segment.date) else {
+        return;
+    };
+    let off = to.micros_since(from) as f64 / 1e6 - before.span();
+    let beside_gap = before.gap || segment.gap;
+    let adds_up = off.abs() < ROUNDING_S;
+    found.rule("P10", adds_up || segment.discontinuity, || {
+        format!("date of {number} is off by {off:.6} s")
+    });
+    found.rule("P12", adds_up || !beside_gap, || {
+        format!("date of {number}, beside a gap, is off by {off:.6} s")
+    });
 }
 
 fn check_parts(playlist: &Media, found: &mut Findings) {
@@ -270,12 +293,13 @@ fn end(media: &Media) -> u64 {
         .saturating_add(media.segments.len() as u64)
 }
 
-/// What may happen to a listed segment: parts come while it grows, and go when it is old.
+/// What may happen to a listed segment: parts come while it grows, and go when it is old. It never
+/// becomes a gap: a growing one is listed for its parts.
 fn check_edit(number: u64, old: &Segment, new: &Segment, first: bool, found: &mut Findings) {
     let tags = old.discontinuity == new.discontinuity
         && old.date == new.date
         && (old.map == new.map || first && old.map.is_none())
-        && (old.gap == new.gap || old.uri.is_empty());
+        && old.gap == new.gap;
     let finished = old.uri.is_empty() || old.uri == new.uri && old.duration == new.duration;
     found.rule("P5", tags && finished, || {
         format!("tags, duration or URI of segment {number} changed")

@@ -17,6 +17,9 @@ const UTC_SCHEMES: [&str; 4] = [
 /// Segments in one timeline that are followed; more than a day of one-second segments.
 const MAX_SEGMENTS: usize = 100_000;
 
+/// An audio frame, or a picture at 20 per second, microseconds.
+const FRAME_MICROS: i64 = 50_000;
+
 /// Rounding of segment times between timescales, microseconds.
 const ROUNDING_MICROS: i64 = 1000;
 
@@ -31,6 +34,8 @@ struct Period {
     start_micros: i64,
     duration_micros: Option<i64>,
     sets: Vec<(String, Vec<Representation>)>,
+    /// Set, scheme and Period of each period-continuity or period-connectivity property.
+    links: Vec<(String, String, String)>,
 }
 
 struct Representation {
@@ -46,6 +51,11 @@ struct Representation {
 impl Period {
     fn representations(&self) -> impl Iterator<Item = &Representation> {
         self.sets.iter().flat_map(|(_, of_set)| of_set)
+    }
+
+    fn set(&self, id: &str) -> Option<&[Representation]> {
+        let found = self.sets.iter().find(|(known, _)| known == id);
+        found.map(|(_, of_set)| of_set.as_slice())
     }
 
     fn shape(&self) -> Vec<(&str, Vec<(&str, &str)>)> {
@@ -169,6 +179,7 @@ fn read(root: &Element, found: &mut Findings) -> Manifest {
     let mut periods = Vec::new();
     for period in root.all("Period") {
         let mut sets = Vec::new();
+        let mut links = Vec::new();
         for set in period.all("AdaptationSet") {
             found.rule("S1", set.get("id").is_some(), || {
                 "AdaptationSet without id".to_owned()
@@ -177,10 +188,15 @@ fn read(root: &Element, found: &mut Findings) -> Manifest {
             let representations =
                 representations.filter_map(|r| read_representation(set, r, found));
             let representations = representations.collect();
-            sets.push((
-                set.get("id").unwrap_or_default().to_owned(),
-                representations,
-            ));
+            let id = set.get("id").unwrap_or_default();
+            for property in set.all("SupplementalProperty") {
+                let scheme = property.get("schemeIdUri").unwrap_or_default();
+                if let Some(link) = scheme.strip_prefix("urn:mpeg:dash:period-") {
+                    let to = property.get("value").unwrap_or_default();
+                    links.push((id.to_owned(), link.to_owned(), to.to_owned()));
+                }
+            }
+            sets.push((id.to_owned(), representations));
         }
         found.rule("S1", period.micros("start").is_some(), || {
             "Period without start".to_owned()
@@ -190,6 +206,7 @@ fn read(root: &Element, found: &mut Findings) -> Manifest {
             start_micros: period.micros("start").unwrap_or(0),
             duration_micros: period.micros("duration"),
             sets,
+            links,
         });
     }
     Manifest {
@@ -253,6 +270,10 @@ fn check_periods(manifest: &Manifest, found: &mut Findings) {
     });
     for (index, period) in manifest.periods.iter().enumerate() {
         let id = &period.id;
+        let again = manifest.periods[..index].iter().any(|p| p.id == *id);
+        found.rule("S7", !id.is_empty() && !again, || {
+            format!("Period id {id:?} is missing or used twice")
+        });
         found.rule("S7", period.start_micros >= 0, || {
             format!("Period {id} starts before zero")
         });
@@ -267,6 +288,13 @@ fn check_periods(manifest: &Manifest, found: &mut Findings) {
         });
         let overlap = end.zip(next).is_some_and(|(end, next)| end > next);
         found.rule("S7", !overlap, || format!("Period {id} overlaps the next"));
+        found.rule(
+            "S7",
+            next.is_none_or(|next| next > period.start_micros),
+            || format!("Period {id} starts after the next"),
+        );
+        check_reach(period, end.or(next), found);
+        check_links(manifest, index, found);
         for representation in period.representations() {
             let (name, scale) = (&representation.id, representation.timescale);
             for pair in representation.segments.windows(2) {
@@ -286,6 +314,49 @@ fn check_periods(manifest: &Manifest, found: &mut Findings) {
                 format!("{name}: no segment, or one before Period {id}")
             });
         }
+    }
+}
+
+/// A Period with an end lasts no longer than its media; players cut off what lies beyond it.
+fn check_reach(period: &Period, end: Option<i64>, found: &mut Findings) {
+    let reached = period.representations().filter_map(|representation| {
+        let (start, span) = representation.segments.last()?;
+        Some(representation.micros(period, start.saturating_add(*span)))
+    });
+    let (Some(end), Some(reached)) = (end, reached.max()) else {
+        return;
+    };
+    let off = end.saturating_sub(reached);
+    found.rule("S7", off <= FRAME_MICROS, || {
+        format!(
+            "Period {} ends {off} microseconds after its media",
+            period.id
+        )
+    });
+}
+
+/// Period-connected sets have the same Representations with equal inits; in continuous ones the samples
+/// meet.
+fn check_links(manifest: &Manifest, index: usize, found: &mut Findings) {
+    let period = &manifest.periods[index];
+    for (set, link, to) in &period.links {
+        let scheme = matches!(link.as_str(), "continuity:2015" | "connectivity:2015");
+        found.rule("S7", scheme, || format!("period-{link} in {}", period.id));
+        let earlier = manifest.periods[..index].iter().find(|p| p.id == *to);
+        // An earlier Period that has left the manifest tells nothing any more.
+        let Some(earlier) = earlier else { continue };
+        let here = period.set(set).unwrap_or_default();
+        let there = earlier.set(set).unwrap_or_default();
+        let equal = here.len() == there.len()
+            && here.iter().zip(there).all(|(here, there)| {
+                let meets = there.segments.last().map(|(start, span)| start + span);
+                here.id == there.id
+                    && here.init == there.init
+                    && (link == "connectivity:2015" || meets == here.segments.first().map(|s| s.0))
+            });
+        found.rule("S7", equal, || {
+            format!("set {set} of Period {} is no {link} of {to}", period.id)
+        });
     }
 }
 
@@ -334,6 +405,21 @@ fn check_change(old: &Manifest, new: &Manifest, found: &mut Findings) {
         "availabilityStartTime changed".to_owned()
     });
     let last = old.periods.len().saturating_sub(1);
+    let kept = |before: &&Period| new.periods.iter().any(|after| after.id == before.id);
+    let left = old
+        .periods
+        .iter()
+        .take_while(|before| !kept(before))
+        .count();
+    let stay = old.periods[left..].iter().map(|before| &before.id);
+    let order = stay.eq(new
+        .periods
+        .iter()
+        .take(old.periods.len() - left)
+        .map(|p| &p.id));
+    found.rule("S7", order, || {
+        "a Period came or went before one that was there".to_owned()
+    });
     for (index, before) in old.periods.iter().enumerate() {
         let Some(after) = new.periods.iter().find(|after| after.id == before.id) else {
             continue;

@@ -33,6 +33,27 @@ pub fn check_multivariant(text: &str, media: &[(&str, &str)]) -> Vec<Violation> 
         });
     }
     check_order(&playlist, &mut found);
+    let parsed = parse(media, &mut found);
+    let independent = playlist.independent_segments
+        || !parsed.is_empty() && parsed.iter().all(|(_, media)| media.independent_segments);
+    found.rule("M3", independent, || {
+        "no EXT-X-INDEPENDENT-SEGMENTS".to_owned()
+    });
+    check_all(&parsed, &mut found);
+    found.0
+}
+
+/// Checks that the media playlists of one stream, read at about the same time, agree with each other:
+/// each segment number has the same date and discontinuities in all of them, gaps included. Each comes
+/// with its URI as the reports in the others name it. Rules M4, D2, L9.
+pub fn check_renditions(media: &[(&str, &str)]) -> Vec<Violation> {
+    let mut found = Findings::default();
+    let parsed = parse(media, &mut found);
+    check_all(&parsed, &mut found);
+    found.0
+}
+
+fn parse<'a>(media: &[(&'a str, &str)], found: &mut Findings) -> Vec<(&'a str, Media)> {
     let mut parsed = Vec::new();
     for (uri, text) in media {
         match Media::parse(text) {
@@ -40,20 +61,18 @@ pub fn check_multivariant(text: &str, media: &[(&str, &str)]) -> Vec<Violation> 
             Err(error) => found.rule("syntax", false, || format!("{uri}: {error}")),
         }
     }
-    let independent = playlist.independent_segments
-        || !parsed.is_empty() && parsed.iter().all(|(_, media)| media.independent_segments);
-    found.rule("M3", independent, || {
-        "no EXT-X-INDEPENDENT-SEGMENTS".to_owned()
-    });
+    parsed
+}
+
+fn check_all(parsed: &[(&str, Media)], found: &mut Findings) {
     for (at, (uri, one)) in parsed.iter().enumerate() {
         if let Some((other_uri, other)) = parsed.get(at + 1) {
-            check_pair(&format!("{uri} and {other_uri}"), one, other, &mut found);
+            check_pair(&format!("{uri} and {other_uri}"), one, other, found);
         }
         for (other_uri, other) in parsed.iter().filter(|(other, _)| other != uri) {
-            check_report(uri, one, other_uri, other, &mut found);
+            check_report(uri, one, other_uri, other, found);
         }
     }
-    found.0
 }
 
 fn check_variant(playlist: &Multivariant, inf: &Attributes, uri: &str, found: &mut Findings) {

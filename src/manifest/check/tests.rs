@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::*;
 use crate::manifest::dash::{Mode, Periods, mpd};
 use crate::manifest::hls::{self, Skip};
-use crate::manifest::sample::{Builder, init, ladder};
+use crate::manifest::sample::{Builder, ladder};
 use crate::media::timeline::Description;
 
 /// The edit must find its place, and the rule must be among those found broken.
@@ -29,7 +29,7 @@ fn assert_breaks(
 fn stream() -> Builder {
     let mut builder = Builder::new(&ladder().video[0]);
     builder.regular(4);
-    builder.init = init("init-new.mp4");
+    builder.change("init-new.mp4");
     builder.discontinuity(0, &[200; 10]);
     builder.gap(2000);
     builder.regular(2);
@@ -64,11 +64,13 @@ fn media_playlist_rules() {
             "#EXT-X-MEDIA-SEQ",
             "#EXT-X-PLAYLIST-TYPE:EVENT\n#EXT-X-MEDIA-SEQ",
         ),
-        ("P8", "DURATION=0.20000", "DURATION=0.14000"),
+        ("P8", "DURATION=0.20000", "DURATION=0.26000"),
         ("P9", "#EXT-X-VERSION:6", "#EXT-X-VERSION:7"),
         ("P9", "#EXT-X-MAP:URI=\"init-source.mp4\"\n", ""),
         ("P10", date, ""),
         ("P10", "04:00:12.000Z", "04:00:12.002Z"),
+        ("P12", "04:00:20.000Z", "04:00:20.100Z"),
+        ("P12", "#EXT-X-GAP\n#EXTINF:2", "#EXT-X-GAP\n#EXTINF:0"),
         (
             "P12",
             "#EXT-X-GAP\n",
@@ -323,6 +325,11 @@ fn mpd_rules() {
         ),
         ("S5", "<S t=\"900000\"", "<S t=\"0\""),
         ("S7", "start=\"PT16S\"", "start=\"PT10S\""),
+        ("S7", "start=\"PT16S\"", "start=\"PT17S\""),
+        ("S7", "id=\"p103\"", "id=\"p100\""),
+        ("S7", "id=\"p103\"", "id=\"\""),
+        ("S7", "period-continuity", "period-connection"),
+        ("S7", "init-sd.mp4", "init-sd2.mp4"),
         ("S7", "start=\"PT10S\"", "start=\"PT10S\" duration=\"PT7S\""),
         (
             "S9",

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use super::{CHANGE_MICROS, Link, Mode, Opening, Periods, Shape};
+use super::{Link, Mode, Opening, Periods, Shape};
 use crate::manifest::hls::frame_rate_millis;
 use crate::media::time::{Ticks, Timescale, rescale};
-use crate::media::timeline::{Description, Rules, Segment, Snapshot};
+use crate::media::timeline::{Description, Init, Rules, Segment, Snapshot};
 use crate::media::{CodecConfig, MediaKind, Rendition};
 
 /// Finished segments whose equal length lets the running one's be foretold.
@@ -18,9 +18,9 @@ const CUT_OFF: Ticks = Ticks(500);
 pub(super) struct Plan<'a> {
     /// Oldest first, never empty.
     pub(super) periods: Vec<Period<'a>>,
-    /// When the newest listed thing became available, or what is listed changed since: microseconds
-    /// since the epoch.
-    pub(super) published_micros: i64,
+    /// When the newest listed thing became available, microseconds since the epoch, in whole
+    /// milliseconds.
+    pub(super) newest_micros: i64,
 }
 
 /// Segments that belong together.
@@ -39,7 +39,7 @@ pub(super) struct Period<'a> {
 /// One rendition's segments in a Period.
 pub(super) struct Representation<'a> {
     pub(super) rendition: &'a Rendition,
-    pub(super) init: &'a str,
+    pub(super) init: &'a Init,
     pub(super) first_sequence: u64,
     /// Start and duration of each, in the rendition's timescale.
     pub(super) segments: Vec<(Ticks, Ticks)>,
@@ -147,10 +147,12 @@ pub(super) fn plan<'a>(
         }
         last = last.min(row.listed.last()?.sequence);
     }
-    let first = joined.unwrap_or(oldest);
+    // What was left out once does not come back.
+    periods.first = periods.first.max(joined.unwrap_or(oldest));
+    let first = periods.first;
     let mut found: Vec<Period<'a>> = Vec::new();
     let mut shape = Shape::new();
-    let mut published_micros = i64::MIN;
+    let mut newest_micros = i64::MIN;
     for sequence in first..=last {
         let next_shape = shape_at(&rows, sequence, mode);
         let cut = rows
@@ -178,7 +180,7 @@ pub(super) fn plan<'a>(
                 continue;
             };
             to.segments.push((segment.start, row.duration(segment)));
-            published_micros = published_micros.max(available_micros(row, segment));
+            newest_micros = newest_micros.max(available_micros(row, segment));
         }
     }
     for period in &mut found {
@@ -188,15 +190,13 @@ pub(super) fn plan<'a>(
             .map(Representation::end_micros);
         period.end_micros = ends.max().unwrap_or(period.start_micros);
     }
-    // The end of the stream is a change without a new segment.
-    published_micros += i64::from(description.ended) * CHANGE_MICROS;
     let oldest = found.first()?.opening;
     periods
         .openings
         .retain(|opening| opening.sequence >= oldest);
     Some(Plan {
         periods: found,
-        published_micros,
+        newest_micros: newest_micros.div_euclid(1000) * 1000,
     })
 }
 
@@ -286,7 +286,7 @@ fn open<'a>(
             .iter()
             .map(|(row, segment)| Representation {
                 rendition: row.rendition,
-                init: &segment.init.name,
+                init: &segment.init,
                 first_sequence: sequence,
                 segments: Vec::new(),
             })
@@ -309,7 +309,7 @@ fn links(before: &Period<'_>, segments: &[(&Row<'_>, &Segment)]) -> Vec<Link> {
                 .filter(|(row, _)| of_kind(row.rendition))
                 .zip(&old)
                 .all(|((row, segment), old)| {
-                    old.rendition.name == row.rendition.name && old.init == segment.init.name
+                    old.rendition.name == row.rendition.name && old.init.name == segment.init.name
                 });
         let meets = old
             .iter()
@@ -411,7 +411,7 @@ fn frame(snapshot: &Snapshot) -> Ticks {
         // Unknown rates are taken for 20 frames per second.
         CodecConfig::Avc(_) | CodecConfig::Hevc(_) | CodecConfig::Av1(_) => of(
             1000,
-            frame_rate_millis(&snapshot.rendition).unwrap_or(20_000),
+            frame_rate_millis(&snapshot.rendition, &snapshot.rendition.track).unwrap_or(20_000),
         ),
     }
 }

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use super::*;
 use crate::manifest::check::{check_hls_against_mpd, check_mpd};
 use crate::manifest::hls;
-use crate::manifest::sample::{Builder, init, ladder, video_track};
+use crate::manifest::sample::{Builder, ladder, video_track};
 use crate::media::time::Ticks;
 
 const TIME_URL: &str = "/time?a=1&b=2";
@@ -87,7 +87,7 @@ fn a_hole_closes_the_period_and_the_return_opens_one_also_after_its_start_left_t
     each(&mut streams, |b| {
         b.gap(2000);
         b.gap(1500);
-        b.init = init("init-new.mp4");
+        b.change("init-new.mp4");
         b.discontinuity(0, &[200; 10]);
     });
     let second = render(&description, &streams, Mode::Standard, &mut periods);
@@ -291,21 +291,158 @@ fn audio_segments_of_uneven_length_are_told_one_by_one() {
     assert!(text.contains(timeline), "{text}");
 }
 
+fn periods_of(text: &str) -> Vec<&str> {
+    text.split("<Period ").skip(1).collect()
+}
+
 #[test]
-fn a_change_without_new_media_has_a_publish_time_of_its_own() {
+fn periods_whose_samples_meet_are_continuous_and_those_after_a_hole_connected() {
     let description = only(&["source", "audio"]);
     let mut streams = builders(&description);
-    each(&mut streams, |b| b.regular(6));
+    each(&mut streams, |b| {
+        b.regular(1);
+        b.discontinuity(0, &[200; 10]);
+        b.gap(2000);
+        b.regular(1);
+    });
+    streams[0].change("init-new.mp4");
+    each(&mut streams, |b| b.discontinuity(0, &[200; 10]));
     let mut periods = Periods::default();
-    let first = render(&description, &streams, Mode::Standard, &mut periods);
-    let again = render(&description, &streams, Mode::Standard, &mut periods);
-    assert_eq!(first, again);
-    each(&mut streams, |b| drop(b.snapshot.segments.remove(0)));
-    let shorter = render(&description, &streams, Mode::Standard, &mut periods);
-    assert_eq!(check_mpd(&shorter, Some(&first)), []);
-    let same = render(&description, &streams, Mode::Standard, &mut periods);
-    assert_eq!(shorter, same);
+    let text = render(&description, &streams, Mode::Standard, &mut periods);
+    let links = |text: &str| -> Vec<(usize, usize)> {
+        let of = |period: &&str| {
+            let count = |what| period.matches(what).count();
+            (
+                count("period-continuity:2015"),
+                count("period-connectivity:2015"),
+            )
+        };
+        periods_of(text).iter().map(of).collect()
+    };
+    // Both sets meet; both go on after the gap; only sound keeps its init.
+    assert_eq!(links(&text), [(0, 0), (2, 0), (0, 2), (1, 0)]);
+    each(&mut streams, |b| {
+        b.regular(1);
+        b.snapshot.segments.drain(..2);
+    });
+    let later = render(&description, &streams, Mode::Standard, &mut periods);
+    assert_eq!(check_mpd(&later, Some(&text)), []);
+    assert_eq!(links(&later), [(0, 2), (1, 0)], "what was told stays");
+}
+
+#[test]
+fn a_hole_that_nobody_fills_ends_its_period_when_the_next_is_known() {
+    // dash.js takes a last Period with a duration for the end of the stream.
+    let description = only(&["source", "audio"]);
+    let mut streams = builders(&description);
+    each(&mut streams, |b| {
+        b.regular(2);
+        b.gap(2000);
+    });
+    let mut periods = Periods::default();
+    let hole = render(&description, &streams, Mode::Standard, &mut periods);
+    assert_eq!(periods_of(&hole).len(), 1);
+    assert!(!hole.contains("duration=\"PT4S\""), "{hole}");
     each(&mut streams, |b| b.regular(1));
-    let longer = render(&description, &streams, Mode::Standard, &mut periods);
-    assert_eq!(check_mpd(&longer, Some(&shorter)), []);
+    let after = render(&description, &streams, Mode::Standard, &mut periods);
+    assert_eq!(check_mpd(&after, Some(&hole)), []);
+    assert!(after.contains("duration=\"PT4S\""), "{after}");
+}
+
+#[test]
+fn a_rung_that_comes_late_joins_and_takes_nothing_away() {
+    let alone = only(&["source", "audio"]);
+    let together = only(&["source", "sd", "audio"]);
+    for mode in [Mode::Standard, Mode::LowLatency] {
+        let mut streams = builders(&together);
+        for at in [0, 2] {
+            streams[at].regular(5);
+        }
+        let mut periods = Periods::default();
+        let two: Vec<Arc<Snapshot>> = snapshots(&streams).into_iter().step_by(2).collect();
+        let before = mpd(&alone, &two, mode, &mut periods, TIME_URL).unwrap();
+        streams[1].next_sequence = streams[0].next_sequence;
+        streams[1].time = streams[0].time;
+        each(&mut streams, |b| b.regular(1));
+        let after = render(&together, &streams, mode, &mut periods);
+        assert_eq!(check_mpd(&after, Some(&before)), []);
+        let counts: Vec<usize> = periods_of(&after)
+            .iter()
+            .map(|period| period.matches("<Representation ").count())
+            .collect();
+        assert_eq!(counts, [2, 3]);
+    }
+}
+
+#[test]
+fn short_segments_beside_gaps_do_not_drive_the_source_out() {
+    let description = only(&["source", "sd", "audio"]);
+    let mut streams = builders(&description);
+    let mut periods = Periods::default();
+    each(&mut streams, |b| b.regular(2));
+    let cut_short = [&[200; 4][..], &[200; 3]];
+    each(&mut streams, |b| {
+        b.segment(cut_short[0]);
+    });
+    streams[0].gap(2000);
+    streams[1].regular(1);
+    streams[2].regular(1);
+    each(&mut streams, |b| {
+        b.discontinuity(0, cut_short[1]);
+    });
+    for _ in 0..8 {
+        each(&mut streams, |b| b.regular(1));
+        let text = render(&description, &streams, Mode::LowLatency, &mut periods);
+        let last = periods_of(&text).pop().unwrap().to_owned();
+        assert!(last.contains("id=\"source\""), "{text}");
+        each(&mut streams, |b| drop(b.snapshot.segments.remove(0)));
+    }
+}
+
+#[test]
+fn a_steady_source_stays_foretold_across_a_break() {
+    let description = only(&["source", "audio"]);
+    let mut streams = builders(&description);
+    each(&mut streams, |b| {
+        b.regular(3);
+        b.segment(&[200; 4]);
+        b.gap(1000);
+        b.discontinuity(0, &[200]);
+        b.last().complete = false;
+    });
+    let text = render(
+        &description,
+        &streams,
+        Mode::LowLatency,
+        &mut Periods::default(),
+    );
+    assert!(text.contains("startNumber=\"105\""), "{text}");
+    // Another configuration may have another habit.
+    streams[0].snapshot.segments.pop();
+    streams[0].change("init-new.mp4");
+    streams[0].next_sequence -= 1;
+    streams[0].discontinuity(0, &[200]);
+    streams[0].last().complete = false;
+    let text = render(
+        &description,
+        &streams,
+        Mode::LowLatency,
+        &mut Periods::default(),
+    );
+    assert!(!text.contains("startNumber=\"105\""), "{text}");
+}
+
+#[test]
+fn every_change_is_published_later_also_when_nothing_new_came() {
+    let description = only(&["source", "audio"]);
+    let mut streams = builders(&description);
+    each(&mut streams, |b| b.regular(9));
+    let mut periods = Periods::default();
+    let before = render(&description, &streams, Mode::Standard, &mut periods);
+    let again = render(&description, &streams, Mode::Standard, &mut periods);
+    assert_eq!(again, before);
+    each(&mut streams, |b| drop(b.snapshot.segments.remove(0)));
+    let after = render(&description, &streams, Mode::Standard, &mut periods);
+    assert_eq!(check_mpd(&after, Some(&before)), []);
+    assert_ne!(after, before);
 }

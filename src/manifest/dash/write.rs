@@ -9,7 +9,7 @@ use crate::manifest::hls::frame_rate_millis;
 use crate::manifest::text::{push_date, push_xml, push_xs_duration};
 use crate::media::time::{Ticks, Timescale, rescale};
 use crate::media::timeline::{Description, Rules};
-use crate::media::{MediaKind, Rendition};
+use crate::media::{MediaKind, Rendition, Track};
 
 /// A Period that ends this much before the next begins is closed by a duration of its own.
 const HOLE_MICROS: i64 = 1000;
@@ -46,6 +46,8 @@ pub(super) fn manifest(
     }
     for (index, period) in plan.periods.iter().enumerate() {
         let next = plan.periods.get(index + 1);
+        // A hole is stated when the next Period is known: dash.js takes a last one with a duration for the
+        // end of the stream.
         let closed = match next {
             Some(next) => next.start_micros - period.end_micros > HOLE_MICROS,
             None => description.ended,
@@ -89,7 +91,7 @@ fn push_root(out: &mut String, description: &Description, plan: &Plan<'_>, mode:
     out.push_str("\" type=\"dynamic\" availabilityStartTime=\"");
     push_date(out, rules.epoch);
     out.push_str("\" publishTime=\"");
-    push_date(out, rules.epoch.plus_micros(plan.published_micros));
+    push_date(out, rules.epoch.plus_micros(plan.newest_micros));
     let mut span = |name: &str, value: i64| {
         push(out, format_args!("\" {name}=\""));
         push_xs_duration(out, value);
@@ -213,9 +215,9 @@ fn push_representation(
         out,
         format_args!("\" bandwidth=\"{}\" codecs=\"", rendition.peak_bps),
     );
-    push_xml(out, &rendition.track.codec_string());
+    push_xml(out, &representation.init.track.codec_string());
     out.push('"');
-    push_picture_and_sound(out, rendition);
+    push_picture_and_sound(out, rendition, &representation.init.track);
     if mode == Mode::LowLatency {
         push(
             out,
@@ -244,7 +246,7 @@ fn push_representation(
         );
     }
     out.push_str(" initialization=\"$RepresentationID$/");
-    push_xml(out, representation.init);
+    push_xml(out, &representation.init.name);
     out.push_str("\" media=\"$RepresentationID$/$Number$.m4s\">\n          <SegmentTimeline>\n");
     push_timeline(out, &representation.segments);
     out.push_str(
@@ -253,21 +255,21 @@ fn push_representation(
 }
 
 /// Attributes and children that only pictures or only sound have; closes the start tag.
-fn push_picture_and_sound(out: &mut String, rendition: &Rendition) {
-    if let Some((width, height)) = rendition.track.resolution() {
+fn push_picture_and_sound(out: &mut String, rendition: &Rendition, track: &Track) {
+    if let Some((width, height)) = track.resolution() {
         push(out, format_args!(" width=\"{width}\" height=\"{height}\""));
-        if let Some(millis) = frame_rate_millis(rendition) {
+        if let Some(millis) = frame_rate_millis(rendition, track) {
             out.push_str(" frameRate=\"");
             push_frame_rate(out, millis);
             out.push('"');
         }
         out.push_str(" sar=\"1:1\"");
     }
-    if let Some(rate) = rendition.track.sample_rate() {
+    if let Some(rate) = track.sample_rate() {
         push(out, format_args!(" audioSamplingRate=\"{rate}\""));
     }
     out.push_str(">\n");
-    if let Some(channels) = rendition.track.channels() {
+    if let Some(channels) = track.channels() {
         push(
             out,
             format_args!(

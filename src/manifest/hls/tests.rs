@@ -4,7 +4,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::*;
-use crate::manifest::sample::{Builder, init, ladder, rendition, video_track};
+use crate::manifest::sample::{Builder, ladder, rendition, video_track};
 
 fn source() -> Builder {
     Builder::new(&ladder().video[0])
@@ -71,7 +71,7 @@ fn a_live_playlist_has_parts_at_its_edge_only() {
     }
     builder.segment(&[1000, 1000]);
     builder.discontinuity(0, &[1000, 500]);
-    builder.init = init("init-new.mp4");
+    builder.change("init-new.mp4");
     builder.discontinuity(0, &[1000, 1000]);
     builder.growing(&[1000]);
     builder.report("sd", 106, Some(0));
@@ -151,7 +151,7 @@ fn a_growing_segment_without_parts_leaves_no_tag_behind() {
     let mut builder = source();
     builder.regular(2);
     let before = media(&builder.snapshot, None);
-    builder.init = init("other.mp4");
+    builder.change("other.mp4");
     builder.discontinuity(0, &[]);
     builder.last().complete = false;
     assert_eq!(media(&builder.snapshot, None), before);
@@ -278,7 +278,7 @@ proptest! {
         for (index, kind) in kinds.iter().enumerate() {
             match kind {
                 0 if index > 0 => {
-                    builder.init = init(&format!("init-{index}.mp4"));
+                    builder.change(&format!("init-{index}.mp4"));
                     builder.discontinuity(0, &[200; 9]);
                 }
                 1 if index > 0 => builder.discontinuity(0, &[200; 4]),

@@ -144,12 +144,14 @@ impl Scripted {
     pub(crate) fn part(&self, name: &'static str, bytes: impl Into<Bytes>) {
         let bytes = bytes.into();
         self.change(|state| {
+            let rendition = if name == "audio" { audio() } else { video() };
             let content = state.renditions.entry(name).or_insert_with(|| Content {
-                rendition: Arc::new(if name == "audio" { audio() } else { video() }),
                 init: Arc::new(Init {
                     name: format!("init-{name}.mp4"),
                     bytes: format!("init of {name}").into(),
+                    track: rendition.track.clone(),
                 }),
+                rendition: Arc::new(rendition),
                 version: 0,
                 segments: Vec::new(),
                 next_part: 0,

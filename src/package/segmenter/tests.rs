@@ -309,7 +309,7 @@ fn samples(segment: &Segment) -> Vec<(i64, i64, i64)> {
                 .duration
                 .or(traf.tfhd.default_sample_duration)
                 .unwrap();
-            let offset = i64::from(sample.cts.unwrap_or(0));
+            let offset = sample.cts.unwrap_or(0);
             found.push((decode, decode + offset, i64::from(duration)));
             decode += i64::from(duration);
         }
