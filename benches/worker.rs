@@ -28,7 +28,7 @@ use forebay::format::flv;
 use forebay::media::codec::{aac, avc};
 use forebay::media::{CodecConfig, MediaKind, Ticks, Timescale, Track};
 use forebay::transcode::ladder::{AudioRung, Book, Rung};
-use forebay::transcode::protocol::{self, Message, PREFIX, Setup, Unit};
+use forebay::transcode::protocol::{self, Message, PREFIX, Setup, Slate, Unit};
 
 /// Length of the clip, seconds.
 const SECONDS: f64 = 12.0;
@@ -169,6 +169,9 @@ fn messages(clip: &Path) -> anyhow::Result<Vec<u8>> {
         encoders,
         vbv_ms: VBV_MS,
         thumbnail_ms: 0,
+        resume: Vec::new(),
+        colour: None,
+        slate: Slate::default(),
     }))];
     // The tags begin behind the file header and the first back pointer: 9 and 4 bytes.
     let file = Bytes::from(std::fs::read(clip)?).slice(13..);

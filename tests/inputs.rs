@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use forebay::manifest::check::{Violation, check_media_playlist, check_multivariant};
 use forebay::manifest::parse::Media;
 
+use crate::common::gateway::children;
 use crate::common::media::{
     Clip, Seen, beeps, enhanced_ffmpeg, flashes, lip_offsets, pictures, rate_value, sound_seconds,
 };
@@ -449,14 +450,46 @@ async fn opus_comes_through() {
     comes_through_enhanced(&clip, "opus").await;
 }
 
-/// At 25 fps every rung has the full rate.
 #[tokio::test(flavor = "multi_thread")]
 async fn no_picture_is_lost_on_the_way_through_the_ladder() {
+    comes_through_the_ladder(async |_| {}).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_picture_is_lost_when_the_worker_is_killed() {
+    comes_through_the_ladder(async |server| {
+        let timeline = server.timeline().await;
+        server
+            .until("a segment of a rung", || {
+                let description = timeline.description()?;
+                let rung = description.video.iter().find(|rung| !rung.source)?;
+                let segments = &timeline.snapshot(&rung.name)?.segments;
+                (segments.len() > 1).then_some(())
+            })
+            .await;
+        let is_worker = |id: &String| {
+            let command = std::fs::read_to_string(format!("/proc/{id}/cmdline"));
+            command.is_ok_and(|command| command.ends_with("worker\0"))
+        };
+        let mut workers = children(std::process::id());
+        workers.retain(is_worker);
+        assert_eq!(workers.len(), 1);
+        let mut kill = std::process::Command::new("kill");
+        assert!(kill.args(["-9", &workers[0]]).status().unwrap().success());
+    })
+    .await;
+}
+
+/// Publishes eight seconds and compares what comes out of every rung with them, whatever is done
+/// meanwhile. At 25 fps every rung has the full rate.
+async fn comes_through_the_ladder(meanwhile: impl AsyncFnOnce(&Server)) {
     let mut clip = Clip::h264(200, 50);
     clip.rate = "25";
     let source = clip.file();
     let server = Server::start(|_| {}).await;
-    server.publish(&source, "-re").finish().await.unwrap();
+    let publishing = server.publish(&source, "-re");
+    meanwhile(&server).await;
+    publishing.finish().await.unwrap();
     server.published().await;
     let timeline = server.timeline().await;
     let description = timeline.description().expect("a listed stream");

@@ -120,8 +120,11 @@ impl Figures {
             figures.retained_bytes += held.bytes as u64;
         }
         figures.rungs = self.rungs(stream.id());
-        let restarts = self.ladder(stream.id()).map(|ladder| ladder.restarts());
-        figures.worker_restarts = restarts.unwrap_or(0);
+        if let Some(ladder) = self.ladder(stream.id()) {
+            let shed = ladder.rungs().iter().filter(|rung| rung.shed).count();
+            figures.shed_rungs = shed as u64;
+            figures.worker_restarts = ladder.restarts();
+        }
         figures
     }
 }
@@ -166,7 +169,8 @@ impl Measurements for Figures {
             speed_ratio: rung.speed.unwrap_or(0.0),
             units: rung.units,
         };
-        rungs.into_iter().map(figures).collect()
+        let made = rungs.into_iter().filter(|rung| !rung.shed);
+        made.map(figures).collect()
     }
 
     fn conformance(&self) -> Conformance {

@@ -43,6 +43,9 @@ const PASSTHROUGH_TARGET_S: u32 = 10;
 const LADDER_LAG: Duration = Duration::from_millis(300);
 /// A stop takes no longer: what has not ended by then is left behind.
 pub const STOP_DEADLINE: Duration = Duration::from_secs(9);
+/// How long players have to fetch what was published last: shaka asks for ever for a part that was listed
+/// and is gone.
+const LAST_FETCH: Duration = Duration::from_millis(500);
 /// Capability that asks for a ladder.
 const MULTI_BITRATE: &str = "multi-bitrate";
 
@@ -255,6 +258,9 @@ impl App {
         // Players are served until everything is published and recorded for the next run. A panic in
         // there was logged as one, and does not keep the rest from its end.
         let _ = self.housekeeping.await;
+        if self.origin.stats().connections > 0 {
+            tokio::time::sleep(LAST_FETCH).await;
+        }
         self.tasks.finish().await;
         self.store.close().await;
     }
@@ -279,6 +285,11 @@ fn make_hub(
     };
     let target = target_duration(config, true);
     let segment_target = Ticks::from_duration(media.segment, Timescale::CHANNEL);
+    let on_loss = match config.publish.on_loss.as_str() {
+        "freeze" => OnLoss::Freeze,
+        "gap" => OnLoss::Gap,
+        _ => OnLoss::Slate,
+    };
     let rules = move |admission: &Admission| {
         let ladder = has_ladder(admission);
         let longest = if ladder {
@@ -291,7 +302,7 @@ fn make_hub(
             segment_target,
             longest_segment,
             ladder,
-            on_loss: OnLoss::default(),
+            on_loss,
         }
     };
     let rules_config = config.clone();
@@ -299,8 +310,13 @@ fn make_hub(
     let media_bytes = move || held.media_bytes();
     let figures = figures.clone();
     let choice = transcode::ladder::Choice::from_setting(&media.ladder);
+    let slates = config.channels.iter().filter_map(|channel| {
+        let id = config.identity.channel_id(&channel.alias);
+        Some((id, channel.slate.clone()?))
+    });
     let transcoder = transcode::Config {
         executable: worker,
+        slates: slates.collect(),
         ..transcode::Config::new(choice, clock.clone())?
     };
     let transcoder = Arc::new(transcoder);

@@ -88,6 +88,9 @@ pub fn findings(config: &Config, warnings: &[String]) -> Vec<Finding> {
     for (name, path, block) in pem {
         findings.extend(path.as_ref().map(|path| pem_file(name, path, block)));
     }
+    let slates = config.channels.iter();
+    let slates = slates.filter_map(|channel| Some((&channel.alias, channel.slate.as_ref()?)));
+    findings.extend(slates.map(|(alias, path)| slate(alias, path)));
     findings
 }
 
@@ -136,6 +139,18 @@ fn pem_file(name: &str, path: &Path, block: &str) -> Finding {
         ),
         Err(error) => Finding::failed(
             format!("{name}: {shown} cannot be read: {error}"),
+            "correct the path or grant the right to read it",
+        ),
+    }
+}
+
+/// Without its image a channel still has a slate: one with its name.
+fn slate(alias: &str, path: &Path) -> Finding {
+    let what = format!("channel {alias}: slate {}", path.display());
+    match std::fs::File::open(path) {
+        Ok(_) => Finding::good(format!("{what} is readable")),
+        Err(error) => Finding::warning(
+            format!("{what} cannot be read: {error}"),
             "correct the path or grant the right to read it",
         ),
     }
@@ -190,11 +205,18 @@ mod tests {
         let mut config = config(&std::env::temp_dir());
         config.listen.rtmp = vec![taken.local_addr().unwrap()];
         config.listen.tls_cert = Some("/nowhere/cert.pem".into());
+        config.channels = vec![crate::config::Channel {
+            alias: "stage".to_owned(),
+            name: "Main stage".to_owned(),
+            key: None,
+            capabilities: None,
+            slate: Some("/nowhere/stage.png".into()),
+        }];
         let warning = "FOREBAY_SRT has no effect in this version".to_owned();
         let found = findings(&config, &[warning]);
         let levels: Vec<Level> = found.iter().map(|finding| finding.level).collect();
         use Level::{Failed, Good, Warning};
-        assert_eq!(levels, [Good, Warning, Good, Failed, Good, Failed]);
+        assert_eq!(levels, [Good, Warning, Good, Failed, Good, Failed, Warning]);
         let (text, runs) = report(&found);
         assert!(!runs);
         assert!(text.contains("set FOREBAY_RTMP to another port"), "{text}");

@@ -119,9 +119,7 @@ pub async fn key(store: &Store, config: &Config, command: &Key) -> Result<String
     let Key::Rotate { channel } = command;
     let channel = find(store, channel).await?;
     let identity = &config.identity;
-    let first = |alias: &str| {
-        channel.id == format!("{}#{}#{alias}", identity.region, identity.application_id)
-    };
+    let first = |alias: &str| channel.id == identity.channel_id(alias);
     let is_default = first(DEFAULT_ALIAS);
     if is_default && identity.stream_key.is_some() {
         return Err(credentials::Error::Configured.into());

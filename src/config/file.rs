@@ -14,7 +14,7 @@ use super::{Channel, Error, text};
 use crate::base::secret::Secret;
 
 /// Keys of a `[[channel]]`.
-const CHANNEL_KEYS: [&str; 5] = ["alias", "name", "key", "key_file", "capabilities"];
+const CHANNEL_KEYS: [&str; 6] = ["alias", "name", "key", "key_file", "capabilities", "slate"];
 /// Keys of a `[[channel]]` that come with later features.
 const LATER_CHANNEL_KEYS: [&str; 2] = ["source", "pushes"];
 
@@ -123,6 +123,7 @@ impl<'a> File<'a> {
         read: &dyn Fn(&Path) -> std::io::Result<String>,
     ) -> Result<Channel, Error> {
         let (mut alias, mut name, mut key, mut capabilities) = (None, None, None, None);
+        let mut slate = None;
         for entry in entries {
             let refuse = |value: &str, accepted: &str| Error::Value {
                 setting: self.place(entry),
@@ -156,6 +157,11 @@ impl<'a> File<'a> {
                         return Err(refuse("(hidden)", "key or key_file, not both"));
                     }
                 }
+                "slate" => {
+                    let text = text.filter(|text| !text.is_empty());
+                    let accepted = "the path of a PNG or JPEG file";
+                    slate = Some(text.ok_or_else(|| refuse(shown, accepted))?.into());
+                }
                 _ => {
                     let accepted = "a list of words such as [\"hd\", \"streaming\"]";
                     let words = entry.value.as_array().and_then(|items| {
@@ -180,6 +186,7 @@ impl<'a> File<'a> {
             alias,
             key,
             capabilities,
+            slate,
         })
     }
 

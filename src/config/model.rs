@@ -112,6 +112,8 @@ pub struct Publish {
     pub silence: Duration,
     /// A publisher without a unit for this long is disconnected.
     pub publish_timeout: Duration,
+    /// What the ladder shows in a hole: `slate`, `freeze` or `gap`.
+    pub on_loss: String,
 }
 
 /// Section `limits`.
@@ -154,6 +156,8 @@ pub struct Channel {
     pub key: Option<Secret>,
     /// `None` leaves the choice to the publisher and the default.
     pub capabilities: Option<Vec<String>>,
+    /// Image shown while no media comes; `None` is a picture drawn with the name.
+    pub slate: Option<PathBuf>,
 }
 
 impl Default for Listen {
@@ -208,6 +212,7 @@ impl Default for Publish {
             reconnect: Duration::from_secs(30),
             silence: Duration::from_millis(1000),
             publish_timeout: Duration::from_secs(10),
+            on_loss: "slate".to_owned(),
         }
     }
 }
@@ -241,6 +246,13 @@ impl Media {
     pub fn ladder_target_duration_s(&self) -> u64 {
         let millis = self.segment.as_millis() + 500;
         u64::try_from(millis.div_ceil(1000)).unwrap_or(u64::MAX)
+    }
+}
+
+impl Identity {
+    /// Id of the first application's channel with this alias.
+    pub fn channel_id(&self, alias: &str) -> String {
+        format!("{}#{}#{alias}", self.region, self.application_id)
     }
 }
 

@@ -350,12 +350,14 @@ pub(crate) static SETTINGS: &[Setting] = &[
     setting(
         "FOREBAY_ON_LOSS",
         ("publish", "on_loss"),
-        later(
-            |text| ["slate", "freeze", "gap"].contains(&text),
-            "slate, freeze or gap",
-        ),
+        Field::Text {
+            check: |text| ["slate", "freeze", "gap"].contains(&text),
+            accepts: "slate, freeze or gap",
+            at: |c| &mut c.publish.on_loss,
+        },
         "",
-        "What rungs show in a hole.",
+        "What the ladder shows while no media comes: the last picture and after two seconds the \
+         channel's slate, the last picture only, or a stated gap, as without a ladder.",
     ),
     setting(
         "FOREBAY_ADMISSION_URL",

@@ -242,7 +242,7 @@ fn settings_of_later_features_and_mistyped_variables_are_warned_of() {
 #[test]
 fn channels_are_declared_in_the_file() {
     let file = "[[channel]]\nalias = \"stage\"\nkey_file = \"/run/secret\"\n\
-                capabilities = [\"fhd\", \"streaming\"]\n[[channel]]\nalias = \"b\"\nname = \"B\"";
+                capabilities = [\"fhd\", \"streaming\"]\nslate = \"stage.png\"\n[[channel]]\nalias = \"b\"\nname = \"B\"";
     let channels = load(&[], file).unwrap().config.channels;
     assert_eq!(
         channels,
@@ -252,12 +252,14 @@ fn channels_are_declared_in_the_file() {
                 name: "stage".to_owned(),
                 key: Some(Secret::new("from-a-file-1")),
                 capabilities: Some(vec!["fhd".to_owned(), "streaming".to_owned()]),
+                slate: Some("stage.png".into()),
             },
             Channel {
                 alias: "b".to_owned(),
                 name: "B".to_owned(),
                 key: None,
                 capabilities: None,
+                slate: None,
             }
         ]
     );

@@ -23,6 +23,7 @@ const CHANNELS: &str = "
 # name = \"Main stage\"
 # key_file = \"/etc/forebay/stage.key\"
 # capabilities = [\"fhd\", \"multi-bitrate\", \"streaming\"]
+# slate = \"/etc/forebay/stage.png\"  # PNG or JPEG; without one a picture with the name is drawn
 ";
 
 /// Width of text in the example file and the help.

@@ -104,6 +104,8 @@ pub struct StreamStats {
     pub sent_bytes: u64,
     /// Rungs of the ladder.
     pub rungs: Vec<RungStats>,
+    /// Rungs that were given up because the worker was too slow.
+    pub shed_rungs: u64,
 }
 
 /// Figures of one rung.
@@ -127,7 +129,7 @@ enum Read {
 }
 
 /// Figures per channel: name, help, value. Names end in their unit; counters get `_total`.
-const PER_CHANNEL: [(&str, &str, Read); 21] = [
+const PER_CHANNEL: [(&str, &str, Read); 22] = [
     (
         "forebay_publishers",
         "Publisher sessions",
@@ -232,6 +234,11 @@ const PER_CHANNEL: [(&str, &str, Read); 21] = [
         "forebay_rungs",
         "Rungs of the ladder",
         Read::Gauge(|s| u64::try_from(s.rungs.len()).unwrap_or(u64::MAX)),
+    ),
+    (
+        "forebay_shed_rungs",
+        "Rungs given up because the machine was too slow",
+        Read::Gauge(|s| s.shed_rungs),
     ),
 ];
 

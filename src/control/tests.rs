@@ -853,7 +853,7 @@ async fn the_gate_records_streams() {
         sign,
     };
     gate.stream_opened(&opened).await;
-    assert_eq!(gate.open_streams().await, [opened.clone()]);
+    assert_eq!(gate.open_streams().await, std::slice::from_ref(&opened));
     let later = Sign {
         alive: Wall(70),
         is_final: true,

@@ -38,8 +38,8 @@ pub(super) struct Cutter {
 }
 
 impl Cutter {
-    /// Media sequence numbers count from the clock, so that they never fall, not even over a restart
-    /// (decision 16).
+    /// Media sequence numbers count from the clock, so that not even two runs of the server that know
+    /// nothing of each other give out the same ones (decision 16).
     pub(super) fn new(settings: Settings, now: Wall, resumed: Option<Resumed>) -> Cutter {
         Cutter {
             settings,
@@ -71,6 +71,11 @@ impl Cutter {
     /// The key units to come are another encoder's.
     pub(super) fn forget_keys(&mut self) {
         self.last_key = None;
+    }
+
+    /// Whether the next boundary at a key unit is a discontinuity.
+    pub(super) fn is_disconnected(&self) -> bool {
+        self.disconnected
     }
 
     /// What the boundaries obey.

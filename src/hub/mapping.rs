@@ -85,7 +85,10 @@ impl TrackClock {
             self.pace = step;
             return Step::On;
         }
-        if step.0 > STEP && (step.0 - waited.0).abs() <= ARRIVAL_SLACK {
+        // What comes late, after a stall, is no jump while the other track's clock shows the same.
+        let beside = |(_, at): (Ticks, Ticks)| (carried - at).0.abs() <= STEP;
+        let same_clock = self.offset == other.offset && other.last.is_some_and(beside);
+        if step.0 > STEP && (same_clock || (step.0 - waited.0).abs() <= ARRIVAL_SLACK) {
             return Step::Hole(step - self.pace);
         }
         if step.0 < 0 && -step.0 <= STEP / 3 {

@@ -314,7 +314,11 @@ impl Program {
 
     /// The moment up to which anything was published.
     pub fn end_wall(&self) -> Wall {
-        wall_time(self.end(), Timescale::CHANNEL, self.epoch)
+        wall_time(
+            self.end() + self.clock_ahead,
+            Timescale::CHANNEL,
+            self.epoch,
+        )
     }
 
     fn end(&self) -> Ticks {
@@ -465,6 +469,8 @@ impl Program {
 mod audio;
 mod clock;
 mod hole;
+#[cfg(test)]
+mod properties;
 #[cfg(test)]
 mod tests;
 mod video;

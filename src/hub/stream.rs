@@ -42,7 +42,8 @@ pub struct Beginning {
     pub id: Uuid,
     /// Wall-clock point of channel time zero.
     pub epoch: Wall,
-    /// What media sequence numbers count from: now (decision 16).
+    /// What media sequence numbers count from: now (decision 16), or, for a stream that is taken up
+    /// again, the point that makes them go on.
     pub now: Wall,
     /// Where an earlier run of the server left it; `None` for a new stream. A stream that is taken up
     /// again opens with a discontinuity.

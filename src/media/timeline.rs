@@ -172,7 +172,7 @@ pub struct Progress {
     pub last_parts: u32,
     /// Number of the next part.
     pub next_part: u64,
-    /// Whether any complete segment is listed.
+    /// Whether any complete segment with media is listed.
     pub begun: bool,
     /// Whether nothing will be added.
     pub ended: bool,

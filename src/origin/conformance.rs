@@ -50,7 +50,7 @@ pub struct Conformance {
     pub samples: u64,
     /// How often each rule was broken; those that never were are left out.
     pub rules: BTreeMap<&'static str, u64>,
-    /// The newest violations, oldest first.
+    /// The newest violations, oldest first: of each rule and sample the first one.
     pub newest: VecDeque<Violation>,
 }
 
@@ -134,8 +134,14 @@ impl Sampler {
         }
         let broken = broken(&stream, &target, &text, before.as_deref());
         self.found.samples += 1;
+        let mut told = Vec::new();
         for violation in broken {
-            self.note(id, &target, violation, clock);
+            *self.found.rules.entry(violation.rule).or_default() += 1;
+            // What is wrong with one segment is often wrong with all behind it.
+            if !told.contains(&violation.rule) {
+                told.push(violation.rule);
+                self.tell(id, &target, violation, clock);
+            }
         }
         self.previous.push(Previous {
             stream: id,
@@ -165,11 +171,10 @@ impl Sampler {
             })
     }
 
-    fn note(&mut self, stream: Uuid, target: &Target, broken: check::Violation, clock: &Clock) {
+    fn tell(&mut self, stream: Uuid, target: &Target, broken: check::Violation, clock: &Clock) {
         let check::Violation { rule, detail } = broken;
         let file = target.file();
         let detail: String = detail.chars().take(DETAIL_CHARS).collect();
-        *self.found.rules.entry(rule).or_default() += 1;
         let is_logged = |logged: &(Uuid, &str, Duration)| (logged.0, logged.1) == (stream, rule);
         if !self.logged.iter().any(is_logged) {
             tracing::warn!(%stream, file, rule, detail, "a playlist or manifest of ours breaks a rule");

@@ -139,8 +139,9 @@ impl Segmenter {
         let unit = self.in_own_scale(unit);
         if let Some(pending) = self.pending.take() {
             let connected = opened.iter().all(|boundary| !boundary.discontinuity);
-            let duration = if connected {
-                unit.dts - pending.dts
+            let distance = unit.dts - pending.dts;
+            let duration = if connected || distance < self.last_duration {
+                distance
             } else {
                 self.last_duration
             };
@@ -245,7 +246,7 @@ impl Segmenter {
             None => unit.dts,
         };
         let in_gap = self.open.is_some_and(|open| open.gap);
-        let jumps = boundary.discontinuity || self.passes_longest(start);
+        let jumps = self.passes_longest(start);
         self.end_open(self.end.filter(|_| jumps && !in_gap).unwrap_or(start));
         self.end = connected;
         let independent = self.kind == MediaKind::Audio || unit.key;

@@ -115,7 +115,7 @@ impl Window {
             last_complete: complete,
             last_parts: parts,
             next_part: self.next_part,
-            begun: !self.listed.is_empty(),
+            begun: self.listed.iter().any(|segment| !segment.gap),
             ended: self.ended,
         })
     }

@@ -14,6 +14,10 @@ const OPTIONAL: &[(&str, &str)] = &[
     ("videocrop", "the capability aspect-ratio"),
     ("deinterlace", "interlaced sources without combs"),
     ("jpegenc", "thumbnails"),
+    ("videotestsrc", "the slate"),
+    ("textoverlay", "words on the slate"),
+    ("pngdec", "slates of PNG files"),
+    ("jpegdec", "slates of JPEG files"),
     ("h264parse", "encoders other than x264enc"),
 ];
 

@@ -173,6 +173,8 @@ pub struct Plan {
     pub audio: Vec<AudioRung>,
     /// The aspect ratio to cut to, when it is not the source's.
     pub crop: Option<Aspect>,
+    /// What takes the place of a source that is listed, once it can be listed no longer.
+    pub stand_in: Option<Rung>,
 }
 
 impl Plan {
@@ -214,7 +216,37 @@ impl Book {
             video: self.decide_video(request, &picture, passthrough, fixed),
             audio,
             crop,
+            stand_in: (passthrough && width.min(height) >= MIN_SIDE)
+                .then(|| self.stand_in(&picture)),
         }
+    }
+
+    /// A rung in the form in which the source was declared.
+    fn stand_in(&self, picture: &VideoFacts) -> Rung {
+        let lines = picture.width.min(picture.height);
+        let plain = self.rungs.iter().filter(|entry| !entry.variant);
+        let nearest = plain.min_by_key(|entry| (entry.lines.abs_diff(lines), entry.value));
+        let nearest = nearest.unwrap_or_else(|| self.quality(&[]));
+        let share = (f64::from(lines) / f64::from(nearest.lines)).powf(1.5);
+        let kbps = (f64::from(nearest.kbps) * share).round() as u32;
+        Rung {
+            name: "source".to_owned(),
+            width: picture.width,
+            height: picture.height,
+            kbps,
+            peak_bps: peak_bps(kbps, self.vbv_ms),
+            profile: nearest.profile.clone(),
+            frame_rate_millis: picture.frame_rate_millis,
+            half_rate: false,
+        }
+    }
+
+    /// Of these rungs the one to do without first; none when it is the only one.
+    pub fn least_valuable(&self, rungs: &[String]) -> Option<String> {
+        // A rung that is not in the book stands for the source.
+        let rank = |name: &&String| self.entry(name).map_or(0, |entry| entry.value);
+        let last = rungs.iter().max_by_key(rank)?;
+        (rungs.len() > 1).then(|| last.clone())
     }
 
     fn decide_audio(&self, request: &Request<'_>) -> Vec<AudioRung> {

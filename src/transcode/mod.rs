@@ -75,9 +75,12 @@ pub enum Error {
         /// What it said.
         text: String,
     },
-    /// The worker did not take or give anything for too long.
-    #[error("worker did not answer within {0} s")]
+    /// An element did not give out what it holds in time.
+    #[error("nothing came within {0} s")]
     Stuck(u64),
+    /// The worker takes media and gives nothing back.
+    #[error("worker is hung")]
+    Hung,
 }
 
 impl Error {
@@ -88,7 +91,7 @@ impl Error {
             | Error::LaddersContent { .. }
             | Error::UnknownLadder { .. } => Kind::Invalid,
             Error::MissingElement { .. } => Kind::NotFound,
-            Error::Stuck(_) => Kind::Timeout,
+            Error::Stuck(_) | Error::Hung => Kind::Timeout,
             Error::Protocol(_) | Error::Io { .. } | Error::Element { .. } => Kind::Internal,
         }
     }

@@ -4,11 +4,15 @@
 //! ends are the same binary, so there is no version; lengths are checked all the same, because a
 //! worker that decodes foreign media is the process most likely to go mad.
 
+mod setup;
+
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use serde::{Deserialize, Serialize};
 
-use super::encoder::Template;
-use super::ladder::{Aspect, AudioRung, Rung};
+pub use self::setup::{Colour, Setup, Slate};
+
+use super::ladder::AudioRung;
+use crate::hub::Filler;
 use crate::media::codec::{aac, av1, avc, hevc, opus};
 use crate::media::{CodecConfig, MediaKind, Ticks, Timescale, Track};
 
@@ -16,25 +20,6 @@ use crate::media::{CodecConfig, MediaKind, Ticks, Timescale, Track};
 pub const MAX_MESSAGE: usize = 32 << 20;
 /// Bytes before the body: its length.
 pub const PREFIX: usize = 4;
-
-/// What the worker shall make.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Setup {
-    /// Video encodings, largest first.
-    pub video: Vec<Rung>,
-    /// Audio encodings. Their messages are numbered after the video's.
-    pub audio: Vec<AudioRung>,
-    /// The aspect ratio to cut the source to.
-    pub crop: Option<Aspect>,
-    /// Nominal frame rate of the source x 1000.
-    pub frame_rate_millis: u32,
-    /// Encoders in order of preference.
-    pub encoders: Vec<Template>,
-    /// Rate buffer, milliseconds.
-    pub vbv_ms: u32,
-    /// Time between thumbnails, milliseconds of media; 0 for none.
-    pub thumbnail_ms: u32,
-}
 
 /// One source unit, in channel time.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,10 +62,24 @@ pub enum Message {
     Track(Box<Track>),
     /// To the worker: one unit.
     Unit(Unit),
+    /// To the worker: nothing came in time, pictures are to be repeated. See [`crate::hub::Event`].
+    Hold {
+        /// Channel time, 90 kHz, exclusive.
+        until: Ticks,
+        /// Presentation time, 90 kHz, of the boundary that opens in it.
+        boundary: Option<Ticks>,
+        /// What is shown.
+        filler: Filler,
+    },
     /// To the worker: what follows does not connect.
     Break,
     /// To the worker: audio encodings for sound that came after [`Message::Setup`], which had none.
     Sound(Vec<AudioRung>),
+    /// To the worker: make nothing of this encoding any more.
+    Shed {
+        /// Number of the encoding.
+        index: u8,
+    },
     /// To the worker: give out what is left, then [`Message::Finished`].
     End,
     /// To the bridge: the configuration of an encoding, before its first unit.
@@ -103,6 +102,10 @@ pub enum Message {
         /// The payload.
         data: Bytes,
     },
+    /// To the bridge: what the first picture pinned, for [`Setup::colour`].
+    Colour(Colour),
+    /// To the bridge: something is wrong that the worker can do without.
+    Warning(String),
     /// To the bridge: a JPEG picture.
     Thumbnail(Bytes),
     /// To the bridge, about once a second of media.
@@ -154,16 +157,21 @@ const UNIT: u8 = 3;
 const BREAK: u8 = 4;
 const END: u8 = 5;
 const SOUND: u8 = 6;
+const HOLD: u8 = 7;
+const SHED: u8 = 8;
 const RUNG_TRACK: u8 = 16;
 const RUNG_UNIT: u8 = 17;
 const THUMBNAIL: u8 = 18;
 const STATISTICS: u8 = 19;
 const FAILED: u8 = 20;
 const FINISHED: u8 = 21;
+const COLOUR: u8 = 22;
+const WARNING: u8 = 23;
 
 const FLAG_KEY: u8 = 1;
 const FLAG_BOUNDARY: u8 = 2;
 const FLAG_AUDIO: u8 = 4;
+const FLAG_SLATE: u8 = 8;
 
 /// A message as it goes onto the socket: a head, then a payload that is not copied.
 #[derive(Clone, Debug)]
@@ -211,10 +219,28 @@ impl Message {
                 head.put_i64(unit.boundary.map_or(0, |time| time.0));
                 payload = unit.data;
             }
+            Message::Hold {
+                until,
+                boundary,
+                filler,
+            } => {
+                head.put_u8(HOLD);
+                let mut flags = boundary.map_or(0, |_| FLAG_BOUNDARY);
+                if filler == Filler::Slate {
+                    flags |= FLAG_SLATE;
+                }
+                head.put_u8(flags);
+                head.put_i64(until.0);
+                head.put_i64(boundary.map_or(0, |time| time.0));
+            }
             Message::Break => head.put_u8(BREAK),
             Message::Sound(rungs) => {
                 head.put_u8(SOUND);
                 payload = json(&rungs)?;
+            }
+            Message::Shed { index } => {
+                head.put_u8(SHED);
+                head.put_u8(index);
             }
             Message::End => head.put_u8(END),
             Message::RungTrack { index, track } => {
@@ -235,6 +261,14 @@ impl Message {
                 head.put_i64(pts.0);
                 head.put_i64(duration.map_or(-1, |duration| duration.0));
                 payload = data;
+            }
+            Message::Colour(colour) => {
+                head.put_u8(COLOUR);
+                payload = json(&colour)?;
+            }
+            Message::Warning(text) => {
+                head.put_u8(WARNING);
+                payload = json(&text)?;
             }
             Message::Thumbnail(jpeg) => {
                 head.put_u8(THUMBNAIL);
@@ -308,8 +342,27 @@ impl Message {
                     data: body,
                 })
             }
+            HOLD => {
+                need(&body, 17)?;
+                let (flags, until, boundary) = (body.get_u8(), body.get_i64(), body.get_i64());
+                Message::Hold {
+                    until: Ticks(until),
+                    boundary: (flags & FLAG_BOUNDARY != 0).then_some(Ticks(boundary)),
+                    filler: if flags & FLAG_SLATE == 0 {
+                        Filler::Picture
+                    } else {
+                        Filler::Slate
+                    },
+                }
+            }
             BREAK => Message::Break,
             SOUND => Message::Sound(from_json(&body)?),
+            SHED => {
+                need(&body, 1)?;
+                Message::Shed {
+                    index: body.get_u8(),
+                }
+            }
             END => Message::End,
             RUNG_TRACK => {
                 need(&body, 1)?;
@@ -331,6 +384,8 @@ impl Message {
                     data: body,
                 }
             }
+            COLOUR => Message::Colour(from_json(&body)?),
+            WARNING => Message::Warning(from_json(&body)?),
             THUMBNAIL => Message::Thumbnail(body),
             STATISTICS => {
                 need(&body, 40)?;

@@ -215,14 +215,7 @@ impl Gateway {
 
     /// Processes that it has started and that still run.
     pub fn children(&self) -> Vec<String> {
-        let own = self.child.id().expect("it runs");
-        // Each thread has its own.
-        let tasks = std::fs::read_dir(format!("/proc/{own}/task")).expect("it runs");
-        let lists = tasks
-            .filter_map(|task| std::fs::read_to_string(task.ok()?.path().join("children")).ok());
-        let lists: Vec<String> = lists.collect();
-        let ids = lists.iter().flat_map(|list| list.split_whitespace());
-        ids.map(str::to_owned).collect()
+        children(self.child.id().expect("it runs"))
     }
 
     /// Takes it away without a goodbye.
@@ -256,4 +249,15 @@ pub fn signal(id: &str, name: &str) -> bool {
         .args(["-s", name, id])
         .status();
     kill.expect("kill is there").success()
+}
+
+/// Processes that this one has started and that still run.
+pub fn children(process: u32) -> Vec<String> {
+    // Each thread has its own.
+    let tasks = std::fs::read_dir(format!("/proc/{process}/task")).expect("it runs");
+    let lists =
+        tasks.filter_map(|task| std::fs::read_to_string(task.ok()?.path().join("children")).ok());
+    let lists: Vec<String> = lists.collect();
+    let ids = lists.iter().flat_map(|list| list.split_whitespace());
+    ids.map(str::to_owned).collect()
 }

@@ -43,6 +43,17 @@ pub async fn request(
     path: &str,
     headers: &[(&str, &str)],
 ) -> Answer {
+    send(address, method, path, headers, "").await
+}
+
+/// Any request.
+pub async fn send(
+    address: SocketAddr,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &str,
+) -> Answer {
     let exchange = async {
         let mut stream = TcpStream::connect(address)
             .await
@@ -52,7 +63,11 @@ pub async fn request(
         for (name, value) in headers {
             head.push_str(&format!("{name}: {value}\r\n"));
         }
+        if !body.is_empty() {
+            head.push_str(&format!("Content-Length: {}\r\n", body.len()));
+        }
         head.push_str("\r\n");
+        head.push_str(body);
         stream
             .write_all(head.as_bytes())
             .await

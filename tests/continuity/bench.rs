@@ -1,9 +1,7 @@
 //! A hub, its packagers and a transcoder on a simulated clock, and encoders that feed them.
 
 use std::collections::BTreeMap;
-use std::future::Future;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -14,7 +12,10 @@ use forebay::base::id::Uuid;
 use forebay::base::secret::Secret;
 use forebay::base::shutdown::Tasks;
 use forebay::hub::boundary::{OnLoss, Settings as Cutting};
-use forebay::hub::{self, Admission, Gate, Hub, PublishRequest, Refusal, Sign, Stream};
+use forebay::hub::gate::Pending;
+use forebay::hub::{
+    self, Admission, Gate, Hub, PublishRequest, Record as Kept, Refusal, Sign, Stream,
+};
 use forebay::media::Ticks;
 use forebay::media::timeline::{Rules, Timeline};
 use forebay::package::Live;
@@ -323,7 +324,7 @@ impl Gate for OpenGate {
         })
     }
 
-    fn stream_opened<'a>(&'a self, _record: &'a hub::Record) -> Pending<'a, ()> {
+    fn stream_opened<'a>(&'a self, _record: &'a Kept) -> Pending<'a, ()> {
         Box::pin(async {})
     }
 
@@ -335,9 +336,7 @@ impl Gate for OpenGate {
         Box::pin(async {})
     }
 
-    fn open_streams(&self) -> Pending<'_, Vec<hub::Record>> {
+    fn open_streams(&self) -> Pending<'_, Vec<Kept>> {
         Box::pin(async { Vec::new() })
     }
 }
-
-type Pending<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;

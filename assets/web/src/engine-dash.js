@@ -89,6 +89,8 @@ export function start({ video, url, sid, cid, autoPlay, on }) {
     playingDate: origin,
     livePosition: () => null,
     goLive: () => player.seekToOriginalLive(),
+    /** dash.js waits for ever at the end of a Period that the MPD has dropped. */
+    isLeftBehind: () => player.isReady() && player.getManifest()?.Period?.[0]?.start > video.currentTime,
     ended: () => isEnded,
     resume: () => {},
     destroy: () => player.destroy(),

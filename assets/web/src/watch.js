@@ -11,6 +11,8 @@ const LIST_MS = 10_000;
 const BACKOFF_MS = [500, 1000, 2000, 4000, 8000];
 /** The picture may stand still that long before the engine is started anew. */
 const STUCK_MS = 15_000;
+/** The same where all that is on offer is later than the picture, as after a restart of the server. */
+const LEFT_BEHIND_MS = 1500;
 
 const byId = (id) => document.getElementById(id);
 const [video, stage, freeze, poster] = ['video', 'stage', 'freeze', 'poster'].map(byId);
@@ -174,7 +176,7 @@ function watchdog() {
   if (engine?.ended() && (video.ended || !canGoOn())) return handleEnded();
   if (video.paused || phase === 'ended' || !engine || video.currentTime !== lastMove.position) {
     lastMove = { at: now, position: video.currentTime };
-  } else if (now - lastMove.at > STUCK_MS) {
+  } else if (now - lastMove.at > (engine.isLeftBehind?.() ? LEFT_BEHIND_MS : STUCK_MS)) {
     lastMove.at = now;
     handleTrouble('media', 'the picture stood still');
   }

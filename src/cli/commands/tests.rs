@@ -45,6 +45,7 @@ fn declared(alias: &str, key: Option<&str>) -> crate::config::Channel {
         name: alias.to_owned(),
         key: key.map(Secret::new),
         capabilities: None,
+        slate: None,
     }
 }
 

@@ -303,10 +303,15 @@ fn clock_drift(case: &Case<'_>) -> Said {
 
 fn mended(case: &Case<'_>) -> Said {
     let repairs = case.recent.repairs;
+    // Silence in place of a track that does not come at all is told as that.
+    let silent_frames = match case.facts.audio.presence {
+        Presence::Present => repairs.silent_frames,
+        Presence::Absent | Presence::Denied | Presence::Missing(_) => 0,
+    };
     let counts = [
         ("jumps of its times", repairs.time_jumps),
         ("overlapping audio frames", repairs.overlapping_frames),
-        ("missing audio frames", repairs.silent_frames),
+        ("missing audio frames", silent_frames),
         ("units that fit nowhere", repairs.dropped_units),
     ];
     let counts = counts.iter().filter(|(_, count)| *count > 0);

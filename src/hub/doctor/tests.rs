@@ -254,12 +254,29 @@ fn repairs_and_pauses_are_told_of_for_a_minute() {
 }
 
 #[test]
+fn silence_in_place_of_sound_that_never_comes_is_no_repair() {
+    let mut doctor = Doctor::default();
+    let mut around = around();
+    let facts = Facts {
+        audio: Lane::default(),
+        ..good()
+    };
+    for second in 0..10_u32 {
+        around.repairs.silent_frames += 47;
+        doctor.examine(seconds(f64::from(second)), &facts, &around);
+    }
+    let findings = doctor.findings();
+    let codes: Vec<&str> = findings.iter().map(|finding| finding.code).collect();
+    assert_eq!(codes, ["audio-missing"]);
+}
+
+#[test]
 fn repairs_of_the_first_seconds_and_of_another_publisher_are_not_told() {
     let mut doctor = Doctor::default();
     let mut around = around();
     for second in 0..30_u32 {
         let at = f64::from(second);
-        around.on_air = second < 10 || second >= 20;
+        around.on_air = !(10..20).contains(&second);
         around.repairs.dropped_units += match second {
             // Up to the first key unit, and while another one was on air.
             1 | 12 | 20 => 7,

@@ -13,6 +13,9 @@ const STALL: Duration = Duration::from_millis(500);
 const JUMP: i64 = 1_000_000;
 /// A step back by more than this is a jump as well (microseconds).
 const JUMP_BACK: i64 = 333_000;
+/// Seconds at the beginning whose lags are forgotten: encoders begin with a burst of what they hold, and
+/// would be called late for ever after.
+const BEGINNING: i64 = 5;
 /// Seconds of which the smallest lag is kept.
 const KEPT_SECONDS: usize = 60;
 /// Seconds over which the lag must stand, and over which its trend is taken twice.
@@ -65,6 +68,8 @@ pub(super) struct Arrivals {
     stalls: Stalls,
     time_jumps: u64,
     last: Option<Point>,
+    /// The second of the first unit.
+    began: i64,
     /// The lag of the most punctual unit.
     floor: i64,
     /// Per second with a unit, oldest first: which second, and its smallest lag.
@@ -109,9 +114,10 @@ impl Arrivals {
 
     fn begin(&mut self, arrival: i64, lag: i64) {
         self.floor = lag;
+        self.began = arrival / 1_000_000;
         self.minima.clear();
         self.anchor = None;
-        self.note(arrival / 1_000_000, lag);
+        self.note(self.began, lag);
     }
 
     fn shift(&mut self, by: i64) {
@@ -126,6 +132,10 @@ impl Arrivals {
         match self.minima.back_mut() {
             Some((newest, smallest)) if *newest == second => *smallest = lag.min(*smallest),
             _ => {
+                if second - self.began <= BEGINNING {
+                    self.floor = lag;
+                    self.minima.clear();
+                }
                 if self.minima.len() == KEPT_SECONDS {
                     if self.anchor.is_none() {
                         self.anchor = Some((second, self.smallest()));

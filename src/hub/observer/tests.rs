@@ -1,9 +1,9 @@
 use bytes::Bytes;
 
 use super::*;
-use crate::media::CodecConfig;
 use crate::media::codec::testing::data;
 use crate::media::codec::{aac, avc};
+use crate::media::{CodecConfig, nal};
 
 fn video_track() -> Track {
     Track {
@@ -19,14 +19,19 @@ fn audio_track() -> Track {
     }
 }
 
-fn picture(dts_ms: i64, pts_ms: i64, key: bool, bytes: usize) -> AccessUnit {
+/// A P slice of this length in all.
+fn slice(bytes: usize) -> Bytes {
+    nal::from_units([&vec![0x41; bytes - 4][..]].into_iter()).unwrap()
+}
+
+fn picture(dts_ms: i64, pts_ms: i64, key: bool, data: &Bytes) -> AccessUnit {
     AccessUnit {
         kind: MediaKind::Video,
         dts: Ticks(dts_ms),
         pts: Ticks(pts_ms),
         duration: None,
         key,
-        data: Bytes::from(vec![0; bytes]),
+        data: data.clone(),
     }
 }
 
@@ -34,7 +39,7 @@ fn sound(time_ms: i64) -> AccessUnit {
     AccessUnit {
         kind: MediaKind::Audio,
         key: true,
-        ..picture(time_ms, time_ms, true, 100)
+        ..picture(time_ms, time_ms, true, &Bytes::from_static(b"sound"))
     }
 }
 
@@ -46,6 +51,7 @@ fn millis(millis: i64) -> Duration {
 /// otherwise. The server's clock reads 100 s when its first picture comes.
 struct Encoder {
     observer: Observer,
+    payload: Bytes,
     pictures: i64,
     time_ms: fn(i64) -> i64,
     /// Presentation minus decode time.
@@ -60,6 +66,7 @@ impl Encoder {
         observer.handle_track(&video_track());
         Encoder {
             observer,
+            payload: slice(10_000),
             pictures: 0,
             time_ms: |n| n * 1000 / 30,
             offset_ms: |_| 0,
@@ -79,7 +86,7 @@ impl Encoder {
             self.pictures += 1;
             let dts = (self.time_ms)(n);
             let key = n % self.key_every == 0;
-            let unit = picture(dts, dts + (self.offset_ms)(n), key, 10_000);
+            let unit = picture(dts, dts + (self.offset_ms)(n), key, &self.payload);
             self.observer.handle_unit(self.now(), &unit);
         }
         self.facts()
@@ -133,8 +140,8 @@ fn the_key_interval_is_measured_in_media_time() {
 fn intra_pictures_that_are_no_key_units_are_counted_up_to_the_next() {
     let mut encoder = Encoder::new();
     encoder.send(61);
-    let mut open = picture((encoder.time_ms)(61), (encoder.time_ms)(61), false, 0);
-    open.data = data("avc_recovery.au");
+    let time = (encoder.time_ms)(61);
+    let open = picture(time, time, false, &data("avc_recovery.au"));
     encoder.observer.handle_unit(encoder.now(), &open);
     assert_eq!(encoder.facts().keys.open_intra, 1);
     encoder.pictures = 62;
@@ -187,6 +194,16 @@ fn a_line_that_carries_too_little_shows_as_a_lag_that_stands_and_grows() {
 }
 
 #[test]
+fn an_encoder_that_begins_with_a_burst_is_not_called_late_ever_after() {
+    let mut encoder = Encoder::new();
+    // The first second comes at once, then nothing until its end.
+    encoder.lag_ms = |n| if n < 30 { -n * 1000 / 30 } else { 0 };
+    let facts = encoder.send(30 * 600);
+    assert_eq!(facts.lag_seconds, 0.0);
+    assert_eq!(facts.drift_ppm, Some(0.0));
+}
+
+#[test]
 fn jitter_is_no_standing_lag() {
     let mut encoder = Encoder::new();
     encoder.lag_ms = |n| n * 37 % 200;
@@ -218,7 +235,8 @@ fn a_jump_of_the_encoders_times_is_counted_and_is_no_lag() {
         let mut later = 0;
         for n in 90..180 {
             let time = n * 1000 / 30;
-            let unit = picture(200_000 + time + jump, 200_000 + time + jump, false, 1);
+            let carried = 200_000 + time + jump;
+            let unit = picture(carried, carried, false, &slice(100));
             later = 100_000 + time + 40;
             encoder.observer.handle_unit(millis(later), &unit);
         }

@@ -55,6 +55,7 @@ impl Program {
         }
         let wait_key = self.wait_key && self.lead == Lead::Video;
         if wait_key {
+            sound.join();
             self.repairs.dropped_units += 1;
             return;
         }

@@ -230,8 +230,12 @@ impl Program {
         let start = self.hole_start();
         let long = time - start > LONGEST_STRETCH;
         if self.bridges() && self.lead == Lead::Video {
-            if long && !self.in_gap && self.packages_source() {
+            let missed = long && !self.in_gap && self.packages_source();
+            if missed && self.shown + self.margin() < time {
                 self.open_gap();
+            } else if missed {
+                // Rungs went on up to this very picture: a gap would have no length.
+                self.cutter.disconnect();
             }
         } else if self.in_gap {
             self.state_gaps(self.cutter.segment_start(), time - Ticks(1));

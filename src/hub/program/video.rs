@@ -206,6 +206,9 @@ impl Program {
     /// Puts a unit into the source's rendition, and cuts in front of it where a segment begins.
     fn list(&mut self, place: Place, unit: AccessUnit, first: bool) {
         let pts = place.pts;
+        if self.cutter.is_disconnected() && unit.key {
+            self.promised_end = None;
+        }
         let dts = match self.promised_end {
             Some(end) => end,
             None => self.video_end.map_or(place.dts, |end| place.dts.max(end)),

@@ -158,6 +158,33 @@ fn media_playlist_change_rules() {
 }
 
 #[test]
+fn answers_that_are_far_apart_tell_nothing_of_the_part_that_was_hinted() {
+    let before = hls::media(&stream().snapshot, None);
+    let mut builder = later();
+    let last = builder.snapshot.segments.pop().unwrap();
+    builder.next_sequence -= 1;
+    builder.time = last.start;
+    builder.snapshot.next_part -= 1;
+    builder.regular(8);
+    for _ in 0..6 {
+        let after = hls::media(&builder.snapshot, None);
+        assert_eq!(check_media_playlist(&after, Some(&before)), []);
+        builder.snapshot.segments.remove(0);
+    }
+}
+
+#[test]
+fn a_gap_may_come_in_place_of_the_part_that_was_hinted() {
+    let mut builder = Builder::new(&ladder().video[0]);
+    builder.regular(6);
+    let before = hls::media(&builder.snapshot, None);
+    builder.gap(2000);
+    builder.regular(1);
+    let after = hls::media(&builder.snapshot, None);
+    assert_eq!(check_media_playlist(&after, Some(&before)), []);
+}
+
+#[test]
 fn nothing_changes_after_the_end_and_life_does_not_begin_with_a_discontinuity() {
     let mut builder = stream();
     builder.snapshot.segments.pop();

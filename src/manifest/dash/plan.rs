@@ -137,7 +137,7 @@ pub(super) fn plan<'a>(
     // A segment is listed when the slowest rendition has it.
     let mut oldest = u64::MAX;
     let mut joined = None;
-    let mut last = u64::MAX;
+    let mut last = None;
     for row in &rows {
         let first = row.listed.first()?.sequence;
         oldest = oldest.min(first);
@@ -145,8 +145,15 @@ pub(super) fn plan<'a>(
         if periods.had(&row.rendition.name) {
             joined = joined.max(Some(first));
         }
-        last = last.min(row.listed.last()?.sequence);
+        let own_last = row.listed.last()?.sequence;
+        // At the end there is nothing more to wait for.
+        last = Some(match last {
+            Some(last) if description.ended => own_last.max(last),
+            Some(last) => own_last.min(last),
+            None => own_last,
+        });
     }
+    let last = last?;
     // What was left out once does not come back.
     periods.first = periods.first.max(joined.unwrap_or(oldest));
     let first = periods.first;

@@ -253,7 +253,10 @@ impl Content {
             last_complete: last.complete,
             last_parts: u32::try_from(last.parts.len()).unwrap(),
             next_part: self.next_part,
-            begun: self.segments.iter().any(|segment| segment.complete),
+            begun: self
+                .segments
+                .iter()
+                .any(|segment| segment.complete && !segment.gap),
             ended: self.ended,
         }
     }

@@ -4,14 +4,15 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::process::Stdio;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use bytes::{Buf, Bytes};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::process::{Child, Command};
+use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
+use tracing::Instrument;
 
 use super::{Config, Outlet, Status, lock};
 use crate::base::clock::Clock;
@@ -19,10 +20,11 @@ use crate::base::shutdown::Tasks;
 use crate::hub::NewRendition;
 use crate::media::{AccessUnit, MediaKind, RenditionId, Ticks, Track};
 use crate::transcode::Error;
+use crate::transcode::ladder::AudioRung;
 use crate::transcode::protocol::{self, Message, PREFIX, Setup};
 
-/// How long the worker may take to accept a unit. Longer means that an element hangs.
-const WRITE_DEADLINE: Duration = Duration::from_secs(5);
+/// Messages before the socket. When it is full, media waits in the history.
+const QUEUE_MESSAGES: usize = 8;
 
 /// How a worker ended without being asked to.
 pub(super) enum Ending {
@@ -36,8 +38,9 @@ pub(super) enum Ending {
 pub(super) struct Worker {
     // Killed when dropped.
     _child: Child,
-    socket: OwnedWriteHalf,
+    queue: mpsc::Sender<Message>,
     reader: JoinHandle<Ending>,
+    writer: JoinHandle<()>,
     setup: Arc<Mutex<Option<Setup>>>,
 }
 
@@ -72,33 +75,41 @@ impl Worker {
             setup: setup.clone(),
             rungs: Vec::new(),
         };
-        let reader = tasks.spawn(listener.run(receiving));
+        let reader = tasks.spawn(listener.run(receiving).in_current_span());
+        let (queue, messages) = mpsc::channel(QUEUE_MESSAGES);
+        let writer = tasks.spawn(write_messages(messages, socket).in_current_span());
         Ok(Worker {
             _child: child,
-            socket,
+            queue,
             reader,
+            writer,
             setup,
         })
     }
 
-    /// Gives the worker a message, waiting while it is behind.
-    pub(super) async fn send(&mut self, message: Message) -> Result<(), Ending> {
-        if let Message::Setup(setup) = &message {
-            *lock(&self.setup) = Some(Setup::clone(setup));
+    /// Where messages to it go.
+    pub(super) fn queue(&self) -> mpsc::Sender<Message> {
+        self.queue.clone()
+    }
+
+    /// Says by what setup its messages are to be read: the one that it is told first.
+    pub(super) fn begin(&self, setup: Setup) {
+        *lock(&self.setup) = Some(setup);
+    }
+
+    /// Audio encodings that it is told of later.
+    pub(super) fn join(&self, rungs: &[AudioRung]) {
+        if let Some(setup) = lock(&self.setup).as_mut() {
+            setup.audio = rungs.to_vec();
         }
-        if let (Message::Sound(rungs), Some(setup)) = (&message, lock(&self.setup).as_mut()) {
-            setup.audio.clone_from(rungs);
-        }
-        let frame = message
-            .encode()
-            .map_err(|error| Ending::Died(error.into()))?;
-        let mut bytes = frame.head.chain(frame.payload);
-        let write = self.socket.write_all_buf(&mut bytes);
-        match tokio::time::timeout(WRITE_DEADLINE, write).await {
-            Ok(Ok(())) => Ok(()),
-            // What it said last is worth more than the broken pipe.
-            Ok(Err(_)) => Err(self.ended().await),
-            Err(_) => Err(Ending::Died(Error::Stuck(WRITE_DEADLINE.as_secs()))),
+    }
+
+    /// Ends it. Afterwards nothing of it is published any more.
+    pub(super) async fn stop(mut self) {
+        self.reader.abort();
+        if !self.reader.is_finished() {
+            // It was aborted: there is nothing to learn from it.
+            let _ = (&mut self.reader).await;
         }
     }
 
@@ -117,11 +128,14 @@ impl Worker {
 impl Drop for Worker {
     fn drop(&mut self) {
         self.reader.abort();
+        self.writer.abort();
     }
 }
 
 /// What the hub knows of one rung.
 struct Heard {
+    /// Where it stands in the status.
+    place: usize,
     id: RenditionId,
     track: Track,
     /// Nothing up to the next key unit is passed on: what is before it belongs to another encoder.
@@ -182,6 +196,14 @@ impl Listener {
                 self.outlet.set_thumbnail(jpeg);
                 None
             }
+            Message::Colour(colour) => {
+                self.status.set_colour(colour);
+                None
+            }
+            Message::Warning(text) => {
+                tracing::warn!(text, "worker");
+                None
+            }
             Message::Statistics(counters) => {
                 self.status.set_counters(counters);
                 None
@@ -201,7 +223,9 @@ impl Listener {
             Message::Setup(_)
             | Message::Track(_)
             | Message::Unit(_)
+            | Message::Hold { .. }
             | Message::Break
+            | Message::Shed { .. }
             | Message::Sound(_)
             | Message::End => Some(Ending::Died(
                 protocol::Malformed::Unknown {
@@ -228,22 +252,25 @@ impl Listener {
             let setup = lock(&self.setup);
             new_rendition(setup.as_ref()?, index, track.clone())?
         };
-        let id = match self.status.rendition(index, &track) {
+        let place = self.status.place(&rendition.name)?;
+        let id = match self.status.rendition(place, &track) {
             Known::New => {
                 // None: the stream is over, and the end is on its way.
                 let id = self.outlet.add_rendition(rendition)?;
-                self.status.set_rendition(index, id, track.clone());
+                self.status.set_rendition(place, id, track.clone());
                 id
             }
             Known::Same(id) => id,
             Known::Other => {
                 // Its init segment is out: units of another configuration would not decode.
                 tracing::error!(rung = %rendition.name, "restarted encoder differs");
+                self.status.shed(&rendition.name);
                 self.outlet.drop_rendition(&rendition.name);
                 return None;
             }
         };
         self.rungs[index] = Some(Heard {
+            place,
             id,
             track,
             waits_for_key: true,
@@ -256,7 +283,7 @@ impl Listener {
             return;
         };
         unit.kind = rung.track.kind();
-        if self.status.passed(index, unit.pts) || (rung.waits_for_key && !unit.key) {
+        if self.status.passed(rung.place, unit.pts) || (rung.waits_for_key && !unit.key) {
             rung.waits_for_key = true;
             return;
         }
@@ -264,7 +291,7 @@ impl Listener {
         let video = (unit.kind == MediaKind::Video).then_some(unit.pts);
         let end = unit.pts + unit.duration.unwrap_or(Ticks(1));
         self.status
-            .note_unit(index, end, video, self.clock.monotonic());
+            .note_unit(rung.place, end, video, self.clock.monotonic());
         self.outlet.push_rendition(rung.id, unit);
     }
 }
@@ -299,6 +326,24 @@ fn new_rendition(setup: &Setup, index: usize, track: Track) -> Option<NewRenditi
         average_bps: kbps(rung.kbps),
         frame_rate_millis: 0,
     })
+}
+
+/// Writes until nobody sends any more or the socket fails; what is wrong with it the reader learns. How
+/// long a write may take is the watchdog's to say.
+async fn write_messages(mut messages: mpsc::Receiver<Message>, mut socket: OwnedWriteHalf) {
+    while let Some(message) = messages.recv().await {
+        let frame = match message.encode() {
+            Ok(frame) => frame,
+            Err(error) => {
+                tracing::warn!(err = %error, "left out");
+                continue;
+            }
+        };
+        let mut bytes = frame.head.chain(frame.payload);
+        if socket.write_all_buf(&mut bytes).await.is_err() {
+            return;
+        }
+    }
 }
 
 /// One message; `None` at the end of the socket.

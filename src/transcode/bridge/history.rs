@@ -1,17 +1,23 @@
-//! The source since the last boundary from which a new worker can start. Pure.
+//! The source's media that workers are fed from: what the present one has not got yet, and what a new
+//! one needs to go on where rungs were published last. Pure.
+//!
+//! A new worker can start at a key unit. In a hole it needs the pictures since the last key unit, to
+//! have one to repeat, and the holds since the newest boundary, however long the hole is.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use crate::hub::Event;
-use crate::media::{AccessUnit, Boundary, MediaKind, Ticks, Track};
+use crate::hub::{Event, Filler};
+use crate::media::{AccessUnit, Boundary, MediaKind, Ticks, Timescale, Track, rescale};
 use crate::transcode::protocol::{Message, Unit};
 
-/// Units remembered: 10 s of 60 fps video and 48 kHz AAC. Beyond, the worker waits for the next
-/// boundary.
-const MAX_UNITS: usize = 1100;
+/// Entries remembered: 20 s of 60 fps video and 48 kHz AAC. Beyond, the worker goes on at a later key
+/// unit.
+const MAX_ENTRIES: usize = 2200;
 /// Bytes remembered: 10 s of 50 Mbit/s.
 const MAX_BYTES: usize = 64 << 20;
+/// Media kept before what was published last, 90 kHz: other tracks may be that much behind.
+const MARGIN: Ticks = Ticks(45_000);
 /// Frame rate that is assumed when nothing is known, x 1000.
 const DEFAULT_RATE: u32 = 30_000;
 /// Frame rates that encoders mean when what is counted comes within one percent, x 1000.
@@ -22,10 +28,11 @@ const USUAL_RATES: [u32; 9] = [
 enum Entry {
     Track(Arc<Track>),
     Unit(AccessUnit, Option<Boundary>),
+    Hold(Ticks, Option<Boundary>, Filler),
     Break,
 }
 
-/// What a new worker has to be told.
+/// What workers are told, in order.
 #[derive(Default)]
 pub(super) struct History {
     /// Tracks as of the oldest entry.
@@ -34,6 +41,12 @@ pub(super) struct History {
     now: [Option<Arc<Track>>; 2],
     entries: VecDeque<Entry>,
     bytes: usize,
+    /// Entries that the present worker has got.
+    given: usize,
+    /// Nothing is remembered up to the next unit where a worker can start.
+    waits_for_start: bool,
+    /// Units that no worker got.
+    lost_units: u64,
 }
 
 fn slot(kind: MediaKind) -> usize {
@@ -54,54 +67,223 @@ impl History {
         self.now[1].as_deref()
     }
 
-    /// Remembers an event and gives it as the worker is to see it. With `forget`, what is before a
-    /// boundary with a key unit goes.
-    pub(super) fn add(&mut self, event: Event, forget: bool) -> Option<Message> {
+    /// Units that were left out because the worker was too slow.
+    pub(super) fn lost_units(&self) -> u64 {
+        self.lost_units
+    }
+
+    /// Remembers an event.
+    pub(super) fn add(&mut self, event: Event) {
         match event {
             Event::Track(track) => {
                 self.now[slot(track.kind())] = Some(track.clone());
-                self.entries.push_back(Entry::Track(track.clone()));
-                Some(Message::Track(Box::new(Track::clone(&track))))
+                self.push(Entry::Track(track));
             }
-            Event::Unit { unit, boundary } => {
-                let opens = boundary.is_some() && unit.key && unit.kind == MediaKind::Video;
-                if forget && (opens || self.is_full(&unit)) {
-                    self.clear();
-                }
-                if !self.is_full(&unit) {
-                    self.bytes += unit.data.len();
-                    self.entries.push_back(Entry::Unit(unit.clone(), boundary));
-                }
-                Some(unit_message(unit, boundary))
+            Event::Unit { unit, boundary } => self.push(Entry::Unit(unit, boundary)),
+            Event::Hold {
+                until,
+                boundary,
+                filler,
+            } => {
+                let earlier = match boundary {
+                    None => self.take_hold(filler),
+                    Some(_) => None,
+                };
+                self.push(Entry::Hold(until, boundary.or(earlier), filler));
             }
-            Event::Break => {
-                self.entries.push_back(Entry::Break);
-                Some(Message::Break)
-            }
-            Event::Hold { .. } | Event::Settled { .. } | Event::End => None,
+            Event::Break => self.push(Entry::Break),
+            Event::Settled { .. } | Event::End => {}
         }
     }
 
-    fn is_full(&self, next: &AccessUnit) -> bool {
-        self.entries.len() >= MAX_UNITS || self.bytes + next.data.len() > MAX_BYTES
+    /// Takes the last hold out, to be replaced by one that reaches further. Gives its boundary, which
+    /// the worker opens once, however often it is named.
+    fn take_hold(&mut self, wanted: Filler) -> Option<Boundary> {
+        let mut newest = self.entries.iter().enumerate().rev();
+        let (at, boundary) = newest.find_map(|(at, entry)| match entry {
+            Entry::Unit(unit, _) if unit.kind == MediaKind::Audio => None,
+            Entry::Hold(_, boundary, filler) if *filler == wanted => Some(Some((at, *boundary))),
+            _ => Some(None),
+        })??;
+        self.entries.remove(at);
+        self.given -= usize::from(at < self.given);
+        boundary
     }
 
-    fn clear(&mut self) {
-        self.entries.clear();
-        self.bytes = 0;
-        self.before = self.now.clone();
+    fn push(&mut self, entry: Entry) {
+        let starts = self.start(&entry).is_some();
+        self.waits_for_start &= !starts;
+        let bytes = size(&entry);
+        if self.is_full(bytes) {
+            let mut later = 1..self.entries.len();
+            if let Some(at) = later.find(|at| self.start(&self.entries[*at]).is_some()) {
+                self.forget(at, Ticks(i64::MAX));
+            }
+        }
+        if self.is_full(bytes) {
+            // One picture and what follows it is too much.
+            self.forget(self.entries.len(), Ticks(i64::MAX));
+            self.waits_for_start = !starts;
+        }
+        match entry {
+            Entry::Unit(..) if self.waits_for_start => self.lost_units += 1,
+            Entry::Hold(..) | Entry::Break if self.waits_for_start => {}
+            entry => {
+                self.bytes += bytes;
+                self.entries.push_back(entry);
+            }
+        }
     }
 
-    /// Everything that a worker has to be told to be where this one is.
-    pub(super) fn replay(&self) -> Vec<Message> {
-        let before = self.before.iter().flatten();
-        let tracks = before.map(|track| Message::Track(Box::new(Track::clone(track))));
-        let entries = self.entries.iter().map(|entry| match entry {
-            Entry::Track(track) => Message::Track(Box::new(Track::clone(track))),
-            Entry::Unit(unit, boundary) => unit_message(unit.clone(), *boundary),
-            Entry::Break => Message::Break,
+    fn is_full(&self, more: usize) -> bool {
+        self.entries.len() >= MAX_ENTRIES || self.bytes + more > MAX_BYTES
+    }
+
+    /// The time, 90 kHz, at which a new worker can start with this entry.
+    fn start(&self, entry: &Entry) -> Option<Ticks> {
+        match entry {
+            Entry::Unit(unit, boundary) => {
+                let starts = match unit.kind {
+                    MediaKind::Video => unit.key,
+                    MediaKind::Audio => self.now[0].is_none() && boundary.is_some(),
+                };
+                starts.then(|| self.time(unit))
+            }
+            Entry::Hold(_, boundary, _) => boundary.map(|boundary| boundary.time),
+            Entry::Track(_) | Entry::Break => None,
+        }
+    }
+
+    fn time(&self, unit: &AccessUnit) -> Ticks {
+        let track = self.now[slot(unit.kind)].as_deref();
+        let scale = track.map_or(Timescale::CHANNEL, |track| track.timescale);
+        rescale(unit.pts, scale, Timescale::CHANNEL)
+    }
+
+    /// Forgets what is not needed any more: every rung is published up to this time, 90 kHz.
+    pub(super) fn release(&mut self, published: Ticks) {
+        let passed = |entry: &Entry| {
+            let start = self.start(entry);
+            start.is_some_and(|start| start + MARGIN <= published)
+        };
+        if let Some(at) = self.entries.iter().rposition(passed) {
+            self.forget(at, published);
+        }
+    }
+
+    /// Forgets all but the newest start: what is before it may be what workers die of.
+    pub(super) fn release_all(&mut self) {
+        self.release(Ticks(i64::MAX));
+    }
+
+    /// Forgets what is before the start at `at`. Before one in a hole the pictures since the last key
+    /// unit stay, and sound that is not published. A boundary that no worker has got is opened by what
+    /// comes next.
+    fn forget(&mut self, at: usize, published: Ticks) {
+        let in_hole = matches!(self.entries.get(at), Some(Entry::Hold(..)));
+        let mut keys = self.entries.iter().take(at);
+        let key = |entry: &Entry| matches!(entry, Entry::Unit(unit, _) if unit.key && unit.kind == MediaKind::Video);
+        let picture = match in_hole {
+            true => keys.rposition(key).unwrap_or(at),
+            false => at,
+        };
+        let late = |history: &History, unit: &AccessUnit| history.time(unit) > published - MARGIN;
+        let old = std::mem::take(&mut self.entries);
+        let given = std::mem::take(&mut self.given);
+        let mut unopened = None;
+        for (index, entry) in old.into_iter().enumerate() {
+            let got = index < given;
+            let stays = match &entry {
+                _ if index >= at => true,
+                // What comes later is of this track.
+                Entry::Track(_) if !got => true,
+                Entry::Unit(unit, _) if unit.kind == MediaKind::Audio => {
+                    in_hole && late(self, unit)
+                }
+                Entry::Hold(..) => false,
+                Entry::Unit(..) | Entry::Track(_) | Entry::Break => index >= picture,
+            };
+            if stays {
+                self.given += usize::from(got);
+                self.entries.push_back(entry);
+                continue;
+            }
+            self.bytes -= size(&entry);
+            match entry {
+                Entry::Track(track) => {
+                    let slot = slot(track.kind());
+                    self.before[slot] = Some(track);
+                }
+                Entry::Unit(_, boundary) if !got => {
+                    self.lost_units += 1;
+                    unopened = boundary.or(unopened);
+                }
+                Entry::Hold(_, boundary, _) if !got => unopened = boundary.or(unopened),
+                _ => {}
+            }
+        }
+        let mut waiting = self.entries.iter_mut().skip(self.given);
+        let opens = waiting.find_map(|entry| match entry {
+            Entry::Unit(unit, boundary) if unit.kind == MediaKind::Video => Some(boundary),
+            Entry::Hold(_, boundary, _) => Some(boundary),
+            _ => None,
         });
-        tracks.chain(entries).collect()
+        if let Some(boundary) = opens {
+            *boundary = boundary.or(unopened);
+        }
+    }
+
+    /// Starts over for a new worker. Gives the tracks that it has to know first.
+    pub(super) fn rewind(&mut self) -> Vec<Message> {
+        self.given = 0;
+        let before = self.before.iter().flatten();
+        before.map(track_message).collect()
+    }
+
+    /// How much media the present worker has not got, 90 kHz.
+    pub(super) fn backlog(&self) -> Ticks {
+        let waiting = self.entries.iter().skip(self.given);
+        let mut times = waiting.filter_map(|entry| match entry {
+            Entry::Unit(unit, _) if unit.kind == MediaKind::Video => Some(unit.dts),
+            Entry::Hold(until, ..) => Some(*until),
+            _ => None,
+        });
+        let first = times.next();
+        let last = times.next_back().or(first);
+        last.zip(first)
+            .map_or(Ticks::ZERO, |(last, first)| last - first)
+    }
+
+    /// Lets the present worker go on at the newest start.
+    pub(super) fn skip(&mut self) {
+        let newest = self
+            .entries
+            .iter()
+            .rposition(|entry| self.start(entry).is_some());
+        if let Some(at) = newest.filter(|at| *at > self.given) {
+            self.forget(at, Ticks(i64::MAX));
+        }
+    }
+
+    /// Whether there is something that the present worker has not got.
+    pub(super) fn has_next(&self) -> bool {
+        self.given < self.entries.len()
+    }
+
+    /// What the present worker is to be told next.
+    pub(super) fn next(&mut self) -> Option<Message> {
+        let entry = self.entries.get(self.given)?;
+        self.given += 1;
+        Some(match entry {
+            Entry::Track(track) => track_message(track),
+            Entry::Unit(unit, boundary) => unit_message(unit.clone(), *boundary),
+            Entry::Hold(until, boundary, filler) => Message::Hold {
+                until: *until,
+                boundary: boundary.map(|boundary| boundary.time),
+                filler: *filler,
+            },
+            Entry::Break => Message::Break,
+        })
     }
 
     /// Frames per second x 1000: what the codec states, else what is counted.
@@ -132,6 +314,17 @@ impl History {
             .min_by_key(|usual| counted.abs_diff(**usual))
             .unwrap_or(&counted.clamp(1000, 240_000))
     }
+}
+
+fn size(entry: &Entry) -> usize {
+    match entry {
+        Entry::Unit(unit, _) => unit.data.len(),
+        Entry::Track(_) | Entry::Hold(..) | Entry::Break => 0,
+    }
+}
+
+fn track_message(track: &Arc<Track>) -> Message {
+    Message::Track(Box::new(Track::clone(track)))
 }
 
 fn unit_message(unit: AccessUnit, boundary: Option<Boundary>) -> Message {

@@ -6,10 +6,9 @@ use std::time::Duration;
 
 use super::child::{Known, Published};
 use super::lock;
-use crate::media::{MediaKind, RenditionId, Ticks, Track};
-use crate::transcode::ladder::AudioRung;
+use crate::media::{MediaKind, RenditionId, Ticks, Timescale, Track, rescale};
 use crate::transcode::lag::{Lag, Sent};
-use crate::transcode::protocol::{Counters, Setup, Unit};
+use crate::transcode::protocol::{Colour, Counters, Setup};
 
 /// Units over which the speed of a rung is measured.
 const PACE_UNITS: usize = 256;
@@ -22,7 +21,11 @@ pub struct Status(Mutex<Inner>);
 struct Inner {
     rungs: Vec<Rung>,
     sent: Sent,
+    /// How far the source's media goes, 90 kHz.
+    newest: Option<Ticks>,
     counters: Counters,
+    /// What the first worker pinned.
+    colour: Option<Colour>,
     worker: Option<u32>,
     restarts: u64,
     dropped_units: u64,
@@ -32,10 +35,40 @@ struct Inner {
 #[derive(Debug, Default)]
 struct Rung {
     name: String,
+    kind: Option<MediaKind>,
     units: u64,
     lag: Lag,
     pace: VecDeque<(Duration, Ticks)>,
     published: Option<Published>,
+    /// How far the source was when the rung joined the ladder, 90 kHz.
+    from: Option<Ticks>,
+    shed: bool,
+}
+
+impl Rung {
+    fn new(name: &str, kind: MediaKind) -> Rung {
+        Rung {
+            name: name.to_owned(),
+            kind: Some(kind),
+            ..Rung::default()
+        }
+    }
+
+    /// How far it is published, 90 kHz.
+    fn end(&self) -> Option<Ticks> {
+        let published = self.published.as_ref()?;
+        let scale = published.track.timescale;
+        Some(rescale(published.end?, scale, Timescale::CHANNEL))
+    }
+}
+
+impl Inner {
+    /// The rungs by which the worker is measured: those of video where there are any.
+    fn leading(&self) -> impl Iterator<Item = &Rung> {
+        let made = self.rungs.iter().filter(|rung| !rung.shed);
+        let video = made.clone().any(|rung| rung.kind == Some(MediaKind::Video));
+        made.filter(move |rung| !video || rung.kind == Some(MediaKind::Video))
+    }
 }
 
 /// One rung, as metrics show it.
@@ -51,6 +84,8 @@ pub struct RungStatus {
     pub lag_p95: Option<Duration>,
     /// Media seconds per second, over the last units. `None` for audio and at the start.
     pub speed: Option<f64>,
+    /// Whether it was given up: the worker was too slow for it, or a later one made it differently.
+    pub shed: bool,
 }
 
 impl Status {
@@ -63,6 +98,7 @@ impl Status {
             lag_median: rung.lag.percentile(50),
             lag_p95: rung.lag.percentile(95),
             speed: speed(&rung.pace),
+            shed: rung.shed,
         };
         inner.rungs.iter().map(show).collect()
     }
@@ -93,61 +129,127 @@ impl Status {
     }
 
     pub(super) fn open(&self, setup: &Setup) {
-        let video = setup.video.iter().map(|rung| &rung.name);
-        let names = video.chain(setup.audio.iter().map(|rung| &rung.name));
-        lock(&self.0).rungs = names
-            .map(|name| Rung {
-                name: name.clone(),
-                ..Rung::default()
-            })
-            .collect();
+        let video = setup.video.iter();
+        let video = video.map(|rung| Rung::new(&rung.name, MediaKind::Video));
+        let audio = setup.audio.iter();
+        let audio = audio.map(|rung| Rung::new(&rung.name, MediaKind::Audio));
+        lock(&self.0).rungs = video.chain(audio).collect();
     }
 
-    /// Encodings that join those of [`Status::open`].
-    pub(super) fn join(&self, rungs: &[AudioRung]) {
-        let joining = rungs.iter().map(|rung| Rung {
-            name: rung.name.clone(),
-            ..Rung::default()
-        });
-        lock(&self.0).rungs.extend(joining);
+    /// An encoding that joins those of [`Status::open`].
+    pub(super) fn join(&self, name: &str, kind: MediaKind) {
+        let mut inner = lock(&self.0);
+        let mut rung = Rung::new(name, kind);
+        rung.from = inner.newest;
+        inner.rungs.push(rung);
     }
 
-    pub(super) fn note_sent(&self, unit: &Unit, now: Duration) {
-        if unit.kind == MediaKind::Video {
-            lock(&self.0).sent.note(unit.pts, now);
+    /// Source media goes this far, 90 kHz; a picture is looked for again when it comes out.
+    pub(super) fn note_media(&self, until: Ticks, picture: bool, now: Duration) {
+        let mut inner = lock(&self.0);
+        if picture {
+            inner.sent.note(until, now);
+        }
+        inner.newest = inner.newest.max(Some(until));
+        for rung in &mut inner.rungs {
+            rung.from.get_or_insert(until);
         }
     }
 
-    /// What is known of a rung whose encoder states this configuration.
-    pub(super) fn rendition(&self, index: usize, track: &Track) -> Known {
+    /// How far the source's media goes, and how far the rung that is ahead of the others: 90 kHz.
+    pub(super) fn progress(&self) -> (Option<Ticks>, Option<Ticks>) {
         let inner = lock(&self.0);
-        match inner.rungs.get(index).and_then(|r| r.published.as_ref()) {
+        let ahead = inner.leading().filter_map(Rung::end).max();
+        (inner.newest, ahead)
+    }
+
+    /// How far the slowest rung is behind the source, 90 kHz.
+    pub(super) fn behind(&self) -> Ticks {
+        let inner = lock(&self.0);
+        let last = inner.leading().filter_map(|rung| rung.end().max(rung.from));
+        match (inner.newest, last.min()) {
+            (Some(newest), Some(last)) => newest - last,
+            _ => Ticks::ZERO,
+        }
+    }
+
+    /// How far all rungs are published, 90 kHz; `None` while one has nothing.
+    pub(super) fn published(&self) -> Option<Ticks> {
+        let inner = lock(&self.0);
+        let ends: Option<Vec<Ticks>> = inner.leading().map(Rung::end).collect();
+        ends?.into_iter().min()
+    }
+
+    /// Names of the video rungs that are made.
+    pub(super) fn video_rungs(&self) -> Vec<String> {
+        let inner = lock(&self.0);
+        let made = inner.rungs.iter().filter(|rung| !rung.shed);
+        let video = made.filter(|rung| rung.kind == Some(MediaKind::Video));
+        video.map(|rung| rung.name.clone()).collect()
+    }
+
+    /// The rung is not made any more.
+    pub(super) fn shed(&self, name: &str) {
+        let mut inner = lock(&self.0);
+        if let Some(rung) = inner.rungs.iter_mut().find(|rung| rung.name == name) {
+            rung.shed = true;
+        }
+    }
+
+    /// Fits a setup to what earlier workers did: no rung that was shed, each goes on where it ended.
+    pub(super) fn prepare(&self, setup: &mut Setup) {
+        let inner = lock(&self.0);
+        let find = |name: &str| inner.rungs.iter().find(|rung| rung.name == name);
+        setup
+            .video
+            .retain(|rung| find(&rung.name).is_none_or(|rung| !rung.shed));
+        let video = setup.video.iter().map(|rung| &rung.name);
+        let names = video.chain(setup.audio.iter().map(|rung| &rung.name));
+        let end = |name: &String| Some(find(name)?.published.as_ref()?.end?.0);
+        setup.resume = names.map(end).collect();
+        setup.colour.clone_from(&inner.colour);
+    }
+
+    /// Where a rung stands here, whatever its number in a setup.
+    pub(super) fn place(&self, name: &str) -> Option<usize> {
+        lock(&self.0)
+            .rungs
+            .iter()
+            .position(|rung| rung.name == name)
+    }
+
+    /// What is known of a rung whose encoder states this configuration.
+    pub(super) fn rendition(&self, place: usize, track: &Track) -> Known {
+        let inner = lock(&self.0);
+        match inner.rungs.get(place).and_then(|r| r.published.as_ref()) {
             None => Known::New,
             Some(known) if known.track == *track => Known::Same(known.id),
             Some(_) => Known::Other,
         }
     }
 
-    pub(super) fn set_rendition(&self, index: usize, id: RenditionId, track: Track) {
-        if let Some(rung) = lock(&self.0).rungs.get_mut(index) {
+    pub(super) fn set_rendition(&self, place: usize, id: RenditionId, track: Track) {
+        if let Some(rung) = lock(&self.0).rungs.get_mut(place) {
             let end = None;
             rung.published = Some(Published { id, track, end });
         }
     }
 
-    /// Whether the rung has published something that is shown at this time or later.
-    pub(super) fn passed(&self, index: usize, pts: Ticks) -> bool {
+    /// Whether the rung has published something that is shown at this time or later, or publishes
+    /// nothing any more.
+    pub(super) fn passed(&self, place: usize, pts: Ticks) -> bool {
         let inner = lock(&self.0);
-        let published = inner.rungs.get(index).and_then(|r| r.published.as_ref());
-        published.is_some_and(|known| known.end.is_some_and(|end| pts < end))
+        let rung = inner.rungs.get(place);
+        let end = rung.and_then(|rung| rung.published.as_ref()?.end);
+        rung.is_none_or(|rung| rung.shed) || end.is_some_and(|end| pts < end)
     }
 
     /// A unit of a rung is published; `end` is just after it, `video` its time if it is a picture.
-    pub(super) fn note_unit(&self, index: usize, end: Ticks, video: Option<Ticks>, now: Duration) {
+    pub(super) fn note_unit(&self, place: usize, end: Ticks, video: Option<Ticks>, now: Duration) {
         let mut inner = lock(&self.0);
         inner.units += 1;
         let sent = video.and_then(|pts| inner.sent.when(pts));
-        let Some(rung) = inner.rungs.get_mut(index) else {
+        let Some(rung) = inner.rungs.get_mut(place) else {
             return;
         };
         rung.units += 1;
@@ -167,6 +269,10 @@ impl Status {
 
     pub(super) fn set_worker(&self, pid: Option<u32>) {
         lock(&self.0).worker = pid;
+    }
+
+    pub(super) fn set_colour(&self, colour: Colour) {
+        lock(&self.0).colour = Some(colour);
     }
 
     pub(super) fn set_counters(&self, counters: Counters) {

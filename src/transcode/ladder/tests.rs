@@ -370,3 +370,45 @@ fn a_ladders_file_that_contradicts_itself_is_refused() {
         assert!(Book::parse(&broken).is_err(), "{to}");
     }
 }
+
+#[test]
+fn what_stands_in_for_a_listed_source_has_its_form() {
+    let stand_in = |capabilities, video, passthrough| {
+        let plan = plan(&Case {
+            choice: "auto",
+            capabilities,
+            video: Some(video),
+            passthrough,
+            cores: 4,
+        });
+        plan.stand_in
+            .map(|rung| (rung.name.clone(), rung.width, rung.height, rung.kbps))
+    };
+    let source = |width, height, kbps| Some(("source".to_owned(), width, height, kbps));
+    for (video, expected) in [
+        ((1280, 720, 30), source(1280, 720, 1600)),
+        // At any rate, whatever the quality word.
+        ((1920, 1080, 60), source(1920, 1080, 3000)),
+        ((2560, 1440, 30), source(2560, 1440, 4619)),
+        ((608, 1080, 30), source(608, 1080, 1242)),
+    ] {
+        assert_eq!(stand_in(HD, video, true), expected);
+    }
+    // Nothing to stand in for.
+    assert_eq!(stand_in(HD, (1280, 720, 30), false), None);
+    let cut = "hd,multi-bitrate,aspect-ratio=9x16";
+    assert_eq!(stand_in(cut, (1280, 720, 30), true), None);
+    assert_eq!(stand_in("hd,streaming", (1280, 720, 30), true), None);
+}
+
+#[test]
+fn the_least_valuable_rung_goes_first_and_the_last_one_stays() {
+    let book = Book::built_in();
+    let mut rungs = words("source,hd,sd,ld,vld,uld");
+    let mut gone = Vec::new();
+    while let Some(name) = book.least_valuable(&rungs) {
+        rungs.retain(|rung| *rung != name);
+        gone.push(name);
+    }
+    assert_eq!(gone, ["uld", "vld", "sd", "hd", "ld"]);
+}

@@ -1,5 +1,12 @@
 use super::*;
-use crate::transcode::ladder::Book;
+use crate::transcode::ladder::{Aspect, Book};
+
+fn colour() -> Colour {
+    Colour {
+        colorimetry: "bt709".to_owned(),
+        chroma_site: Some("mpeg2".to_owned()),
+    }
+}
 
 fn samples() -> Vec<Message> {
     let record = include_bytes!("../../../tests/data/codec/avc_422.avcc");
@@ -34,6 +41,12 @@ fn samples() -> Vec<Message> {
             encoders: Book::built_in().encoders,
             vbv_ms: 600,
             thumbnail_ms: 4000,
+            resume: vec![Some(90_001), None],
+            colour: Some(colour()),
+            slate: Slate {
+                name: "Main stage".to_owned(),
+                image: Some("stage.png".into()),
+            },
         })),
         Message::Track(track(avc.clone(), 90_000)),
         Message::Track(track(opus, 48_000)),
@@ -46,6 +59,17 @@ fn samples() -> Vec<Message> {
             sample_rate: 48_000,
             channels: 2,
         }]),
+        Message::Hold {
+            until: Ticks(90_000),
+            boundary: Some(Ticks(-45_000)),
+            filler: Filler::Slate,
+        },
+        Message::Hold {
+            until: Ticks(3),
+            boundary: None,
+            filler: Filler::Picture,
+        },
+        Message::Shed { index: 2 },
         Message::End,
         Message::RungTrack {
             index: 3,
@@ -58,6 +82,8 @@ fn samples() -> Vec<Message> {
             duration: Some(Ticks(1024)),
             data: Bytes::from_static(b"unit"),
         },
+        Message::Colour(colour()),
+        Message::Warning("slate: not an image".to_owned()),
         Message::Thumbnail(Bytes::from_static(&[0xff, 0xd8])),
         Message::Statistics(Counters {
             frames: 1,

@@ -44,10 +44,12 @@ pub(super) struct AudioGraph {
 }
 
 impl AudioGraph {
-    /// Builds and starts the encoders; their messages are numbered from `first_index`.
+    /// Builds and starts the encoders; their messages are numbered from `first_index`. Frames lie so
+    /// that one begins at `resume`, in samples, where an earlier worker ended.
     pub(super) fn new(
         rungs: &[AudioRung],
         first_index: usize,
+        resume: Option<i64>,
         times: &Arc<Times>,
         output: &Output,
     ) -> Result<AudioGraph, Error> {
@@ -76,7 +78,7 @@ impl AudioGraph {
             .field("channels", i32::from(channels))
             .build();
         source.set_caps(Some(&caps));
-        let grid = Arc::new(Mutex::new(Grid::new(rate)));
+        let grid = Arc::new(Mutex::new(Grid::new(rate, resume)));
         let (tell, ended) = sync_channel(rungs.len());
         for index in 0..rungs.len() {
             let tell = tell.clone();

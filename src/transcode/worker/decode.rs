@@ -2,6 +2,7 @@
 //! it: a new codec configuration or a break means a new one, and the encoders never notice.
 
 use std::sync::mpsc::{Receiver, sync_channel};
+use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -11,6 +12,7 @@ use gstreamer_app as gst_app;
 use gstreamer_video as gst_video;
 
 use super::elements;
+use super::graph::lock;
 use super::output::Output;
 use crate::media::{CodecConfig, Track};
 use crate::transcode::Error;
@@ -26,9 +28,20 @@ pub(super) struct Decoder {
     pipeline: gst::Pipeline,
     source: gst_app::AppSrc,
     ended: Receiver<()>,
+    /// Units put in.
+    pushed: u64,
+    progress: Arc<Progress>,
     /// Units of configuration to put before the first one. An AV1 file may hold its sequence header
     /// outside of its samples (AV1 in ISOBMFF §2.3.1), and `av1dec` looks nowhere else.
     headers: Bytes,
+}
+
+/// How far the decoder's thread is.
+#[derive(Debug, Default)]
+struct Progress {
+    /// Units taken, and those of them that were done when the thread asked for more.
+    units: Mutex<(u64, u64)>,
+    asked: Condvar,
 }
 
 impl Decoder {
@@ -132,6 +145,24 @@ impl Decoder {
         output.watch(&pipeline);
         let source = elements::source(&pipeline, "in");
         source.set_caps(Some(caps));
+        let progress = Arc::new(Progress::default());
+        let (taking, asking) = (progress.clone(), progress.clone());
+        let pad = source.static_pad("src");
+        let pad = pad.expect("an appsrc has a source pad");
+        pad.add_probe(gst::PadProbeType::BUFFER, move |_, _| {
+            lock(&taking.units).0 += 1;
+            gst::PadProbeReturn::Ok
+        });
+        // Asked for in the thread that decodes, when everything before went all the way.
+        source.set_callbacks(
+            gst_app::AppSrcCallbacks::builder()
+                .need_data(move |_, _| {
+                    let mut units = lock(&asking.units);
+                    units.1 = units.0;
+                    asking.asked.notify_all();
+                })
+                .build(),
+        );
         let out = elements::sink(&pipeline, "out");
         // Decoders may then hand out pictures with their own strides, without a copy.
         let pad = out.static_pad("sink").expect("an appsink has a sink pad");
@@ -160,6 +191,8 @@ impl Decoder {
             pipeline,
             source,
             ended,
+            pushed: 0,
+            progress,
             headers: Bytes::new(),
         })
     }
@@ -179,7 +212,23 @@ impl Decoder {
             fields.set_flags(gst::BufferFlags::DELTA_UNIT);
         }
         // A failure is on the bus as well, with its element and text.
-        let _ = self.source.push_buffer(buffer);
+        if self.source.push_buffer(buffer).is_ok() {
+            self.pushed += 1;
+        }
+    }
+
+    /// Waits until every unit went through. Pictures that the codec reorders may stay inside.
+    pub(super) fn settle(&self) -> Result<(), Error> {
+        let wait = Duration::from_secs(DRAIN_S);
+        let busy = |units: &mut (u64, u64)| units.1 < self.pushed;
+        let waited = self
+            .progress
+            .asked
+            .wait_timeout_while(lock(&self.progress.units), wait, busy);
+        match waited {
+            Ok((_, waited)) if waited.timed_out() => Err(Error::Stuck(DRAIN_S)),
+            _ => Ok(()),
+        }
     }
 
     /// Gives out what is inside and ends.

@@ -8,6 +8,7 @@
 //! Size, rate, colour and pixel aspect behind each scaler are fixed when the first picture comes, so
 //! a source that changes in mid-stream changes no rung's configuration.
 
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -20,14 +21,14 @@ use gstreamer_app as gst_app;
 use gstreamer_video as gst_video;
 
 use super::elements;
+use super::leave::Leave;
 use super::marks::Marks;
 use super::output::Output;
 use super::times::Times;
-use crate::media::codec::avc;
-use crate::media::{CodecConfig, Timescale, Track};
+use crate::media::{Ticks, Timescale};
 use crate::transcode::Error;
 use crate::transcode::encoder::{self, Template};
-use crate::transcode::protocol::{Message, Setup};
+use crate::transcode::protocol::{Colour, Message, Setup};
 
 /// Pictures between decoder and scalers. Bounds memory (a 1080p picture has 3 MB) and latency.
 const SOURCE_QUEUE: u64 = 2;
@@ -44,16 +45,12 @@ pub(super) struct Graph {
     pipeline: gst::Pipeline,
     source: gst_app::AppSrc,
     ended: Receiver<()>,
-    rungs: usize,
+    /// Per rung, whether nothing is made of it any more.
+    shut: Vec<Arc<AtomicBool>>,
+    /// What is cut off at each side, for each description on its way to the cutter.
+    crops: Arc<Mutex<VecDeque<[i32; 4]>>>,
     /// Height of the first rung, pixels.
     top_lines: u32,
-}
-
-/// What is fixed for all rungs by the first picture.
-#[derive(Clone, Debug)]
-pub(super) struct Colour {
-    pub(super) colorimetry: String,
-    pub(super) chroma_site: Option<String>,
 }
 
 impl Graph {
@@ -76,6 +73,7 @@ impl Graph {
         output.watch(&pipeline);
         let source = elements::source(&pipeline, "in");
         let (tell, ended) = sync_channel(setup.video.len());
+        let mut shut = Vec::new();
         for (index, rung) in setup.video.iter().enumerate() {
             let element = elements::named(&pipeline, &format!("enc{index}"));
             for (name, value) in template.properties_for(rung.kbps, setup.vbv_ms) {
@@ -84,13 +82,11 @@ impl Graph {
                 }
             }
             force_key_units(&element, marks, output);
+            let queue = elements::named(&pipeline, &format!("q{index}"));
+            shut.push(gate(&queue, resume(setup, index, times), marks));
             let tell = tell.clone();
-            let mut leave = Leave {
-                index: u8::try_from(index).expect("a ladder has fewer than 256 rungs"),
-                times: times.clone(),
-                output: output.clone(),
-                record: None,
-            };
+            let number = u8::try_from(index).expect("a ladder has fewer than 256 rungs");
+            let mut leave = Leave::new(number, times, output);
             elements::sink(&pipeline, &format!("out{index}")).set_callbacks(
                 gst_app::AppSinkCallbacks::builder()
                     .new_sample(move |sink| {
@@ -106,17 +102,23 @@ impl Graph {
         if let Some(first) = setup.video.iter().position(|rung| rung.half_rate) {
             let scale = elements::named(&pipeline, &format!("scale{first}"));
             let pad = scale.static_pad("sink").expect("a scaler has a sink pad");
-            halve_rate(&pad, fraction(setup.video[first].frame_rate_millis), marks);
+            let rate = fraction(setup.video[first].frame_rate_millis);
+            halve_rate(&pad, rate, resume(setup, first, times), marks);
         }
         if pipeline.by_name("thumb").is_some() {
             thumbnails(&pipeline, setup.thumbnail_ms, marks, output);
         }
+        let crops = Arc::default();
+        if let Some(element) = pipeline.by_name("crop") {
+            cut(&element, &crops);
+        }
         elements::play(&pipeline)?;
         Ok(Graph {
+            crops,
             pipeline,
             source,
             ended,
-            rungs: setup.video.len(),
+            shut,
             top_lines: setup.video.first().map_or(0, |rung| rung.height),
         })
     }
@@ -140,13 +142,18 @@ impl Graph {
             }),
         );
         scale.set_property_from_str("method", method(lines, self.top_lines));
-        if let Some(element) = self.pipeline.by_name("crop") {
-            let crop = crop.unwrap_or_default();
-            for (side, pixels) in ["left", "right", "top", "bottom"].into_iter().zip(crop) {
-                element.set_property(side, pixels);
-            }
+        // The source passes on only what differs.
+        if self.source.caps().as_ref() != Some(caps) {
+            lock(&self.crops).push_back(crop.unwrap_or_default());
         }
         self.source.set_caps(Some(caps));
+    }
+
+    /// Stops one rung.
+    pub(super) fn shed(&self, index: usize) {
+        if let Some(shut) = self.shut.get(index) {
+            shut.store(true, Ordering::Relaxed);
+        }
     }
 
     /// Whether interlaced pictures may come.
@@ -162,7 +169,7 @@ impl Graph {
     /// Gives out what is inside and ends.
     pub(super) fn drain(self) -> Result<(), Error> {
         let _ = self.source.end_of_stream();
-        for _ in 0..self.rungs {
+        for _ in &self.shut {
             self.ended
                 .recv_timeout(Duration::from_secs(DRAIN_S))
                 .map_err(|_| Error::Stuck(DRAIN_S))?;
@@ -270,6 +277,38 @@ pub(super) fn fraction(millis: u32) -> gst::Fraction {
     gst::Fraction::new(numerator.max(1), denominator)
 }
 
+/// Pipeline time from which a rung goes on where an earlier worker ended.
+fn resume(setup: &Setup, index: usize, times: &Times) -> Option<u64> {
+    let end = setup.resume.get(index).copied().flatten()?;
+    // A time that is before all others is before every picture.
+    let end = times.pipeline(Ticks(end), Timescale::CHANNEL).unwrap_or(0);
+    // At half the rate the next picture but one follows.
+    let frame = 1_000_000_000_000 / u64::from(setup.frame_rate_millis.max(1));
+    let half_rate = setup.video.get(index).is_some_and(|rung| rung.half_rate);
+    Some(if half_rate { end + frame } else { end })
+}
+
+/// Lets pictures to an encoder from a time on, or from a boundary on without one: its first picture is
+/// an IDR. Gives the switch that stops them for good.
+fn gate(queue: &gst::Element, from: Option<u64>, marks: &Arc<Mutex<Marks>>) -> Arc<AtomicBool> {
+    let pad = queue.static_pad("sink").expect("a queue has a sink pad");
+    let shut = Arc::new(AtomicBool::new(false));
+    let (marks, closed) = (marks.clone(), shut.clone());
+    let open = AtomicBool::new(false);
+    pad.add_probe(gst::PadProbeType::BUFFER, move |_, info| {
+        let pts = info.buffer().and_then(|buffer| buffer.pts());
+        let pts = pts.map_or(0, gst::ClockTime::nseconds);
+        let begins = || from.map_or_else(|| lock(&marks).opens(pts), |from| pts >= from);
+        if !closed.load(Ordering::Relaxed) && (open.load(Ordering::Relaxed) || begins()) {
+            open.store(true, Ordering::Relaxed);
+            gst::PadProbeReturn::Ok
+        } else {
+            gst::PadProbeReturn::Handled
+        }
+    });
+    shut
+}
+
 /// Asks the encoder for an IDR at every picture that opens a segment, in the thread that brings the
 /// picture and just before it.
 ///
@@ -316,8 +355,26 @@ fn force_key_units(element: &gst::Element, marks: &Arc<Mutex<Marks>>, output: &O
     });
 }
 
-/// Leaves out every second picture, never one that opens a segment.
-fn halve_rate(pad: &gst::Pad, rate: gst::Fraction, marks: &Arc<Mutex<Marks>>) {
+/// Sets what is cut off when the description that it belongs to comes by: pictures before it may have
+/// less than that.
+fn cut(element: &gst::Element, crops: &Arc<Mutex<VecDeque<[i32; 4]>>>) {
+    let pad = element.static_pad("sink").expect("a cutter has a sink pad");
+    let (element, crops) = (element.downgrade(), crops.clone());
+    pad.add_probe(gst::PadProbeType::EVENT_DOWNSTREAM, move |_, info| {
+        let caps = info.event().map(|event| event.type_()) == Some(gst::EventType::Caps);
+        let next = caps.then(|| lock(&crops).pop_front()).flatten();
+        if let (Some(crop), Some(element)) = (next, element.upgrade()) {
+            for (side, pixels) in ["left", "right", "top", "bottom"].into_iter().zip(crop) {
+                element.set_property(side, pixels);
+            }
+        }
+        gst::PadProbeReturn::Ok
+    });
+}
+
+/// Leaves out every second picture, never one that opens a segment, nor the first of those that go on
+/// where an earlier worker ended.
+fn halve_rate(pad: &gst::Pad, rate: gst::Fraction, resume: Option<u64>, marks: &Arc<Mutex<Marks>>) {
     // Rate control counts pictures: it has to know that half of them are missing.
     pad.add_probe(gst::PadProbeType::EVENT_DOWNSTREAM, move |_, info| {
         if let Some(gst::EventView::Caps(event)) = info.event().map(|event| event.view()) {
@@ -329,10 +386,13 @@ fn halve_rate(pad: &gst::Pad, rate: gst::Fraction, marks: &Arc<Mutex<Marks>>) {
     });
     let marks = marks.clone();
     let phase = AtomicU64::new(0);
+    let resumed = AtomicBool::new(resume.is_none());
     pad.add_probe(gst::PadProbeType::BUFFER, move |_, info| {
         let pts = info.buffer().and_then(|buffer| buffer.pts());
-        let opens = pts.is_some_and(|pts| lock(&marks).opens(pts.nseconds()));
-        if opens {
+        let pts = pts.map_or(0, gst::ClockTime::nseconds);
+        let resumes =
+            resume.is_some_and(|from| pts >= from) && !resumed.swap(true, Ordering::Relaxed);
+        if resumes || lock(&marks).opens(pts) {
             phase.store(0, Ordering::Relaxed);
         }
         if phase.fetch_add(1, Ordering::Relaxed).is_multiple_of(2) {
@@ -380,70 +440,6 @@ fn thumbnails(
             })
             .build(),
     );
-}
-
-/// The way out of one rung.
-struct Leave {
-    index: u8,
-    times: Arc<Times>,
-    output: Output,
-    record: Option<Bytes>,
-}
-
-impl Leave {
-    fn handle_sample(&mut self, sample: gst::Sample) -> Result<gst::FlowSuccess, gst::FlowError> {
-        let record = sample
-            .caps()
-            .and_then(|caps| caps.structure(0))
-            .and_then(|fields| fields.get::<gst::Buffer>("codec_data").ok())
-            .and_then(bytes_of);
-        if let Some(record) = record.filter(|record| self.record.as_ref() != Some(record)) {
-            self.record = Some(record.clone());
-            let config = avc::Config::parse(record).map_err(|_| gst::FlowError::NotNegotiated)?;
-            let config = CodecConfig::Avc(config);
-            let track = Box::new(Track {
-                config,
-                timescale: Timescale::CHANNEL,
-            });
-            let index = self.index;
-            self.output.send(Message::RungTrack { index, track });
-        }
-        let segment = sample
-            .segment()
-            .and_then(|s| s.downcast_ref::<gst::ClockTime>());
-        let buffer = sample.buffer_owned().ok_or(gst::FlowError::Error)?;
-        // x264enc adds 1000 hours to its times and says so in the segment.
-        let time = segment.and_then(|segment| segment.to_running_time(buffer.pts()));
-        let time = time.ok_or(gst::FlowError::Error)?;
-        let key = !buffer.flags().contains(gst::BufferFlags::DELTA_UNIT);
-        let data = bytes_of(buffer).ok_or(gst::FlowError::Error)?;
-        let sent = self.output.send(Message::RungUnit {
-            index: self.index,
-            key,
-            pts: self.times.channel(time.nseconds(), Timescale::CHANNEL),
-            duration: None,
-            data: if key { without_headers(data) } else { data },
-        });
-        if sent {
-            Ok(gst::FlowSuccess::Ok)
-        } else {
-            Err(gst::FlowError::Eos)
-        }
-    }
-}
-
-/// Cuts parameter sets and information messages off the front: an `avc1` sample entry holds them
-/// (ISO/IEC 14496-15 §5.4.2.1).
-fn without_headers(data: Bytes) -> Bytes {
-    let mut at = 0;
-    while let Some(head) = data.get(at..at + 5) {
-        // nal_unit_type 6 SEI, 7 SPS, 8 PPS, 9 AUD (ISO/IEC 14496-10 table 7-1)
-        if !matches!(head[4] & 0x1f, 6..=9) {
-            return data.slice(at..);
-        }
-        at += 4 + u32::from_be_bytes([head[0], head[1], head[2], head[3]]) as usize;
-    }
-    data
 }
 
 /// A buffer's bytes, without a copy.

@@ -31,27 +31,31 @@ pub(super) struct Grid {
     fed: i64,
     /// (samples fed before, channel time in samples), oldest first.
     anchors: VecDeque<(i64, i64)>,
+    /// Channel time at which a frame is to begin.
+    frame_at: Option<i64>,
 }
 
 impl Grid {
-    /// A grid of `rate` samples per second.
-    pub(super) fn new(rate: u32) -> Grid {
+    /// A grid of `rate` samples per second, with a frame's beginning at `frame_at`.
+    pub(super) fn new(rate: u32, frame_at: Option<i64>) -> Grid {
         Grid {
             rate: rate.into(),
             fed: 0,
             anchors: VecDeque::new(),
+            frame_at,
         }
     }
 
     /// Places a buffer of `length` samples whose carried channel time is `time` samples.
     pub(super) fn place(&mut self, time: i64, length: i64) -> Step {
         let Some(&(fed, anchor)) = self.anchors.back() else {
-            self.anchors.push_back((0, time));
-            self.fed = length;
-            return Step {
-                silence: 0,
-                skip: 0,
-            };
+            let skip = self.frame_at.map_or(0, |at| (at - time).rem_euclid(FRAME));
+            let skip = skip.min(length);
+            if skip < length {
+                self.anchors.push_back((0, time + skip));
+                self.fed = length - skip;
+            }
+            return Step { silence: 0, skip };
         };
         let ahead = time - (anchor + (self.fed - fed));
         let step = if ahead > MAX_SILENCE_S * self.rate {
@@ -103,15 +107,25 @@ mod tests {
 
     #[test]
     fn output_is_shifted_back_by_the_encoder_delay() {
-        let mut grid = Grid::new(48_000);
+        let mut grid = Grid::new(48_000, None);
         assert_eq!(grid.place(96_000, 1024), step(0, 0));
         assert_eq!(grid.frame_time(0), 96_000 - 1024);
         assert_eq!(grid.frame_time(1), 96_000);
     }
 
     #[test]
+    fn frames_go_on_where_an_earlier_grid_ended() {
+        let mut grid = Grid::new(48_000, Some(5000));
+        // Opus frames of 10 ms: the first one is left out whole.
+        assert_eq!(grid.place(0, 480), step(0, 480));
+        assert_eq!(grid.place(480, 480), step(0, 424));
+        assert_eq!(grid.place(960, 4800), step(0, 0));
+        assert_eq!((grid.frame_time(1), grid.frame_time(5)), (904, 5000));
+    }
+
+    #[test]
     fn jitter_is_counted_over_and_drift_never_passes_one_and_a_half_frames() {
-        let mut grid = Grid::new(48_000);
+        let mut grid = Grid::new(48_000, None);
         let mut time = 0;
         for n in 0..20_000 {
             // Millisecond rounding plus an encoder clock that is 100 ppm fast.
@@ -125,7 +139,7 @@ mod tests {
 
     #[test]
     fn a_hole_becomes_silence_of_its_length() {
-        let mut grid = Grid::new(48_000);
+        let mut grid = Grid::new(48_000, None);
         grid.place(0, 1024);
         assert_eq!(grid.place(1024 + 48_000, 1024), step(48_000, 0));
         assert_eq!(grid.place(2048 + 48_000, 1024), step(0, 0));
@@ -133,7 +147,7 @@ mod tests {
 
     #[test]
     fn an_overlap_is_left_out() {
-        let mut grid = Grid::new(48_000);
+        let mut grid = Grid::new(48_000, None);
         grid.place(0, 4096);
         assert_eq!(grid.place(0, 1024), step(0, 1024));
         assert_eq!(grid.place(1024, 4096), step(0, 3072));
@@ -142,7 +156,7 @@ mod tests {
 
     #[test]
     fn a_long_hole_moves_the_anchor_on_a_frame() {
-        let mut grid = Grid::new(48_000);
+        let mut grid = Grid::new(48_000, None);
         grid.place(0, 1500);
         let far = 48_000 * 3600;
         assert_eq!(grid.place(far, 1024), step(548, 0));

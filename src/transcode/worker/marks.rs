@@ -12,11 +12,16 @@ const LIMIT: usize = 64;
 pub(super) struct Marks {
     stamped: VecDeque<u64>,
     opened: VecDeque<u64>,
+    /// The newest boundary that was opened: a hold may name its boundary again.
+    passed: Option<u64>,
 }
 
 impl Marks {
-    /// A unit with this boundary time is about to be decoded.
+    /// A unit with this boundary time is about to be decoded, or a hold with it to be shown.
     pub(super) fn stamp(&mut self, time: u64) {
+        if self.passed.is_some_and(|passed| time <= passed) {
+            return;
+        }
         let at = self.stamped.partition_point(|other| *other < time);
         if self.stamped.get(at) != Some(&time) {
             self.stamped.insert(at, time);
@@ -33,12 +38,17 @@ impl Marks {
         if passed == 0 {
             return false;
         }
-        self.stamped.drain(..passed);
+        self.passed = self.stamped.drain(..passed).next_back();
         self.opened.push_back(time);
         if self.opened.len() > LIMIT {
             self.opened.pop_front();
         }
         true
+    }
+
+    /// The earliest boundary that waits for its picture.
+    pub(super) fn earliest(&self) -> Option<u64> {
+        self.stamped.front().copied()
     }
 
     /// Whether the picture at `time` was found to open a segment.
@@ -63,6 +73,18 @@ mod tests {
             .collect();
         assert_eq!(opened, [110, 200]);
         assert!(marks.opens(110) && marks.opens(200) && !marks.opens(230));
+    }
+
+    #[test]
+    fn a_boundary_that_is_named_again_does_not_open_again() {
+        let mut marks = Marks::default();
+        marks.stamp(100);
+        assert!(marks.open(110));
+        marks.stamp(100);
+        assert!(!marks.open(120));
+        marks.stamp(130);
+        assert_eq!(marks.earliest(), Some(130));
+        assert!(marks.open(130));
     }
 
     #[test]

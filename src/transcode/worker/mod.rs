@@ -9,9 +9,11 @@ mod decode;
 pub(super) mod elements;
 mod graph;
 mod grid;
+mod leave;
 mod marks;
 mod output;
 mod picture;
+mod slate;
 mod times;
 
 use std::io::{self, Read};
@@ -32,6 +34,7 @@ use self::times::Times;
 use super::Error;
 use super::ladder::AudioRung;
 use super::protocol::{self, Message, PREFIX, Setup, Unit};
+use crate::hub::Filler;
 use crate::media::{MediaKind, Ticks, Timescale, Track};
 
 /// Media time between two statistics messages, 90 kHz.
@@ -82,7 +85,18 @@ fn serve(mut socket: UnixStream, output: &Output) -> Result<bool, Error> {
             (Message::Setup(setup), None) => session = Some(Session::new(*setup, output)),
             (Message::Track(track), Some(session)) => session.handle_track(*track)?,
             (Message::Unit(unit), Some(session)) => session.handle_unit(unit)?,
+            (
+                Message::Hold {
+                    until,
+                    boundary,
+                    filler,
+                },
+                Some(session),
+            ) => session.handle_hold(until, boundary, filler)?,
             (Message::Break, Some(session)) => session.handle_break()?,
+            (Message::Shed { index }, Some(session)) => {
+                lock(&session.pictures).shed(index.into());
+            }
             (Message::Sound(rungs), Some(session)) => session.handle_sound(rungs),
             (Message::End, Some(_)) => {
                 session.take().expect("just matched").finish()?;
@@ -231,10 +245,7 @@ impl Session {
             return Ok(());
         };
         let dts = self.times.pipeline(unit.dts, scale).unwrap_or(pts);
-        let boundary = unit.boundary;
-        if let Some(time) = boundary.and_then(|time| self.times.pipeline(time, scale)) {
-            lock(&self.marks).stamp(time);
-        }
+        self.stamp(unit.boundary);
         if self.video.is_none() {
             let pictures = self.pictures.clone();
             lock(&pictures).source_changed();
@@ -245,6 +256,36 @@ impl Session {
         decoder.push(pts, dts, unit.key, unit.data);
         self.report(unit.dts);
         Ok(())
+    }
+
+    /// Holds what was shown last, after everything that came before.
+    fn handle_hold(
+        &mut self,
+        until: Ticks,
+        boundary: Option<Ticks>,
+        filler: Filler,
+    ) -> Result<(), Error> {
+        let Some(end) = self.times.pipeline(until, Timescale::CHANNEL) else {
+            return Ok(());
+        };
+        if self.setup.video.is_empty() {
+            return Ok(());
+        }
+        if let Some(decoder) = &self.video {
+            decoder.settle()?;
+        }
+        self.stamp(boundary);
+        // A failure is on the bus as well, with its element and text.
+        let _ = lock(&self.pictures).handle_hold(end, filler);
+        self.report(until);
+        Ok(())
+    }
+
+    fn stamp(&self, boundary: Option<Ticks>) {
+        let time = boundary.and_then(|time| self.times.pipeline(time, Timescale::CHANNEL));
+        if let Some(time) = time {
+            lock(&self.marks).stamp(time);
+        }
     }
 
     fn handle_audio(&mut self, unit: Unit) -> Result<(), Error> {
@@ -259,7 +300,8 @@ impl Session {
             Some(sound) => sound.clone(),
             None => {
                 let (rungs, first) = (&self.audio_rungs, self.setup.video.len());
-                let sound = AudioGraph::new(rungs, first, &self.times, &self.output)?;
+                let resume = self.setup.resume.get(first).copied().flatten();
+                let sound = AudioGraph::new(rungs, first, resume, &self.times, &self.output)?;
                 self.sound.insert(Arc::new(Mutex::new(sound))).clone()
             }
         };

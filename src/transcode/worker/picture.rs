@@ -1,17 +1,20 @@
 //! From the decoder to the encoders: finds the pictures that open segments, gives every picture the
-//! same description, and starts the encoders at the first boundary.
+//! same description, starts the encoders at the first boundary, and repeats a picture in holes.
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 
 use gstreamer as gst;
 
-use super::graph::{Colour, Graph, fraction, lock};
+use super::graph::{Graph, fraction, lock};
 use super::marks::Marks;
 use super::output::Output;
+use super::slate::Drawing;
 use super::times::Times;
+use crate::hub::Filler;
+use crate::media::{Ticks, Timescale};
 use crate::transcode::ladder::Aspect;
-use crate::transcode::protocol::{Message, Setup};
+use crate::transcode::protocol::{Colour, Message, Setup};
 
 /// The way of decoded pictures.
 pub(super) struct Pictures {
@@ -20,8 +23,16 @@ pub(super) struct Pictures {
     times: Arc<Times>,
     output: Output,
     graph: Option<Graph>,
-    /// The decoder's description that the encoders were told last.
+    slate: Option<Drawing>,
+    /// The description that the encoders were told last.
     caps: Option<gst::Caps>,
+    /// The newest decoded picture, shown or not.
+    newest: Option<gst::Sample>,
+    /// Where the frame grid of a hole begins: the pipeline time of the newest decoded picture,
+    /// nanoseconds.
+    grid: Option<u64>,
+    /// Frames of the grid that are behind.
+    repeats: u64,
     /// Pipeline time of the last picture, nanoseconds.
     last: Option<u64>,
 }
@@ -39,7 +50,11 @@ impl Pictures {
             times,
             output,
             graph: None,
+            slate: None,
             caps: None,
+            newest: None,
+            grid: None,
+            repeats: 0,
             last: None,
         }
     }
@@ -54,24 +69,135 @@ impl Pictures {
         self.graph.take()
     }
 
+    /// Makes nothing of a rung any more.
+    pub(super) fn shed(&self, index: usize) {
+        if let Some(graph) = &self.graph {
+            graph.shed(index);
+        }
+    }
+
     /// Takes one decoded picture. Waits when the encoders are behind.
     pub(super) fn handle_sample(
         &mut self,
         sample: &gst::Sample,
     ) -> Result<gst::FlowSuccess, gst::FlowError> {
-        let mut picture = sample.buffer_owned().ok_or(gst::FlowError::Error)?;
+        let picture = sample.buffer_owned().ok_or(gst::FlowError::Error)?;
         let Some(pts) = picture.pts().map(gst::ClockTime::nseconds) else {
             return Ok(gst::FlowSuccess::Ok);
         };
-        let passed = self.last.is_some_and(|last| pts <= last);
-        let opens = !passed && lock(&self.marks).open(pts);
-        if passed || (self.graph.is_none() && !opens) {
-            let tally = &self.output.tally;
-            tally.skipped_frames.fetch_add(1, Ordering::Relaxed);
-            return Ok(gst::FlowSuccess::Ok);
+        if self.last.is_some_and(|last| pts <= last) {
+            return Ok(self.skip());
         }
-        self.last = Some(pts);
+        (self.newest, self.grid, self.repeats) = (Some(sample.clone()), Some(pts), 0);
+        if !self.begins(pts) {
+            return Ok(self.skip());
+        }
         let caps = sample.caps_owned().ok_or(gst::FlowError::NotNegotiated)?;
+        self.show(picture, caps, pts)
+    }
+
+    /// Fills a hole: repeats the newest picture, or shows the slate, on the frame grid up to `until`.
+    pub(super) fn handle_hold(
+        &mut self,
+        until: u64,
+        filler: Filler,
+    ) -> Result<gst::FlowSuccess, gst::FlowError> {
+        if self.slate.is_none() {
+            let caps = self.newest.as_ref().and_then(|newest| newest.caps());
+            let colour = self.colour(caps.and_then(|caps| caps.structure(0)));
+            self.slate = Some(Drawing::start(&self.setup, &colour, &self.output));
+        }
+        while let Some(pts) = self.next_on_grid().filter(|pts| *pts < until) {
+            self.repeats += 1;
+            let begins = self.begins(pts);
+            let Some(sample) = begins.then(|| self.filler(filler)).flatten() else {
+                self.skip();
+                continue;
+            };
+            let mut picture = sample.buffer_owned().ok_or(gst::FlowError::Error)?;
+            let time = gst::ClockTime::from_nseconds(pts);
+            picture.make_mut().set_pts(time);
+            let caps = sample.caps_owned().ok_or(gst::FlowError::NotNegotiated)?;
+            self.show(picture, caps, pts)?;
+        }
+        Ok(gst::FlowSuccess::Ok)
+    }
+
+    /// The time of the next picture of a hole. Counted from the newest picture, so that nothing adds
+    /// up, and a whole tick, so that it is the same in every rung.
+    fn next_on_grid(&mut self) -> Option<u64> {
+        let rate = fraction(self.setup.frame_rate_millis);
+        let (frames, per) = (
+            u128::from(rate.numer().unsigned_abs().max(1)),
+            u128::from(rate.denom().unsigned_abs()) * 1_000_000_000,
+        );
+        let span = |count: u64| u64::try_from(u128::from(count) * per / frames).unwrap_or(u64::MAX);
+        let resumed = self.resumed();
+        let grid = match self.grid {
+            Some(grid) => grid,
+            None => {
+                // There was no picture: the grid is laid so that one lies where the rungs begin.
+                let earliest = lock(&self.marks).earliest();
+                let first = resumed.or(earliest)?;
+                *self.grid.insert(first.saturating_sub(span(1)))
+            }
+        };
+        if let Some(from) = resumed.filter(|_| self.graph.is_none()) {
+            // What was published is not made again, however long the hole.
+            let before = u128::from(from.saturating_sub(grid).saturating_sub(1)) * frames / per;
+            self.repeats = self.repeats.max(u64::try_from(before).unwrap_or(0));
+        }
+        let scale = Timescale::CHANNEL;
+        let time = grid.saturating_add(span(self.repeats + 1));
+        self.times.pipeline(self.times.channel(time, scale), scale)
+    }
+
+    /// Where the rungs of an earlier worker go on, the first of them.
+    fn resumed(&self) -> Option<u64> {
+        let video = self.setup.resume.iter().take(self.setup.video.len());
+        let first = video.flatten().min()?;
+        let time = self.times.pipeline(Ticks(*first), Timescale::CHANNEL);
+        Some(time.unwrap_or(0))
+    }
+
+    /// Whether pictures are shown from this one on, or were before. Asked once per picture.
+    fn begins(&self, pts: u64) -> bool {
+        let opens = lock(&self.marks).open(pts);
+        self.graph.is_some() || self.resumed().map_or(opens, |from| pts >= from)
+    }
+
+    fn skip(&self) -> gst::FlowSuccess {
+        let tally = &self.output.tally;
+        tally.skipped_frames.fetch_add(1, Ordering::Relaxed);
+        gst::FlowSuccess::Ok
+    }
+
+    /// What is shown in a hole.
+    fn filler(&mut self, filler: Filler) -> Option<gst::Sample> {
+        if let (Filler::Picture, Some(newest)) = (filler, &self.newest) {
+            return Some(newest.clone());
+        }
+        let drawn = self.slate.as_mut().and_then(Drawing::picture);
+        drawn.or_else(|| self.newest.clone())
+    }
+
+    /// What all rungs pin: what an earlier worker did, else what these caps say.
+    fn colour(&self, fields: Option<&gst::StructureRef>) -> Colour {
+        let text = |name| fields.and_then(|fields| fields.get::<String>(name).ok());
+        self.setup.colour.clone().unwrap_or_else(|| Colour {
+            colorimetry: text("colorimetry").unwrap_or_else(|| "bt709".to_owned()),
+            chroma_site: text("chroma-site"),
+        })
+    }
+
+    /// Gives a picture to the encoders.
+    fn show(
+        &mut self,
+        mut picture: gst::Buffer,
+        caps: gst::Caps,
+        pts: u64,
+    ) -> Result<gst::FlowSuccess, gst::FlowError> {
+        self.last = Some(pts);
         if self.caps.as_ref() != Some(&caps) {
             self.handle_caps(&caps)?;
             self.caps = Some(caps);
@@ -90,17 +216,13 @@ impl Pictures {
         let fields = caps.structure(0).ok_or(gst::FlowError::NotNegotiated)?;
         let (width, height) = (side(fields, "width"), side(fields, "height"));
         if self.graph.is_none() {
-            let colour = Colour {
-                colorimetry: fields
-                    .get::<String>("colorimetry")
-                    .unwrap_or_else(|_| "bt709".to_owned()),
-                chroma_site: fields.get::<String>("chroma-site").ok(),
-            };
+            let colour = self.colour(Some(fields));
             let graph = Graph::new(&self.setup, &colour, &self.marks, &self.times, &self.output);
             self.graph = Some(graph.map_err(|error| {
                 self.output.send(super::failure(&error));
                 gst::FlowError::Error
             })?);
+            self.output.send(Message::Colour(colour));
         }
         let graph = self.graph.as_ref().expect("made above when it was missing");
         let top = self.setup.video.first();
