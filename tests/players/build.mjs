@@ -1,4 +1,5 @@
-// Bundles the three players, each with the probe, into dist/, which play.mjs serves to the browser.
+// Bundles the three players, each with the probe, into dist/, which play.mjs serves to the browser; and what it
+// lays over a page of ours.
 import { build } from 'esbuild';
 import { rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
@@ -6,14 +7,16 @@ import { fileURLToPath } from 'node:url';
 
 const root = dirname(fileURLToPath(import.meta.url));
 await rm(join(root, 'dist'), { recursive: true, force: true });
-await build({
+const bundle = (names, more) => build({
   absWorkingDir: root,
-  entryPoints: ['hls', 'dash', 'shaka'].map((name) => `src/${name}.js`),
+  entryPoints: names.map((name) => `src/${name}.js`),
   outdir: join(root, 'dist'),
   bundle: true,
   minify: true,
-  format: 'esm',
   target: 'es2022',
   legalComments: 'none',
   logLevel: 'warning',
+  ...more,
 });
+await bundle(['hls', 'dash', 'shaka'], { format: 'esm' });
+await bundle(['watch'], { format: 'iife', globalName: 'watching' });

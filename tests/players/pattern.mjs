@@ -33,12 +33,12 @@ export function decode(luma) {
   return bits.reduce((value, bit) => value * 2 + bit, 0);
 }
 
-/** Draws `counter` into a luma plane of the given stride. */
-export function draw(plane, stride, counter) {
+/** Draws `counter` into a luma plane of the given stride, with blocks of `side` samples. */
+export function draw(plane, stride, counter, side = BLOCK) {
   encode(counter).forEach((bit, index) => {
-    for (let row = 0; row < BLOCK; row += 1) {
-      const start = row * stride + index * BLOCK;
-      plane.fill(bit ? 235 : 16, start, start + BLOCK);
+    for (let row = 0; row < Math.round(side); row += 1) {
+      const start = row * stride;
+      plane.fill(bit ? 235 : 16, start + Math.round(index * side), start + Math.round((index + 1) * side));
     }
   });
 }

@@ -13,17 +13,18 @@
 // --config JSON      laid over the player's own configuration
 // --viewport WxH     (1280x720)
 // --screenshot FILE  the page at the end, as PNG
-// --raw FILE         everything the probe wrote down, each sample in its order, as JSON
+// --raw FILE         everything that was written down (src/watch.js, src/probe.js), each sample in its order, as JSON
+// `playing` on standard error says that the first frame is there.
 // The media come straight from the server under test, across origins, so its CORS is tested too.
 import { createReadStream } from 'node:fs';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import { tmpdir } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { chromium } from 'playwright-core';
-import { summarize } from './pattern.mjs';
+import { MODULUS, summarize } from './pattern.mjs';
 
 const { values: options } = parseArgs({
   options: {
@@ -117,6 +118,7 @@ async function playBundle(page, origin) {
   const hasBegun = await until(page, () => window.probe?.result().firstFrameMs != null, startTimeoutMs);
   let visits = null;
   if (hasBegun) {
+    console.error('playing');
     if (options.switch) visits = await switchThrough(page);
     await sleep(seconds * 1000);
   }
@@ -126,7 +128,8 @@ async function playBundle(page, origin) {
     const requests = await page.evaluate(() => performance.getEntriesByType('resource').map(({ name, startTime, responseEnd }) => ({ name, startTime, responseEnd })));
     await writeFile(options.raw, JSON.stringify({ ...raw, requests }));
   }
-  const { positions, latency, glassToGlassMs, counters, stalls, ...rest } = raw;
+  const { begunAt, frames, positions: looks, restarts, latency, stalls, ...rest } = raw;
+  const positions = looks.map(([, position]) => position);
   const played = positions.length ? positions.at(-1) - positions[0] : 0;
   const result = {
     ...rest,
@@ -135,10 +138,13 @@ async function playBundle(page, origin) {
     wentBack: positions.some((position, index) => index > 0 && position < positions[index - 1] - 0.05),
     stalls: { count: stalls.length + (raw.openStallMs ? 1 : 0), totalMs: stalls.reduce((sum, stall) => sum + stall.lastedMs, raw.openStallMs), list: stalls },
     latencyMs: spread(latency),
+    restarts: restarts.length,
   };
   if (visits) result.visits = visits;
   if (options['source-width']) {
-    result.glassToGlassMs = spread(glassToGlassMs);
+    const counters = frames.map(([, counter]) => counter);
+    const readable = frames.filter(([, counter]) => counter !== null);
+    result.glassToGlassMs = spread(readable.map(([at, counter]) => (((at - counter) % MODULUS) + MODULUS) % MODULUS));
     const { firstMissing, ...summary } = summarize(counters);
     result.counters = { ...summary, firstMissing: firstMissing.slice(0, 10) };
   }
@@ -178,8 +184,16 @@ async function playPage(page) {
   }
   const hasBegun = await until(page, () => window.forebay?.state().timeToFirstFrameMs != null, startTimeoutMs);
   const from = await page.evaluate(() => window.forebay?.state() ?? null);
-  if (hasBegun) await sleep(seconds * 1000);
+  if (hasBegun) {
+    await page.evaluate(await readFile(join(root, 'dist', 'watch.js'), 'utf8'));
+    await page.evaluate((width) => {
+      window.seen = window.watching.watch(document.querySelector('video'), width);
+    }, Number(options['source-width'] ?? 0));
+    console.error('playing');
+    await sleep(seconds * 1000);
+  }
   const state = await page.evaluate(() => window.forebay?.state() ?? null);
+  if (options.raw && hasBegun) await writeFile(options.raw, JSON.stringify(await page.evaluate(() => window.seen)));
   const advanced = Boolean(from && state) && state.currentTime - from.currentTime > 0.5 * seconds;
   const keysWithoutEffect = options.keyboard && hasBegun ? await pressKeys(page) : [];
   return { ok: hasBegun && advanced && keysWithoutEffect.length === 0, advanced, keysWithoutEffect, ...state };
@@ -207,9 +221,17 @@ try {
   page.on('response', (response) => {
     responses[response.status()] = (responses[response.status()] ?? 0) + 1;
   });
+  let reloads = 0;
+  let address = null;
+  page.on('framenavigated', (frame) => {
+    if (frame !== page.mainFrame()) return;
+    reloads += frame.url() === address ? 1 : 0;
+    address = frame.url();
+  });
   result = isPage ? await playPage(page) : await playBundle(page, `http://localhost:${server.address().port}`);
   result.console = [...new Set(console_)];
   result.responses = responses;
+  result.reloads = reloads;
   if (options.screenshot) await page.screenshot({ path: options.screenshot });
 } catch (error) {
   result = { ...result, ok: false, error: String(error) };

@@ -10,10 +10,12 @@
 //
 // --size WxH (1280x720; at least 512 wide)   --fps N or N/D (30)   --duration seconds (0: until the pipe closes)
 // --count: the number is the frame's index   --clock: wall-clock milliseconds modulo 2^28 (glass to glass)
-// --start N: first index (0)   --unpaced: as fast as the reader takes it   --flash N: frames per flash (1)
+// --start N: first index, or added to the clock (0)   --unpaced: as fast as the reader takes it
+// --flash N: frames per flash (1)   --like W: blocks as large as in a picture W wide that was scaled to this size,
+// for readers who know W only
 import { once } from 'node:events';
 import { parseArgs } from 'node:util';
-import { draw } from './pattern.mjs';
+import { BLOCK, draw } from './pattern.mjs';
 
 const { values: options } = parseArgs({
   options: {
@@ -22,6 +24,7 @@ const { values: options } = parseArgs({
     duration: { type: 'string', default: '0' },
     start: { type: 'string', default: '0' },
     flash: { type: 'string', default: '1' },
+    like: { type: 'string' },
     count: { type: 'boolean' },
     clock: { type: 'boolean' },
     unpaced: { type: 'boolean' },
@@ -31,6 +34,7 @@ const [width, height] = options.size.split('x').map(Number);
 const [numerator, denominator = 1] = options.fps.split('/').map(Number);
 const total = Math.round((Number(options.duration) * numerator) / denominator) || Infinity;
 const start = Number(options.start);
+const blockSide = (BLOCK * width) / Number(options.like ?? width);
 const flashFrames = Number(options.flash);
 if (!(width >= 512 && height >= 64 && width % 2 === 0 && height % 2 === 0 && numerator > 0 && denominator > 0)) {
   console.error('source: the size must be even and at least 512x64, the rate positive');
@@ -87,7 +91,7 @@ function paint(index) {
   const square = (height / 5) & ~1;
   const isLit = index - firstOfSecond < flashFrames;
   for (let y = height - square; y < height; y += 1) planeY.fill(isLit ? 235 : 16, y * width + width - square, y * width + width);
-  draw(planeY, width, options.clock ? Date.now() : start + index);
+  draw(planeY, width, start + (options.clock ? Date.now() : index), blockSide);
 }
 
 process.stdout.on('error', () => process.exit(0));

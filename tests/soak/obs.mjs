@@ -1,7 +1,7 @@
 // Real OBS under Xvfb as it comes out of the box, and with a key interval of 2 s, into the real gateway.
 import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { Gateway, KEY, play, scratch, sleep, stage, start, stop, table } from './lib.mjs';
+import { Gateway, KEY, isChosen, play, scratch, sleep, stage, start, stop, table } from './lib.mjs';
 
 const seconds = Number(process.env.SOAK_SECONDS ?? 30);
 
@@ -69,9 +69,8 @@ async function probe(gateway, id) {
 if (process.argv[1] === import.meta.filename || process.argv[1]?.endsWith('obs.mjs')) {
   await stage('obs: real OBS publishes', async (promise) => {
     const rows = [];
-    const only = process.env.SOAK_CASES?.split(',').map(Number);
     for (const [index, { name, keyintSeconds, env }] of CASES.entries()) {
-      if (only && !only.includes(index)) continue;
+      if (!isChosen(index, name)) continue;
       const gateway = await Gateway.start(env);
       const home = await writeHome(gateway.rtmp, keyintSeconds);
       const obs = startObs(home);

@@ -1,5 +1,5 @@
 // What is measured is measured on the video element, alike for all players. `window.probe` is play.mjs's handle.
-import { BLOCK, BLOCKS, MODULUS, decode } from '../pattern.mjs';
+import { watch } from './watch.js';
 
 /** Samples between two looks at the element, milliseconds. */
 const TICK_MS = 100;
@@ -9,13 +9,11 @@ const KEEP = 20_000;
 
 export function run(start) {
   const query = new URLSearchParams(location.search);
-  const sourceWidth = Number(query.get('sourceWidth')) || 0;
   const video = document.querySelector('video');
   video.muted = query.get('sound') !== '1';
   const began = performance.now();
-  const result = {
-    firstFrameMs: null, stalls: [], latency: [], glassToGlassMs: [], counters: [], switches: 0, errors: [], gaps: [], sizes: [], positions: [],
-  };
+  const seen = watch(video, Number(query.get('sourceWidth')) || 0);
+  const result = { stalls: [], latency: [], switches: 0, errors: [], gaps: [] };
   const push = (list, value) => list.length < KEEP && list.push(value);
   const report = {
     error: (what, fatal, detail) => push(result.errors, { atMs: Math.round(performance.now() - began), what: String(what), fatal: Boolean(fatal), detail: detail === undefined ? null : String(detail) }),
@@ -41,35 +39,9 @@ export function run(start) {
     since = null;
   };
   video.addEventListener('waiting', () => {
-    if (result.firstFrameMs !== null && !video.seeking && since === null) since = performance.now();
+    if (seen.begunAt !== null && !video.seeking && since === null) since = performance.now();
   });
   video.addEventListener('playing', endStall);
-
-  const strip = new OffscreenCanvas(BLOCKS * 4, 4).getContext('2d', { willReadFrequently: true });
-  function readCounter() {
-    const side = (BLOCK * video.videoWidth) / sourceWidth;
-    strip.drawImage(video, 0, 0, BLOCKS * side, side, 0, 0, BLOCKS * 4, 4);
-    const { data } = strip.getImageData(0, 2, BLOCKS * 4, 1);
-    // Canvas gives full-range RGB of a grey block: the green channel is the luma.
-    return decode(Array.from({ length: BLOCKS }, (_, index) => data[(index * 4 + 2) * 4 + 1]));
-  }
-  function handleFrame(now, meta) {
-    if (result.firstFrameMs === null) result.firstFrameMs = Math.round(performance.now() - began);
-    const size = `${video.videoWidth}x${video.videoHeight}`;
-    if (result.sizes.at(-1)?.size !== size) push(result.sizes, { atMs: Math.round(performance.now() - began), size });
-    if (sourceWidth) {
-      const counter = readCounter();
-      push(result.counters, counter);
-      const shown = performance.timeOrigin + meta.expectedDisplayTime;
-      if (counter !== null) push(result.glassToGlassMs, Math.round((((shown - counter) % MODULUS) + MODULUS) % MODULUS));
-    }
-    video.requestVideoFrameCallback(handleFrame);
-  }
-  video.requestVideoFrameCallback(handleFrame);
-  // A stream without pictures begins with its sound.
-  video.addEventListener('timeupdate', () => {
-    if (result.firstFrameMs === null && !video.videoWidth && video.currentTime > 0) result.firstFrameMs = Math.round(performance.now() - began);
-  });
 
   setInterval(() => {
     if (since !== null && !video.paused && video.readyState >= 3) endStall();
@@ -79,8 +51,7 @@ export function run(start) {
       const isKnown = result.gaps.some((known) => Math.abs(known.to - gap.to) < 0.05);
       if (gap.to - gap.from > GAP_SECONDS && gap.to > currentTime - 30 && !isKnown) push(result.gaps, gap);
     }
-    if (result.firstFrameMs === null) return;
-    push(result.positions, currentTime);
+    if (seen.begunAt === null) return;
     const latency = engine.latency();
     if (Number.isFinite(latency) && latency > 0) push(result.latency, Math.round(latency * 1000));
   }, TICK_MS);
@@ -96,6 +67,8 @@ export function run(start) {
       const ranges = Array.from({ length: video.buffered.length }, (_, index) => [video.buffered.start(index), video.buffered.end(index)]);
       return {
         ...result,
+        ...seen,
+        firstFrameMs: seen.begunAt === null ? null : Math.round(seen.begunAt - performance.timeOrigin - began),
         openStallMs: since === null ? 0 : Math.round(performance.now() - since),
         targetLatency: engine.target(),
         playingDate: engine.date(),
