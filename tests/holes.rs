@@ -437,8 +437,10 @@ fn a_playlist_that_ends_with_a_gap_hints_at_what_comes_after_it() {
     script.step(Step::SourceGap);
     let (live, reader) = play(script, 0);
     let next = live.progress("source").unwrap().next_part;
+    let mut lines = tail(&reader, "source", 20);
+    lines.retain(|line| !line.ends_with("URI=\"gap102.m4s\",GAP=YES"));
     assert_eq!(
-        tail(&reader, "source", 7)[..5],
+        lines[lines.len() - 7..][..5],
         [
             "#EXT-X-PROGRAM-DATE-TIME:2026-11-22T04:00:14.000Z",
             "#EXT-X-GAP",

@@ -124,7 +124,11 @@ fn excused(violation: &Violation, rules: &[&str]) -> bool {
 }
 
 fn all_in_order(clip: &Clip, seen: &[Seen]) {
-    let numbers: Vec<Option<u32>> = seen.iter().map(|picture| picture.number).collect();
+    let mut numbers: Vec<Option<u32>> = seen.iter().map(|picture| picture.number).collect();
+    // A rung goes on with the last picture when the encoder is gone.
+    while numbers.len() > clip.frames && numbers.last() == Some(&numbers[clip.frames - 1]) {
+        numbers.pop();
+    }
     let wanted: Vec<Option<u32>> = (0..clip.frames as u32).map(Some).collect();
     assert_eq!(numbers, wanted, "{clip:?}");
 }

@@ -203,6 +203,8 @@ impl Builder {
         let segment = self.segment(&[millis]);
         segment.gap = true;
         segment.parts.clear();
+        // A gap takes no part's number.
+        self.snapshot.next_part -= 1;
     }
 
     pub(crate) fn growing(&mut self, parts_ms: &[i64]) {
