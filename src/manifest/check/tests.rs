@@ -142,13 +142,13 @@ fn media_playlist_change_rules() {
         ("P5", "#EXTINF:2.00000,\n102", "#EXTINF:2.00010,\n102"),
         ("P5", "PART-HOLD-BACK=0.9402", "PART-HOLD-BACK=0.95"),
         ("P5", "103.m4s", "103b.m4s"),
-        ("P5", "p562.m4s", "p562b.m4s"),
+        ("P5", "p561.m4s", "p561b.m4s"),
         (
             "D3",
             "#EXT-X-DISCONTINUITY-SEQUENCE:7",
             "#EXT-X-DISCONTINUITY-SEQUENCE:8",
         ),
-        ("L6", "p573.m4s", "p573b.m4s"),
+        ("L6", "p572.m4s", "p572b.m4s"),
     ] {
         assert_breaks(rule, &after, from, to, check);
     }
