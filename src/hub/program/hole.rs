@@ -19,6 +19,9 @@ const PATIENCE: Ticks = Ticks(45_000);
 const LONGEST_PICTURE: Ticks = Ticks(18_000);
 /// How long the last picture stands before the slate is shown.
 const SLATE_AFTER: Ticks = Ticks(2 * 90_000);
+/// After this long without a picture the source's rendition states a gap, though what is late may yet
+/// come: its players are to change to a rung while they have something to play.
+const GIVEN_UP: Ticks = Ticks(90_000);
 /// More time than this at once did not pass: the clock was set. What lies between is left out.
 const LEAP: Ticks = Ticks(60 * 90_000);
 
@@ -63,23 +66,18 @@ impl Program {
             self.hold(upto, Some(boundary));
             self.begin_gap(boundary);
         }
-        // Nothing that is late can come any more: the source's rendition ends where it is.
-        if self.mapping.is_none() && self.packages_source() && !self.in_gap {
+        // Without a session nothing can come late: the source's rendition ends where it is.
+        let gone = self.mapping.is_none();
+        if gone && self.packages_source() && !self.in_gap {
             self.open_gap();
         }
-        let settings = *self.cutter.settings();
         loop {
-            let on_grid = self.in_gap || !self.packages_source();
-            let length = match on_grid {
-                true => settings.segment_target,
-                false => settings.longest_segment,
-            };
-            let due = self.cutter.segment_start() + length;
+            let due = self.due_in_hole();
             if due >= upto {
                 break;
             }
             self.hold(due, None);
-            if on_grid {
+            if self.in_gap || !self.packages_source() {
                 let boundary = self.cutter.force(due.max(self.shown), false);
                 self.hold(due, Some(boundary));
                 self.begin_gap(boundary);
@@ -89,6 +87,21 @@ impl Program {
         }
         self.hold(upto, None);
         self.release_audio();
+    }
+
+    /// When the next segment begins if no media come.
+    fn due_in_hole(&self) -> Ticks {
+        let settings = self.cutter.settings();
+        let start = self.cutter.segment_start();
+        if self.in_gap && self.gap_since == Some(start) {
+            // Players learn of a gap when it is over: the first one is short.
+            start + Ticks(settings.segment_target.0 / 4)
+        } else if self.in_gap || !self.packages_source() {
+            start + settings.segment_target
+        } else {
+            let given_up = self.video_end.unwrap_or(start) + GIVEN_UP;
+            given_up.min(start + settings.longest_segment)
+        }
     }
 
     /// Makes rungs go on in front of a picture at `pts`, where the distance is too long for one sample.
@@ -128,18 +141,16 @@ impl Program {
         let end = self.video_end.unwrap_or_default();
         let at = self.shown.max(end);
         let boundary = self.cutter.force(at, at > end + self.margin());
+        self.gap_since = Some(at);
         self.hold(at, Some(boundary));
         self.begin_gap(boundary);
     }
 
     /// Cuts at a picture that only rungs show, when a segment is due.
     pub(super) fn cut_in_gap(&mut self, pts: Ticks) -> Option<Boundary> {
-        let margin = self.margin();
-        if self.in_gap {
-            self.cutter.cut_on_grid(pts, margin)
-        } else {
-            None
-        }
+        let due = self.due_in_hole();
+        let is_due = self.in_gap && pts + self.margin() >= due;
+        is_due.then(|| self.cutter.force(due, false))
     }
 
     /// States who has no media from `boundary` on.
