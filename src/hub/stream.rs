@@ -296,6 +296,7 @@ impl Stream {
             return;
         }
         let now = state.read(&self.clock);
+        let time = channel_time(now, self.epoch);
         let holder_is_silent = |state: &State| {
             state
                 .holder()
@@ -304,10 +305,9 @@ impl Stream {
         if holder_is_silent(&state)
             && let Some(next) = state.successor(monotonic, self.silence)
         {
-            state.take_the_air(next, now, monotonic);
+            state.take_the_air(next, (now, time), monotonic);
         }
         state.program.handle_tick(now);
-        let time = channel_time(now, self.epoch);
         state.drain(time);
         state.consider_listing(time);
     }
@@ -338,7 +338,7 @@ impl Stream {
         }
         let monotonic = self.clock.monotonic();
         if state.members.len() >= MAX_MEMBERS {
-            state.evict_silent(monotonic, self.silence);
+            state.evict_silent(self.now(), monotonic, self.silence);
         }
         if state.members.len() >= MAX_MEMBERS {
             return Err(Refusal::Full(format!(
@@ -377,11 +377,12 @@ impl Stream {
             state.empty_since = Some(monotonic);
         }
         if state.on_air == Some(member) {
-            state.leave_the_air();
+            let time = channel_time(now, self.epoch);
+            state.leave_the_air(time);
             if let Some(next) = state.successor(monotonic, self.silence) {
-                state.take_the_air(next, now, monotonic);
+                state.take_the_air(next, (now, time), monotonic);
+                state.drain(time);
             }
-            state.drain(self.now());
         }
     }
 
@@ -422,6 +423,7 @@ impl Stream {
             return;
         }
         let now = state.read(&self.clock);
+        let time = channel_time(now, self.epoch);
         let Some(found) = state.members.iter_mut().find(|found| found.id == member) else {
             return;
         };
@@ -440,9 +442,8 @@ impl Stream {
             if !ready || !state.may_take_the_air(member, monotonic, self.silence) {
                 return;
             }
-            state.take_the_air(member, now, monotonic);
+            state.take_the_air(member, (now, time), monotonic);
         }
-        let time = channel_time(now, self.epoch);
         state.drain(time);
         state.consider_listing(time);
     }

@@ -414,8 +414,9 @@ impl Stream {
         let ready = member.warm.is_ready();
         state.wanted = Some(MemberId(id));
         if ready {
-            state.take_the_air(MemberId(id), now, monotonic);
-            state.drain(channel_time(now, self.epoch));
+            let time = channel_time(now, self.epoch);
+            state.take_the_air(MemberId(id), (now, time), monotonic);
+            state.drain(time);
         }
         Ok(())
     }

@@ -74,7 +74,7 @@ impl State {
     }
 
     /// Ends the session that has been silent the longest, so that another may join.
-    pub(super) fn evict_silent(&mut self, now: Duration, silence: Duration) {
+    pub(super) fn evict_silent(&mut self, time: Ticks, now: Duration, silence: Duration) {
         let silent = self
             .members
             .iter()
@@ -88,7 +88,7 @@ impl State {
         member.eviction.send_replace(Some(reason.to_owned()));
         self.members.retain(|member| member.id != id);
         if self.on_air == Some(id) {
-            self.leave_the_air();
+            self.leave_the_air(time);
         }
     }
 
@@ -103,12 +103,17 @@ impl State {
     }
 
     /// Puts a member on air, beginning with what it sent lately.
-    pub(super) fn take_the_air(&mut self, id: MemberId, now: Wall, monotonic: Duration) {
+    pub(super) fn take_the_air(
+        &mut self,
+        id: MemberId,
+        (now, time): (Wall, Ticks),
+        monotonic: Duration,
+    ) {
         let Some(index) = self.members.iter().position(|member| member.id == id) else {
             return;
         };
         let before = self.on_air;
-        self.leave_the_air();
+        self.leave_the_air(time);
         self.on_air = Some(id);
         let end = self.program.end_wall();
         let member = &mut self.members[index];
@@ -128,14 +133,16 @@ impl State {
         self.note_air(before, now, monotonic);
     }
 
-    /// Takes whoever is on air off it.
-    pub(super) fn leave_the_air(&mut self) {
-        if self.on_air.take().is_some() {
+    /// Takes whoever is on air off it, and publishes what it sent to the end.
+    pub(super) fn leave_the_air(&mut self, now: Ticks) {
+        let had = self.on_air.take().is_some();
+        self.program.handle_break();
+        self.drain(now);
+        if had {
             self.outlets
                 .iter_mut()
                 .for_each(|outlet| outlet.handle_break());
         }
-        self.program.handle_break();
     }
 
     pub(super) fn count(&mut self, unit: &AccessUnit) {
