@@ -203,12 +203,10 @@ async fn who_waits_for_the_running_segment_sees_that_the_process_stops() {
     bench.play(100);
     let live = bench.live.clone();
     let seen = live.progress("audio").unwrap().version;
-    let waiting = tokio::spawn(async move {
-        live.changed("audio", seen).await;
-        live.snapshot("audio").unwrap()
-    });
-    bench.outlet.handle_stop();
-    let snapshot = waiting.await.unwrap();
+    let waiting = live.changed("audio", seen);
+    let stopping = async { bench.outlet.handle_stop() };
+    tokio::join!(waiting, stopping);
+    let snapshot = live.snapshot("audio").unwrap();
     assert!(snapshot.stopped && !snapshot.ended);
     assert!(snapshot.segments.iter().all(|segment| segment.complete));
 }
