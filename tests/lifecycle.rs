@@ -102,6 +102,11 @@ async fn sigterm_publishes_the_open_segment_and_answers_who_waits() {
             !answer.text().contains("ENDLIST"),
             "the stream may go on after a restart"
         );
+        assert!(
+            !answer.text().contains("PRELOAD-HINT"),
+            "the next run numbers its parts anew: {}",
+            answer.text()
+        );
     };
     // What lies beyond it comes from the next run.
     let path_beyond = format!("/hls/{id}/source/index.m3u8?_HLS_msn={}", open + 1);

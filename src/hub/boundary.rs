@@ -1,6 +1,7 @@
 //! The stream's boundaries in order, and where each rendition stands among them.
 
 use std::collections::VecDeque;
+use std::ops::Range;
 use std::time::Duration;
 
 use smallvec::SmallVec;
@@ -78,9 +79,9 @@ pub type Opened = SmallVec<[Boundary; 1]>;
 #[derive(Debug, Default)]
 pub struct Ledger {
     boundaries: VecDeque<Boundary>,
-    /// Sequence of the first boundary since an earlier run of the server, whose players know the
-    /// renditions already.
-    resumed_at: Option<u64>,
+    /// Sequences of what nobody has media of, because it lies between an earlier run of the server, whose
+    /// players know the renditions already, and this one.
+    missing: Range<u64>,
 }
 
 impl Ledger {
@@ -92,9 +93,10 @@ impl Ledger {
         self.boundaries.push_back(boundary);
     }
 
-    /// What is added from now on, `sequence` first, goes on from an earlier run of the server.
-    pub fn resume_at(&mut self, sequence: u64) {
-        self.resumed_at = Some(sequence);
+    /// The boundaries of these sequences go on from an earlier run of the server, and open nothing but
+    /// gaps.
+    pub fn set_missing(&mut self, sequences: Range<u64>) {
+        self.missing = sequences;
     }
 
     /// The newest boundary.
@@ -158,8 +160,20 @@ impl Cursor {
             }
             opened.push(*boundary);
         }
-        let oldest = opened.first().map(|boundary| boundary.sequence);
-        if self.opened.is_none() && opened.len() > 1 && oldest != ledger.resumed_at {
+        let begins = self.opened.is_none();
+        let resumes = opened.first().is_some_and(|oldest| {
+            !ledger.missing.is_empty() && oldest.sequence == ledger.missing.start
+        });
+        if begins
+            && resumes
+            && opened
+                .last()
+                .is_some_and(|last| ledger.missing.contains(&last.sequence))
+        {
+            // Rounding may put sound before the first boundary that is none of a gap.
+            return Opened::new();
+        }
+        if begins && opened.len() > 1 && !resumes {
             // A rendition begins with the newest boundary it can: nothing before it was promised. One
             // that players know from an earlier run states what it has missed.
             let newest = opened.pop().expect("more than one boundary is there");

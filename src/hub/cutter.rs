@@ -213,14 +213,17 @@ impl Cutter {
     }
 
     /// States what came to nobody between two runs of the server: players find their place in time by
-    /// it.
+    /// it. That begins before the end of what was told of, because sound and rungs end earlier than the
+    /// picture, and nobody has what was not fetched in time: shaka 5 asks for ever for a part that it
+    /// knows, unless a playlist begins where that part does or before.
     fn state_missing(&mut self, resumed: Resumed, upto: Ticks) {
-        self.ledger.resume_at(self.next_sequence);
-        let mut at = resumed.end;
+        let first = self.next_sequence;
+        let mut at = resumed.end - self.settings.segment_target;
         while at < upto {
             self.push(at, false, true);
             at += self.settings.longest_segment;
         }
+        self.ledger.set_missing(first..self.next_sequence);
     }
 
     fn push(&mut self, time: Ticks, discontinuity: bool, independent: bool) -> Boundary {

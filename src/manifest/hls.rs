@@ -283,7 +283,7 @@ fn push_gap_parts(out: &mut String, segment: &Segment, scale: Timescale, part_ta
 }
 
 fn push_tail(out: &mut String, snapshot: &Snapshot) {
-    if !snapshot.ended {
+    if !snapshot.ended && !snapshot.stopped {
         out.push_str("#EXT-X-PRELOAD-HINT:TYPE=PART,URI=\"p");
         push_u64(out, snapshot.next_part);
         out.push_str(".m4s\"\n");

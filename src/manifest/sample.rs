@@ -133,6 +133,7 @@ impl Builder {
                 next_part: 500,
                 reports: Vec::new(),
                 ended: false,
+                stopped: false,
             },
         }
     }

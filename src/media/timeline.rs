@@ -139,6 +139,8 @@ pub struct Snapshot {
     pub reports: Vec<Report>,
     /// Whether nothing will be added: EXT-X-ENDLIST.
     pub ended: bool,
+    /// Whether the process stops: what follows is of another one, which numbers its parts anew.
+    pub stopped: bool,
 }
 
 impl Snapshot {

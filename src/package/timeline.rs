@@ -36,6 +36,7 @@ struct State {
     leaving: Vec<RenditionId>,
     description: Option<Arc<Description>>,
     ended: bool,
+    stopped: bool,
 }
 
 /// What metrics show of a rendition.
@@ -200,6 +201,7 @@ impl Timeline for Live {
             next_part: packaged.window.next_part(),
             reports,
             ended: state.ended,
+            stopped: state.stopped,
         }))
     }
 
@@ -291,6 +293,8 @@ impl Outlet for Intake {
     }
 
     fn handle_stop(&mut self) {
+        // First, because closing wakes those who wait.
+        self.0.lock().stopped = true;
         self.0.cut_all(|_, segmenter| segmenter.close());
     }
 

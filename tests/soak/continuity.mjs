@@ -143,6 +143,7 @@ const long = { env: { FOREBAY_RECONNECT_SECONDS: '120' } };
 const ours = (event, where, players, more = {}) => players.map((player) => ({ event, player, ...where, ...more }));
 const theirs = (event, more = {}) => [NginxRtmp, Multimux].map((peer) => ({ event, peer, player: 'hls', ...more }));
 const short = { isShort: true };
+const standard = { mpd: 'manifest' };
 const serverOf = ({ peer, ladder }) => peer?.name ?? `ladder ${ladder ? 'on' : 'off'}`;
 
 const CASES = [
@@ -179,14 +180,17 @@ const CASES = [
   ...ours(worker('SIGSTOP'), on, ['hls']),
   ...ours(restart('SIGTERM'), on, ['hls']),
   ...ours(restart('SIGKILL'), off, ['hls'], short),
+  ...ours(restart('SIGTERM'), off, ['dash', 'shaka']),
+  ...ours(restart('SIGTERM'), off, ['dash'], standard),
   ...ours(restart('SIGKILL'), off, ['dash', 'shaka']),
+  ...ours(restart('SIGKILL'), off, ['dash'], standard),
   ...theirs(away(0.3, 'clean stop')),
   ...theirs(away(2, 'clean stop'), short),
   ...theirs(away(2, 'reset')),
   ...theirs(away(2, 'frozen')),
   ...theirs(away(10, 'clean stop')),
   ...theirs(away(10, 'frozen')),
-].map((one) => ({ ...one, name: [one.event.name, serverOf(one), one.player].join(' / ') }));
+].map((one) => ({ ...one, name: [one.event.name, serverOf(one), one.player, one.mpd].filter(Boolean).join(' / ') }));
 
 // ---------------------------------------------------------------- one case
 
@@ -237,7 +241,7 @@ async function run(one) {
   try {
     scene.encoder = await scene.add({});
     const id = peer ? null : await server.stream();
-    const url = peer ? await server.playlist() : { dash: server.dash(id, 'll'), page: `${server.http}/watch/${id}` }[player] ?? server.hls(id);
+    const url = peer ? await server.playlist() : { dash: server.dash(id, one.mpd ?? 'll'), page: `${server.http}/watch/${id}` }[player] ?? server.hls(id);
     await event.prepare?.(scene);
     await sleep(WARM_MS);
     const playlists = peer ? null : new Playlists(server, id);

@@ -108,7 +108,8 @@ export class Playlists {
     if (common && Math.abs(common.date - date) > FRAME_MS) this.note('PROGRAM-DATE-TIMEs disagree', `${where}: ${date - common.date} ms from ${common.name}`);
     if (common && Math.abs(common.seconds - seconds) * 1000 > FRAME_MS) this.note('EXTINFs disagree', `${where}: ${seconds}, ${common.seconds} in ${common.name}`);
     const last = this.last.get(name);
-    if (last && sequence > last.sequence && date < last.end - FRAME_MS) this.note('PROGRAM-DATE-TIME falls back', `${where}: ${last.end - date} ms before the end of segment ${last.sequence}`);
+    // After a restart of the server gaps begin before the end of what was published: shaka needs it.
+    if (last && sequence > last.sequence && !segment.isGap && date < last.end - FRAME_MS) this.note('PROGRAM-DATE-TIME falls back', `${where}: ${last.end - date} ms before the end of segment ${last.sequence}`);
     if (!last || sequence > last.sequence) this.last.set(name, { sequence, end: date + seconds * 1000 });
     this.known.set(`${name} ${sequence}`, segment);
     if (!common) this.known.set(sequence, { ...segment, name });

@@ -81,11 +81,26 @@ impl Bench {
     }
 
     fn with_tracks(ladder: bool) -> Bench {
-        let mut bench = Bench::new(ladder);
+        Bench::new(ladder).tracked()
+    }
+
+    /// Of a stream that an earlier run of the server left at `end_ms`.
+    fn resumed(end_ms: i64) -> Bench {
+        let resumed = Resumed {
+            discontinuities: 8,
+            end: Ticks(end_ms * 90),
+        };
+        let mut bench = Bench::new(false);
+        bench.program = Program::new(settings(false), EPOCH, EPOCH, Some(resumed));
+        bench.tracked()
+    }
+
+    fn tracked(mut self) -> Bench {
+        let bench = &mut self;
         bench.announce(Some(true), Some(true));
         bench.program.handle_track(avc_track(AVCC));
         bench.program.handle_track(aac_track());
-        bench
+        self
     }
 
     fn announce(&mut self, video: Option<bool>, audio: Option<bool>) {
@@ -544,5 +559,25 @@ fn a_drifting_encoder_clock_is_slewed_so_that_the_live_edge_stays_at_ours() {
             repairs.silent_frames + repairs.overlapping_frames < 40,
             "{ppm} ppm: {repairs:?}"
         );
+    }
+}
+
+#[test]
+fn what_an_earlier_run_left_out_is_stated_alike_in_both_tracks_from_before_its_end() {
+    for ms in 15_000..15_050 {
+        let mut bench = Bench::resumed(10_000);
+        bench.at(ms).push(MediaKind::Video, 0, 0, true);
+        // Brought to its own timescale, sound of the same time may lie before the picture.
+        for frame in 0..3 {
+            bench.push(MediaKind::Audio, (frame * 64 + 1) / 3, 0, true);
+            bench.push(MediaKind::Video, (frame * 100 + 101) / 3, 0, false);
+        }
+        let video = Bench::boundaries(&bench.video);
+        assert_eq!(video, Bench::boundaries(&bench.audio), "{ms} ms");
+        let (first, missing) = video.split_last().expect("it goes on");
+        assert!(first.discontinuity && first.time == Ticks(ms * 90));
+        assert_eq!(missing[0].time, Ticks(8_000 * 90));
+        assert!(missing.iter().all(|boundary| !boundary.discontinuity));
+        assert_eq!(bench.audio[0].1.len(), video.len(), "{ms} ms");
     }
 }

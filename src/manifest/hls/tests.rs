@@ -183,6 +183,18 @@ fn gaps_are_stated_and_the_end_has_no_hint() {
 }
 
 #[test]
+fn a_stopped_stream_announces_neither_a_part_nor_an_end() {
+    let mut builder = source();
+    builder.segment(&[200; 10]);
+    builder.snapshot.stopped = true;
+    let text = media(&builder.snapshot, None);
+    assert!(
+        !text.contains("PRELOAD-HINT") && !text.contains("ENDLIST"),
+        "{text}"
+    );
+}
+
+#[test]
 fn missing_parts_say_so() {
     let mut builder = source();
     builder.growing(&[200, 200]);

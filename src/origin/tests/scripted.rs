@@ -292,6 +292,7 @@ impl Timeline for Scripted {
             next_part: content.next_part,
             reports,
             ended: content.ended,
+            stopped: false,
         }))
     }
 

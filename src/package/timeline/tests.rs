@@ -196,3 +196,17 @@ fn the_end_completes_the_last_segment_and_announces_nothing() {
         Found::Missing
     ));
 }
+
+#[tokio::test]
+async fn who_waits_for_the_running_segment_sees_that_the_process_stops() {
+    let mut bench = Bench::new();
+    bench.play(100);
+    let live = bench.live.clone();
+    let seen = live.progress("audio").unwrap().version;
+    let waiting = live.changed("audio", seen);
+    let stopping = async { bench.outlet.handle_stop() };
+    tokio::join!(waiting, stopping);
+    let snapshot = live.snapshot("audio").unwrap();
+    assert!(snapshot.stopped && !snapshot.ended);
+    assert!(snapshot.segments.iter().all(|segment| segment.complete));
+}
