@@ -134,6 +134,8 @@ pub struct Program {
     hole_since: Option<Ticks>,
     /// The source's rendition, or everything where there are no rungs, states that it has no media.
     in_gap: bool,
+    /// Whether that gap is the first of its hole. Of use in a gap only.
+    in_first_gap: bool,
     /// How far the clock was set ahead of the stream's time, or, below zero, back.
     clock_ahead: Ticks,
     /// Before this, the picture of the session on air does not belong into the source's rendition.
@@ -185,6 +187,7 @@ impl Program {
             held: None,
             hole_since: None,
             in_gap: false,
+            in_first_gap: false,
             clock_ahead: Ticks::ZERO,
             join_floor: Ticks(i64::MIN),
             warm: false,

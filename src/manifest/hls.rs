@@ -176,10 +176,10 @@ pub fn media(snapshot: &Snapshot, skip: Option<Skip>) -> String {
 }
 
 /// The segments to list: a growing one only when it has a part, because tags that belong to no
-/// segment and no part would be taken for the next one's. A gap has one as soon as it begins.
+/// segment and no part would be taken for the next one's.
 fn listed(snapshot: &Snapshot) -> &[std::sync::Arc<Segment>] {
     match snapshot.segments.split_last() {
-        Some((last, older)) if !last.complete && !last.gap && last.parts.is_empty() => older,
+        Some((last, older)) if !last.complete && last.parts.is_empty() => older,
         _ => &snapshot.segments,
     }
 }
@@ -268,17 +268,11 @@ fn push_segment(
 
 /// The parts of a gap, which nobody is to load (§4.4.4.9). hls.js 1.7 needs them: it would take the
 /// first part behind the gap for the one that follows its last, and never learn that there is a gap.
-/// Their names are no part's, because the hinted part comes behind them. Of a gap whose end is not known
-/// there is the first: players have to look for other renditions before their buffers are empty.
+/// Their names are no part's, because the hinted part comes behind them.
 fn push_gap_parts(out: &mut String, segment: &Segment, scale: Timescale, part_target: Ticks) {
-    let length = if segment.complete {
-        segment.duration
-    } else {
-        part_target
-    };
     let mut at = Ticks::ZERO;
-    while at < length {
-        let duration = part_target.min(length - at);
+    while at < segment.duration {
+        let duration = part_target.min(segment.duration - at);
         out.push_str("#EXT-X-PART:DURATION=");
         push_seconds(out, ten_micros(duration, scale));
         out.push_str(",URI=\"gap");

@@ -91,7 +91,8 @@ impl Window {
     pub fn segments(&self) -> Vec<Arc<Segment>> {
         let mut segments = Vec::with_capacity(self.listed.len() + 1);
         segments.extend(self.listed.iter().cloned());
-        if let Some(open) = self.begun() {
+        let begun = |open: &&Segment| open.gap || !open.parts.is_empty();
+        if let Some(open) = self.open.as_ref().filter(begun) {
             segments.push(Arc::new(open.clone()));
         }
         segments
@@ -100,9 +101,8 @@ impl Window {
     /// How far the rendition has got; `None` before its first part or gap.
     pub fn progress(&self) -> Option<Progress> {
         let count = |parts: &[Arc<Part>]| u32::try_from(parts.len()).unwrap_or(u32::MAX);
-        let (sequence, complete, parts) = match self.begun() {
-            // Its beginning is told as one part.
-            Some(open) if open.gap => (open.sequence, false, 1),
+        let open = self.open.as_ref().filter(|open| !open.parts.is_empty());
+        let (sequence, complete, parts) = match open {
             Some(open) => (open.sequence, false, count(&open.parts)),
             None => {
                 let last = self.listed.back()?;
@@ -118,12 +118,6 @@ impl Window {
             begun: self.listed.iter().any(|segment| !segment.gap),
             ended: self.ended,
         })
-    }
-
-    /// The open segment, when there is something of it to be told.
-    fn begun(&self) -> Option<&Segment> {
-        let begun = |open: &&Segment| open.gap || !open.parts.is_empty();
-        self.open.as_ref().filter(begun)
     }
 
     /// Rises with every cut.

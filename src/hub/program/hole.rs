@@ -4,6 +4,7 @@
 //! the source's own rendition states a gap. Elsewhere nothing is said before players must be told
 //! something; then the hole is a row of gaps on the channel's clock.
 
+use super::video::SHORTEST_GAP;
 use super::{LONGEST_STRETCH, Lead, Missing, Output, Program};
 use crate::base::clock::Wall;
 use crate::hub::boundary::OnLoss;
@@ -15,6 +16,9 @@ use crate::media::{Boundary, MediaKind, Ticks};
 /// How late media may come before rungs go on without them. Players at the live edge have about twice
 /// that in their buffers.
 const PATIENCE: Ticks = Ticks(45_000);
+/// The length of a hole's first gap: players learn of a gap by its end, and are to look for another
+/// rendition while they have something in their buffers.
+const FIRST_GAP: Ticks = SHORTEST_GAP;
 /// A distance between pictures that one part cannot hold.
 const LONGEST_PICTURE: Ticks = Ticks(18_000);
 /// How long the last picture stands before the slate is shown.
@@ -31,7 +35,7 @@ impl Program {
         let now = self.time(now);
         let late = self.lateness(MediaKind::Video);
         if self.lead == Lead::Video && self.bridges() {
-            self.bridge(now - PATIENCE - late);
+            self.bridge(now - PATIENCE - late, Ticks::ZERO);
         } else if !self.bridges() {
             self.state_hole(now);
         }
@@ -48,8 +52,9 @@ impl Program {
         self.cutter.passthrough() != Some(false)
     }
 
-    /// Makes rungs go on up to `upto`, and cuts where segments become due.
-    pub(super) fn bridge(&mut self, upto: Ticks) {
+    /// Makes rungs go on up to `upto`, and cuts where segments become due, the last one at least `room`
+    /// before that.
+    fn bridge(&mut self, upto: Ticks, room: Ticks) {
         if upto <= self.shown {
             return;
         }
@@ -70,12 +75,12 @@ impl Program {
         let settings = *self.cutter.settings();
         loop {
             let on_grid = self.in_gap || !self.packages_source();
-            let length = match on_grid {
-                true => settings.segment_target,
-                false => settings.longest_segment,
+            let (length, room) = match on_grid {
+                true => (self.grid_length(), room),
+                false => (settings.longest_segment, Ticks::ZERO),
             };
             let due = self.cutter.segment_start() + length;
-            if due >= upto {
+            if due + room >= upto {
                 break;
             }
             self.hold(due, None);
@@ -94,7 +99,7 @@ impl Program {
     /// Makes rungs go on in front of a picture at `pts`, where the distance is too long for one sample.
     pub(super) fn bridge_to_picture(&mut self, pts: Ticks) {
         if self.bridges() && self.cutter.has_begun() && pts - self.shown > LONGEST_PICTURE {
-            self.bridge(pts);
+            self.bridge(pts, SHORTEST_GAP);
         }
     }
 
@@ -135,10 +140,22 @@ impl Program {
     /// Cuts at a picture that only rungs show, when a segment is due.
     pub(super) fn cut_in_gap(&mut self, pts: Ticks) -> Option<Boundary> {
         let margin = self.margin();
-        if self.in_gap {
+        let due = self.cutter.segment_start() + FIRST_GAP;
+        if self.in_gap && self.in_first_gap && pts >= due {
+            Some(self.cutter.force(pts, false))
+        } else if self.in_gap {
             self.cutter.cut_on_grid(pts, margin)
         } else {
             None
+        }
+    }
+
+    /// Length of the segments that only rungs have media of.
+    fn grid_length(&self) -> Ticks {
+        if self.in_gap && self.in_first_gap {
+            FIRST_GAP
+        } else {
+            self.cutter.settings().segment_target
         }
     }
 
@@ -147,6 +164,7 @@ impl Program {
         let sounds_on = self.audio_end > boundary.time;
         if self.bridges() {
             if self.packages_source() {
+                self.in_first_gap = !self.in_gap;
                 self.in_gap = true;
                 self.video_cursor.pass(&boundary);
                 self.push_gap(boundary, Missing::SourceVideo);

@@ -12,9 +12,8 @@ const LASTING_LAG: Ticks = Ticks(90_000);
 /// published: then it has another idea of time altogether.
 const WARM_REACH: Ticks = Ticks(10 * 90_000);
 
-/// The shortest gap: every rendition that goes on has a picture or a sound frame in it, and its first part
-/// has been told at full length.
-const SHORTEST_GAP: Ticks = Ticks(22_500);
+/// The shortest gap: every rendition that goes on has a picture or a sound frame in it.
+pub(super) const SHORTEST_GAP: Ticks = Ticks(22_500);
 
 /// A unit's place in channel time.
 #[derive(Clone, Copy)]
