@@ -7,7 +7,6 @@ mod plan;
 mod write;
 
 use std::collections::BTreeMap;
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use crate::media::MediaKind;
@@ -38,8 +37,8 @@ pub struct Periods {
     left: BTreeMap<Arc<str>, u64>,
     /// The last publishTime, microseconds since the epoch.
     published_micros: i64,
-    /// Of the last text.
-    fingerprint: u64,
+    /// The last text.
+    told: Option<String>,
 }
 
 /// A Period's unchanging facts.
@@ -77,6 +76,7 @@ impl Periods {
 
 /// The manifest, or `None` while a described rendition has no snapshot or no segment is listed by
 /// all of them. The same snapshots give the same text: nothing in it depends on the time of the call.
+/// A hole longer than the window leaves nothing to list; then what was told last stays.
 ///
 /// `utc_timing_url` answers with the server's time as an `xs:dateTime`.
 pub fn mpd(
@@ -86,27 +86,22 @@ pub fn mpd(
     periods: &mut Periods,
     utc_timing_url: &str,
 ) -> Option<String> {
-    let mut plan = plan::plan(description, snapshots, mode, periods)?;
+    let Some(mut plan) = plan::plan(description, snapshots, mode, periods) else {
+        return periods.told.clone();
+    };
     plan.newest_micros = plan.newest_micros.max(periods.published_micros);
     let mut text = write::manifest(description, &plan, mode, utc_timing_url);
-    if fingerprint(&text) == periods.fingerprint {
-        return Some(text);
+    if periods.told.as_ref() != Some(&text) {
+        // Not every change comes with something new: old segments leave, a foretold length turns out
+        // otherwise, the stream ends.
+        if plan.newest_micros == periods.published_micros {
+            plan.newest_micros += 1000;
+            text = write::manifest(description, &plan, mode, utc_timing_url);
+        }
+        periods.published_micros = plan.newest_micros;
+        periods.told = Some(text.clone());
     }
-    // Not every change comes with something new: old segments leave, a foretold length turns out
-    // otherwise, the stream ends.
-    if plan.newest_micros == periods.published_micros {
-        plan.newest_micros += 1000;
-        text = write::manifest(description, &plan, mode, utc_timing_url);
-    }
-    periods.published_micros = plan.newest_micros;
-    periods.fingerprint = fingerprint(&text);
     Some(text)
-}
-
-fn fingerprint(text: &str) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    text.hash(&mut hasher);
-    hasher.finish()
 }
 
 #[cfg(test)]

@@ -174,6 +174,7 @@ impl Segmenter {
             Some(end) if self.passes_longest(time) => end,
             _ => time,
         };
+        let start = self.behind_gap(start);
         self.end_open(start);
         let leaps = boundary.discontinuity && time - start > self.nearby;
         let start = if leaps { time } else { start };
@@ -242,12 +243,21 @@ impl Segmenter {
             }
             None => unit.dts,
         };
+        let start = self.behind_gap(start);
         let in_gap = self.open.is_some_and(|open| open.gap);
         let jumps = self.passes_longest(start);
         self.end_open(self.end.filter(|_| jumps && !in_gap).unwrap_or(start));
         self.end = connected;
         let independent = self.kind == MediaKind::Audio || unit.key;
         self.open_segment(boundary, start, false, independent);
+    }
+
+    /// A gap has a length, so that its number is not missing in the playlist.
+    fn behind_gap(&self, time: Ticks) -> Ticks {
+        match self.open {
+            Some(open) if open.gap => time.max(open.start + Ticks(1)),
+            _ => time,
+        }
     }
 
     fn end_open(&mut self, end: Ticks) {

@@ -210,9 +210,14 @@ impl Timeline for Live {
     }
 
     fn find(&self, rendition: &str, resource: Resource<'_>) -> Found {
-        match self.lock().named(rendition) {
-            Some(packaged) => packaged.window.find(resource),
-            None => Found::Missing,
+        let state = self.lock();
+        let Some(packaged) = state.named(rendition) else {
+            return Found::Missing;
+        };
+        match packaged.window.find(resource) {
+            // Nobody is to wait for what comes behind a gap when other renditions have media now.
+            Found::Announced if packaged.window.in_gap() && state.has_rungs() => Found::Missing,
+            found => found,
         }
     }
 

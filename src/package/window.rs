@@ -120,6 +120,11 @@ impl Window {
         })
     }
 
+    /// Whether nothing comes before a gap has ended.
+    pub fn in_gap(&self) -> bool {
+        self.open.as_ref().is_some_and(|open| open.gap)
+    }
+
     /// Rises with every cut.
     pub fn version(&self) -> u64 {
         self.version

@@ -2,7 +2,7 @@
 // under a real player and measures what its viewer saw. The peers go through the same where they can.
 //
 // SOAK_SHORT=1: the short list. SOAK_CASES: numbers or parts of names. SOAK_KEEP=FOLDER: what was
-// written down in each case, sample by sample, and the server's log are kept there.
+// written down in each case, sample by sample, all playlists and MPDs, and the server's log are kept there.
 import { writeFile } from 'node:fs/promises';
 import { loadavg } from 'node:os';
 import { join } from 'node:path';
@@ -259,6 +259,7 @@ async function run(one) {
       const file = join(process.env.SOAK_KEEP, one.name.replace(/[^\w.]+/g, '-'));
       await writeFile(`${file}.json`, JSON.stringify({ seen, told, faults, ...figures }));
       await writeFile(`${file}.log`, server.process.said);
+      await writeFile(`${file}.manifests`, playlists?.texts.join('\n') ?? '');
     }
     return { figures, seen, told, faults, isSame, load, holeMs: scene.holeMs(told.goneAt), refusals: scene.count('refusals'), drops: scene.count('drops') };
   } finally {

@@ -32,7 +32,7 @@ function segments(text) {
 export class Playlists {
   /** Begins to read what `gateway` serves of the stream `id`. */
   constructor(gateway, id) {
-    Object.assign(this, { gateway, id, rounds: 0, found: new Map(), media: new Map(), known: new Map(), last: new Map(), starts: new Map(), isOver: false });
+    Object.assign(this, { gateway, id, rounds: 0, found: new Map(), media: new Map(), known: new Map(), last: new Map(), starts: new Map(), isOver: false, texts: [], latest: new Map() });
     this.reading = this.read();
   }
 
@@ -63,7 +63,10 @@ export class Playlists {
   async get(url) {
     const answer = await fetch(url, { signal: AbortSignal.timeout(5000) });
     const text = await answer.text();
-    if (!answer.ok) this.note(`status ${answer.status}`, new URL(url).pathname);
+    const { pathname } = new URL(url);
+    if (!answer.ok) this.note(`status ${answer.status}`, pathname);
+    if (process.env.SOAK_KEEP && this.latest.get(pathname) !== text) this.texts.push(`== ${new Date().toISOString()} ${pathname}\n${text}`);
+    this.latest.set(pathname, text);
     return answer.ok ? { text, url } : null;
   }
 

@@ -4,6 +4,7 @@
 //! the source's own rendition states a gap. Elsewhere nothing is said before players must be told
 //! something; then the hole is a row of gaps on the channel's clock.
 
+use super::video::SHORTEST_GAP;
 use super::{LONGEST_STRETCH, Lead, Missing, Output, Program};
 use crate::base::clock::Wall;
 use crate::hub::boundary::OnLoss;
@@ -15,6 +16,9 @@ use crate::media::{Boundary, MediaKind, Ticks};
 /// How late media may come before rungs go on without them. Players at the live edge have about twice
 /// that in their buffers.
 const PATIENCE: Ticks = Ticks(45_000);
+/// The length of a hole's first gap: players learn of a gap by its end, and are to look for another
+/// rendition while they have something in their buffers.
+const FIRST_GAP: Ticks = SHORTEST_GAP;
 /// A distance between pictures that one part cannot hold.
 const LONGEST_PICTURE: Ticks = Ticks(18_000);
 /// How long the last picture stands before the slate is shown.
@@ -34,7 +38,7 @@ impl Program {
         let now = self.time(now);
         let late = self.lateness(MediaKind::Video);
         if self.lead == Lead::Video && self.bridges() {
-            self.bridge(now - PATIENCE - late);
+            self.bridge(now - PATIENCE - late, Ticks::ZERO);
         } else if !self.bridges() {
             self.state_hole(now);
         }
@@ -51,8 +55,9 @@ impl Program {
         self.cutter.passthrough() != Some(false)
     }
 
-    /// Makes rungs go on up to `upto`, and cuts where segments become due.
-    pub(super) fn bridge(&mut self, upto: Ticks) {
+    /// Makes rungs go on up to `upto`, and cuts where segments become due, the last one at least `room`
+    /// before that.
+    fn bridge(&mut self, upto: Ticks, room: Ticks) {
         if upto <= self.shown {
             return;
         }
@@ -73,11 +78,13 @@ impl Program {
         }
         loop {
             let due = self.due_in_hole();
-            if due >= upto {
+            let on_grid = self.in_gap || !self.packages_source();
+            let room = if on_grid { room } else { Ticks::ZERO };
+            if due + room >= upto {
                 break;
             }
             self.hold(due, None);
-            if self.in_gap || !self.packages_source() {
+            if on_grid {
                 let boundary = self.cutter.force(due.max(self.shown), false);
                 self.hold(due, Some(boundary));
                 self.begin_gap(boundary);
@@ -93,9 +100,8 @@ impl Program {
     fn due_in_hole(&self) -> Ticks {
         let settings = self.cutter.settings();
         let start = self.cutter.segment_start();
-        if self.in_gap && self.gap_since == Some(start) {
-            // Players learn of a gap when it is over: the first one is short.
-            start + Ticks(settings.segment_target.0 / 4)
+        if self.in_gap && self.is_first_gap() {
+            start + FIRST_GAP
         } else if self.in_gap || !self.packages_source() {
             start + settings.segment_target
         } else {
@@ -104,10 +110,14 @@ impl Program {
         }
     }
 
+    fn is_first_gap(&self) -> bool {
+        self.gap_since == Some(self.cutter.segment_start())
+    }
+
     /// Makes rungs go on in front of a picture at `pts`, where the distance is too long for one sample.
     pub(super) fn bridge_to_picture(&mut self, pts: Ticks) {
         if self.bridges() && self.cutter.has_begun() && pts - self.shown > LONGEST_PICTURE {
-            self.bridge(pts);
+            self.bridge(pts, SHORTEST_GAP);
         }
     }
 
@@ -148,9 +158,15 @@ impl Program {
 
     /// Cuts at a picture that only rungs show, when a segment is due.
     pub(super) fn cut_in_gap(&mut self, pts: Ticks) -> Option<Boundary> {
+        let margin = self.margin();
         let due = self.due_in_hole();
-        let is_due = self.in_gap && pts + self.margin() >= due;
-        is_due.then(|| self.cutter.force(due, false))
+        if self.in_gap && self.is_first_gap() && pts >= due {
+            Some(self.cutter.force(pts, false))
+        } else if self.in_gap {
+            self.cutter.cut_on_grid(pts, margin)
+        } else {
+            None
+        }
     }
 
     /// States who has no media from `boundary` on.

@@ -12,6 +12,9 @@ const LASTING_LAG: Ticks = Ticks(90_000);
 /// published: then it has another idea of time altogether.
 const WARM_REACH: Ticks = Ticks(10 * 90_000);
 
+/// The shortest gap: every rendition that goes on has a picture or a sound frame in it.
+pub(super) const SHORTEST_GAP: Ticks = Ticks(22_500);
+
 /// A unit's place in channel time.
 #[derive(Clone, Copy)]
 struct Place {
@@ -124,8 +127,7 @@ impl Program {
             return place.pts + margin >= self.join_floor;
         }
         if self.in_gap {
-            // A gap has a length.
-            let begun = place.pts > self.cutter.segment_start() + margin;
+            let begun = place.pts >= self.cutter.segment_start() + SHORTEST_GAP;
             return key && begun && place.pts + margin >= held;
         }
         if place.first {

@@ -1,5 +1,6 @@
 //! From snapshots to Periods: the range that all renditions have, cut wherever what is there changes.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::{Link, Mode, Opening, Periods, Shape};
@@ -108,6 +109,7 @@ pub(super) fn plan<'a>(
     periods: &mut Periods,
 ) -> Option<Plan<'a>> {
     let ladder = description.video.iter().any(|video| !video.source);
+    let broken = broken_sequences(snapshots);
     let mut rows = Vec::new();
     for rendition in description.video.iter().chain(&description.audio) {
         let snapshot = snapshots
@@ -117,7 +119,7 @@ pub(super) fn plan<'a>(
         if mode == Mode::LowLatency
             && ladder
             && rendition.kind() == MediaKind::Video
-            && let Some(miss) = first_miss(snapshot)
+            && let Some(miss) = first_miss(snapshot, &broken)
         {
             let left = periods.left.entry(Arc::clone(&rendition.name));
             left.or_insert(miss);
@@ -267,13 +269,19 @@ fn open<'a>(
         // The stream's first Period begins with the stream, so that it needs no offset: GStreamer's
         // dashdemux (1.22) counts Period@start twice.
         let is_first = discontinuity_sequence == 0 && periods.openings.is_empty();
+        // Another Representation may join a Period that has been told of.
+        let told = periods
+            .openings
+            .iter()
+            .find(|known| known.sequence == sequence);
+        let start_micros = match told {
+            Some(told) => told.start_micros,
+            None if is_first => 0,
+            None => starts.min().unwrap_or(0),
+        };
         let opening = Opening {
             sequence,
-            start_micros: if is_first {
-                0
-            } else {
-                starts.min().unwrap_or(0)
-            },
+            start_micros,
             discontinuity_sequence,
             shape: shape.clone(),
             links: before
@@ -378,22 +386,33 @@ fn steady_duration(
     steady.then(|| durations[0])
 }
 
-/// The first segment after which a rendition is off the grid. One beside a gap or a discontinuity was
-/// cut short or brings the source back to the grid, which proves nothing, and so may the oldest be, whose
-/// neighbour has left; the last one may yet turn out to be such.
-fn first_miss(snapshot: &Snapshot) -> Option<u64> {
+/// Segments that begin or end where something broke in any rendition: all are cut there.
+fn broken_sequences(snapshots: &[Arc<Snapshot>]) -> BTreeSet<u64> {
+    let mut broken = BTreeSet::new();
+    for segment in snapshots.iter().flat_map(|snapshot| &snapshot.segments) {
+        let sequence = segment.sequence;
+        if segment.gap || segment.discontinuity {
+            broken.extend([sequence.saturating_sub(1), sequence]);
+        }
+        if segment.gap {
+            broken.insert(sequence + 1);
+        }
+    }
+    broken
+}
+
+/// The first segment after which a rendition is off the grid. One beside a gap or a discontinuity of any
+/// rendition was cut short or brings the source back to the grid, which proves nothing, and so may the
+/// oldest be, whose neighbour has left; the last one may yet turn out to be such.
+fn first_miss(snapshot: &Snapshot, broken: &BTreeSet<u64>) -> Option<u64> {
     let (grid, frame) = (grid(snapshot), frame(snapshot));
-    let regular = |three: &&[Arc<Segment>]| {
-        three.iter().all(|segment| !segment.gap)
-            && !three[1].discontinuity
-            && !three[2].discontinuity
-    };
-    snapshot
+    let inner = snapshot
         .segments
-        .windows(3)
-        .filter(regular)
-        .find(|three| (three[1].duration - grid).abs() > frame)
-        .map(|three| three[1].sequence)
+        .get(1..snapshot.segments.len().checked_sub(1)?)?;
+    let missed = inner.iter().find(|segment| {
+        !broken.contains(&segment.sequence) && (segment.duration - grid).abs() > frame
+    });
+    missed.map(|segment| segment.sequence)
 }
 
 fn grid(snapshot: &Snapshot) -> Ticks {

@@ -350,6 +350,47 @@ fn a_hole_that_nobody_fills_ends_its_period_when_the_next_is_known() {
 }
 
 #[test]
+fn a_hole_longer_than_the_window_leaves_what_was_told_last() {
+    let description = only(&["source", "audio"]);
+    let mut streams = builders(&description);
+    let mut periods = Periods::default();
+    each(&mut streams, |b| b.regular(2));
+    let before = render(&description, &streams, Mode::Standard, &mut periods);
+    each(&mut streams, |b| {
+        b.gap(2000);
+        b.gap(2000);
+        b.snapshot.segments.drain(..2);
+    });
+    let hole = render(&description, &streams, Mode::Standard, &mut periods);
+    assert_eq!(hole, before);
+    each(&mut streams, |b| b.discontinuity(0, &[200; 10]));
+    let after = render(&description, &streams, Mode::Standard, &mut periods);
+    assert_eq!(check_mpd(&after, Some(&hole)), []);
+    assert!(after.contains("<Period id=\"p104\""), "{after}");
+}
+
+#[test]
+fn the_first_period_keeps_its_start_when_a_rung_joins_it() {
+    let alone = only(&["source", "audio"]);
+    let together = only(&["source", "sd", "audio"]);
+    let mut streams = builders(&together);
+    each(&mut streams, |b| {
+        b.discontinuities = 0;
+        b.regular(2);
+    });
+    let mut periods = Periods::default();
+    let two: Vec<Arc<Snapshot>> = snapshots(&streams).into_iter().step_by(2).collect();
+    let before = mpd(&alone, &two, Mode::Standard, &mut periods, TIME_URL).unwrap();
+    let after = render(&together, &streams, Mode::Standard, &mut periods);
+    for text in [before, after] {
+        assert!(
+            text.contains("<Period id=\"p100\" start=\"PT0S\">"),
+            "{text}"
+        );
+    }
+}
+
+#[test]
 fn a_rung_that_comes_late_joins_and_takes_nothing_away() {
     let alone = only(&["source", "audio"]);
     let together = only(&["source", "sd", "audio"]);
@@ -375,7 +416,7 @@ fn a_rung_that_comes_late_joins_and_takes_nothing_away() {
 }
 
 #[test]
-fn short_segments_beside_gaps_do_not_drive_the_source_out() {
+fn short_segments_beside_gaps_drive_nothing_out() {
     let description = only(&["source", "sd", "audio"]);
     let mut streams = builders(&description);
     let mut periods = Periods::default();
@@ -387,14 +428,22 @@ fn short_segments_beside_gaps_do_not_drive_the_source_out() {
     streams[0].gap(2000);
     streams[1].regular(1);
     streams[2].regular(1);
+    // The rung goes on where the source comes back behind a gap of its own.
+    streams[0].gap(600);
+    streams[1].segment(cut_short[1]);
+    streams[2].segment(cut_short[1]);
     each(&mut streams, |b| {
         b.discontinuity(0, cut_short[1]);
     });
-    for _ in 0..8 {
+    for _ in 0..10 {
         each(&mut streams, |b| b.regular(1));
         let text = render(&description, &streams, Mode::LowLatency, &mut periods);
-        let last = periods_of(&text).pop().unwrap().to_owned();
-        assert!(last.contains("id=\"source\""), "{text}");
+        let all = periods_of(&text);
+        assert!(
+            all.iter().all(|period| period.contains("id=\"sd\"")),
+            "{text}"
+        );
+        assert!(all.last().unwrap().contains("id=\"source\""), "{text}");
         each(&mut streams, |b| drop(b.snapshot.segments.remove(0)));
     }
 }

@@ -212,6 +212,19 @@ fn a_gap_is_complete_at_the_next_boundary_whatever_opens_there() {
 }
 
 #[test]
+fn a_boundary_that_has_no_time_keeps_its_number() {
+    let mut segmenter = video();
+    play(&mut segmenter, 0, 2 * SECOND, &[boundary(5, 0)]);
+    let both = [boundary(6, 2 * SECOND), boundary(7, 2 * SECOND)];
+    play(&mut segmenter, 2 * SECOND, 4 * SECOND, &both);
+    segmenter.close();
+    let found = segments(cuts(&mut segmenter));
+    let numbers: Vec<u64> = found.iter().map(|segment| segment.sequence).collect();
+    assert_eq!(numbers, [5, 6, 7]);
+    assert!(found[1].gap);
+}
+
+#[test]
 fn a_rendition_may_begin_with_a_gap_and_units_inside_of_one_have_no_place() {
     let mut segmenter = video();
     segmenter.handle_gap(&boundary(6, 2 * SECOND));

@@ -2,7 +2,7 @@ use bytes::Bytes;
 
 use super::*;
 use crate::media::{Ticks, Timescale, rescale};
-use crate::package::sample::{SOUND as SCALE, audio_track, boundary, rules, sound};
+use crate::package::sample::{SOUND as SCALE, audio_track, boundary, rules, sound, video_track};
 
 /// What parts are numbered from.
 const NOW: Wall = Wall(1_790_000_000_000_000);
@@ -145,6 +145,29 @@ fn the_next_part_and_the_next_segment_are_announced() {
         bench.live.find("audio", Resource::Segment(101)),
         Found::Growing(_)
     ));
+}
+
+#[test]
+fn nobody_waits_in_a_gap_where_rungs_go_on() {
+    let mut bench = Bench::new();
+    bench.play(90);
+    bench.outlet.handle_gap(AUDIO, &boundary(101, 172_800));
+    let next = bench.live.progress("audio").unwrap().next_part;
+    let find = |bench: &Bench| bench.live.find("audio", Resource::Part(next));
+    assert!(
+        matches!(find(&bench), Found::Announced),
+        "there is nothing else"
+    );
+    bench.outlet.handle_rendition(&Arc::new(Rendition {
+        id: RenditionId(1),
+        name: "ld".into(),
+        track: Arc::new(video_track(640)),
+        peak_bps: 0,
+        average_bps: 0,
+        frame_rate_millis: 0,
+        source: false,
+    }));
+    assert!(matches!(find(&bench), Found::Missing));
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! Holes in what encoders send, and what becomes of them (ARCHITECTURE.md, decision 9).
 
 use super::*;
+use crate::hub::program::video::SHORTEST_GAP;
 
 const SECOND: i64 = 90_000;
 
@@ -69,14 +70,28 @@ fn with_a_ladder_rungs_go_on_half_a_second_behind_the_clock_and_the_source_state
         assert_eq!(discontinuities(&bench), 0);
         let gaps: Vec<Boundary> = bench.gaps.iter().map(|(boundary, _)| *boundary).collect();
         assert!(bench.gaps.iter().all(|gap| gap.1 == Missing::SourceVideo));
-        assert_eq!(times(&gaps)[0], 8.0);
-        let expected = 1 + (away - 500 + 1_999) / 2_000;
-        assert_eq!(gaps.len(), usize::try_from(expected).unwrap());
+        // The first one is short, so that players of the source soon learn of it.
+        assert_eq!(times(&gaps)[..2], [8.0, 8.25]);
+        assert_eq!(gaps.len(), 1 + usize::try_from(away / 2_000).unwrap());
         let first_again = bench.video.iter().find(|(unit, _)| unit.pts > gaps[0].time);
         let (unit, opened) = first_again.expect("the source is back");
         assert!(unit.key && opened.len() == 1);
         assert_eq!(unit.pts, Ticks((8_000 + away) * 90));
     }
+}
+
+#[test]
+fn a_key_unit_just_behind_the_beginning_of_a_gap_leaves_the_others_something_in_it() {
+    let mut bench = playing(true);
+    bench.program.handle_break();
+    bench.wait(8_000, 10_260);
+    come_back(&mut bench, 10_260, 5_000);
+    assert_sound(&bench, 3);
+    let last = bench.gaps.last().unwrap().0.time;
+    let again = bench.video.iter().find(|(unit, _)| unit.pts > last);
+    let (unit, opened) = again.expect("the source is back");
+    assert!(unit.key && opened.len() == 1);
+    assert!(unit.pts - last >= SHORTEST_GAP);
 }
 
 #[test]
