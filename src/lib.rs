@@ -36,6 +36,8 @@
 //! # What always holds
 //!
 //! - `hub`'s program alone decides where segments begin; packagers cut at stamped units only.
+//! - Whatever encoders do, a stream's media sequence, dates and decode times run on: `hub/program/` holds
+//!   every rule of that, and `tests/continuity.rs` reads like its specification.
 //! - Fragments are cut once; HLS, LL-HLS, DASH and LL-DASH serve the same bytes.
 //! - Nobody waits for a slow reader: every queue has a bound, and what happens when it is full.
 //! - The database is never on the way of a frame.
@@ -51,6 +53,10 @@
 //! | publisher | one encoder's session on a channel |
 //! | program | what a stream has on air: it maps units to channel time and stamps boundaries |
 //! | boundary | the stamp on the unit that opens a segment: sequence, time, discontinuity |
+//! | member | one publisher session as its stream sees it: on air, standing by, or silent |
+//! | hole | time in which the encoder on air sends nothing |
+//! | hold | what rungs show in a hole: the last picture, then the slate |
+//! | gap | a segment of which a rendition has no media, and says so |
 //! | access unit | the smallest timed piece of one track: a picture or an audio frame |
 //! | rendition, rung | an encoding that exists (the source included); one that is wanted |
 //! | part, segment | a CMAF fragment, listed as soon as it is cut; the parts between two boundaries |
