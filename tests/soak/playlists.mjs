@@ -6,6 +6,8 @@ import { sleep } from './lib.mjs';
 const ROUND_MS = 500;
 /** Sound begins with its first frame at or after the boundary: up to one frame, and rounding, after the picture. */
 const FRAME_MS = 30;
+/** Each end of a segment lies at the first picture, or the first sound frame, at or after its boundary. */
+const ENDS_MS = 33 + FRAME_MS;
 
 const number = (text, pattern, otherwise = null) => (pattern.test(text) ? Number(text.match(pattern)[1]) : otherwise);
 
@@ -109,7 +111,7 @@ export class Playlists {
     if (own && own.isGap !== segment.isGap) this.note('GAP changes', where);
     if (common && common.discontinuity !== discontinuity) this.note('discontinuity numbers disagree', `${where}: ${discontinuity}, ${common.discontinuity} in ${common.name}`);
     if (common && Math.abs(common.date - date) > FRAME_MS) this.note('PROGRAM-DATE-TIMEs disagree', `${where}: ${date - common.date} ms from ${common.name}`);
-    if (common && Math.abs(common.seconds - seconds) * 1000 > FRAME_MS) this.note('EXTINFs disagree', `${where}: ${seconds}, ${common.seconds} in ${common.name}`);
+    if (common && Math.abs(common.seconds - seconds) * 1000 > ENDS_MS) this.note('EXTINFs disagree', `${where}: ${seconds}, ${common.seconds} in ${common.name}`);
     const last = this.last.get(name);
     // After a restart of the server gaps begin before the end of what was published: shaka needs it.
     if (last && sequence > last.sequence && !segment.isGap && date < last.end - FRAME_MS) this.note('PROGRAM-DATE-TIME falls back', `${where}: ${last.end - date} ms before the end of segment ${last.sequence}`);

@@ -23,9 +23,10 @@ const FIRST_GAP: Ticks = SHORTEST_GAP;
 const LONGEST_PICTURE: Ticks = Ticks(18_000);
 /// How long the last picture stands before the slate is shown.
 const SLATE_AFTER: Ticks = Ticks(2 * 90_000);
-/// After this long without a picture the source's rendition states a gap, though what is late may yet
-/// come: its players are to change to a rung while they have something to play.
-const GIVEN_UP: Ticks = Ticks(90_000);
+/// How much rungs make up before the source's rendition states a gap, though what is late may yet come:
+/// with the patience above, a second without a picture, after which a publisher counts as silent. Players
+/// of the source are to change to a rung while they have something to play.
+const GIVEN_UP: Ticks = Ticks(45_000);
 /// More time than this at once did not pass: the clock was set. What lies between is left out.
 const LEAP: Ticks = Ticks(60 * 90_000);
 
