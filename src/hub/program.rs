@@ -247,7 +247,8 @@ impl Program {
             return;
         }
         let changed = slot.is_some();
-        if changed {
+        let waits = changed && kind == MediaKind::Audio && self.lead == Lead::Video;
+        if changed && !waits {
             self.cutter.disconnect();
         }
         match kind {
@@ -265,7 +266,7 @@ impl Program {
                 self.video = Some(track.clone());
                 self.outputs.push_back(Output::Track(track));
             }
-            MediaKind::Audio if changed && self.lead == Lead::Video => {
+            MediaKind::Audio if waits => {
                 self.next_audio = Some(track);
             }
             MediaKind::Audio => self.change_audio(track),

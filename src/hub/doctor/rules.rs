@@ -146,7 +146,9 @@ fn key_interval(case: &Case<'_>) -> Said {
     let target = case.around.segment_target.as_secs_f64();
     let limit = case.around.longest_segment.as_secs_f64();
     let longest = case.facts.keys.longest_seconds;
-    if longest <= target + KEY_SLACK || is_open(case) {
+    // Beside a ladder the source is offered as long as its segments are not too long for the playlists.
+    let fits = if case.around.ladder { limit } else { target };
+    if longest <= fits + KEY_SLACK || is_open(case) {
         return None;
     }
     let (severity, effect) = if case.around.ladder {

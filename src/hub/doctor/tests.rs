@@ -81,7 +81,7 @@ const KEYS: &str = "Settings > Output > Streaming > Keyframe Interval: 2 s";
 const ROWS: [Row; 24] = [
     (|f, _| f.keys = keys(8.3, 8.33), ("key-interval", Severity::Warning), ["up to 8.3 s apart", "further behind", KEYS]),
     (|f, _| f.keys = keys(0.0, 12.0), ("key-interval", Severity::Error), ["12.0 s", "segments of 10 s", KEYS]),
-    (|f, a| { f.keys = keys(4.0, 4.0); a.ladder = true; }, ("key-interval", Severity::Warning), ["4.0 s apart", "encoded once more", KEYS]),
+    (|f, a| { f.keys = keys(4.0, 4.0); a.ladder = true; a.longest_segment = Duration::from_secs(3); }, ("key-interval", Severity::Warning), ["4.0 s apart", "encoded once more", KEYS]),
     (|f, _| f.keys = keys(0.5, 2.0), ("key-interval-variable", Severity::Info), ["between 0.5 and 2.0 s", "unequal", "scenecut=0"]),
     (|f, _| { f.keys = keys(0.0, 30.0); f.keys.open_intra = 12; }, ("open-gop", Severity::Error), ["last 12 intra", "30.0 s", "open-gop=0"]),
     (|f, a| { f.b_frames = 2; a.webrtc = true; }, ("b-frames", Severity::Warning), ["up to 2 B-frames", "WebRTC", "Settings > Output > Streaming > Max B-frames: 0"]),

@@ -86,7 +86,7 @@ impl Program {
             }
             self.hold(due, None);
             if on_grid {
-                let boundary = self.cutter.force(due.max(self.shown), false);
+                let boundary = self.cut_for_rungs(due.max(self.shown), false);
                 self.hold(due, Some(boundary));
                 self.begin_gap(boundary);
             } else {
@@ -151,18 +151,25 @@ impl Program {
     pub(super) fn open_gap(&mut self) {
         let end = self.video_end.unwrap_or_default();
         let at = self.shown.max(end);
-        let boundary = self.cutter.force(at, at > end + self.margin());
+        let boundary = self.cut_for_rungs(at, at > end + self.margin());
         self.gap_since = Some(at);
         self.hold(at, Some(boundary));
         self.begin_gap(boundary);
+    }
+
+    /// A boundary where rungs open. Sound that waits for a discontinuity waits no longer.
+    fn cut_for_rungs(&mut self, at: Ticks, lost: bool) -> Boundary {
+        self.cutter.force(at, lost || self.next_audio.is_some())
     }
 
     /// Cuts at a picture that only rungs show, when a segment is due.
     pub(super) fn cut_in_gap(&mut self, pts: Ticks) -> Option<Boundary> {
         let margin = self.margin();
         let due = self.due_in_hole();
-        if self.in_gap && self.is_first_gap() && pts >= due {
-            Some(self.cutter.force(pts, false))
+        let sound_waits =
+            self.next_audio.is_some() && pts >= self.cutter.segment_start() + SHORTEST_GAP;
+        if self.in_gap && (sound_waits || self.is_first_gap() && pts >= due) {
+            Some(self.cut_for_rungs(pts, false))
         } else if self.in_gap {
             self.cutter.cut_on_grid(pts, margin)
         } else {

@@ -200,6 +200,9 @@ impl Program {
             listed: false,
         });
         if let Some(boundary) = boundary {
+            if boundary.discontinuity {
+                self.apply_next_audio();
+            }
             self.begin_gap(boundary);
         }
         self.release_audio();
@@ -208,6 +211,9 @@ impl Program {
     /// Puts a unit into the source's rendition, and cuts in front of it where a segment begins.
     fn list(&mut self, place: Place, unit: AccessUnit, first: bool) {
         let pts = place.pts;
+        if self.next_audio.is_some() {
+            self.cutter.disconnect();
+        }
         if self.cutter.is_disconnected() && unit.key {
             self.promised_end = None;
         }

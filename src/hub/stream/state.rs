@@ -183,7 +183,10 @@ impl State {
                     boundary,
                     filler,
                 } => {
-                    self.note_cover(until, Cover::from(filler));
+                    // A boundary alone makes nothing up.
+                    if boundary.is_none() {
+                        self.note_cover(until, Cover::from(filler));
+                    }
                     self.stats.segments += u64::from(boundary.is_some());
                     self.feed(&Event::Hold {
                         until,

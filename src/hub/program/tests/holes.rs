@@ -300,6 +300,31 @@ fn a_backup_goes_on_where_the_primary_left_without_waiting_for_its_next_key_unit
 }
 
 #[test]
+fn a_backup_with_other_sound_is_heard_without_waiting_for_its_next_key_unit() {
+    let mut bench = playing(true);
+    bench.program.handle_break();
+    bench.announce(Some(true), Some(true));
+    bench.program.handle_track(avc_track(AVCC));
+    bench.program.handle_track(Track {
+        config: CodecConfig::Aac(aac::Config::new_lc(44_100, 1).unwrap()),
+        timescale: Timescale::MILLIS,
+    });
+    bench.program.handle_warm_start();
+    let dropped = bench.program.repairs().dropped_units;
+    bench.play(7_500, 900, 3_000, 120);
+    let first = bench.boundaries.iter().find(|b| b.discontinuity).unwrap();
+    assert_eq!(first.time, Ticks(8 * SECOND));
+    assert_eq!(discontinuities(&bench), 1);
+    let sound = bench.program.track(MediaKind::Audio).unwrap();
+    assert_eq!(sound.timescale, Timescale::of(44_100));
+    // What came before the primary's end.
+    let dropped = bench.program.repairs().dropped_units - dropped;
+    assert!(dropped <= 26, "{dropped} units");
+    let silent = bench.program.repairs().silent_frames;
+    assert!(silent <= 1, "{silent} silent frames");
+}
+
+#[test]
 fn a_clock_that_is_set_an_hour_ahead_costs_one_discontinuity_and_no_hour_of_pictures() {
     for ladder in [false, true] {
         let mut bench = playing(ladder);
