@@ -1,0 +1,126 @@
+//! Who may publish, and what is remembered of streams.
+
+use super::*;
+
+fn publish(proto: &'static str, key: &str, capabilities: Option<&[&str]>) -> PublishRequest {
+    PublishRequest {
+        proto,
+        peer: SocketAddr::from(([192, 0, 2, 1], 5000)),
+        key: Secret::new(key),
+        capabilities: capabilities
+            .map(|words| words.iter().map(|word| (*word).to_owned()).collect()),
+        tags: vec!["t".to_owned()],
+    }
+}
+
+#[tokio::test]
+async fn the_gate_admits_by_key_and_takes_capabilities_from_key_channel_or_default() {
+    let bench = bench(|_| {}).await;
+    let words = ["fhd".to_owned()];
+    let declared = crate::store::Declaration {
+        alias: "stage",
+        name: "Stage",
+        key: Some(&Secret::new("stage-key")),
+        capabilities: Some(&words),
+    };
+    bench
+        .store
+        .declare_channels("local", "app", &[declared], 10)
+        .await
+        .unwrap();
+    let defaults = vec!["hd".to_owned()];
+    let gate = StoreGate::new(bench.store.clone(), bench.tokens.clone(), defaults);
+    let admitted = gate.admit(&publish("rtmp", "stream-key", None)).await;
+    let admitted = admitted.unwrap();
+    assert_eq!(admitted.channel_id, "local#app#live");
+    assert_eq!(admitted.capabilities, ["hd"]);
+    assert_eq!(admitted.tags, ["t"]);
+    let capabilities = async |request: PublishRequest| {
+        let admitted = gate.admit(&request).await;
+        admitted.unwrap().capabilities
+    };
+    let own = publish("rtmp", "stream-key", Some(&["sd", "x"]));
+    assert_eq!(capabilities(own).await, ["sd", "x"]);
+    let channel = publish("rtmps", "stage-key", None);
+    assert_eq!(capabilities(channel).await, ["fhd"]);
+    // The channel's capabilities are for RTMP only.
+    let srt = publish("srt", "stage-key", None);
+    assert_eq!(capabilities(srt).await, ["hd"]);
+    gate.set_default_capabilities(vec!["uhd".to_owned()]);
+    let later = publish("rtmp", "stream-key", None);
+    assert_eq!(capabilities(later).await, ["uhd"]);
+
+    for wrong in ["", "stream-kez", "stream-key2", "DIGEST:nonsense"] {
+        let refused = gate.admit(&publish("rtmp", wrong, None)).await;
+        assert_eq!(refused, Err(Refusal::UnknownKey));
+    }
+    bench.store.close().await;
+    let refused = gate.admit(&publish("rtmp", "stream-key", None)).await;
+    assert!(matches!(refused, Err(Refusal::Full(_))));
+}
+
+#[tokio::test]
+async fn the_gate_admits_a_publish_token_for_its_channel_only_in_time() {
+    let bench = bench(|_| {}).await;
+    let gate = StoreGate::new(bench.store.clone(), bench.tokens.clone(), Vec::new());
+    let token = |tag: &str| {
+        bench.token(|c| {
+            c.kind = Some("publish".to_owned());
+            c.required_tag = Some(tag.to_owned());
+            c.capabilities = vec!["fhd".to_owned()];
+            c.apply_tags = vec!["signed".to_owned()];
+        })
+    };
+    let good = publish("rtmp", &token("channelAlias:live"), Some(&["uhd"]));
+    let admitted = gate.admit(&good).await.unwrap();
+    assert_eq!(admitted.alias, "live");
+    assert_eq!(admitted.capabilities, ["fhd"], "the token's word holds");
+    assert_eq!(admitted.tags, ["signed", "t"]);
+    let none = publish("rtmp", &token("channelAlias:none"), None);
+    assert_eq!(gate.admit(&none).await, Err(Refusal::UnknownKey));
+    let viewing = publish("rtmp", &bench.token(|_| {}), None);
+    let refused = gate.admit(&viewing).await;
+    assert!(matches!(refused, Err(Refusal::NotAllowed(_))));
+    bench.clock.advance(Duration::from_secs(1));
+    let refused = gate.admit(&good).await;
+    assert!(matches!(refused, Err(Refusal::NotAllowed(_))));
+}
+
+#[tokio::test]
+async fn the_gate_records_streams() {
+    let bench = bench(|_| {}).await;
+    let gate = StoreGate::new(bench.store.clone(), bench.tokens.clone(), Vec::new());
+    let id = Uuid::new_v4();
+    let admitted = gate
+        .admit(&publish("rtmp", "stream-key", Some(&["hd"])))
+        .await;
+    let sign = Sign {
+        id,
+        alive: Wall(7),
+        told: Told {
+            next_sequence: 8,
+            discontinuities: 9,
+            end_90k: 10,
+        },
+        is_final: false,
+    };
+    let opened = Record {
+        id,
+        epoch: Wall(6),
+        admission: admitted.unwrap(),
+        segment_target_90k: 180_000,
+        longest_segment_90k: 900_000,
+        sign,
+    };
+    gate.stream_opened(&opened).await;
+    assert_eq!(gate.open_streams().await, std::slice::from_ref(&opened));
+    let later = Sign {
+        alive: Wall(70),
+        is_final: true,
+        ..sign
+    };
+    gate.streams_alive(&[later]).await;
+    assert_eq!(gate.open_streams().await[0].sign, later);
+    gate.stream_ended(id).await;
+    assert_eq!(gate.open_streams().await, []);
+}

@@ -1,0 +1,289 @@
+//! What operators see of streams, and what they may do.
+
+use super::*;
+
+#[tokio::test]
+async fn conformance_is_told_to_operators_and_callers_on_this_machine() {
+    let bench = bench(|_| {}).await;
+    let path = "/health/conformance";
+    let (code, _, _) = bench.ask(path, "192.0.2.1:5000", &[]).await;
+    assert_eq!(code, StatusCode::UNAUTHORIZED);
+    let (code, _, body) = bench.get(path).await;
+    assert_eq!(code, StatusCode::OK);
+    let none = r#"{"newest":[],"rules":{},"samples":0,"status":"ok"}"#;
+    assert_eq!(body, none);
+    *bench.world.found.lock().unwrap() = found();
+    let (_, body) = bench.operator(path).await;
+    assert_eq!(
+        body,
+        serde_json::json!({
+            "status": "violations",
+            "samples": 12,
+            "rules": {"P5": 2},
+            "newest": [{
+                "atUnixMs": NOW.unix_millis(),
+                "streamId": Uuid::nil().to_string(),
+                "file": "source/index.m3u8",
+                "rule": "P5",
+                "detail": "listed parts of 7 changed",
+            }],
+        })
+    );
+}
+
+fn health(id: Uuid, alias: &str) -> Health {
+    Health {
+        id,
+        channel_id: format!("local#app#{alias}"),
+        alias: alias.to_owned(),
+        state: story::State::Hole(story::Cover::Slate),
+        since: NOW,
+        members: vec![MemberStatus {
+            id: 1,
+            proto: "rtmp",
+            peer: "192.0.2.7:50000".parse().unwrap(),
+            on_air: true,
+            standing: Standing::Silent,
+            reason: "nothing came for 3.1 s".to_owned(),
+            facts: Facts {
+                encoder: Some("OBS 30".to_owned()),
+                bitrate_bps: 4_000_000.4,
+                frame_rate: 29.9704,
+                lag_seconds: 0.2504,
+                stalls: 1,
+                stall_seconds: 3.1,
+                ..Facts::default()
+            },
+            findings: vec![Finding {
+                code: "silent",
+                severity: Severity::Error,
+                text: "Nothing.".to_owned(),
+                remedy: "Settings.".to_owned(),
+            }],
+        }],
+        history: vec![Incident {
+            at: NOW,
+            kind: "opened",
+            text: "The stream began.".to_owned(),
+        }],
+        repairs: Repairs {
+            time_jumps: 2,
+            ..Repairs::default()
+        },
+    }
+}
+
+#[tokio::test]
+async fn operators_see_publishers_findings_and_history_of_every_stream() {
+    let bench = bench(|_| {}).await;
+    let (one, two) = (Uuid::from_u128(1), Uuid::from_u128(2));
+    *bench.world.health.lock().unwrap() = vec![health(one, "stage"), health(two, "live")];
+    let (code, list) = bench.operator("/api/admin/streams").await;
+    assert_eq!(code, StatusCode::OK);
+    assert_eq!(list[0]["alias"], "live", "by alias");
+    let (code, stage) = bench.operator(&format!("/api/admin/streams/{one}")).await;
+    assert_eq!(code, StatusCode::OK);
+    assert_eq!(list[1], stage);
+    assert_eq!(
+        stage,
+        serde_json::json!({
+            "streamId": one.to_string(),
+            "channelId": "local#app#stage",
+            "alias": "stage",
+            "state": "hole",
+            "cover": "slate",
+            "sinceUnixMs": NOW.unix_millis(),
+            "viewers": 3,
+            "publishers": [{
+                "id": 1,
+                "proto": "rtmp",
+                "peer": "192.0.2.7:50000",
+                "encoder": "OBS 30",
+                "state": "silent",
+                "onAir": true,
+                "reason": "nothing came for 3.1 s",
+                "bitrateBps": 4_000_000,
+                "frameRate": 29.97,
+                "delayMs": 250,
+                "keyIntervalMs": null,
+                "stalls": 1,
+                "stallMs": 3_100,
+                "driftPpm": null,
+                "video": null,
+                "audio": null,
+            }],
+            "findings": [{
+                "publisher": 1,
+                "code": "silent",
+                "severity": "error",
+                "text": "Nothing.",
+                "remedy": "Settings.",
+            }],
+            "rungs": [{"name": "sd", "lagMs": 125, "speed": 1.0}],
+            "repairs": {
+                "timeJumps": 2,
+                "overlappingFrames": 0,
+                "silentFrames": 0,
+                "droppedUnits": 0,
+                "longGops": 0,
+            },
+            "history": [{
+                "atUnixMs": NOW.unix_millis(),
+                "kind": "opened",
+                "text": "The stream began.",
+            }],
+        })
+    );
+    for unknown in [Uuid::from_u128(3).to_string(), "live".to_owned()] {
+        let (code, body) = bench
+            .operator(&format!("/api/admin/streams/{unknown}"))
+            .await;
+        assert_eq!(code, StatusCode::NOT_FOUND);
+        assert_eq!(body, serde_json::json!({"status": "not-found"}));
+    }
+}
+
+#[tokio::test]
+async fn the_air_is_given_to_another_publisher_by_hand() {
+    let bench = bench(|_| {}).await;
+    let id = Uuid::from_u128(1);
+    *bench.world.health.lock().unwrap() = vec![health(id, "live")];
+    let path = format!("/api/admin/streams/{id}/switch");
+    let (code, body) = bench.post(&path, r#"{"publisher": 1}"#).await;
+    assert_eq!(code, StatusCode::OK);
+    assert_eq!(body, serde_json::json!({"status": "ok"}));
+    assert_eq!(*bench.world.switched.lock().unwrap(), [(id, 1)]);
+
+    for (body, code, status, reason) in [
+        (
+            r#"{"publisher": 0}"#,
+            409,
+            "conflict",
+            "publisher 0 is on air already",
+        ),
+        (
+            r#"{"publisher": 2}"#,
+            409,
+            "conflict",
+            "publisher 2 is silent",
+        ),
+        (
+            r#"{"publisher": 9}"#,
+            404,
+            "not-found",
+            "the stream has no publisher 9",
+        ),
+    ] {
+        let (answered, body) = bench.post(&path, body).await;
+        assert_eq!(answered.as_u16(), code);
+        let expected = serde_json::json!({"status": status, "reason": reason});
+        assert_eq!(body, expected);
+    }
+    for body in ["", "1", r#"{"publisher": "1"}"#, r#"{"publisher": -1}"#] {
+        let (code, _) = bench.post(&path, body).await;
+        assert_eq!(code, StatusCode::BAD_REQUEST, "{body}");
+    }
+    let unknown = format!("/api/admin/streams/{}/switch", Uuid::from_u128(2));
+    let (code, _) = bench.post(&unknown, r#"{"publisher": 1}"#).await;
+    assert_eq!(code, StatusCode::NOT_FOUND);
+    assert_eq!(bench.world.switched.lock().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn the_admin_api_is_for_the_admin_key_only() {
+    let bench = bench(|setup| setup.own_address = true).await;
+    let id = Uuid::from_u128(1);
+    *bench.world.health.lock().unwrap() = vec![health(id, "live")];
+    let stream = format!("/api/admin/streams/{id}");
+    for path in ["/api/admin/streams", &stream] {
+        let (code, _, body) = bench.get(path).await;
+        assert_eq!(code, StatusCode::UNAUTHORIZED);
+        assert_eq!(body, r#"{"status":"unauthorized"}"#);
+    }
+    let request = Request::post(format!("{stream}/switch"));
+    let request = request.body(Body::from(r#"{"publisher": 1}"#)).unwrap();
+    let (code, _, _) = bench.send(request, "127.0.0.1:5000").await;
+    assert_eq!(code, StatusCode::UNAUTHORIZED);
+    assert_eq!(*bench.world.switched.lock().unwrap(), []);
+}
+
+#[tokio::test]
+async fn metrics_are_for_operators_and_callers_on_this_machine() {
+    let bench_one = bench(|_| {}).await;
+    let remote = "192.0.2.1:5000";
+    let local = "127.0.0.1:5000";
+    let ask = |peer: &'static str, headers: Vec<(&'static str, &'static str)>| {
+        let bench = &bench_one;
+        async move { bench.ask("/metrics", peer, &headers).await.0 }
+    };
+    assert_eq!(ask(remote, vec![]).await, StatusCode::UNAUTHORIZED);
+    assert_eq!(ask(local, vec![]).await, StatusCode::OK);
+    assert_eq!(ask("[::ffff:127.0.0.1]:1", vec![]).await, StatusCode::OK);
+    let forwarded = vec![("x-forwarded-for", "192.0.2.1")];
+    assert_eq!(ask(local, forwarded).await, StatusCode::UNAUTHORIZED);
+    let key = vec![("x-admin-key", "admin-key")];
+    assert_eq!(ask(remote, key).await, StatusCode::OK);
+    let bearer = vec![("authorization", "bearer admin-key")];
+    assert_eq!(ask(remote, bearer).await, StatusCode::OK);
+    let wrong = vec![("x-admin-key", "admin-kez"), ("authorization", "Bearer x")];
+    assert_eq!(ask(remote, wrong).await, StatusCode::UNAUTHORIZED);
+    let own = bench(|setup| setup.own_address = true).await;
+    assert_eq!(own.ask("/metrics", remote, &[]).await.0, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn metrics_hold_the_figures_of_every_stream_and_rung() {
+    let bench = bench(|_| {}).await;
+    *bench.world.measured.lock().unwrap() = Measured {
+        streams: vec![StreamStats {
+            channel: "local#app#li\"ve".to_owned(),
+            proto: "rtmp",
+            publishers: 2,
+            ingest_bytes: 1_000,
+            on_air: 1,
+            silent: 1,
+            switches: 4,
+            stall_seconds: 2.5,
+            drift_seconds: -0.25,
+            sent_bytes: u64::MAX,
+            rungs: vec![RungStats {
+                rung: "sd".to_owned(),
+                lag_seconds: 0.125,
+                speed_ratio: 1.0,
+                units: 7,
+            }],
+            ..StreamStats::default()
+        }],
+        connections: vec![Connections {
+            proto: "http",
+            open: 9,
+        }],
+    };
+    *bench.world.found.lock().unwrap() = found();
+    bench.clock.advance(Duration::from_millis(1500));
+    let (_, _, text) = bench.get("/metrics").await;
+    let channel = r#"channel="local#app#li\"ve",proto="rtmp""#;
+    for line in [
+        "# TYPE forebay_ingest_bytes counter".to_owned(),
+        format!("forebay_ingest_bytes_total{{{channel}}} 1000"),
+        format!("forebay_publishers{{{channel}}} 2"),
+        format!("forebay_members{{{channel},state=\"on-air\"}} 1"),
+        format!("forebay_members{{{channel},state=\"standby\"}} 0"),
+        format!("forebay_members{{{channel},state=\"silent\"}} 1"),
+        format!("forebay_switches_total{{{channel}}} 4"),
+        format!("forebay_ingest_stall_seconds_total{{{channel}}} 2.5"),
+        "forebay_conformance_samples_total 12".to_owned(),
+        "forebay_conformance_violations_total{rule=\"P5\"} 2".to_owned(),
+        format!("forebay_drift_seconds{{{channel}}} -0.25"),
+        format!("forebay_sent_bytes_total{{{channel}}} {}", u64::MAX),
+        format!("forebay_rung_lag_seconds{{{channel},rung=\"sd\"}} 0.125"),
+        format!("forebay_rung_units_total{{{channel},rung=\"sd\"}} 7"),
+        "forebay_connections{proto=\"http\"} 9".to_owned(),
+        "forebay_uptime_seconds 1.5".to_owned(),
+        "# EOF".to_owned(),
+    ] {
+        assert!(text.lines().any(|have| have == line), "{line}\n{text}");
+    }
+    assert!(text.contains("process_resident_memory_bytes "));
+    assert!(text.contains("process_cpu_seconds_total "));
+}
