@@ -24,6 +24,8 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
+use tokio::time::MissedTickBehavior;
+
 use crate::base::clock::{Clock, Wall};
 use crate::base::id::{self, Uuid};
 use crate::base::shutdown::Tasks;
@@ -40,7 +42,8 @@ use resume::Signs;
 pub use stream::{Beginning, Limits, Stats, Stream};
 pub use subscriber::{Event, Filler, Subscriber};
 
-/// How often streams without a publisher are looked at.
+/// How often streams are looked after: their publishers examined, signs of life written down, those
+/// that nobody feeds ended.
 const HOUSEKEEPING: Duration = Duration::from_millis(250);
 /// How often time passes for streams: how late a hole may become visible.
 const TICK: Duration = Duration::from_millis(50);
@@ -259,13 +262,15 @@ impl Hub {
         list
     }
 
-    /// Looks after streams until the tasks are stopped: ends those whose publisher stays away, forgets
-    /// those that ended long ago.
+    /// Looks after streams until the tasks are stopped: lets time pass for them, has their publishers
+    /// examined, ends those whose publisher stays away, forgets those that ended long ago.
     pub async fn run(&self) {
         let tasks = &self.inner.tasks;
         // Side by side: housekeeping may wait for the database, time may not.
         let ticking = async {
             let mut tick = tokio::time::interval(TICK);
+            // Time that was slept through passes once.
+            tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
             loop {
                 tokio::select! {
                     () = tasks.stopped() => break,
@@ -282,6 +287,7 @@ impl Hub {
         };
         let housekeeping = async {
             let mut housekeeping = tokio::time::interval(HOUSEKEEPING);
+            housekeeping.set_missed_tick_behavior(MissedTickBehavior::Delay);
             loop {
                 tokio::select! {
                     () = tasks.stopped() => break,

@@ -1,5 +1,6 @@
 //! Those who take a stream's source units off the frame path: the worker bridge, forwards, records.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -64,10 +65,11 @@ pub(super) struct Feed {
     /// Units are left out until the next key unit, because the reader was too slow.
     skipping: bool,
     /// A message that must not be lost, held back while the queue is full.
-    owed: Vec<Event>,
+    owed: VecDeque<Event>,
 }
 
-/// Configuration changes owed to a reader that reads nothing: past it, it is not a reader any more.
+/// Events that are no units, owed to a reader that reads nothing: past it, it is not a reader any more.
+/// A hole takes one of them a segment.
 const OWED_EVENTS: usize = 64;
 
 impl Feed {
@@ -78,7 +80,7 @@ impl Feed {
             queue: sender,
             dropped: dropped.clone(),
             skipping: false,
-            owed: Vec::new(),
+            owed: VecDeque::new(),
         };
         (
             feed,
@@ -101,16 +103,39 @@ impl Feed {
                 self.dropped.fetch_add(1, Ordering::Relaxed);
             }
         } else {
-            self.owed.push(event);
+            self.owe(event);
             self.pay();
         }
         !self.queue.is_closed() && self.owed.len() <= OWED_EVENTS
     }
 
+    /// A hold that only reaches further takes the place of the one before.
+    fn owe(&mut self, event: Event) {
+        let reaches_further = match (&event, self.owed.back()) {
+            (
+                Event::Hold {
+                    boundary: None,
+                    filler,
+                    ..
+                },
+                Some(Event::Hold {
+                    boundary: None,
+                    filler: before,
+                    ..
+                }),
+            ) => filler == before,
+            _ => false,
+        };
+        if reaches_further {
+            self.owed.pop_back();
+        }
+        self.owed.push_back(event);
+    }
+
     fn pay(&mut self) -> bool {
         while !self.owed.is_empty() {
             match self.queue.try_reserve() {
-                Ok(permit) => permit.send(self.owed.remove(0)),
+                Ok(permit) => permit.send(self.owed.pop_front().expect("something is owed")),
                 Err(_) => return false,
             }
         }

@@ -234,7 +234,8 @@ impl<I: Inlet> Bridge<I> {
             self.leave_passthrough(&event, setup);
             let track = matches!(event, Event::Track(_));
             history.add(event);
-            // Nothing of it is published.
+            // Nothing of it is published, and nobody waits for it.
+            history.pass_over();
             history.release_all();
             if track && history.audio().is_some() {
                 setup.audio = self.decide_audio(history);

@@ -166,9 +166,15 @@ impl History {
             let start = self.start(entry);
             start.is_some_and(|start| start + MARGIN <= published)
         };
-        if let Some(at) = self.entries.iter().rposition(passed) {
+        let newest = self.entries.iter().rposition(passed);
+        if let Some(at) = newest.filter(|at| *at > 0) {
             self.forget(at, published);
         }
+    }
+
+    /// Takes everything so far for given: there is no worker that wants it.
+    pub(super) fn pass_over(&mut self) {
+        self.given = self.entries.len();
     }
 
     /// Forgets all but the newest start: what is before it may be what workers die of.
@@ -188,6 +194,13 @@ impl History {
             false => at,
         };
         let late = |history: &History, unit: &AccessUnit| history.time(unit) > published - MARGIN;
+        // Of configurations that no worker has got, what comes later needs the newest.
+        let newest = |kind: MediaKind| {
+            let of_kind =
+                |entry: &Entry| matches!(entry, Entry::Track(track) if track.kind() == kind);
+            self.entries.iter().take(at).rposition(of_kind)
+        };
+        let tracks = [newest(MediaKind::Video), newest(MediaKind::Audio)];
         let old = std::mem::take(&mut self.entries);
         let given = std::mem::take(&mut self.given);
         let mut unopened = None;
@@ -195,8 +208,7 @@ impl History {
             let got = index < given;
             let stays = match &entry {
                 _ if index >= at => true,
-                // What comes later is of this track.
-                Entry::Track(_) if !got => true,
+                Entry::Track(_) if !got => tracks.contains(&Some(index)),
                 Entry::Unit(unit, _) if unit.kind == MediaKind::Audio => {
                     in_hole && late(self, unit)
                 }

@@ -195,3 +195,16 @@ fn a_frame_rate_that_is_not_stated_is_counted() {
         assert_eq!(history.frame_rate_millis(), expected);
     }
 }
+
+#[test]
+fn of_configurations_that_change_all_the_time_the_newest_are_remembered() {
+    let mut history = History::default();
+    let [one, other] = [320, 640].map(|width| video(0..1, width, 180, 1).track);
+    for _ in 0..10_000 {
+        for track in [&one, &other] {
+            history.add(Event::Track(std::sync::Arc::new(track.clone())));
+        }
+        history.release_all();
+    }
+    assert!(replay(&mut history).len() <= 2200);
+}
