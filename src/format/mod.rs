@@ -7,3 +7,4 @@
 
 pub mod flv;
 pub mod fmp4;
+pub mod ts;

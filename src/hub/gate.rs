@@ -108,6 +108,10 @@ pub type Pending<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// Decides who may publish, and remembers streams for the next run of the server.
 pub trait Gate: Send + Sync {
+    /// What `admit` will answer, as far as that is known without waiting: the channel id. Called by
+    /// transports that refuse before a connection exists, on a thread that must not be held up.
+    fn preview(&self, request: &PublishRequest) -> Result<String, Refusal>;
+
     /// Looks a request up. Called once per publish, before media.
     fn admit<'a>(&'a self, request: &'a PublishRequest) -> Pending<'a, Result<Admission, Refusal>>;
 

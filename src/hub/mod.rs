@@ -6,6 +6,7 @@ pub mod boundary;
 mod cutter;
 pub mod doctor;
 pub mod gate;
+mod link;
 pub mod mapping;
 pub mod member;
 pub mod observer;
@@ -34,6 +35,7 @@ use crate::media::timeline::Timeline;
 pub use announcement::Announcement;
 use boundary::Settings;
 pub use gate::{Admission, Gate, PublishRequest, Record, Refusal, Sign};
+pub use link::Link;
 pub use member::{Health, MemberStatus, Standing, SwitchError};
 pub use observer::{Facts, Observer};
 pub use outlet::Outlet;
@@ -169,22 +171,17 @@ impl Hub {
         }
     }
 
+    /// What [`Hub::publish`] will answer, as far as that is known without waiting: the channel id.
+    pub fn preview(&self, request: &PublishRequest) -> Result<String, Refusal> {
+        let channel = self.inner.gate.preview(request)?;
+        self.check_capacity()?;
+        Ok(channel)
+    }
+
     /// Asks the gate and opens a session, on the channel's running stream or on a new one.
     pub async fn publish(&self, request: PublishRequest) -> Result<Publisher, Refusal> {
         let admission = self.inner.gate.admit(&request).await?;
-        if self.publisher_count() >= self.inner.config.max_publishers {
-            return Err(Refusal::Full(format!(
-                "{} publishers",
-                self.inner.config.max_publishers
-            )));
-        }
-        let held = (self.inner.media_bytes)();
-        if held >= self.inner.config.max_media_bytes {
-            return Err(Refusal::Full(format!(
-                "{} MB of media in memory",
-                held / 1_000_000
-            )));
-        }
+        self.check_capacity()?;
         let (stream, opened) = self.stream_of(admission);
         let (member, eviction) = stream.join(request.proto, request.peer)?;
         let sign = self.sign(&stream);
@@ -343,6 +340,19 @@ impl Hub {
             streams.retain(|_, entry| !forgotten(entry));
             channels.retain(|_, id| streams.contains_key(id));
         }
+    }
+
+    fn check_capacity(&self) -> Result<(), Refusal> {
+        let most = self.inner.config.max_publishers;
+        if self.publisher_count() >= most {
+            return Err(Refusal::Full(format!("{most} publishers")));
+        }
+        let held = (self.inner.media_bytes)();
+        if held >= self.inner.config.max_media_bytes {
+            let megabytes = held / 1_000_000;
+            return Err(Refusal::Full(format!("{megabytes} MB of media in memory")));
+        }
+        Ok(())
     }
 
     fn publisher_count(&self) -> usize {

@@ -9,6 +9,7 @@ mod rate;
 use std::time::Duration;
 
 use super::announcement::Announcement;
+use super::link::Link;
 use crate::media::{AccessUnit, MediaKind, Ticks, Timescale, Track, rescale};
 use arrival::Arrivals;
 pub use arrival::Stalls;
@@ -58,6 +59,8 @@ pub struct Facts {
     pub audio: Lane,
     /// Name and version of the encoder, as it states them.
     pub encoder: Option<String>,
+    /// Its line, where the transport measures it.
+    pub link: Option<Link>,
 }
 
 /// Key units, in media time.
@@ -106,6 +109,7 @@ pub struct Observer {
     pictures: Pictures,
     video: Watched,
     audio: Watched,
+    link: Option<Link>,
 }
 
 #[derive(Debug, Default)]
@@ -118,6 +122,11 @@ impl Observer {
     /// What the encoder says of itself.
     pub fn handle_announcement(&mut self, announcement: &Announcement) {
         self.announcement = announcement.clone();
+    }
+
+    /// What the transport measures of the line.
+    pub fn handle_link(&mut self, link: Link) {
+        self.link = Some(link);
     }
 
     /// A codec configuration.
@@ -154,6 +163,7 @@ impl Observer {
         let (bitrate_bps, frame_rate) = self.rates.read(now);
         let stalls = self.arrivals.stalls(now);
         Facts {
+            link: self.link,
             watched_seconds: since(self.first, now),
             quiet_seconds: since(self.arrivals.last(), now),
             bitrate_bps,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 use super::announcement::Announcement;
+use super::link::Link;
 use super::stream::{MemberId, Stream};
 use crate::base::id::Uuid;
 use crate::media::{AccessUnit, Track};
@@ -39,6 +40,11 @@ impl Publisher {
     /// What the encoder says will come.
     pub fn announce(&mut self, announcement: Announcement) {
         self.stream.announce(self.member, announcement);
+    }
+
+    /// What the transport measures of the line; about once a second.
+    pub fn report_link(&mut self, link: Link) {
+        self.stream.report_link(self.member, link);
     }
 
     /// A new codec configuration; the units that follow are of it.

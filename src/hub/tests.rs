@@ -28,6 +28,10 @@ impl Memory {
 struct Door(Arc<Memory>);
 
 impl Gate for Door {
+    fn preview(&self, request: &PublishRequest) -> Result<String, Refusal> {
+        Ok(format!("local#app#{}", request.key.expose()))
+    }
+
     fn admit<'a>(&'a self, request: &'a PublishRequest) -> Pending<'a, Result<Admission, Refusal>> {
         let alias = request.key.expose().to_owned();
         let capabilities = request.capabilities.clone().unwrap_or_default();

@@ -3,5 +3,9 @@
 //!
 //! THE list of protocols: one folder each, and one `run` that `app` starts with its listener.
 
+mod counter;
 pub mod key;
+mod port;
 pub mod rtmp;
+
+pub use counter::Counter;

@@ -11,12 +11,12 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use super::Context;
 use super::lobby::Seat;
-use super::port::{Admit, Sink};
 use super::publish::{Output, Publication, announcement};
 use super::session::{self, Event, Session};
 use crate::format::flv::tags::Tags;
 use crate::hub::{Announcement, PublishRequest, Refusal};
 use crate::ingest::key::StreamKey;
+use crate::ingest::port::{Admit, Sink};
 use crate::media::MediaKind;
 
 /// The hub's answer to a publish; its own limit on a remote admission is shorter.

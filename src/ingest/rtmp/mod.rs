@@ -10,7 +10,6 @@ mod connection;
 #[doc(hidden)]
 pub mod fuzz;
 mod lobby;
-mod port;
 pub mod publish;
 pub mod session;
 mod stats;
@@ -25,13 +24,13 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 use tracing::Instrument;
 
+use super::port::Admit;
 use crate::base::lanes::Lanes;
 use crate::base::shutdown::Tasks;
 use crate::hub::Hub;
 use connection::Connection;
 use lobby::{Lobby, Seat};
-use port::Admit;
-pub use stats::{Counter, Stats};
+pub use stats::Stats;
 
 /// From the accept to the publish command, handshakes included. An encoder on a bad line needs two
 /// seconds.

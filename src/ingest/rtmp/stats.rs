@@ -1,21 +1,6 @@
 //! Counters of the RTMP listener, for `/metrics`.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-
-/// A number that only rises.
-#[derive(Debug, Default)]
-pub struct Counter(AtomicU64);
-
-impl Counter {
-    /// The value now.
-    pub fn get(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
-    }
-
-    pub(super) fn add(&self, count: u64) {
-        self.0.fetch_add(count, Ordering::Relaxed);
-    }
-}
+use crate::ingest::counter::Counter;
 
 /// What happened since the start. Shared by all listeners that are given the same one.
 #[derive(Debug, Default)]

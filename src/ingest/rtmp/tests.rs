@@ -8,10 +8,10 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
-use super::port::Sink;
 use super::publisher::{RtmpPublisher, Status, amf, chunks, synthetic};
 use super::*;
-use crate::hub::{Announcement, PublishRequest, Refusal};
+use crate::hub::{Announcement, Link, PublishRequest, Refusal};
+use crate::ingest::port::Sink;
 use crate::media::{AccessUnit, MediaKind, Ticks, Track};
 
 /// What the recorder saw.
@@ -41,6 +41,10 @@ struct Recording {
 
 impl Admit for Recorder {
     type Sink = Recording;
+
+    fn preview(&self, _request: &PublishRequest) -> Result<String, Refusal> {
+        unreachable!("RTMP asks when it may wait")
+    }
 
     async fn admit(&self, request: PublishRequest) -> Result<Recording, Refusal> {
         let key = request.key.expose().to_owned();
@@ -76,6 +80,10 @@ impl Sink for Recording {
 
     fn announce(&mut self, announcement: Announcement) {
         self.recorder.see(Seen::Announced(announcement));
+    }
+
+    fn report_link(&mut self, _link: Link) {
+        unreachable!("TCP measures no line")
     }
 
     fn set_track(&mut self, track: Track) {

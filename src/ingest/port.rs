@@ -2,13 +2,15 @@
 
 use std::future::Future;
 
-use crate::hub::{Announcement, Hub, PublishRequest, Publisher, Refusal};
+use crate::hub::{Announcement, Hub, Link, PublishRequest, Publisher, Refusal};
 use crate::media::{AccessUnit, Track};
 
 /// Where publishes are admitted.
 pub(super) trait Admit: Clone + Send + Sync + 'static {
     /// What an admitted session feeds.
     type Sink: Sink;
+    /// See [`Hub::preview`].
+    fn preview(&self, request: &PublishRequest) -> Result<String, Refusal>;
     /// See [`Hub::publish`].
     fn admit(
         &self,
@@ -22,6 +24,8 @@ pub(super) trait Sink: Send + 'static {
     fn stream(&self) -> String;
     /// See [`Publisher::announce`].
     fn announce(&mut self, announcement: Announcement);
+    /// See [`Publisher::report_link`].
+    fn report_link(&mut self, link: Link);
     /// See [`Publisher::set_track`].
     fn set_track(&mut self, track: Track);
     /// See [`Publisher::push`].
@@ -35,6 +39,10 @@ pub(super) trait Sink: Send + 'static {
 impl Admit for Hub {
     type Sink = Publisher;
 
+    fn preview(&self, request: &PublishRequest) -> Result<String, Refusal> {
+        Hub::preview(self, request)
+    }
+
     async fn admit(&self, request: PublishRequest) -> Result<Publisher, Refusal> {
         self.publish(request).await
     }
@@ -47,6 +55,10 @@ impl Sink for Publisher {
 
     fn announce(&mut self, announcement: Announcement) {
         Publisher::announce(self, announcement);
+    }
+
+    fn report_link(&mut self, link: Link) {
+        Publisher::report_link(self, link);
     }
 
     fn set_track(&mut self, track: Track) {
