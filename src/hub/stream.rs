@@ -341,9 +341,7 @@ impl Stream {
             state.evict_silent(self.now(), monotonic, self.silence);
         }
         if state.members.len() >= MAX_MEMBERS {
-            return Err(Refusal::Full(format!(
-                "{MAX_MEMBERS} encoders publish with this key already"
-            )));
+            return Err(health::full());
         }
         let id = MemberId(state.next_member);
         state.next_member += 1;
