@@ -190,6 +190,32 @@ impl Measurements for Figures {
     }
 }
 
+/// What the origin found, in the words of control.
+fn conformance(found: origin::Conformance) -> Conformance {
+    let violation = |found: origin::Violation| Violation {
+        at: found.at,
+        stream: found.stream,
+        file: found.file,
+        rule: found.rule,
+        detail: found.detail,
+    };
+    Conformance {
+        samples: found.samples,
+        rules: found.rules.into_iter().collect(),
+        newest: found.newest.into_iter().map(violation).collect(),
+    }
+}
+
+impl Probes for Figures {
+    fn listeners(&self) -> Result<(), String> {
+        // Every listener is bound before anything is served; the origin is set last.
+        self.origin
+            .get()
+            .map(|_| ())
+            .ok_or_else(|| "the gateway is starting".to_owned())
+    }
+}
+
 /// What a protocol's listeners count, in the words of control.
 fn listener(proto: &'static str, stats: &rtmp::Stats) -> ListenerStats {
     let publishes = [
@@ -228,31 +254,5 @@ fn link(line: Line) -> LinkStats {
         retransmitted_packets: link.retransmitted_packets,
         dropped_packets: link.dropped_packets,
         undecrypted_packets: link.undecrypted_packets,
-    }
-}
-
-/// What the origin found, in the words of control.
-fn conformance(found: origin::Conformance) -> Conformance {
-    let violation = |found: origin::Violation| Violation {
-        at: found.at,
-        stream: found.stream,
-        file: found.file,
-        rule: found.rule,
-        detail: found.detail,
-    };
-    Conformance {
-        samples: found.samples,
-        rules: found.rules.into_iter().collect(),
-        newest: found.newest.into_iter().map(violation).collect(),
-    }
-}
-
-impl Probes for Figures {
-    fn listeners(&self) -> Result<(), String> {
-        // Every listener is bound before anything is served; the origin is set last.
-        self.origin
-            .get()
-            .map(|_| ())
-            .ok_or_else(|| "the gateway is starting".to_owned())
     }
 }
