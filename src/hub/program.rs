@@ -78,6 +78,8 @@ pub enum Missing {
     SourceVideo,
     /// The source's sound.
     SourceAudio,
+    /// Every picture, the rungs' too; the sound goes on.
+    Video,
     /// All of them.
     Everything,
 }
@@ -95,8 +97,6 @@ pub struct Repairs {
     pub overlapping_frames: u64,
     /// Segments cut at a unit that is no key unit, because the GOP is longer than allowed.
     pub long_gops: u64,
-    /// Holes that rungs bridged or playlists stated.
-    pub holes: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

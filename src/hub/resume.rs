@@ -89,9 +89,13 @@ impl Signs {
         self.recorded.insert(sign.id, recorded).is_none()
     }
 
-    /// The signs to record now. `living` are all streams that have not ended, and whether somebody
+    /// The signs to record now. `living` gives all streams that have not ended, and whether somebody
     /// publishes them.
-    pub(super) fn due(&mut self, now: Duration, living: Vec<(Sign, bool)>) -> Vec<Sign> {
+    pub(super) fn due(
+        &mut self,
+        now: Duration,
+        living: impl FnOnce() -> Vec<(Sign, bool)>,
+    ) -> Vec<Sign> {
         if now < self.next {
             return Vec::new();
         }
@@ -102,7 +106,7 @@ impl Signs {
         }
         let before = std::mem::take(&mut self.recorded);
         let mut due = Vec::new();
-        for (sign, published) in living {
+        for (sign, published) in living() {
             let Some(recorded) = before.get(&sign.id) else {
                 continue;
             };
