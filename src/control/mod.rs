@@ -30,7 +30,6 @@ use crate::base::id::Uuid;
 use crate::base::secret::Secret;
 use crate::hub::{Health, Hub, Listing, SwitchError};
 use crate::store::Store;
-pub use conformance::{Conformance, Violation};
 pub use error::Error;
 pub use gate::StoreGate;
 pub(crate) use health::try_write;
