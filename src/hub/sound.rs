@@ -65,11 +65,6 @@ impl SoundClock {
         })
     }
 
-    /// Whether a position is known.
-    pub fn is_anchored(&self) -> bool {
-        self.next.is_some()
-    }
-
     /// The next frame comes from another encoder: its place is looked for anew.
     pub fn join(&mut self) {
         self.joining = true;
