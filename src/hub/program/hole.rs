@@ -253,12 +253,16 @@ impl Program {
     fn state_gaps(&mut self, from: Ticks, upto: Ticks) {
         let longest = self.cutter.settings().longest_segment;
         let mut at = from;
+        let leaps = upto - from > LEAP;
+        if leaps {
+            self.cutter.disconnect();
+        }
         if !self.in_gap {
             self.flush_audio_before(at);
             let boundary = self.cutter.force(at, false);
             self.begin_gap(boundary);
         }
-        while upto - at >= longest {
+        while !leaps && upto - at >= longest {
             at += longest;
             let boundary = self.cutter.force(at, false);
             self.begin_gap(boundary);
