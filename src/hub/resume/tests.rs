@@ -168,3 +168,24 @@ fn the_last_sign_is_final() {
     };
     assert_eq!(last, [final_sign]);
 }
+
+#[test]
+fn a_record_that_cannot_be_true_is_not_taken_up() {
+    let mut known = record(sign(1_795_000_017, 3));
+    assert!(resumed(&known, after(1)).is_some());
+    for end in [i64::MIN, -(1 << 40), 1 << 40, i64::MAX] {
+        known.sign.told.end_90k = end;
+        assert!(resumed(&known, after(1)).is_none(), "{end}");
+    }
+    for epoch in [i64::MIN, 0, i64::MAX] {
+        let mut known = record(sign(1_795_000_017, 3));
+        known.epoch = Wall(epoch);
+        assert!(resumed(&known, after(1)).is_none(), "{epoch}");
+    }
+    for alive in [i64::MIN, i64::MAX] {
+        let mut known = record(sign(u64::MAX, u64::MAX));
+        known.sign.alive = Wall(alive);
+        assert!(resumed(&known, after(1)).is_none(), "{alive}");
+    }
+    assert!(resumed(&record(sign(u64::MAX, u64::MAX)), after(1)).is_some());
+}
