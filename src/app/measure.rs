@@ -60,16 +60,19 @@ impl Figures {
         self.lock().entry(stream).or_default().ladder = Some(status);
     }
 
-    /// Bytes of media that all streams hold in memory.
+    /// Bytes of media that all streams hold in memory: segments, what is remembered for transcoders, and
+    /// what those who stand by sent lately.
     pub(super) fn media_bytes(&self) -> u64 {
-        let streams = self.lock();
-        let timelines = streams
-            .values()
-            .filter_map(|watched| watched.timeline.upgrade());
-        timelines
-            .flat_map(|live| live.held())
-            .map(|held| held.bytes as u64)
-            .sum()
+        let mut bytes = 0;
+        for watched in self.lock().values() {
+            if let Some(live) = watched.timeline.upgrade() {
+                bytes += live.held().iter().map(|held| held.bytes).sum::<usize>();
+                bytes += watched.ladder.as_ref().map_or(0, |it| it.held_bytes());
+            }
+        }
+        let streams = self.hub.get().map(Hub::all).unwrap_or_default();
+        bytes += streams.iter().map(|it| it.held_bytes()).sum::<usize>();
+        bytes as u64
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<Uuid, Watched>> {

@@ -283,6 +283,12 @@ impl Stream {
         self.lock().on_air.is_some()
     }
 
+    /// Bytes of media that are remembered of those who stand by.
+    pub fn held_bytes(&self) -> usize {
+        let state = self.lock();
+        state.members.iter().map(|member| member.warm.bytes()).sum()
+    }
+
     /// Publisher sessions now.
     pub fn member_count(&self) -> usize {
         self.lock().members.len()

@@ -371,6 +371,19 @@ fn a_backup_keeps_its_place_in_time_when_the_clock_is_set() {
 }
 
 #[test]
+fn what_a_backup_sent_lately_is_counted_until_it_takes_the_air() {
+    let bench = Bench::new(false);
+    let mut primary = bench.publisher();
+    let mut backup = bench.publisher();
+    bench.play(&mut primary, 0);
+    assert_eq!(bench.stream.held_bytes(), 0);
+    bench.play(&mut backup, 0);
+    assert_eq!(bench.stream.held_bytes(), 10 * b"sound".len());
+    primary.finish();
+    assert_eq!(bench.stream.held_bytes(), 0);
+}
+
+#[test]
 fn nothing_is_logged_while_the_stream_is_locked() {
     struct Listener(Arc<Stream>, mpsc::SyncSender<bool>);
     impl<S: tracing::Subscriber> tracing_subscriber::Layer<S> for Listener {

@@ -215,6 +215,7 @@ impl<I: Inlet> Bridge<I> {
         let now = self.config.clock.monotonic();
         if let Some(published) = self.status.published() {
             history.release(published);
+            self.status.set_held_bytes(history.bytes());
         }
         if watch.shedder.skips(history.backlog(), now) {
             history.skip();
@@ -268,6 +269,7 @@ impl<I: Inlet> Bridge<I> {
             self.status.note_media(until, picture, now);
         }
         history.add(event);
+        self.status.set_held_bytes(history.bytes());
     }
 
     /// Adds encodings for sound that came, or stopped passing through, after the decision. Gives

@@ -27,6 +27,7 @@ struct Inner {
     colour: Option<Colour>,
     worker: Option<u32>,
     restarts: u64,
+    held_bytes: usize,
     units: u64,
 }
 
@@ -109,6 +110,11 @@ impl Status {
     /// Workers that died.
     pub fn restarts(&self) -> u64 {
         lock(&self.0).restarts
+    }
+
+    /// Bytes of the source that are remembered for workers.
+    pub fn held_bytes(&self) -> usize {
+        lock(&self.0).held_bytes
     }
 
     /// Units of all rungs.
@@ -261,6 +267,10 @@ impl Status {
 
     pub(super) fn set_colour(&self, colour: Colour) {
         lock(&self.0).colour = Some(colour);
+    }
+
+    pub(super) fn set_held_bytes(&self, bytes: usize) {
+        lock(&self.0).held_bytes = bytes;
     }
 
     pub(super) fn restarted(&self) {
