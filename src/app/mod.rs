@@ -317,6 +317,7 @@ fn make_hub(
     });
     let transcoder = transcode::Config {
         executable: worker,
+        slate: on_loss == OnLoss::Slate,
         slates: slates.collect(),
         ..transcode::Config::new(choice, clock.clone())?
     };

@@ -1,6 +1,7 @@
 //! What every layer may use: clock, shutdown, ids, secrets, telemetry. No media, no protocol.
 
 pub mod clock;
+pub mod conformance;
 pub mod id;
 pub mod lanes;
 pub mod network;

@@ -304,7 +304,7 @@ impl Hub {
         }
         let now = self.inner.clock.monotonic();
         let config = &self.inner.config;
-        let due = self.signs().due(now, self.living_signs());
+        let due = self.signs().due(now, || self.living_signs());
         if !due.is_empty() {
             self.inner.gate.streams_alive(&due).await;
         }
