@@ -7,5 +7,6 @@ mod counter;
 pub mod key;
 mod port;
 pub mod rtmp;
+pub mod srt;
 
 pub use counter::Counter;
