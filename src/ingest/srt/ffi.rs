@@ -94,7 +94,7 @@ struct PollEvent {
 /// A call that libsrt did not do.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{call}: {text}")]
-pub struct Error {
+pub(super) struct Error {
     /// The function that was called.
     call: &'static str,
     /// The system's number of what went wrong; 0 when the system did nothing wrong.
@@ -113,7 +113,7 @@ impl Error {
     }
 
     /// What the system said, where it was the system.
-    pub fn io(&self) -> io::Error {
+    pub(super) fn io(&self) -> io::Error {
         match self.errno {
             0 => io::Error::other(self.text.clone()),
             errno => io::Error::from_raw_os_error(errno),
