@@ -176,3 +176,6 @@ async fn serve<A: Admit>(listeners: Listeners, admit: A, config: Config, tasks: 
         tracing::error!("the thread of SRT callers panicked");
     }
 }
+
+#[cfg(test)]
+mod tests;
