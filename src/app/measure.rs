@@ -9,7 +9,7 @@ use crate::control::{
     Connections, LinkStats, ListenerStats, Measured, Measurements, Probes, RungStats, StreamStats,
 };
 use crate::hub::{Hub, Line, Stream};
-use crate::ingest::rtmp;
+use crate::ingest;
 use crate::origin::Origin;
 use crate::package::Live;
 use crate::transcode;
@@ -19,7 +19,7 @@ pub(super) struct Figures {
     hub: OnceLock<Hub>,
     origin: OnceLock<Arc<Origin>>,
     /// Protocols that listen, with what their listeners count.
-    listeners: Mutex<Vec<(&'static str, Arc<rtmp::Stats>)>>,
+    listeners: Mutex<Vec<(&'static str, Arc<ingest::Stats>)>>,
     /// Per stream: its timeline and its ladder, as long as the hub keeps them.
     streams: Mutex<HashMap<Uuid, Watched>>,
 }
@@ -49,7 +49,7 @@ impl Figures {
     }
 
     /// Counts the listeners of an ingest protocol in. Once for each.
-    pub(super) fn watch_listener(&self, proto: &'static str, stats: Arc<rtmp::Stats>) {
+    pub(super) fn watch_listener(&self, proto: &'static str, stats: Arc<ingest::Stats>) {
         self.listeners().push((proto, stats));
     }
 
@@ -79,7 +79,7 @@ impl Figures {
         bytes as u64
     }
 
-    fn listeners(&self) -> MutexGuard<'_, Vec<(&'static str, Arc<rtmp::Stats>)>> {
+    fn listeners(&self) -> MutexGuard<'_, Vec<(&'static str, Arc<ingest::Stats>)>> {
         let listeners = self.listeners.lock();
         listeners.unwrap_or_else(PoisonError::into_inner)
     }
@@ -210,7 +210,7 @@ impl Probes for Figures {
 }
 
 /// What a protocol's listeners count, in the words of control.
-fn listener(proto: &'static str, stats: &rtmp::Stats) -> ListenerStats {
+fn listener(proto: &'static str, stats: &ingest::Stats) -> ListenerStats {
     let publishes = [
         ("unpublished", &stats.unpublished_total),
         ("refused", &stats.refused_total),
