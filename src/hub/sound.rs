@@ -107,6 +107,13 @@ impl SoundClock {
             .map(|end| rescale(end, self.scale, Timescale::CHANNEL))
     }
 
+    /// Where the next frame is expected, in channel time: behind the last one, or where it was joined.
+    pub fn next_channel_time(&self) -> Option<Ticks> {
+        self.next
+            .or(self.end)
+            .map(|next| rescale(next, self.scale, Timescale::CHANNEL))
+    }
+
     /// Length of a usual frame in channel time.
     pub fn frame_channel_time(&self) -> Ticks {
         rescale(

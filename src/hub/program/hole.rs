@@ -309,7 +309,8 @@ impl Program {
         let Some(sound) = self.sound.as_mut().filter(|_| self.audio_cursor.is_open()) else {
             return;
         };
-        if upto - sound.end_channel_time().unwrap_or(upto) > LEAP {
+        // A clock that was followed has moved on what is expected already.
+        if upto - sound.next_channel_time().unwrap_or(upto) > LEAP {
             sound.join_at(upto);
         }
         sound.hold(upto, &mut self.held_audio);
