@@ -173,16 +173,24 @@ impl fmt::Display for Source {
     }
 }
 
-/// What may be shown of a URI that was not understood: neither user nor options.
+/// What may be shown of a URI that was not understood: neither user nor path (RTMP has its key there) nor
+/// options.
 fn masked(uri: &str) -> String {
-    let end = uri.find(['?', '#', '&']).unwrap_or(uri.len());
-    let shown = &uri[..end];
-    if shown.len() > MAX_HOST_BYTES || shown.contains('@') || shown.contains(char::is_control) {
+    let (scheme, rest) = uri.split_once("://").unwrap_or_default();
+    let end = rest.find(['/', '?', '#', '&']).unwrap_or(rest.len());
+    let host = &rest[..end];
+    let plain = |text: &str| text.bytes().all(|byte| byte.is_ascii_graphic());
+    if scheme.is_empty()
+        || uri.len() > MAX_BYTES
+        || host.contains('@')
+        || !plain(scheme)
+        || !plain(host)
+    {
         return "(hidden)".to_owned();
     }
-    match end < uri.len() {
-        true => format!("{shown}?…"),
-        false => shown.to_owned(),
+    match end < rest.len() {
+        true => format!("{scheme}://{host}…"),
+        false => format!("{scheme}://{host}"),
     }
 }
 
@@ -362,6 +370,8 @@ mod tests {
             "srt://tell-no-one@h:9000",
             "srt://h?passphrase=tell-no-one",
             "srt://h#passphrase=tell-no-one",
+            "rtmp://h/live/tell-no-one",
+            "tell-no-one",
             "srt://h:9000?passphrase=tell",
             "srt://h:9000?passphrase=tell-no-one&passphrase=x",
             "srt://h:9000?tell-no-one",

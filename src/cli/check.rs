@@ -211,6 +211,7 @@ mod tests {
             key: None,
             capabilities: None,
             slate: Some("/nowhere/stage.png".into()),
+            source: None,
         }];
         let warning = "FOREBAY_SRT has no effect in this version".to_owned();
         let found = findings(&config, &[warning]);

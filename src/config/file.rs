@@ -12,11 +12,21 @@ use super::table::SETTINGS;
 use super::value::{is_capability, is_key, is_name, secret_of};
 use super::{Channel, Error, text};
 use crate::base::secret::Secret;
+use crate::base::source::Source;
 
 /// Keys of a `[[channel]]`.
-const CHANNEL_KEYS: [&str; 6] = ["alias", "name", "key", "key_file", "capabilities", "slate"];
+const CHANNEL_KEYS: [&str; 8] = [
+    "alias",
+    "name",
+    "key",
+    "key_file",
+    "capabilities",
+    "slate",
+    "source",
+    "source_file",
+];
 /// Keys of a `[[channel]]` that come with later features.
-const LATER_CHANNEL_KEYS: [&str; 2] = ["source", "pushes"];
+const LATER_CHANNEL_KEYS: [&str; 1] = ["pushes"];
 
 /// The TOML tree of a file.
 pub(super) fn parse<'a>(path: &str, text: &'a str) -> Result<DeTable<'a>, Error> {
@@ -123,7 +133,7 @@ impl<'a> File<'a> {
         read: &dyn Fn(&Path) -> std::io::Result<String>,
     ) -> Result<Channel, Error> {
         let (mut alias, mut name, mut key, mut capabilities) = (None, None, None, None);
-        let mut slate = None;
+        let (mut slate, mut source) = (None, None);
         for entry in entries {
             let refuse = |value: &str, accepted: &str| Error::Value {
                 setting: self.place(entry),
@@ -162,6 +172,17 @@ impl<'a> File<'a> {
                     let accepted = "the path of a PNG or JPEG file";
                     slate = Some(text.ok_or_else(|| refuse(shown, accepted))?.into());
                 }
+                "source" | "source_file" => {
+                    let text = match entry.key {
+                        "source" => text.unwrap_or_default().to_owned(),
+                        _ => secret_of(self, read, entry)?,
+                    };
+                    let parsed = Source::parse(&text);
+                    let parsed = parsed.map_err(|error| refuse(&error.value, error.accepted))?;
+                    if source.replace(parsed).is_some() {
+                        return Err(refuse("(hidden)", "source or source_file, not both"));
+                    }
+                }
                 _ => {
                     let accepted = "a list of words such as [\"hd\", \"streaming\"]";
                     let words = entry.value.as_array().and_then(|items| {
@@ -187,6 +208,7 @@ impl<'a> File<'a> {
             key,
             capabilities,
             slate,
+            source,
         })
     }
 
