@@ -17,6 +17,11 @@ pub struct Network {
 pub struct NotANetwork(String);
 
 impl Network {
+    /// RFC 3927.
+    pub const LINK_LOCAL_V4: Network = Network::v4(169, 254, 0, 16);
+    /// RFC 4291 §2.5.6.
+    pub const LINK_LOCAL_V6: Network = Network::v6(0xfe80, 0, 0, 10);
+
     /// Whether `address` lies in this network. IPv4-mapped IPv6 addresses count as IPv4.
     pub fn contains(&self, address: IpAddr) -> bool {
         match (self.address, address.to_canonical()) {
@@ -105,7 +110,7 @@ const CLASSES_V4: [(Network, Class); 15] = [
     (Network::v4(10, 0, 0, 8), Class::Private),
     (Network::v4(100, 64, 0, 10), Class::Private), // RFC 6598, carriers' translators
     (Network::v4(127, 0, 0, 8), Class::Loopback),
-    (Network::v4(169, 254, 0, 16), Class::LinkLocal),
+    (Network::LINK_LOCAL_V4, Class::LinkLocal),
     (Network::v4(172, 16, 0, 12), Class::Private),
     (Network::v4(192, 0, 0, 24), Class::Reserved),
     (Network::v4(192, 0, 2, 24), Class::Reserved), // RFC 5737, examples
@@ -121,7 +126,7 @@ const CLASSES_V4: [(Network, Class); 15] = [
 /// IANA IPv6 Special-Purpose Address Registry, first match. Only 2000::/3 is assigned (RFC 4291 §2.4);
 /// [`Class::of`] handles what lies outside of it, and addresses with an IPv4 address in them.
 const CLASSES_V6: [(Network, Class); 9] = [
-    (Network::v6(0xfe80, 0, 0, 10), Class::LinkLocal),
+    (Network::LINK_LOCAL_V6, Class::LinkLocal),
     (Network::v6(0xfec0, 0, 0, 10), Class::Private), // RFC 3879, site-local
     (Network::v6(0xfc00, 0, 0, 7), Class::Private),
     (Network::v6(0xff00, 0, 0, 8), Class::Multicast),

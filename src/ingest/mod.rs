@@ -6,6 +6,7 @@
 mod counter;
 pub mod key;
 mod port;
+pub mod pull;
 pub mod rtmp;
 
 pub use counter::Counter;
