@@ -5,8 +5,10 @@ use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 
+use crate::base::source::Source;
 use crate::config::Config;
 use crate::control::try_write;
+use crate::ingest::pull::address;
 
 /// How bad a finding is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -91,6 +93,11 @@ pub fn findings(config: &Config, warnings: &[String]) -> Vec<Finding> {
     let slates = config.channels.iter();
     let slates = slates.filter_map(|channel| Some((&channel.alias, channel.slate.as_ref()?)));
     findings.extend(slates.map(|(alias, path)| slate(alias, path)));
+    let sources = config.channels.iter();
+    let sources = sources.filter_map(|channel| Some((&channel.alias, channel.source.as_ref()?)));
+    let private = &config.publish.pull_private;
+    findings
+        .extend(sources.map(|(alias, uri)| source(alias, uri, address::blocking(uri, private))));
     findings
 }
 
@@ -156,6 +163,25 @@ fn slate(alias: &str, path: &Path) -> Finding {
     }
 }
 
+/// The gateway runs without it, and looks the host up again for each attempt.
+fn source(alias: &str, source: &Source, found: Result<Vec<SocketAddr>, address::Error>) -> Finding {
+    let what = format!("channel {alias}: source {source}");
+    match found {
+        Ok(found) => {
+            let found: Vec<String> = found.iter().map(|found| found.ip().to_string()).collect();
+            Finding::good(format!("{what} is at {}", found.join(", ")))
+        }
+        Err(error @ address::Error::NotAllowed { .. }) => Finding::warning(
+            format!("{what} is not pulled: {error}"),
+            "name its network in FOREBAY_PULL_PRIVATE if it may be pulled from",
+        ),
+        Err(error) => Finding::warning(
+            format!("{what}: {error}"),
+            "correct the host, or look after the name servers of this machine",
+        ),
+    }
+}
+
 /// The text to print, and whether the gateway can run.
 pub fn report(findings: &[Finding]) -> (String, bool) {
     let mut text = String::new();
@@ -197,6 +223,41 @@ mod tests {
         assert!(text.contains("PART-TARGET 213.4ms"), "{text}");
         assert_eq!(std::fs::read_dir(&parent).unwrap().count(), 0);
         std::fs::remove_dir(&parent).unwrap();
+    }
+
+    #[test]
+    fn a_source_that_is_not_there_or_not_allowed_is_told_without_its_options() {
+        let mut config = config(&std::env::temp_dir());
+        let channel = |alias: &str, source: &str| crate::config::Channel {
+            alias: alias.to_owned(),
+            name: alias.to_owned(),
+            key: None,
+            capabilities: None,
+            slate: None,
+            source: Some(Source::parse(source).unwrap()),
+        };
+        config.channels = vec![
+            channel("a", "srt://10.1.2.3:9000?passphrase=tell-no-one"),
+            channel("b", "srt://localhost:9000?streamid=tell-no-one"),
+        ];
+        config.publish.pull_private = vec!["10.0.0.0/8".parse().unwrap()];
+        let (text, runs) = report(&findings(&config, &[]));
+        assert!(runs && !text.contains("tell"), "{text}");
+        for part in [
+            "ok       channel a: source srt://10.1.2.3:9000 is at 10.1.2.3\n",
+            "warning  channel b: source srt://localhost:9000 is not pulled: ",
+            "name its network in FOREBAY_PULL_PRIVATE",
+        ] {
+            assert!(text.contains(part), "{text}");
+        }
+        let nowhere = Source::parse("srt://nowhere:9000?streamid=tell-no-one").unwrap();
+        let unknown = source("c", &nowhere, Err(address::Error::Timeout));
+        assert_eq!(unknown.level, Level::Warning);
+        assert!(
+            unknown
+                .what
+                .starts_with("channel c: source srt://nowhere:9000: the host was not")
+        );
     }
 
     #[test]

@@ -64,8 +64,12 @@ pub(super) async fn addresses(
 
 /// The same for `forebay check`, which may block.
 pub fn blocking(source: &Source, private: &[Network]) -> Result<Vec<SocketAddr>, Error> {
-    let found = (source.host.as_str(), source.port).to_socket_addrs()?;
-    checked(found.collect(), private)
+    let (answer, found) = std::sync::mpsc::sync_channel(1);
+    look_up_in_thread(&source.host, source.port, move |found| {
+        let _ = answer.send(found);
+    })?;
+    let found = found.recv_timeout(LOOKUP_DEADLINE);
+    checked(found.map_err(|_| Error::Timeout)??, private)
 }
 
 fn checked(found: Vec<SocketAddr>, private: &[Network]) -> Result<Vec<SocketAddr>, Error> {
@@ -111,9 +115,23 @@ fn link_local(address: IpAddr) -> Network {
     }
 }
 
-/// The system's resolver. It has no deadline of its own and cannot be interrupted, so it has a thread: an
-/// end of the process waits for blocking tasks of the runtime, but not for this. One look-up at a time: who
-/// gave up on one and comes again waits for it.
+/// Asks the system's resolver. It has no deadline and cannot be interrupted, so it has a thread of its own:
+/// the end of the process waits for blocking tasks of the runtime, but not for this.
+fn look_up_in_thread(
+    host: &str,
+    port: u16,
+    answer: impl FnOnce(io::Result<Vec<SocketAddr>>) + Send + 'static,
+) -> io::Result<()> {
+    let host = host.to_owned();
+    let thread = std::thread::Builder::new().name("resolver".to_owned());
+    thread.spawn(move || {
+        let found = (host.as_str(), port).to_socket_addrs();
+        answer(found.map(Iterator::collect));
+    })?;
+    Ok(())
+}
+
+/// The system's resolver, one look-up at a time: who gave up on one and comes again waits for it.
 #[derive(Debug, Default)]
 pub(super) struct System {
     pending: Option<oneshot::Receiver<io::Result<Vec<SocketAddr>>>>,
@@ -125,14 +143,10 @@ impl Resolve for System {
             Some(pending) => pending,
             None => {
                 let (answer, pending) = oneshot::channel();
-                let host = host.to_owned();
-                std::thread::Builder::new()
-                    .name("resolver".to_owned())
-                    .spawn(move || {
-                        let found = (host.as_str(), port).to_socket_addrs();
-                        // Whoever asked may be gone.
-                        let _ = answer.send(found.map(Iterator::collect));
-                    })?;
+                look_up_in_thread(host, port, move |found| {
+                    // Whoever asked may be gone.
+                    let _ = answer.send(found);
+                })?;
                 self.pending.insert(pending)
             }
         };

@@ -15,8 +15,6 @@ mod report;
 use std::future::Future;
 use std::net::SocketAddr;
 
-use tracing::Instrument;
-
 use crate::base::network::Network;
 use crate::base::shutdown::Tasks;
 use crate::base::source::{Protocol, Source};
