@@ -85,6 +85,15 @@ impl fmt::Display for Network {
     }
 }
 
+/// What counts as one address where callers are counted: of IPv6 the upper 64 bits, since whoever has one
+/// has them all; an IPv4-mapped one is the IPv4 one.
+pub fn site(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V4(v4) => IpAddr::V4(v4),
+        IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX))),
+    }
+}
+
 /// What kind of place an address names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Class {
@@ -247,5 +256,13 @@ mod tests {
         assert!(!network("169.0.0.0/8").is_within(&ours));
         assert!(!network("0.0.0.0/0").is_within(&ours));
         assert!(!network("fe80::/10").is_within(&ours));
+    }
+
+    #[test]
+    fn an_ipv6_network_is_one_address_and_a_mapped_address_is_the_ipv4_one() {
+        let site = |text: &str| site(text.parse().unwrap());
+        assert_eq!(site("2001:db8::1"), site("2001:db8::ffff:2"));
+        assert_ne!(site("2001:db8::1"), site("2001:db8:0:1::1"));
+        assert_eq!(site("::ffff:10.0.0.1"), site("10.0.0.1"));
     }
 }
