@@ -3,6 +3,7 @@
 pub mod demo;
 mod listeners;
 mod measure;
+mod pulls;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;

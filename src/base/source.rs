@@ -43,6 +43,15 @@ pub enum Protocol {
     Srt(Srt),
 }
 
+impl Protocol {
+    /// Scheme of its URIs, and what logs call it.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Protocol::Srt(_) => "srt",
+        }
+    }
+}
+
 /// Options of an `srt://` URI, as srt-live-transmit understands them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Srt {
@@ -163,9 +172,7 @@ impl Source {
 /// Without options: they hold credentials.
 impl fmt::Display for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let scheme = match self.protocol {
-            Protocol::Srt(_) => "srt",
-        };
+        let scheme = self.protocol.name();
         match self.host.contains(':') {
             true => write!(f, "{scheme}://[{}]:{}", self.host, self.port),
             false => write!(f, "{scheme}://{}:{}", self.host, self.port),

@@ -11,16 +11,22 @@
 pub mod address;
 mod backoff;
 mod report;
+mod srt;
 
 use std::future::Future;
 use std::net::SocketAddr;
+use std::time::Duration;
+
+use tracing::Instrument;
 
 use crate::base::network::Network;
 use crate::base::shutdown::Tasks;
 use crate::base::source::{Protocol, Source};
-use address::Resolve;
+use crate::ingest::srt::Dialer;
+use address::{Resolve, System};
 use backoff::Backoff;
 use report::Report;
+use srt::Srt;
 
 /// A channel that is pulled.
 #[derive(Clone, Debug)]
@@ -32,10 +38,32 @@ pub struct Job {
 }
 
 /// What all sources have in common.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Config {
     /// Networks besides the internet that may be pulled from (`FOREBAY_PULL_PRIVATE`).
     pub private: Vec<Network>,
+    /// SRT latency of a source that names none (`FOREBAY_SRT_LATENCY_MS`).
+    pub srt_latency: Duration,
+}
+
+/// Pulls a channel's source until the tasks are stopped. `seed`: of the pauses, so that channels differ.
+pub async fn run(job: Job, config: Config, dialer: Dialer, seed: u64, tasks: Tasks) {
+    let span = tracing::info_span!("pull", channel = job.channel_id, source = %job.source);
+    let fetch = match &job.source.protocol {
+        Protocol::Srt(options) => {
+            Srt::new(dialer, options, config.srt_latency, job.channel_id.clone())
+        }
+    };
+    pull(
+        job.source,
+        config.private,
+        fetch,
+        System::default(),
+        seed,
+        tasks,
+    )
+    .instrument(span)
+    .await;
 }
 
 /// How one visit to a far side ended.
@@ -55,8 +83,8 @@ trait Fetch: Send {
 
 /// Pulls a source until the tasks are stopped.
 async fn pull(
-    job: Job,
-    config: Config,
+    source: Source,
+    private: Vec<Network>,
     mut fetch: impl Fetch,
     mut resolver: impl Resolve,
     seed: u64,
@@ -66,21 +94,26 @@ async fn pull(
     let mut report = Report::default();
     let attempts = async {
         loop {
-            let visit = attempt(&job.source, &config.private, &mut fetch, &mut resolver).await;
+            let visit = attempt(&source, &private, &mut fetch, &mut resolver).await;
+            if tasks.is_stopped() {
+                return;
+            }
             if visit.delivered {
                 backoff.reset();
                 report.handle_media();
             }
             let pause = backoff.next();
             if !report.handle_failure(&visit.reason) {
-                tracing::debug!(reason = visit.reason, ?pause, "source could not be pulled");
+                tracing::debug!(reason = visit.reason, ?pause, "source is away");
             }
             tokio::time::sleep(pause).await;
         }
     };
     tokio::select! {
-        () = tasks.stopped() => {}
+        // First, so that a visit that ends itself at a stop does.
+        biased;
         () = attempts => {}
+        () = tasks.stopped() => {}
     }
 }
 
@@ -102,7 +135,15 @@ async fn attempt(
     };
     let mut last = None;
     for address in addresses {
-        let visit = fetch.visit(address).await;
+        // One span for each, since what is recorded in a span stays in it.
+        let span = tracing::info_span!(
+            "ingest",
+            proto = source.protocol.name(),
+            session = crate::ingest::next_session(),
+            peer = %address,
+            stream = tracing::field::Empty,
+        );
+        let visit = fetch.visit(address).instrument(span).await;
         if visit.delivered {
             return visit;
         }

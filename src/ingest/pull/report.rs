@@ -22,9 +22,9 @@ impl Report {
         let is_new = !self.reasons.iter().any(|known| known == reason);
         if is_new && self.reasons.len() < MAX_REASONS {
             self.reasons.push(reason.to_owned());
-            info!(reason, attempts, "source could not be pulled, trying on");
+            info!(reason, attempts, "source is away, trying on");
         } else if attempts.is_multiple_of(REMINDER) {
-            warn!(reason, attempts, "source still cannot be pulled, trying on");
+            warn!(reason, attempts, "source is still away, trying on");
         } else {
             return false;
         }

@@ -92,14 +92,11 @@ fn start(plan: &[Act], names: &[&'static str]) -> Bench {
         visits: sender,
         left: Arc::clone(&left),
     };
-    let job = Job {
-        channel_id: "local#forebay#remote".to_owned(),
-        source: Source::parse("srt://camera:9000").unwrap(),
-    };
+    let source = Source::parse("srt://camera:9000").unwrap();
     let tasks = Tasks::new();
     let run = pull(
-        job,
-        Config::default(),
+        source,
+        Vec::new(),
         far,
         Names(names.to_vec()),
         7,
