@@ -3,7 +3,7 @@
 pub mod demo;
 mod listeners;
 mod measure;
-mod pulls;
+mod srt;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -63,6 +63,8 @@ pub struct App {
     pub rtmp: Vec<SocketAddr>,
     /// RTMP over TLS.
     pub rtmps: Vec<SocketAddr>,
+    /// SRT addresses, UDP.
+    pub srt: Vec<SocketAddr>,
     /// Streams that live now.
     pub hub: Hub,
     /// The public HTTP side.
@@ -141,6 +143,9 @@ impl App {
             tasks.spawn(run);
         }
 
+        let (lanes, port) = (rtmp_config.lanes, listeners.srt);
+        figures.watch_srt(srt::start(&config, port, lanes, hub.clone(), &ingest)?);
+
         let own_address = !config.listen.control.is_empty();
         let state = control::State::new(control::Setup {
             store: store.clone(),
@@ -194,6 +199,7 @@ impl App {
             control: addresses.control,
             rtmp: addresses.rtmp,
             rtmps: addresses.rtmps,
+            srt: addresses.srt,
             hub,
             origin,
             credentials,
@@ -226,10 +232,15 @@ impl App {
                 .first()
                 .map(|address| format!("rtmp://{}/ingest", reachable(*address)))
         });
+        let srt = self
+            .srt
+            .first()
+            .map(|address| reachable(*address).to_string());
         self.credentials.banner(&Banner {
             http: &http,
             console: &console,
             rtmp: rtmp.as_deref(),
+            srt: srt.as_deref(),
             application_id: &self.config.identity.application_id,
             is_terminal,
         })

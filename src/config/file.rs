@@ -8,20 +8,23 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::setting::Setting;
+use super::table::PASSPHRASE;
 use super::table::SETTINGS;
-use super::value::{is_capability, is_key, is_name, secret_of};
+use super::value::{is_capability, is_key, is_name, is_passphrase, secret_of};
 use super::{Channel, Error, text};
 use crate::base::secret::Secret;
 use crate::base::source::Source;
 
 /// Keys of a `[[channel]]`.
-const CHANNEL_KEYS: [&str; 8] = [
+const CHANNEL_KEYS: [&str; 10] = [
     "alias",
     "name",
     "key",
     "key_file",
     "capabilities",
     "slate",
+    "srt_passphrase",
+    "srt_passphrase_file",
     "source",
     "source_file",
 ];
@@ -133,7 +136,7 @@ impl<'a> File<'a> {
         read: &dyn Fn(&Path) -> std::io::Result<String>,
     ) -> Result<Channel, Error> {
         let (mut alias, mut name, mut key, mut capabilities) = (None, None, None, None);
-        let (mut slate, mut source) = (None, None);
+        let (mut slate, mut srt_passphrase, mut source) = (None, None, None);
         for entry in entries {
             let refuse = |value: &str, accepted: &str| Error::Value {
                 setting: self.place(entry),
@@ -165,6 +168,19 @@ impl<'a> File<'a> {
                     }
                     if key.replace(Secret::new(text)).is_some() {
                         return Err(refuse("(hidden)", "key or key_file, not both"));
+                    }
+                }
+                "srt_passphrase" | "srt_passphrase_file" => {
+                    let text = match entry.key {
+                        "srt_passphrase" => text.unwrap_or_default().to_owned(),
+                        _ => secret_of(self, read, entry)?,
+                    };
+                    if !is_passphrase(&text) {
+                        return Err(refuse("(hidden)", PASSPHRASE));
+                    }
+                    if srt_passphrase.replace(Secret::new(text)).is_some() {
+                        let accepted = "srt_passphrase or srt_passphrase_file, not both";
+                        return Err(refuse("(hidden)", accepted));
                     }
                 }
                 "slate" => {
@@ -208,6 +224,7 @@ impl<'a> File<'a> {
             key,
             capabilities,
             slate,
+            srt_passphrase,
             source,
         })
     }

@@ -38,14 +38,9 @@ use socket::Options;
 
 /// What the hub and logs call it.
 const PROTO: &str = "srt";
-/// Shortest latency that may be set: below it, not one loss is repaired on a line of 10 ms.
-pub const MIN_LATENCY: Duration = Duration::from_millis(20);
 /// Longest latency, ours or a caller's: what the receive buffer holds at 20 Mb/s. libsrt takes the larger
 /// value of the two sides and cannot be told otherwise, so a caller that asks for more is closed.
 pub const MAX_LATENCY: Duration = Duration::from_secs(8);
-/// Characters of a passphrase (SRT API, "SRTO_PASSPHRASE").
-pub const PASSPHRASE_CHARACTERS: std::ops::RangeInclusive<usize> = 10..=79;
-
 /// Settings of the listeners.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -176,11 +171,19 @@ impl Server {
 
     /// Runs until the tasks are stopped.
     pub async fn run(self) {
-        serve(self.library, self.ports, self.door, self.tasks).await;
+        receive(self.library, self.ports, self.door, self.tasks).await;
     }
 }
 
-async fn serve<A: Admit>(library: Library, ports: Vec<Handle>, door: Arc<Door<A>>, tasks: Tasks) {
+/// A server for another hub.
+#[cfg(test)]
+async fn serve<A: Admit>(listeners: Listeners, admit: A, config: Config, tasks: Tasks) {
+    let library = listeners.library.expect("a test has a listener");
+    let door = Arc::new(Door::new(admit, config, library.clone()));
+    receive(library, listeners.ports, door, tasks).await;
+}
+
+async fn receive<A: Admit>(library: Library, ports: Vec<Handle>, door: Arc<Door<A>>, tasks: Tasks) {
     let reactor = match Reactor::new(library, ports, door.clone(), tasks.clone()) {
         Ok(reactor) => reactor,
         Err(err) => {

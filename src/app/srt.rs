@@ -1,28 +1,33 @@
 //! SRT in both directions: callers of our ports, and the sources of channels, which we call. In: settings
 //! and bound ports. Out: running tasks.
 
+use std::sync::Arc;
+
 use anyhow::Context;
 
+use crate::base::lanes::Lanes;
 use crate::base::shutdown::Tasks;
 use crate::config::Config;
 use crate::hub::Hub;
-use crate::ingest::{pull, srt};
+use crate::ingest::{Stats, pull, srt};
 
-/// Serves the ports and pulls every declared source, until `ingest` is stopped.
+/// Serves the ports and pulls every declared source, until `ingest` is stopped. Gives back where it counts.
 pub(super) fn start(
     config: &Config,
     listeners: srt::Listeners,
-    srt_config: srt::Config,
+    lanes: Lanes,
     hub: Hub,
     ingest: &Tasks,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<Arc<Stats>> {
+    let srt_config = srt_config(config, lanes);
+    let stats = srt_config.stats.clone();
     let jobs = jobs(config);
     let listeners = match jobs.is_empty() {
         true => listeners,
         false => listeners.for_calls().context("cannot pull")?,
     };
     let Some(server) = srt::Server::new(listeners, hub, srt_config, ingest.clone()) else {
-        return Ok(());
+        return Ok(stats);
     };
     let dialer = server.dialer();
     ingest.spawn(server.run());
@@ -43,7 +48,22 @@ pub(super) fn start(
             ingest.clone(),
         ));
     }
-    Ok(())
+    Ok(stats)
+}
+
+/// What listeners and calls have in common.
+fn srt_config(config: &Config, lanes: Lanes) -> srt::Config {
+    let passphrases = config.channels.iter().filter_map(|channel| {
+        let id = config.identity.channel_id(&channel.alias);
+        Some((id, channel.srt_passphrase.clone()?))
+    });
+    srt::Config {
+        publish_timeout: config.publish.publish_timeout,
+        passphrase: config.listen.srt_passphrase.clone(),
+        channel_passphrases: passphrases.collect(),
+        lanes,
+        ..srt::Config::default()
+    }
 }
 
 fn jobs(config: &Config) -> Vec<pull::Job> {
