@@ -143,8 +143,8 @@ impl App {
             tasks.spawn(run);
         }
 
-        let (lanes, port) = (rtmp_config.lanes, listeners.srt);
-        figures.watch_srt(srt::start(&config, port, lanes, hub.clone(), &ingest)?);
+        let (lanes, port, hub_too) = (rtmp_config.lanes, listeners.srt, hub.clone());
+        figures.watch_srt(srt::start(&config, port, lanes, hub_too, &clock, &ingest)?);
 
         let own_address = !config.listen.control.is_empty();
         let state = control::State::new(control::Setup {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use anyhow::Context;
 
+use crate::base::clock::Clock;
 use crate::base::lanes::Lanes;
 use crate::base::shutdown::Tasks;
 use crate::config::Config;
@@ -17,9 +18,10 @@ pub(super) fn start(
     listeners: srt::Listeners,
     lanes: Lanes,
     hub: Hub,
+    clock: &Clock,
     ingest: &Tasks,
 ) -> anyhow::Result<Arc<Stats>> {
-    let srt_config = srt_config(config, lanes);
+    let srt_config = srt_config(config, lanes.clone());
     let stats = srt_config.stats.clone();
     let jobs = jobs(config);
     let listeners = match jobs.is_empty() {
@@ -35,18 +37,14 @@ pub(super) fn start(
         let pull_config = pull::Config {
             private: config.publish.pull_private.clone(),
             srt_latency: config.listen.srt_latency,
+            clock: clock.clone(),
         };
         let mut seed = [0; 8];
         // Without random numbers all channels call at once: a pity, not an error.
         let _ = getrandom::fill(&mut seed);
         let seed = u64::from_ne_bytes(seed);
-        ingest.spawn(pull::run(
-            job,
-            pull_config,
-            dialer.clone(),
-            seed,
-            ingest.clone(),
-        ));
+        let run = pull::run(job, pull_config, dialer.clone(), seed, ingest.clone());
+        lanes.spawn(ingest, run);
     }
     Ok(stats)
 }

@@ -366,6 +366,41 @@ mod tests {
         );
     }
 
+    proptest::proptest! {
+        #[test]
+        fn whatever_is_read_makes_no_panic_and_no_secret_text(
+            rest in ".{0,80}",
+            options in "([a-z]{0,12}=?(%[0-9a-fA-F]{0,2}|[ -~]){0,8}&?){0,6}",
+        ) {
+            for uri in [
+                rest.clone(),
+                format!("srt://{rest}?{options}"),
+                format!("srt://h:9000?passphrase=tell-no-one{rest}&{options}"),
+                format!("srt://h:9000?{options}&passphrase=tell-no-one{rest}"),
+                format!("rtmp://h/tell-no-one{rest}?{options}"),
+            ] {
+                let text = match Source::parse(&uri) {
+                    Ok(source) => format!("{source} {source:?}"),
+                    Err(refused) => refused.to_string(),
+                };
+                assert!(!uri.contains("tell-no-one") || !text.contains("tell-no-one"), "{text}");
+            }
+        }
+
+        #[test]
+        fn what_was_encoded_is_what_is_read(text in "\\PC{10,60}") {
+            let encoded: String = text.bytes().map(|byte| format!("%{byte:02x}")).collect();
+            let uri = format!("srt://h:9000?streamid={encoded}&passphrase={encoded}");
+            match Source::parse(&uri).map(|source| source.protocol) {
+                Ok(Protocol::Srt(srt)) => {
+                    assert_eq!(srt.stream_id, Some(Secret::new(&*text)));
+                    assert_eq!(srt.passphrase, Some(Secret::new(&*text)));
+                }
+                Err(_) => assert!(text.len() > 79, "{text}"),
+            }
+        }
+    }
+
     #[test]
     fn no_text_about_a_source_holds_its_credentials() {
         let uri = "srt://h:9000?streamid=tell-no-one&passphrase=tell-no-one";

@@ -19,6 +19,7 @@ use std::time::Duration;
 
 use tracing::Instrument;
 
+use crate::base::clock::Clock;
 use crate::base::network::Network;
 use crate::base::shutdown::Tasks;
 use crate::base::source::{Protocol, Source};
@@ -44,7 +45,13 @@ pub struct Config {
     pub private: Vec<Network>,
     /// SRT latency of a source that names none (`FOREBAY_SRT_LATENCY_MS`).
     pub srt_latency: Duration,
+    /// How long visits last is read there.
+    pub clock: Clock,
 }
+
+/// A far side that sends media and hangs up before this is called as one that sends none: it would be
+/// called each second, and be told of each time.
+const STEADY: Duration = Duration::from_secs(5);
 
 /// Pulls a channel's source until the tasks are stopped. `seed`: of the pauses, so that channels differ.
 pub async fn run(job: Job, config: Config, dialer: Dialer, seed: u64, tasks: Tasks) {
@@ -54,16 +61,9 @@ pub async fn run(job: Job, config: Config, dialer: Dialer, seed: u64, tasks: Tas
             Srt::new(dialer, options, config.srt_latency, job.channel_id.clone())
         }
     };
-    pull(
-        job.source,
-        config.private,
-        fetch,
-        System::default(),
-        seed,
-        tasks,
-    )
-    .instrument(span)
-    .await;
+    pull(job.source, config, fetch, System::default(), seed, tasks)
+        .instrument(span)
+        .await;
 }
 
 /// How one visit to a far side ended.
@@ -84,7 +84,7 @@ trait Fetch: Send {
 /// Pulls a source until the tasks are stopped.
 async fn pull(
     source: Source,
-    private: Vec<Network>,
+    config: Config,
     mut fetch: impl Fetch,
     mut resolver: impl Resolve,
     seed: u64,
@@ -94,11 +94,13 @@ async fn pull(
     let mut report = Report::default();
     let attempts = async {
         loop {
-            let visit = attempt(&source, &private, &mut fetch, &mut resolver).await;
+            let since = config.clock.monotonic();
+            let visit = attempt(&source, &config.private, &mut fetch, &mut resolver).await;
             if tasks.is_stopped() {
                 return;
             }
-            if visit.delivered {
+            let lasted = config.clock.monotonic().saturating_sub(since);
+            if visit.delivered && lasted >= STEADY {
                 backoff.reset();
                 report.handle_media();
             }

@@ -7,7 +7,7 @@ const MAX_REASONS: usize = 8;
 /// Failures in a row between two reminders: a quarter of an hour at the longest pause.
 const REMINDER: u64 = 100;
 
-/// Failures since media last came.
+/// Failures since media last came steadily.
 #[derive(Debug, Default)]
 pub(super) struct Report {
     reasons: Vec<String>,

@@ -8,6 +8,7 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::*;
+use crate::base::clock::Wall;
 
 /// What a far side does when it is visited.
 #[derive(Clone, Copy, Debug)]
@@ -24,6 +25,7 @@ struct Far {
     plan: Vec<Act>,
     visits: mpsc::Sender<(Instant, SocketAddr)>,
     left: Arc<Mutex<bool>>,
+    clock: Clock,
 }
 
 /// Notes that a visit was dropped.
@@ -37,7 +39,6 @@ impl Drop for Guard {
 
 impl Fetch for Far {
     async fn visit(&mut self, address: SocketAddr) -> Visit {
-        #[expect(clippy::disallowed_methods, reason = "the simulated time of this test")]
         let now = Instant::now();
         self.visits.send((now, address)).await.unwrap();
         let act = self.plan[0];
@@ -52,6 +53,7 @@ impl Fetch for Far {
             Act::Refuse(reason) => ended(false, reason),
             Act::Send(millis) => {
                 tokio::time::sleep(Duration::from_millis(millis)).await;
+                self.clock.advance(Duration::from_millis(millis));
                 ended(true, "closed by the far side")
             }
             Act::Stay => {
@@ -87,21 +89,21 @@ struct Bench {
 fn start(plan: &[Act], names: &[&'static str]) -> Bench {
     let (sender, visits) = mpsc::channel(1000);
     let left = Arc::default();
+    let clock = Clock::simulated(Wall(0));
     let far = Far {
         plan: plan.to_vec(),
         visits: sender,
         left: Arc::clone(&left),
+        clock: clock.clone(),
+    };
+    let config = Config {
+        private: Vec::new(),
+        srt_latency: Duration::from_millis(120),
+        clock,
     };
     let source = Source::parse("srt://camera:9000").unwrap();
     let tasks = Tasks::new();
-    let run = pull(
-        source,
-        Vec::new(),
-        far,
-        Names(names.to_vec()),
-        7,
-        tasks.clone(),
-    );
+    let run = pull(source, config, far, Names(names.to_vec()), 7, tasks.clone());
     tasks.spawn(run);
     Bench {
         visits,
@@ -148,6 +150,14 @@ async fn after_media_the_first_pause_is_a_short_one_again() {
     assert!(pauses[5] >= 5000, "{pauses:?}");
     assert!((60_500..=61_001).contains(&pauses[6]), "{pauses:?}");
     assert!((1000..=2001).contains(&pauses[7]), "{pauses:?}");
+    bench.tasks.finish().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_far_side_that_hangs_up_at_once_is_not_called_each_second() {
+    let mut bench = start(&[Act::Send(100)], &["1.1.1.1"]);
+    let pauses = bench.pauses(20).await;
+    assert!(pauses[4..].iter().all(|pause| *pause >= 5000), "{pauses:?}");
     bench.tasks.finish().await;
 }
 

@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
-use super::caller::Caller;
+use super::caller::{Caller, End};
 use super::door::Door;
 use super::ffi::{self, Library};
 use super::reactor::{Message, QUEUE_BATCHES};
@@ -69,7 +69,7 @@ pub enum Error {
 /// How a connection that was published ended.
 #[derive(Debug)]
 pub struct Ended {
-    /// Whether the hub was given any media.
+    /// Whether the hub was given media that it can use.
     pub delivered: bool,
     /// Why it ended, in words.
     pub reason: String,
@@ -147,7 +147,7 @@ impl Dialer {
         let sink = sink.map_err(|end| Error::NotAdmitted(end.to_string()))?;
         let end = caller.publish(sink).await;
         Ok(Ended {
-            delivered: caller.has_delivered(),
+            delivered: caller.has_delivered() && !matches!(end, End::Unsupported(_)),
             reason: end.to_string(),
         })
     }
