@@ -35,7 +35,7 @@ use crate::origin::{self, Origin};
 use crate::package::Live;
 use crate::store::Store;
 use crate::transcode;
-use listeners::Listeners;
+use listeners::{Listeners, reachable};
 use measure::Figures;
 
 /// TARGETDURATION without a ladder: room for the 8.33 s key interval that encoders have by default.
@@ -100,6 +100,7 @@ impl App {
         let tokens = Tokens::new(clock.clone());
         tokens.refresh(&store).await?;
         tasks.spawn(tokens.clone().run(store.clone(), tasks.clone()));
+        tasks.spawn(store.clone().follow_keys(tasks.clone()));
         let gate = StoreGate::new(
             store.clone(),
             tokens.clone(),
@@ -119,7 +120,7 @@ impl App {
             lanes: Lanes::start(cores).context("cannot start threads for ingest")?,
             ..rtmp::Config::default()
         };
-        figures.watch_rtmp(rtmp_config.stats.clone());
+        figures.watch_listener("rtmp", rtmp_config.stats.clone());
         let addresses = listeners.addresses()?;
         addresses.log();
         for listener in listeners.rtmp {
@@ -144,7 +145,10 @@ impl App {
         }
 
         let (lanes, port, hub_too) = (rtmp_config.lanes, listeners.srt, hub.clone());
-        figures.watch_srt(srt::start(&config, port, lanes, hub_too, &clock, &ingest)?);
+        figures.watch_listener(
+            "srt",
+            srt::start(&config, port, lanes, hub_too, &clock, &ingest)?,
+        );
 
         let own_address = !config.listen.control.is_empty();
         let state = control::State::new(control::Setup {
@@ -437,18 +441,6 @@ fn machine_memory() -> u64 {
     let line = text.lines().find_map(|line| line.strip_prefix("MemTotal:"));
     let kib = line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<u64>().ok());
     kib.map_or(2 << 30, |kib| kib * 1024)
-}
-
-/// An address a person on this machine can use: the unspecified one becomes loopback.
-fn reachable(address: SocketAddr) -> SocketAddr {
-    let mut address = address;
-    if address.ip().is_unspecified() {
-        address.set_ip(match address {
-            SocketAddr::V4(_) => std::net::Ipv4Addr::LOCALHOST.into(),
-            SocketAddr::V6(_) => std::net::Ipv6Addr::LOCALHOST.into(),
-        });
-    }
-    address
 }
 
 /// Protected streams are opened by a token of their channel.
