@@ -3,7 +3,8 @@
 pub mod demo;
 mod listeners;
 mod measure;
-mod srt;
+mod publishing;
+mod pulls;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -18,7 +19,6 @@ use tracing::{info, warn};
 
 use crate::base::clock::{Clock, Wall};
 use crate::base::id::Uuid;
-use crate::base::lanes::Lanes;
 use crate::base::shutdown::Tasks;
 use crate::cli::check::Finding;
 use crate::cli::commands;
@@ -28,7 +28,6 @@ use crate::control::{self, StoreGate};
 use crate::credentials::{Banner, Credentials};
 use crate::hub::boundary::{OnLoss, Settings};
 use crate::hub::{self, Admission, Hub, Stream};
-use crate::ingest::rtmp;
 use crate::media::timeline::Rules;
 use crate::media::{Ticks, Timescale};
 use crate::origin::{self, Origin};
@@ -114,41 +113,15 @@ impl App {
         let housekeeper = hub.clone();
         let housekeeping = tasks.spawn(async move { housekeeper.run().await });
 
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let rtmp_config = rtmp::Config {
-            publish_timeout: config.publish.publish_timeout,
-            lanes: Lanes::start(cores).context("cannot start threads for ingest")?,
-            ..rtmp::Config::default()
-        };
-        figures.watch_listener("rtmp", rtmp_config.stats.clone());
         let addresses = listeners.addresses()?;
         addresses.log();
-        for listener in listeners.rtmp {
-            let run = rtmp::run(
-                listener,
-                None,
-                hub.clone(),
-                rtmp_config.clone(),
-                ingest.clone(),
-            );
-            tasks.spawn(run);
-        }
-        for listener in listeners.rtmps {
-            let run = rtmp::run(
-                listener,
-                tls.clone(),
-                hub.clone(),
-                rtmp_config.clone(),
-                ingest.clone(),
-            );
-            tasks.spawn(run);
-        }
-
-        let (lanes, port, hub_too) = (rtmp_config.lanes, listeners.srt, hub.clone());
-        figures.watch_listener(
-            "srt",
-            srt::start(&config, port, lanes, hub_too, &clock, &ingest)?,
-        );
+        let ports = publishing::Ports {
+            rtmp: listeners.rtmp,
+            rtmps: listeners.rtmps,
+            srt: listeners.srt,
+        };
+        let both = (&tasks, &ingest);
+        publishing::start(ports, &config, tls.as_ref(), &hub, &figures, &clock, both)?;
 
         let own_address = !config.listen.control.is_empty();
         let state = control::State::new(control::Setup {
