@@ -14,6 +14,7 @@ use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
 use tracing::Instrument;
 
+use super::call::Connection;
 use super::caller::Caller;
 use super::door::Door;
 use super::ffi::{Error, Handle, Id, Library, Listener, MAX_PAYLOAD_BYTES, Poll, Received};
@@ -29,7 +30,7 @@ const TICK: Duration = Duration::from_millis(10);
 const BACKLOG: i32 = 128;
 /// Batches that wait for a caller's task. When it is full, packets wait in libsrt's receive buffer, which
 /// is bounded too: a caller whose task is stuck loses packets and nobody else does.
-const QUEUE_BATCHES: usize = 16;
+pub(super) const QUEUE_BATCHES: usize = 16;
 /// Batches are slices of blocks of this size; at 2.5 Mb/s one lasts 100 ms.
 const BLOCK_BYTES: usize = 32 * 1024;
 /// How often the line is measured.
@@ -128,6 +129,9 @@ impl<A: Admit> Reactor<A> {
                     self.poll.remove(listener.id());
                 }
             }
+            while let Some(connection) = self.door.handover.take() {
+                self.adopt(connection, now);
+            }
             self.read(now);
             self.look_after(now);
             self.door.sweep(now);
@@ -196,6 +200,23 @@ impl<A: Admit> Reactor<A> {
                 self.poll.remove(id);
             }
         }
+    }
+
+    /// Takes a connection that we made ourselves.
+    fn adopt(&mut self, connection: Connection, now: Duration) {
+        let id = connection.socket.id();
+        if let Err(err) = self.poll.add(id) {
+            // Its task hears of it when the sender goes.
+            tracing::error!(%err, "cannot receive for a call");
+            return;
+        }
+        let line = Line::new(
+            connection.socket,
+            connection.sender,
+            connection.latency,
+            now,
+        );
+        self.lines.insert(id, line);
     }
 
     /// Takes a caller that was let in; whether there was one.
