@@ -5,9 +5,10 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
 use crate::base::id::Uuid;
 use crate::control::{
-    Conformance, Connections, Measured, Measurements, Probes, RungStats, StreamStats, Violation,
+    Conformance, Connections, LinkStats, Measured, Measurements, Probes, RungStats, StreamStats,
+    Violation,
 };
-use crate::hub::{Hub, Stream};
+use crate::hub::{Hub, Line, Stream};
 use crate::ingest::rtmp;
 use crate::origin::{self, Origin};
 use crate::package::Live;
@@ -105,6 +106,7 @@ impl Figures {
             drift_seconds: stats.drift_seconds,
             ..StreamStats::default()
         };
+        figures.links = stream.lines().into_iter().map(link).collect();
         if let Some(origin) = self.origin.get() {
             figures.viewers = u64::from(origin.viewers(stream.id()));
             if let Some(served) = origin.stream_stats(stream.id()) {
@@ -176,6 +178,23 @@ impl Measurements for Figures {
     fn conformance(&self) -> Conformance {
         let found = self.origin.get().map(|origin| origin.conformance());
         found.map(conformance).unwrap_or_default()
+    }
+}
+
+/// A publisher's line, in the words of control.
+fn link(line: Line) -> LinkStats {
+    let link = line.link;
+    LinkStats {
+        place: line.place,
+        proto: line.proto,
+        rtt_seconds: link.rtt.as_secs_f64(),
+        latency_seconds: link.latency.as_secs_f64(),
+        buffer_seconds: link.buffer.as_secs_f64(),
+        packets: link.packets,
+        lost_packets: link.lost_packets,
+        retransmitted_packets: link.retransmitted_packets,
+        dropped_packets: link.dropped_packets,
+        undecrypted_packets: link.undecrypted_packets,
     }
 }
 

@@ -97,6 +97,7 @@ impl App {
         let tokens = Tokens::new(clock.clone());
         tokens.refresh(&store).await?;
         tasks.spawn(tokens.clone().run(store.clone(), tasks.clone()));
+        tasks.spawn(store.clone().follow_keys(tasks.clone()));
         let gate = StoreGate::new(
             store.clone(),
             tokens.clone(),

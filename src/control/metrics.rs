@@ -1,5 +1,7 @@
 //! `/metrics`: figures of streams and process, read when they are asked for.
 
+mod link;
+
 use std::fmt;
 use std::sync::Arc;
 
@@ -15,6 +17,7 @@ use prometheus_client::registry::Registry;
 use super::{Conformance, Error, State, auth, process};
 use crate::base::clock::Clock;
 use crate::base::id::Uuid;
+pub use link::LinkStats;
 
 /// Where figures come from. Called once per scrape: cheap reads, no waiting.
 pub trait Measurements: Send + Sync {
@@ -104,6 +107,8 @@ pub struct StreamStats {
     pub sent_bytes: u64,
     /// Rungs of the ladder.
     pub rungs: Vec<RungStats>,
+    /// Lines of publishers whose transport measures them.
+    pub links: Vec<LinkStats>,
     /// Rungs that were given up because the worker was too slow.
     pub shed_rungs: u64,
 }
@@ -351,6 +356,7 @@ impl Collector for Scrape {
             }
         }
         members(encoder, &measured.streams)?;
+        link::encode(encoder, &measured.streams)?;
         violations(encoder, &self.source.conformance())?;
         let rungs = || {
             let streams = measured.streams.iter();
