@@ -4,6 +4,8 @@ use std::collections::VecDeque;
 
 use super::adts::Adts;
 use super::audio::{Audio, Framing};
+use super::latm::Latm;
+use super::opus::Opus;
 use super::packet::{Continuity, PACKET_BYTES, Packet, Step};
 use super::pes::{Piece, Reader, Times};
 use super::psi::{self, PAT_PID, PAT_TABLE, PMT_TABLE, Program, Sections, Stream};
@@ -208,6 +210,10 @@ impl Lane {
         let decoder = match &content {
             Content::Video(coding) => Decoder::Video(Video::new(*coding)),
             Content::Adts => Decoder::Audio(Audio::new(Framing::Adts(Adts::default()))),
+            Content::Latm => Decoder::Audio(Audio::new(Framing::Latm(Latm::default()))),
+            Content::Opus(config) => {
+                Decoder::Audio(Audio::new(Framing::Opus(Opus::new(config.clone()))))
+            }
             Content::Other(..) | Content::Data => return None,
         };
         Some(Lane {
