@@ -119,7 +119,7 @@ impl App {
             lanes: Lanes::start(cores).context("cannot start threads for ingest")?,
             ..rtmp::Config::default()
         };
-        figures.watch_rtmp(rtmp_config.stats.clone());
+        figures.watch_listener("rtmp", rtmp_config.stats.clone());
         let addresses = listeners.addresses()?;
         addresses.log();
         for listener in listeners.rtmp {
@@ -144,7 +144,7 @@ impl App {
         }
 
         let srt_config = srt_config(&config, rtmp_config.lanes.clone());
-        figures.watch_srt(srt_config.stats.clone());
+        figures.watch_listener("srt", srt_config.stats.clone());
         let run = srt::run(listeners.srt, hub.clone(), srt_config, ingest.clone());
         tasks.spawn(run);
 

@@ -1,6 +1,7 @@
 //! `/metrics`: figures of streams and process, read when they are asked for.
 
 mod link;
+mod listener;
 
 use std::fmt;
 use std::sync::Arc;
@@ -18,6 +19,7 @@ use super::{Conformance, Error, State, auth, process};
 use crate::base::clock::Clock;
 use crate::base::id::Uuid;
 pub use link::LinkStats;
+pub use listener::ListenerStats;
 
 /// Where figures come from. Called once per scrape: cheap reads, no waiting.
 pub trait Measurements: Send + Sync {
@@ -41,6 +43,8 @@ pub struct Measured {
     pub streams: Vec<StreamStats>,
     /// Open connections by protocol.
     pub connections: Vec<Connections>,
+    /// One entry per ingest protocol that listens.
+    pub listeners: Vec<ListenerStats>,
 }
 
 /// Open connections of one protocol.
@@ -333,6 +337,7 @@ impl Collector for Scrape {
         });
         let name = ("forebay_connections", "Open connections");
         family(encoder, name, connections)?;
+        listener::encode(encoder, &measured.listeners)?;
         for (name, help, read) in &PER_CHANNEL {
             let streams = measured.streams.iter();
             let name = (*name, *help);

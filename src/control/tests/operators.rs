@@ -308,6 +308,13 @@ async fn metrics_hold_the_figures_of_every_stream_and_rung() {
             proto: "http",
             open: 9,
         }],
+        listeners: vec![ListenerStats {
+            proto: "srt",
+            connections: 8,
+            received_bytes: 1_000_000,
+            publishes: vec![("refused", 3), ("accepted", 5)],
+            dropped_units: 2,
+        }],
     };
     *bench.world.found.lock().unwrap() = found();
     bench.clock.advance(Duration::from_millis(1500));
@@ -339,6 +346,11 @@ async fn metrics_hold_the_figures_of_every_stream_and_rung() {
         format!("forebay_link_dropped_packets_total{{{link}}} 50"),
         format!("forebay_link_undecrypted_packets_total{{{link}}} 1"),
         "forebay_connections{proto=\"http\"} 9".to_owned(),
+        "forebay_listener_connections_total{proto=\"srt\"} 8".to_owned(),
+        "forebay_listener_received_bytes_total{proto=\"srt\"} 1000000".to_owned(),
+        "forebay_listener_publishes_total{proto=\"srt\",event=\"refused\"} 3".to_owned(),
+        "forebay_listener_publishes_total{proto=\"srt\",event=\"accepted\"} 5".to_owned(),
+        "forebay_listener_dropped_units_total{proto=\"srt\"} 2".to_owned(),
         "forebay_uptime_seconds 1.5".to_owned(),
         "# EOF".to_owned(),
     ] {

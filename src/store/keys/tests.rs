@@ -253,3 +253,22 @@ async fn no_key_is_printed_nor_held() {
     assert!(!text.contains("very-secret") && !text.contains(&digest));
     assert!(text.contains("channels: 1"), "{text}");
 }
+
+#[tokio::test]
+async fn changes_of_another_process_are_followed_until_the_server_stops() {
+    let folder = Folder::new();
+    let (server, other) = (folder.open().await, folder.open().await);
+    make(&other, "first").await;
+    let tasks = Tasks::new();
+    let following = tasks.spawn(server.clone().follow_keys(tasks.clone()));
+    let seen = async {
+        while server.known_key("first").is_none() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), seen)
+        .await
+        .expect("the first look is at once");
+    tasks.stop();
+    following.await.unwrap();
+}
