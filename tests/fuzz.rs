@@ -76,6 +76,11 @@ fn rtmp_sessions_end_well() {
 }
 
 #[test]
+fn stream_ids_end_well() {
+    run("streamid", forebay::ingest::srt::streamid::fuzz_streamid);
+}
+
+#[test]
 fn tokens_end_well() {
     run("token", forebay::control::token::fuzz_token);
 }

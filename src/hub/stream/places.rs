@@ -1,7 +1,7 @@
 //! The places of a stream's publishers: whether there is one for another, and what line the publisher
 //! in each has.
 
-use std::sync::TryLockError;
+use std::sync::{MutexGuard, TryLockError};
 
 use super::state::State;
 use super::{MAX_MEMBERS, MemberId, Stream};
@@ -30,16 +30,27 @@ impl Stream {
     /// work, it is not said to be full.
     pub(in crate::hub) fn check_room(&self) -> Result<(), Refusal> {
         let now = self.clock.monotonic();
-        let state = match self.state.try_lock() {
-            Ok(state) => state,
-            Err(TryLockError::Poisoned(state)) => state.into_inner(),
-            Err(TryLockError::WouldBlock) => return Ok(()),
+        let Some(state) = self.try_lock() else {
+            return Ok(());
         };
         let mut sending = state.members.iter();
         let all_send = sending.all(|member| !member.is_silent(now, self.silence));
         match !state.ended && state.members.len() >= MAX_MEMBERS && all_send {
             true => Err(full()),
             false => Ok(()),
+        }
+    }
+
+    /// Publisher sessions now; `None` while the stream is at work.
+    pub(in crate::hub) fn try_member_count(&self) -> Option<usize> {
+        Some(self.try_lock()?.members.len())
+    }
+
+    fn try_lock(&self) -> Option<MutexGuard<'_, State>> {
+        match self.state.try_lock() {
+            Ok(state) => Some(state),
+            Err(TryLockError::Poisoned(state)) => Some(state.into_inner()),
+            Err(TryLockError::WouldBlock) => None,
         }
     }
 

@@ -205,6 +205,12 @@ fn more_than_four_encoders_on_a_key_are_refused() {
         bench.stream.join("rtmp", PEER),
         Err(Refusal::Full(_))
     ));
+    assert!(bench.stream.check_room().is_err());
+    {
+        let _working = bench.stream.lock();
+        assert!(bench.stream.check_room().is_ok(), "nobody waits to know");
+        assert_eq!(bench.stream.try_member_count(), None);
+    }
     drop(members);
     assert!(bench.stream.join("rtmp", PEER).is_ok());
 }
