@@ -14,3 +14,4 @@ mod lifecycle;
 mod passthrough;
 mod players;
 mod secrets;
+mod srt;

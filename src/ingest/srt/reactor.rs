@@ -237,8 +237,14 @@ impl<A: Admit> Reactor<A> {
             channel = format!("key:{}", guest.request.key.fingerprint()),
             stream = tracing::field::Empty,
         );
-        self.lines
-            .insert(socket.id(), Line::new(socket, sender, latency, now));
+        let id = socket.id();
+        let mut line = Line::new(socket, sender, latency, now);
+        if !line.socket.is_alive() {
+            // It was closed before it was watched, of which libsrt says nothing.
+            self.poll.remove(id);
+            line.over = Some(now);
+        }
+        self.lines.insert(id, line);
         let caller = Caller::new(self.door.clone(), receiver, self.tasks.clone());
         let lanes = self.door.config.lanes.clone();
         lanes.spawn(&self.tasks, caller.run(guest).instrument(span));
