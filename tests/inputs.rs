@@ -132,7 +132,12 @@ fn all_in_order(clip: &Clip, seen: &[Seen]) {
         numbers.pop();
     }
     let wanted: Vec<Option<u32>> = (0..clip.frames as u32).map(Some).collect();
-    assert_eq!(numbers, wanted, "{clip:?}");
+    let wrong = numbers
+        .iter()
+        .zip(&wanted)
+        .find(|(came, sent)| came != sent);
+    let count = (numbers.len(), wanted.len());
+    assert!(numbers == wanted, "{clip:?}: {wrong:?}, {count:?} pictures");
 }
 
 /// The distance of each picture from the first is what the encoder meant.

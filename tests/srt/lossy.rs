@@ -1,9 +1,9 @@
 //! Lines that lose packets: at 5 % every frame arrives, at 15 % the stream lives and the figures say what
 //! was lost. `FOREBAY_LOSSY_SEEDS` and `FOREBAY_LOSSY_SECONDS` make a longer run of the first one.
 
-use std::io::Write;
 use std::time::Duration;
 
+use super::show;
 use crate::common::lossy::{Line, Lossy};
 use crate::common::media::{Clip, pictures};
 use crate::common::server::{KEY, Server};
@@ -59,10 +59,6 @@ async fn missing(server: &Server, frames: usize) -> Vec<u32> {
     }
     let missing = (0..frames).filter(|number| !came[*number]);
     missing.map(|number| number as u32).collect()
-}
-
-fn show(text: &str) {
-    let _ = writeln!(std::io::stderr(), "{text}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

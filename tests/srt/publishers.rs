@@ -63,6 +63,7 @@ async fn all_arrive(cases: &[Case]) {
     for (case, source, server, sender) in running {
         let (_, said) = sender.ended().await;
         assert!(!said.contains("rror"), "{}: {said}", case.name);
+        super::show(&format!("{} has ended", case.name));
         match case.drops_tail {
             false => everything_came(&server, &Expected::of(&case.clip, &source)).await,
             true => all_but_the_tail_came(&server, case, &source).await,
@@ -166,7 +167,7 @@ async fn every_unit_of_publishers_that_encrypt_arrives() {
 async fn every_codec_that_transport_streams_carry_arrives() {
     let opus = "-c:a libopus -b:a 96k -ar 48000 -ac 2";
     let hevc = "-c:v libx265 -preset ultrafast -pix_fmt yuv420p -crf 28 \
-                -x265-params keyint=60:min-keyint=60:scenecut=0:bframes=0:log-level=error";
+                -x265-params keyint=60:min-keyint=60:scenecut=0:bframes=0:open-gop=0:log-level=error";
     let b_frames = "-c:v libx264 -preset veryfast -pix_fmt yuv420p -crf 24 -bf 3 -b_strategy 0 \
                     -g 60 -keyint_min 60 -sc_threshold 0";
     let of = |name, clip: Clip, codecs| Case {
