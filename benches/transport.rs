@@ -5,8 +5,7 @@
 //! read them from memory in pieces of 1316 bytes, as SRT brings them, and give access units with 4-byte
 //! lengths and raw frames of sound; neither keeps them. GStreamer runs in one streaming thread, without
 //! queues. Each run is a process of its own. CPU is that of all its threads from the first byte to the
-//! last unit; memory is how far the resident set grew at most, libraries and plugins included, and in
-//! brackets once more without what was there when the first unit came out.
+//! last unit; memory is how far the resident set grew at most, libraries and plugins included.
 //!
 //! Frames are those that ffprobe counts in the clip. `FOREBAY_BENCH_ROUNDS` (5) sets the number of rounds;
 //! they take turns, and the table has the medians.
@@ -85,12 +84,11 @@ const CLIPS: [Clip; 2] = [
     },
 ];
 
-/// What a measured process says: percent of a core, MB, MB beyond the first unit, video and audio units.
+/// What a measured process says: percent of a core, MB, video and audio units.
 #[derive(Clone, Copy)]
 struct Run {
     cpu_percent: f64,
     rss_mb: f64,
-    held_mb: f64,
     units: [u64; 2],
 }
 
@@ -113,7 +111,6 @@ fn main() -> anyhow::Result<()> {
         "ratio",
         "goal",
         "RSS MB",
-        "of it after the first unit",
         "pictures",
         "sound frames",
         "of ffprobe",
@@ -150,7 +147,6 @@ fn main() -> anyhow::Result<()> {
                 format!("{:.3}", cpu / peer),
                 goal,
                 format!("{:.1}", middle(&runs, |run| run.rss_mb)),
-                format!("{:.1}", middle(&runs, |run| run.held_mb)),
                 units[0].to_string(),
                 units[1].to_string(),
                 format!("{} + {}", expected[0], expected[1]),
@@ -220,7 +216,7 @@ fn run(words: &[&str], clip: &Path) -> anyhow::Result<Run> {
         .split_whitespace()
         .filter_map(|word| word.parse().ok())
         .collect();
-    let &[cpu_percent, rss_mb, held_mb, video, audio] = &numbers[..] else {
+    let &[cpu_percent, rss_mb, video, audio] = &numbers[..] else {
         anyhow::bail!(
             "{words:?} said {text:?}: {}",
             String::from_utf8_lossy(&output.stderr)
@@ -229,7 +225,6 @@ fn run(words: &[&str], clip: &Path) -> anyhow::Result<Run> {
     Ok(Run {
         cpu_percent,
         rss_mb,
-        held_mb,
         units: [video as u64, audio as u64],
     })
 }
@@ -244,18 +239,12 @@ fn child(words: &[String]) -> anyhow::Result<()> {
         _ => anyhow::bail!("own, or gst and two parsers"),
     };
     let peak_mb = peak_mb();
-    let first_mb = watch.first_kb.load(Ordering::Relaxed) as f64 * 1024.0 / 1e6;
     let percent = cpu_seconds / (SECONDS * passes as f64) * 100.0;
     let [video, audio] = [&watch.video, &watch.audio].map(|count| count.load(Ordering::Relaxed));
     // A pass that lost something shows in the sum.
     let [video, audio] = [video, audio].map(|count| count as f64 / passes as f64);
-    println!(
-        "{percent} {} {} {} {}",
-        peak_mb - before_mb,
-        peak_mb - first_mb,
-        video.floor(),
-        audio.floor()
-    );
+    let grown_mb = peak_mb - before_mb;
+    println!("{percent} {grown_mb} {} {}", video.floor(), audio.floor());
     Ok(())
 }
 
@@ -264,8 +253,6 @@ fn child(words: &[String]) -> anyhow::Result<()> {
 struct Watch {
     video: AtomicU64,
     audio: AtomicU64,
-    /// Resident set at the first unit.
-    first_kb: AtomicU64,
 }
 
 impl Watch {
@@ -275,10 +262,6 @@ impl Watch {
             MediaKind::Audio => &self.audio,
         };
         count.fetch_add(1, Ordering::Relaxed);
-        if self.first_kb.load(Ordering::Relaxed) == 0 {
-            let kb = usage::rss_mb(std::process::id()) * 1e6 / 1024.0;
-            self.first_kb.store(kb as u64, Ordering::Relaxed);
-        }
     }
 }
 
