@@ -361,6 +361,16 @@ pub fn swapped(text: &[u8]) -> Vec<u8> {
     bytes
 }
 
+/// Kind, cookie and socket number, if the packet is a handshake.
+fn handshake(packet: &[u8]) -> Option<(u32, u32, u32)> {
+    let word = |index: usize| {
+        let word = packet.get(index * 4..index * 4 + 4)?;
+        Some(u32::from_be_bytes(word.try_into().expect("4 bytes")))
+    };
+    let is_handshake = word(0)? == 1 << 31;
+    is_handshake.then_some((word(9)?, word(11)?, word(10)?))
+}
+
 /// A caller made of packets.
 pub struct RawCaller {
     pub socket: UdpSocket,
@@ -426,14 +436,8 @@ impl RawCaller {
                 let Ok((count, _)) = self.socket.recv_from(&mut bytes).await else {
                     continue;
                 };
-                let word = |index: usize| {
-                    let word = bytes[..count].get(index * 4..index * 4 + 4)?;
-                    Some(u32::from_be_bytes(word.try_into().expect("4 bytes")))
-                };
-                if word(0) == Some(1 << 31)
-                    && let (Some(kind), Some(socket), Some(cookie)) = (word(9), word(10), word(11))
-                {
-                    return (kind, cookie, socket);
+                if let Some(answer) = handshake(&bytes[..count]) {
+                    return answer;
                 }
             }
         };
@@ -489,6 +493,19 @@ impl RawCaller {
         self.sequence = (self.sequence + 1) & 0x7fff_ffff;
         self.message += 1;
         self.send(&bytes).await;
+    }
+
+    /// Says goodbye if the listener has answered yes meanwhile.
+    pub async fn hang_up(&mut self) {
+        let mut bytes = [0; 2048];
+        while let Ok((count, _)) = self.socket.try_recv_from(&mut bytes) {
+            if let Some((kind::CONCLUSION, _, socket)) = handshake(&bytes[..count]) {
+                self.peer = socket;
+            }
+        }
+        if self.peer != 0 {
+            self.shutdown().await;
+        }
     }
 
     /// Says goodbye.

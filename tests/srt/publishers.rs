@@ -175,10 +175,7 @@ async fn every_codec_that_transport_streams_carry_arrives() {
         codecs,
         ..case(name, Call::ffmpeg_5, 0)
     };
-    let latm = Case {
-        publish: |call, file| call.ffmpeg("ffmpeg", file, "-mpegts_flags latm"),
-        ..of("LATM", clip(), AVC_AAC)
-    };
+    let latm = "-c:a aac -b:a 128k -ar 48000 -ac 2 -mpegts_flags latm";
     all_arrive(&[
         of("HEVC", clip().video(hevc), &["hvc1.", "mp4a.40.2"]),
         of("Opus", clip().audio(opus), &["avc1.", "opus"]),
@@ -190,7 +187,7 @@ async fn every_codec_that_transport_streams_carry_arrives() {
             AVC_AAC,
         ),
         of("a picture alone", clip().mute(), &["avc1."]),
-        latm,
+        of("LATM", clip().audio(latm), AVC_AAC),
     ])
     .await;
 }
