@@ -94,6 +94,7 @@ impl Attacked {
             }
         }
         caller.shutdown().await;
+        self.until_alone().await;
     }
 
     /// How many publishers there are, of all streams.
@@ -322,7 +323,6 @@ impl Attacked {
         self.sends(&good[..good.len().min(300_000)], 777).await;
         self.sends(&good[..good.len().min(40_000)], 41).await;
         self.sends(&good[..2000], 1).await;
-        self.until_alone().await;
     }
 
     /// Real callers: the wrong passphrase, none, one too many, many, killed and frozen ones.
@@ -427,6 +427,12 @@ async fn bad_callers_disturb_nobody_and_leave_nothing_behind() {
         (now < before + GROWTH_BYTES).then_some(())
     };
     attacked.gateway.until("flat memory", flat).await;
+    let megabytes = |bytes: u64| bytes >> 20;
+    super::show(&format!(
+        "{} MB after the first round, {} MB after the last; {seen} pictures whole",
+        megabytes(before),
+        megabytes(attacked.memory())
+    ));
     assert!(attacked.gateway.runs(), "{}", attacked.gateway.log());
     attacked.good.kill();
     let log = attacked.gateway.stop().await;

@@ -178,6 +178,11 @@ impl<A: Admit> Reactor<A> {
             line.flush();
             if now >= line.next_report && line.over.is_none() {
                 line.report(now);
+                if !line.socket.is_alive() {
+                    // libsrt breaks a connection over a peer's wrong words without a word of its own.
+                    self.poll.remove(*id);
+                    line.over = Some(now);
+                }
             }
             let is_over = line
                 .over
