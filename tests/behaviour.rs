@@ -15,3 +15,4 @@ mod passthrough;
 mod players;
 mod pull;
 mod secrets;
+mod srt;

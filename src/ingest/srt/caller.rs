@@ -14,7 +14,7 @@ use super::door::{Door, Guest};
 use super::reactor::{Ending, Message};
 use crate::base::shutdown::Tasks;
 use crate::format::ts::{Demuxer, Event};
-use crate::hub::Refusal;
+use crate::hub::{Announcement, Refusal};
 use crate::ingest::port::{Admit, Sink};
 
 /// The hub's answer to a publish; its own limit on a remote admission is shorter.
@@ -220,6 +220,13 @@ impl<A: Admit> Caller<A> {
 /// Hands all events to the hub; whether there was media among them.
 fn drain<K: Sink>(sink: &mut K, demuxer: &mut Demuxer) -> Result<bool, End> {
     let mut progress = false;
+    if let Some(taken) = demuxer.poll_taken() {
+        sink.announce(Announcement {
+            video: Some(taken.video),
+            audio: Some(taken.audio),
+            ..Announcement::default()
+        });
+    }
     while let Some(event) = demuxer.poll_event() {
         match event {
             Event::Track(track) => sink.set_track(track),

@@ -182,6 +182,11 @@ impl<A: Admit> Reactor<A> {
             line.flush();
             if now >= line.next_report && line.over.is_none() {
                 line.report(now);
+                if !line.socket.is_alive() {
+                    // libsrt breaks a connection over a peer's wrong words without a word of its own.
+                    self.poll.remove(*id);
+                    line.over = Some(now);
+                }
             }
             let is_over = line
                 .over
@@ -258,8 +263,14 @@ impl<A: Admit> Reactor<A> {
             channel = format!("key:{}", guest.request.key.fingerprint()),
             stream = tracing::field::Empty,
         );
-        self.lines
-            .insert(socket.id(), Line::new(socket, sender, latency, now));
+        let id = socket.id();
+        let mut line = Line::new(socket, sender, latency, now);
+        if !line.socket.is_alive() {
+            // It was closed before it was watched, of which libsrt says nothing.
+            self.poll.remove(id);
+            line.over = Some(now);
+        }
+        self.lines.insert(id, line);
         let caller = Caller::new(self.door.clone(), receiver, self.tasks.clone());
         let lanes = self.door.config.lanes.clone();
         lanes.spawn(&self.tasks, caller.run(guest).instrument(span));
