@@ -27,7 +27,7 @@ RUNTIME='ca-certificates gstreamer1.0-plugins-base gstreamer1.0-plugins-good
 BUILD='gcc libc6-dev make pkg-config libgstreamer1.0-dev libgstreamer-plugins-base1.0-dev'
 # gstreamer1.0-tools brings gst-launch-1.0, which tests use as a player.
 TEST='chromium curl ffmpeg fonts-dejavu-core gstreamer1.0-tools jq python3 python3-pip'
-BENCH='libnginx-mod-rtmp nginx-light wrk'
+BENCH='libnginx-mod-rtmp nginx-light srt-tools wrk'
 SOAK='libgl1-mesa-dri mpv obs-plugins obs-studio vlc-bin vlc-plugin-base xauth xvfb'
 
 say() { echo "install-deps: $*"; }
