@@ -6,7 +6,7 @@ use crate::base::secret::Secret;
 /// Longest stream name taken, bytes. Our own keys have 32 characters; this leaves room for options.
 pub const MAX_NAME_BYTES: usize = 2048;
 /// Most capabilities and most tags taken from one name.
-const MAX_OPTIONS: usize = 32;
+pub(super) const MAX_OPTIONS: usize = 32;
 
 /// What a stream name says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,7 +57,7 @@ impl StreamKey {
 }
 
 /// RFC 3986 §2.1, leniently: what is no escape stays as it is.
-fn percent_decoded(text: &str) -> String {
+pub(super) fn percent_decoded(text: &str) -> String {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let [first, tail @ ..] = rest {

@@ -7,5 +7,17 @@ mod counter;
 pub mod key;
 mod port;
 pub mod rtmp;
+pub mod srt;
+mod stats;
+
+use std::sync::atomic::{AtomicU64, Ordering};
 
 pub use counter::Counter;
+pub use stats::Stats;
+
+/// Numbers the sessions of the process, for the logs.
+static SESSIONS: AtomicU64 = AtomicU64::new(1);
+
+fn next_session() -> u64 {
+    SESSIONS.fetch_add(1, Ordering::Relaxed)
+}

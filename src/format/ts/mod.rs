@@ -4,9 +4,22 @@
 //!
 //! Sources: ISO/IEC 13818-1 (packets, PSI, PES), 14496-3 (ADTS, LATM), ETSI TS 101 154, "Opus in MPEG-TS".
 
-use bytes::Bytes;
+mod adts;
+mod audio;
+mod packet;
+mod pes;
+mod program;
+mod psi;
+mod sets;
+mod stamps;
+mod streams;
+mod video;
 
 use crate::media::{AccessUnit, Track};
+use packet::Splitter;
+use program::Streams;
+
+pub use packet::PACKET_BYTES;
 
 /// What came out of the stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,7 +28,8 @@ pub enum Event {
     Track(Track),
     /// A unit of the last track of its kind.
     Unit(AccessUnit),
-    /// The stream uses something that is not taken here; the text is for the publisher.
+    /// The stream uses something that is not taken here; the text is for the publisher. Once for each
+    /// kind and codec.
     Unsupported(String),
 }
 
@@ -26,9 +40,15 @@ pub struct Counts {
     pub packets: u64,
     /// Steps in a continuity counter that are no repetition: packets are missing.
     pub continuity_errors: u64,
+    /// Packets that come a second time, as the continuity counter says.
+    pub repeated_packets: u64,
+    /// Packets that a modem before us marked as damaged.
+    pub corrupt_packets: u64,
+    /// Scrambled packets of the program, and PES packets.
+    pub scrambled_packets: u64,
     /// Bytes thrown away to find a sync byte again.
     pub unsynced_bytes: u64,
-    /// Sections, PES packets, frames or units that cannot be read.
+    /// Sections, PES packets, frames or units that cannot be read or of which something is missing.
     pub malformed_units: u64,
     /// Units before their configuration.
     pub unready_units: u64,
@@ -37,7 +57,8 @@ pub struct Counts {
 /// Takes a transport stream apart.
 #[derive(Debug, Default)]
 pub struct Demuxer {
-    counts: Counts,
+    splitter: Splitter,
+    streams: Streams,
 }
 
 impl Demuxer {
@@ -46,19 +67,33 @@ impl Demuxer {
         Demuxer::default()
     }
 
-    /// Takes bytes; every event that they give must be polled before the next call.
-    pub fn push(&mut self, _data: &Bytes) {}
+    /// Takes bytes; every event that they give must be polled before the next call, since nothing else
+    /// bounds what waits.
+    pub fn push(&mut self, data: &[u8]) {
+        let streams = &mut self.streams;
+        self.splitter.push(data, |packet| streams.handle(packet));
+    }
 
     /// The next event.
     pub fn poll_event(&mut self) -> Option<Event> {
-        None
+        self.streams.out.events.pop_front()
     }
 
     /// The stream is over: what was waiting for its end comes out.
-    pub fn finish(&mut self) {}
+    pub fn finish(&mut self) {
+        let streams = &mut self.streams;
+        self.splitter.finish(|packet| streams.handle(packet));
+        streams.finish();
+    }
 
     /// What was read so far.
     pub fn counts(&self) -> Counts {
-        self.counts
+        Counts {
+            unsynced_bytes: self.splitter.unsynced_bytes,
+            ..self.streams.out.counts
+        }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,10 +3,12 @@
 //! keep a publisher out: a real one is through in a few round trips.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio_util::sync::CancellationToken;
+
+use crate::base::network::site;
 
 /// Handshakes in progress, TLS included. Bounds memory against idle connects: 128 x 16 KiB.
 const MAX_HANDSHAKES: usize = 128;
@@ -54,7 +56,7 @@ impl Lobby {
     /// Takes a place. Where a bound is reached the oldest connection is told to leave; `None` when
     /// all of them are being admitted.
     pub(super) fn enter(&self, address: IpAddr) -> Option<Seat> {
-        let address = network(address);
+        let address = site(address);
         self.with(|guests| {
             let mut handshakes = 0;
             let mut same_address = 0;
@@ -89,14 +91,6 @@ impl Lobby {
     fn with<R>(&self, action: impl FnOnce(&mut Guests) -> R) -> R {
         // A panic while the lock is held leaves a list that is whole, so it is used on.
         action(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-}
-
-/// What counts as one address: of IPv6 the upper 64 bits, since whoever has one has them all.
-fn network(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V4(v4) => IpAddr::V4(v4),
-        IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX))),
     }
 }
 
@@ -177,14 +171,6 @@ mod tests {
             .collect();
         let _late = lobby.enter(address(1)).unwrap();
         assert!(seats[0].leave.is_cancelled() && !other.leave.is_cancelled());
-    }
-
-    #[test]
-    fn an_ipv6_network_is_one_address_and_a_mapped_address_is_the_ipv4_one() {
-        let network = |text: &str| super::network(text.parse().unwrap());
-        assert_eq!(network("2001:db8::1"), network("2001:db8::ffff:2"));
-        assert_ne!(network("2001:db8::1"), network("2001:db8:0:1::1"));
-        assert_eq!(network("::ffff:10.0.0.1"), network("10.0.0.1"));
     }
 
     #[test]

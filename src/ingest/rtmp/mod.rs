@@ -12,11 +12,9 @@ pub mod fuzz;
 mod lobby;
 pub mod publish;
 pub mod session;
-mod stats;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -25,12 +23,12 @@ use tokio_rustls::TlsAcceptor;
 use tracing::Instrument;
 
 use super::port::Admit;
+pub use super::stats::Stats;
 use crate::base::lanes::Lanes;
 use crate::base::shutdown::Tasks;
 use crate::hub::Hub;
 use connection::Connection;
 use lobby::{Lobby, Seat};
-pub use stats::Stats;
 
 /// From the accept to the publish command, handshakes included. An encoder on a bad line needs two
 /// seconds.
@@ -78,9 +76,6 @@ struct Context<A> {
     tasks: Tasks,
 }
 
-/// Numbers the sessions of the process, for the logs.
-static SESSIONS: AtomicU64 = AtomicU64::new(1);
-
 async fn serve<A: Admit>(
     listener: TcpListener,
     tls: Option<Tls>,
@@ -116,7 +111,7 @@ async fn serve<A: Admit>(
         let span = tracing::info_span!(
             "ingest",
             proto = proto(&context.tls),
-            session = SESSIONS.fetch_add(1, Ordering::Relaxed),
+            session = super::next_session(),
             %peer,
             channel = tracing::field::Empty,
             stream = tracing::field::Empty,

@@ -1,6 +1,6 @@
 //! AAC: AudioSpecificConfig, and silence.
 
-use bytes::Bytes;
+use bytes::{BufMut, Bytes, BytesMut};
 
 use super::Error;
 use super::bits::Bits;
@@ -142,6 +142,27 @@ impl Config {
         Config::parse(Bytes::copy_from_slice(&head.to_be_bytes()[8 - size..]))
     }
 
+    /// The configuration of an ADTS stream, from audio object type, `sampling_frequency_index` and
+    /// `channel_configuration` of a header, and the frame after it: when the configuration is zero, the
+    /// frame begins with the list of channels (ISO/IEC 14496-3 §1.A.3.2). SBR is not signalled in ADTS,
+    /// so the record says what the core coder does, as for any implicit signalling.
+    pub fn from_adts(
+        object_type: u8,
+        rate_index: u8,
+        channel_configuration: u8,
+        frame: &[u8],
+    ) -> Result<Config, Error> {
+        let head = u16::from(object_type & 0x1F) << 11
+            | u16::from(rate_index & 0x0F) << 7
+            | u16::from(channel_configuration & 0x0F) << 3;
+        let mut record = BytesMut::with_capacity(2);
+        record.put_u16(head);
+        if channel_configuration == 0 {
+            put_program_config(&mut record, frame)?;
+        }
+        Config::parse(record.freeze())
+    }
+
     /// `mp4a.40.N` (RFC 6381 §3.3).
     pub fn codec_string(&self) -> String {
         format!("mp4a.40.{}", self.object_type)
@@ -169,8 +190,53 @@ fn read_rate(bits: &mut Bits<'_>) -> Result<u32, Error> {
     rate.ok_or_else(|| bits.unsupported("samplingFrequencyIndex", u64::from(index)))
 }
 
+/// Appends the program_config_element with which a frame begins to the first 16 bits of a record.
+fn put_program_config(record: &mut BytesMut, frame: &[u8]) -> Result<(), Error> {
+    let mut bits = Bits::new("raw_data_block", frame);
+    // id_syn_ele, ISO/IEC 14496-3 table 4.85: 5 is ID_PCE.
+    let element = bits.byte(3, "id_syn_ele")?;
+    if element != 5 {
+        return Err(bits.unsupported("first id_syn_ele", u64::from(element)));
+    }
+    let from = bits.position();
+    read_channel_elements(&mut bits)?;
+    let fields = Bits::new("raw_data_block", frame);
+    put_bits(record, fields, from..bits.position())?;
+    // comment_field_bytes: what the comment says is for people.
+    record.put_u8(0);
+    Ok(())
+}
+
+/// Appends the bits of a range, and zeros up to a whole byte.
+fn put_bits(
+    record: &mut BytesMut,
+    mut bits: Bits<'_>,
+    range: std::ops::Range<usize>,
+) -> Result<(), Error> {
+    bits.skip(range.start, "start of the range")?;
+    let mut left = range.len();
+    while left > 0 {
+        let count = left.min(8);
+        let shift = 8 - count;
+        let value = bits.byte(u32::try_from(count).unwrap_or(8), "bits of the range")?;
+        record.put_u8(value << shift);
+        left -= count;
+    }
+    Ok(())
+}
+
 /// Counts the channels of a program_config_element, ISO/IEC 14496-3 §4.4.1.1, and stands after it.
 fn read_program_config(bits: &mut Bits<'_>) -> Result<u8, Error> {
+    let channels = read_channel_elements(bits)?;
+    // Aligned relative to the start of the AudioSpecificConfig.
+    bits.align();
+    let comment = bits.byte(8, "comment_field_bytes")?;
+    bits.skip(8 * usize::from(comment), "comment_field_data")?;
+    Ok(channels)
+}
+
+/// The same, up to the alignment in front of its comment.
+fn read_channel_elements(bits: &mut Bits<'_>) -> Result<u8, Error> {
     bits.skip(4 + 2 + 4, "element_instance_tag")?;
     let front = bits.byte(4, "num_front_channel_elements")?;
     let side = bits.byte(4, "num_side_channel_elements")?;
@@ -196,10 +262,6 @@ fn read_program_config(bits: &mut Bits<'_>) -> Result<u8, Error> {
     bits.skip(4 * usize::from(low_frequency), "lfe_element_tag_select")?;
     bits.skip(4 * usize::from(associated), "assoc_data_element_tag_select")?;
     bits.skip(5 * usize::from(coupling), "valid_cc_element_tag_select")?;
-    // Aligned relative to the start of the AudioSpecificConfig.
-    bits.align();
-    let comment = bits.byte(8, "comment_field_bytes")?;
-    bits.skip(8 * usize::from(comment), "comment_field_data")?;
     if channels == 0 {
         return Err(bits.unsupported("channels of the program config element", 0));
     }

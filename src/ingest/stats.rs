@@ -1,13 +1,13 @@
-//! Counters of the RTMP listener, for `/metrics`.
+//! Counters of a protocol's listeners, for `/metrics`.
 
-use crate::ingest::counter::Counter;
+use super::counter::Counter;
 
 /// What happened since the start. Shared by all listeners that are given the same one.
 #[derive(Debug, Default)]
 pub struct Stats {
-    /// Connections taken.
+    /// Connections taken: with SRT, callers let in.
     pub connections_total: Counter,
-    /// Bytes received, without TLS.
+    /// Bytes received, without TLS or SRT.
     pub received_bytes_total: Counter,
     /// Connections that ended before they asked for a publish: broken, too slow, or dismissed because
     /// newer ones needed the place.

@@ -1,0 +1,210 @@
+//! One caller, from being let in to its end: asks the hub, feeds it what the connection brings, and
+//! keeps the deadlines.
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::mpsc;
+use tokio::time::{MissedTickBehavior, interval, timeout};
+
+use super::door::{Door, Guest};
+use super::reactor::{Ending, Message};
+use crate::base::shutdown::Tasks;
+use crate::format::ts::{Demuxer, Event};
+use crate::hub::{PublishRequest, Refusal};
+use crate::ingest::port::{Admit, Sink};
+
+/// The hub's answer to a publish; its own limit on a remote admission is shorter.
+const ADMISSION_DEADLINE: Duration = Duration::from_secs(5);
+/// Silence is looked at this often per publish timeout.
+const SILENCE_TICKS: u32 = 10;
+
+/// How a caller ended.
+#[derive(Debug, thiserror::Error)]
+enum End {
+    #[error("closed by the caller")]
+    Closed,
+    #[error("connection lost, or closed after a silence")]
+    Lost,
+    #[error("refused: {0}")]
+    Refused(Refusal),
+    #[error("no access unit for {0:?}")]
+    Silent(Duration),
+    #[error("ended by the hub: {0}")]
+    Evicted(String),
+    #[error("shutting down")]
+    Stopped,
+    #[error("not supported: {0}")]
+    Unsupported(String),
+}
+
+/// A connection's task. When it ends, the connection is closed.
+pub(super) struct Caller<A: Admit> {
+    door: Arc<Door<A>>,
+    tasks: Tasks,
+    inbox: Inbox<A>,
+}
+
+/// What the connection brings. The reactor closes the connection when this is dropped, and is woken for it.
+struct Inbox<A: Admit> {
+    receiver: mpsc::Receiver<Message>,
+    door: Arc<Door<A>>,
+}
+
+impl<A: Admit> Drop for Inbox<A> {
+    fn drop(&mut self) {
+        self.receiver.close();
+        self.door.wake();
+    }
+}
+
+impl<A: Admit> Caller<A> {
+    pub(super) fn new(
+        door: Arc<Door<A>>,
+        receiver: mpsc::Receiver<Message>,
+        tasks: Tasks,
+    ) -> Caller<A> {
+        let inbox = Inbox {
+            receiver,
+            door: door.clone(),
+        };
+        Caller { door, tasks, inbox }
+    }
+
+    /// Serves the caller to its end.
+    pub(super) async fn run(mut self, guest: Guest) {
+        let admitted = self.admit(guest.request).await;
+        drop(guest.seat);
+        match admitted {
+            Ok(sink) => self.publish(sink).await,
+            Err(end) => tracing::info!(reason = %end, "connection ended without a publish"),
+        }
+    }
+
+    /// Asks the hub, which may know more than it did when the caller was let in.
+    async fn admit(&self, request: PublishRequest) -> Result<A::Sink, End> {
+        let stats = &self.door.config.stats;
+        let asked = timeout(ADMISSION_DEADLINE, self.door.admit.admit(request));
+        let answer = tokio::select! {
+            () = self.tasks.stopped() => {
+                stats.unpublished_total.add(1);
+                return Err(End::Stopped);
+            }
+            answer = asked => answer,
+        };
+        let busy = || Refusal::Full("the server does not answer".to_owned());
+        match answer.unwrap_or_else(|_| Err(busy())) {
+            Ok(sink) => {
+                tracing::Span::current().record("stream", sink.stream());
+                stats.accepted_total.add(1);
+                tracing::info!("publish accepted");
+                Ok(sink)
+            }
+            Err(refusal) => {
+                stats.refused_total.add(1);
+                Err(End::Refused(refusal))
+            }
+        }
+    }
+
+    /// Feeds an admitted session to its end.
+    async fn publish(&mut self, mut sink: A::Sink) {
+        let mut demuxer = Demuxer::new();
+        let end = self.feed(&mut sink, &mut demuxer).await;
+        let counts = demuxer.counts();
+        let stats = &self.door.config.stats;
+        stats
+            .dropped_units_total
+            .add(counts.malformed_units + counts.unready_units);
+        let outcome = match &end {
+            End::Closed => &stats.finished_total,
+            End::Silent(_) => &stats.silent_total,
+            End::Evicted(_) | End::Stopped => &stats.evicted_total,
+            End::Unsupported(_) | End::Refused(_) => &stats.rejected_total,
+            End::Lost => &stats.lost_total,
+        };
+        outcome.add(1);
+        tracing::info!(
+            reason = %end,
+            malformed_units = counts.malformed_units,
+            unready_units = counts.unready_units,
+            continuity_errors = counts.continuity_errors,
+            unsynced_bytes = counts.unsynced_bytes,
+            "publish ended"
+        );
+        match &end {
+            End::Closed => sink.finish(),
+            _ => drop(sink),
+        }
+    }
+
+    async fn feed(&mut self, sink: &mut A::Sink, demuxer: &mut Demuxer) -> End {
+        let limit = self.door.config.publish_timeout;
+        let tasks = self.tasks.clone();
+        // Made once: each of them enters a list under a lock when it is made, which would be per batch.
+        let mut stopped = pin!(tasks.stopped());
+        let mut evicted = pin!(sink.evicted());
+        let mut ticker = interval((limit / SILENCE_TICKS).max(Duration::from_millis(1)));
+        ticker.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        ticker.tick().await;
+        let mut silent_ticks = 0;
+        loop {
+            let message = tokio::select! {
+                biased;
+                () = &mut stopped => return End::Stopped,
+                reason = &mut evicted => return End::Evicted(reason),
+                _ = ticker.tick() => {
+                    silent_ticks += 1;
+                    // The first tick may come at once, so one more than their number must pass.
+                    if silent_ticks > SILENCE_TICKS {
+                        return End::Silent(limit);
+                    }
+                    continue;
+                }
+                message = self.inbox.receiver.recv() => message,
+            };
+            match message {
+                Some(Message::Data(data)) => match self.push(sink, demuxer, &data) {
+                    Ok(true) => silent_ticks = 0,
+                    Ok(false) => {}
+                    Err(end) => return end,
+                },
+                Some(Message::Link(link)) => sink.report_link(link),
+                Some(Message::End(ending)) => {
+                    demuxer.finish();
+                    return match (drain(sink, demuxer), ending) {
+                        (Err(end), _) => end,
+                        (Ok(_), Ending::Closed) => End::Closed,
+                        (Ok(_), Ending::Lost) => End::Lost,
+                    };
+                }
+                // The reactor has ended.
+                None => return End::Stopped,
+            }
+        }
+    }
+
+    /// Hands one batch to the hub; whether that gave it anything.
+    fn push(&self, sink: &mut A::Sink, demuxer: &mut Demuxer, data: &Bytes) -> Result<bool, End> {
+        let count = u64::try_from(data.len()).unwrap_or(0);
+        self.door.config.stats.received_bytes_total.add(count);
+        demuxer.push(data);
+        drain(sink, demuxer)
+    }
+}
+
+/// Hands all events to the hub; whether there was media among them.
+fn drain<K: Sink>(sink: &mut K, demuxer: &mut Demuxer) -> Result<bool, End> {
+    let mut progress = false;
+    while let Some(event) = demuxer.poll_event() {
+        match event {
+            Event::Track(track) => sink.set_track(track),
+            Event::Unit(unit) => sink.push(unit),
+            Event::Unsupported(text) => return Err(End::Unsupported(text)),
+        }
+        progress = true;
+    }
+    Ok(progress)
+}

@@ -1,0 +1,183 @@
+//! SRT ingest. In: callers of one UDP port or several. Out: tracks and access units, pushed into the hub
+//! by each caller's own task. Not here: what a transport stream is made of (`format::ts`), serving over
+//! SRT.
+//!
+//! A caller is let in or refused by `door` before its connection exists, on libsrt's receive thread. One
+//! thread of ours, `reactor`, takes what libsrt has put in order and in time for all callers, and hands
+//! it to `caller`, the task that feeds the hub. `ffi` alone speaks with libsrt.
+
+mod address;
+mod caller;
+mod door;
+mod ffi;
+mod reactor;
+mod socket;
+mod statistics;
+pub mod streamid;
+
+use std::collections::HashMap;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+
+use super::port::Admit;
+pub use super::stats::Stats;
+use crate::base::lanes::Lanes;
+use crate::base::secret::Secret;
+use crate::base::shutdown::Tasks;
+use crate::hub::Hub;
+use door::Door;
+use ffi::{Handle, Library};
+use reactor::Reactor;
+use socket::Options;
+
+/// What the hub and logs call it.
+const PROTO: &str = "srt";
+/// Shortest latency that may be set: below it, not one loss is repaired on a line of 10 ms.
+pub const MIN_LATENCY: Duration = Duration::from_millis(20);
+/// Longest latency, ours or a caller's: what the receive buffer holds at 20 Mb/s. libsrt takes the larger
+/// value of the two sides and cannot be told otherwise, so a caller that asks for more is closed.
+pub const MAX_LATENCY: Duration = Duration::from_secs(8);
+/// Characters of a passphrase (SRT API, "SRTO_PASSPHRASE").
+pub const PASSPHRASE_CHARACTERS: std::ops::RangeInclusive<usize> = 10..=79;
+
+/// Settings of the listeners.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// How long an accepted publish may go without a whole access unit
+    /// (`FOREBAY_PUBLISH_TIMEOUT_SECONDS`).
+    pub publish_timeout: Duration,
+    /// What every caller must encrypt with (`FOREBAY_SRT_PASSPHRASE`).
+    pub passphrase: Option<Secret>,
+    /// Passphrases of single channels, by channel id, in its place.
+    pub channel_passphrases: HashMap<String, Secret>,
+    /// The threads that run callers' tasks.
+    pub lanes: Lanes,
+    /// Where the listeners count.
+    pub stats: Arc<Stats>,
+}
+
+impl Default for Config {
+    fn default() -> Config {
+        Config {
+            publish_timeout: Duration::from_secs(10),
+            passphrase: None,
+            channel_passphrases: HashMap::new(),
+            lanes: Lanes::none(),
+            stats: Arc::default(),
+        }
+    }
+}
+
+/// Why there is no listener.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The library does not start.
+    #[error("libsrt does not start: {0}")]
+    Library(io::Error),
+    /// A port cannot be had.
+    #[error("cannot listen on {address}: {source}")]
+    Bind {
+        /// The address.
+        address: SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+/// Version of libsrt, as in `1.5.1`.
+pub fn library_version() -> String {
+    Library::version()
+}
+
+/// Ports that are taken, and not served yet.
+#[derive(Debug, Default)]
+pub struct Listeners {
+    library: Option<Library>,
+    ports: Vec<Handle>,
+    addresses: Vec<SocketAddr>,
+}
+
+impl Listeners {
+    /// Takes the ports. `latency`: ours (`FOREBAY_SRT_LATENCY_MS`).
+    pub fn bind(addresses: &[SocketAddr], latency: Duration) -> Result<Listeners, Error> {
+        if addresses.is_empty() {
+            return Ok(Listeners::default());
+        }
+        let library = Library::start().map_err(|error| Error::Library(error.io()))?;
+        let options = Options {
+            latency,
+            ..Options::default()
+        };
+        let mut listeners = Listeners::default();
+        for address in addresses {
+            // [::] takes IPv4 callers too, unless there is a listener of their own.
+            let ipv6_only = addresses
+                .iter()
+                .any(|other| other.is_ipv4() && other.port() == address.port());
+            let bound = socket::bind(&library, *address, ipv6_only, &options)
+                .and_then(|handle| Ok((handle.address()?, handle)));
+            let (bound, handle) = bound.map_err(|error| Error::Bind {
+                address: *address,
+                source: error.io(),
+            })?;
+            listeners.ports.push(handle);
+            listeners.addresses.push(bound);
+        }
+        listeners.library = Some(library);
+        Ok(listeners)
+    }
+
+    /// Where they listen: with port 0, the system chose.
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+}
+
+/// Serves all listeners until the tasks are stopped.
+pub async fn run(listeners: Listeners, hub: Hub, config: Config, tasks: Tasks) {
+    serve(listeners, hub, config, tasks).await;
+}
+
+async fn serve<A: Admit>(listeners: Listeners, admit: A, config: Config, tasks: Tasks) {
+    let Some(library) = listeners.library else {
+        return;
+    };
+    let door = Arc::new(Door::new(admit, config, library.clone()));
+    let reactor = match Reactor::new(library, listeners.ports, door.clone(), tasks.clone()) {
+        Ok(reactor) => reactor,
+        Err(err) => {
+            tracing::error!(%err, "cannot take callers");
+            return;
+        }
+    };
+    let (ended, mut end) = oneshot::channel();
+    let run = move || {
+        reactor.run();
+        let _ = ended.send(());
+    };
+    let thread = match std::thread::Builder::new()
+        .name("srt".to_owned())
+        .spawn(run)
+    {
+        Ok(thread) => thread,
+        Err(err) => {
+            tracing::error!(%err, "cannot take callers");
+            return;
+        }
+    };
+    tokio::select! {
+        () = tasks.stopped() => {
+            door.close();
+            let _ = end.await;
+        }
+        // Only a panic ends it before.
+        _ = &mut end => {}
+    }
+    if thread.join().is_err() {
+        tracing::error!("the thread of SRT callers panicked");
+    }
+}
