@@ -167,6 +167,8 @@ pub struct Banner<'a> {
     pub console: &'a str,
     /// RTMP address with application name: `rtmp://127.0.0.1:1935/ingest`; `None` when off.
     pub rtmp: Option<&'a str>,
+    /// SRT host and port: `127.0.0.1:9000`; `None` when off.
+    pub srt: Option<&'a str>,
     /// First application.
     pub application_id: &'a str,
     /// Whether standard output is a terminal. Anywhere else no credential is printed.
@@ -183,9 +185,16 @@ impl Credentials {
         line("Console", &format!("{}/", banner.console));
         if let Some(rtmp) = banner.rtmp {
             line("RTMP URL", rtmp);
-            if banner.is_terminal {
-                line("Stream key", self.stream_key.expose());
-            }
+        }
+        if banner.is_terminal && banner.rtmp.or(banner.srt).is_some() {
+            line("Stream key", self.stream_key.expose());
+        }
+        if let Some(srt) = banner.srt {
+            let key = match banner.is_terminal {
+                true => self.stream_key.expose(),
+                false => "STREAM_KEY",
+            };
+            line("SRT URL", &format!("srt://{srt}?streamid={key}"));
         }
         line("Watch", &format!("{}/live", banner.http));
         if !banner.is_terminal {
@@ -300,6 +309,7 @@ mod tests {
             http: "http://127.0.0.1:8080",
             console: "http://127.0.0.1:8080",
             rtmp: Some("rtmp://127.0.0.1:1935/ingest"),
+            srt: Some("127.0.0.1:9000"),
             application_id: "forebay",
             is_terminal: true,
         };
@@ -313,7 +323,11 @@ mod tests {
         }
         let second = Credentials::load_or_make(&folder.0, &Identity::default()).unwrap();
         let shown = second.banner(&banner);
-        assert!(shown.contains(second.stream_key.expose()));
+        let srt = format!(
+            "srt://127.0.0.1:9000?streamid={}",
+            second.stream_key.expose()
+        );
+        assert!(shown.contains(&srt));
         assert!(!shown.contains(second.admin_key.expose()));
         banner.is_terminal = false;
         let shown = first.banner(&banner);

@@ -7,6 +7,7 @@ use tokio::net::TcpListener;
 use tracing::info;
 
 use crate::config::Config;
+use crate::ingest::srt;
 
 /// Listeners by setting, in its order.
 pub(super) struct Listeners {
@@ -14,6 +15,7 @@ pub(super) struct Listeners {
     pub(super) control: Vec<TcpListener>,
     pub(super) rtmp: Vec<TcpListener>,
     pub(super) rtmps: Vec<TcpListener>,
+    pub(super) srt: srt::Listeners,
 }
 
 /// What the listeners are bound to: with port 0 in the settings, the system chose.
@@ -22,6 +24,7 @@ pub(super) struct Addresses {
     pub(super) control: Vec<SocketAddr>,
     pub(super) rtmp: Vec<SocketAddr>,
     pub(super) rtmps: Vec<SocketAddr>,
+    pub(super) srt: Vec<SocketAddr>,
 }
 
 impl Addresses {
@@ -32,6 +35,7 @@ impl Addresses {
             ("FOREBAY_CONTROL", &self.control),
             ("FOREBAY_RTMP", &self.rtmp),
             ("FOREBAY_RTMPS", &self.rtmps),
+            ("FOREBAY_SRT", &self.srt),
         ] {
             for address in addresses {
                 info!(setting, %address, "listening");
@@ -52,6 +56,7 @@ impl Listeners {
             control: bind("FOREBAY_CONTROL", &listen.control).await?,
             rtmp: bind("FOREBAY_RTMP", &listen.rtmp).await?,
             rtmps: bind("FOREBAY_RTMPS", &listen.rtmps).await?,
+            srt: srt::Listeners::bind(&listen.srt, listen.srt_latency).context("FOREBAY_SRT")?,
         })
     }
 
@@ -68,6 +73,7 @@ impl Listeners {
             control: of(&self.control)?,
             rtmp: of(&self.rtmp)?,
             rtmps: of(&self.rtmps)?,
+            srt: self.srt.addresses().to_vec(),
         })
     }
 }

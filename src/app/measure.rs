@@ -8,7 +8,7 @@ use crate::control::{
     Conformance, Connections, Measured, Measurements, Probes, RungStats, StreamStats, Violation,
 };
 use crate::hub::{Hub, Stream};
-use crate::ingest::rtmp;
+use crate::ingest;
 use crate::origin::{self, Origin};
 use crate::package::Live;
 use crate::transcode;
@@ -17,7 +17,8 @@ use crate::transcode;
 pub(super) struct Figures {
     hub: OnceLock<Hub>,
     origin: OnceLock<Arc<Origin>>,
-    rtmp: OnceLock<Arc<rtmp::Stats>>,
+    rtmp: OnceLock<Arc<ingest::Stats>>,
+    srt: OnceLock<Arc<ingest::Stats>>,
     /// Per stream: its timeline and its ladder, as long as the hub keeps them.
     streams: Mutex<HashMap<Uuid, Watched>>,
 }
@@ -34,6 +35,7 @@ impl Figures {
             hub: OnceLock::new(),
             origin: OnceLock::new(),
             rtmp: OnceLock::new(),
+            srt: OnceLock::new(),
             streams: Mutex::default(),
         }
     }
@@ -46,8 +48,12 @@ impl Figures {
         let _ = self.origin.set(origin);
     }
 
-    pub(super) fn watch_rtmp(&self, stats: Arc<rtmp::Stats>) {
+    pub(super) fn watch_rtmp(&self, stats: Arc<ingest::Stats>) {
         let _ = self.rtmp.set(stats);
+    }
+
+    pub(super) fn watch_srt(&self, stats: Arc<ingest::Stats>) {
+        let _ = self.srt.set(stats);
     }
 
     pub(super) fn watch_timeline(&self, stream: Uuid, live: Arc<Live>) {
@@ -142,11 +148,12 @@ impl Measurements for Figures {
                 open: origin.stats().connections,
             });
         }
-        if let Some(rtmp) = self.rtmp.get() {
-            connections.push(Connections {
-                proto: "rtmp",
-                open: rtmp.publishing(),
-            });
+        for (proto, stats) in [("rtmp", &self.rtmp), ("srt", &self.srt)] {
+            let stats = stats.get();
+            connections.extend(stats.map(|stats| Connections {
+                proto,
+                open: stats.publishing(),
+            }));
         }
         Measured {
             streams,

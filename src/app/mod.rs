@@ -27,7 +27,7 @@ use crate::control::{self, StoreGate};
 use crate::credentials::{Banner, Credentials};
 use crate::hub::boundary::{OnLoss, Settings};
 use crate::hub::{self, Admission, Hub, Stream};
-use crate::ingest::rtmp;
+use crate::ingest::{rtmp, srt};
 use crate::media::timeline::Rules;
 use crate::media::{Ticks, Timescale};
 use crate::origin::{self, Origin};
@@ -62,6 +62,8 @@ pub struct App {
     pub rtmp: Vec<SocketAddr>,
     /// RTMP over TLS.
     pub rtmps: Vec<SocketAddr>,
+    /// SRT addresses, UDP.
+    pub srt: Vec<SocketAddr>,
     /// Streams that live now.
     pub hub: Hub,
     /// The public HTTP side.
@@ -140,6 +142,11 @@ impl App {
             tasks.spawn(run);
         }
 
+        let srt_config = srt_config(&config, rtmp_config.lanes.clone());
+        figures.watch_srt(srt_config.stats.clone());
+        let run = srt::run(listeners.srt, hub.clone(), srt_config, ingest.clone());
+        tasks.spawn(run);
+
         let own_address = !config.listen.control.is_empty();
         let state = control::State::new(control::Setup {
             store: store.clone(),
@@ -193,6 +200,7 @@ impl App {
             control: addresses.control,
             rtmp: addresses.rtmp,
             rtmps: addresses.rtmps,
+            srt: addresses.srt,
             hub,
             origin,
             credentials,
@@ -225,10 +233,15 @@ impl App {
                 .first()
                 .map(|address| format!("rtmp://{}/ingest", reachable(*address)))
         });
+        let srt = self
+            .srt
+            .first()
+            .map(|address| reachable(*address).to_string());
         self.credentials.banner(&Banner {
             http: &http,
             console: &console,
             rtmp: rtmp.as_deref(),
+            srt: srt.as_deref(),
             application_id: &self.config.identity.application_id,
             is_terminal,
         })
@@ -348,6 +361,20 @@ fn make_hub(
         Box::new(media_bytes),
         tasks.clone(),
     ))
+}
+
+fn srt_config(config: &Config, lanes: Lanes) -> srt::Config {
+    let passphrases = config.channels.iter().filter_map(|channel| {
+        let id = config.identity.channel_id(&channel.alias);
+        Some((id, channel.srt_passphrase.clone()?))
+    });
+    srt::Config {
+        publish_timeout: config.publish.publish_timeout,
+        passphrase: config.listen.srt_passphrase.clone(),
+        channel_passphrases: passphrases.collect(),
+        lanes,
+        ..srt::Config::default()
+    }
 }
 
 fn make_origin(

@@ -8,13 +8,23 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::setting::Setting;
+use super::table::PASSPHRASE;
 use super::table::SETTINGS;
-use super::value::{is_capability, is_key, is_name, secret_of};
+use super::value::{is_capability, is_key, is_name, is_passphrase, secret_of};
 use super::{Channel, Error, text};
 use crate::base::secret::Secret;
 
 /// Keys of a `[[channel]]`.
-const CHANNEL_KEYS: [&str; 6] = ["alias", "name", "key", "key_file", "capabilities", "slate"];
+const CHANNEL_KEYS: [&str; 8] = [
+    "alias",
+    "name",
+    "key",
+    "key_file",
+    "capabilities",
+    "slate",
+    "srt_passphrase",
+    "srt_passphrase_file",
+];
 /// Keys of a `[[channel]]` that come with later features.
 const LATER_CHANNEL_KEYS: [&str; 2] = ["source", "pushes"];
 
@@ -123,7 +133,7 @@ impl<'a> File<'a> {
         read: &dyn Fn(&Path) -> std::io::Result<String>,
     ) -> Result<Channel, Error> {
         let (mut alias, mut name, mut key, mut capabilities) = (None, None, None, None);
-        let mut slate = None;
+        let (mut slate, mut srt_passphrase) = (None, None);
         for entry in entries {
             let refuse = |value: &str, accepted: &str| Error::Value {
                 setting: self.place(entry),
@@ -157,6 +167,19 @@ impl<'a> File<'a> {
                         return Err(refuse("(hidden)", "key or key_file, not both"));
                     }
                 }
+                "srt_passphrase" | "srt_passphrase_file" => {
+                    let text = match entry.key {
+                        "srt_passphrase" => text.unwrap_or_default().to_owned(),
+                        _ => secret_of(self, read, entry)?,
+                    };
+                    if !is_passphrase(&text) {
+                        return Err(refuse("(hidden)", PASSPHRASE));
+                    }
+                    if srt_passphrase.replace(Secret::new(text)).is_some() {
+                        let accepted = "srt_passphrase or srt_passphrase_file, not both";
+                        return Err(refuse("(hidden)", accepted));
+                    }
+                }
                 "slate" => {
                     let text = text.filter(|text| !text.is_empty());
                     let accepted = "the path of a PNG or JPEG file";
@@ -187,6 +210,7 @@ impl<'a> File<'a> {
             key,
             capabilities,
             slate,
+            srt_passphrase,
         })
     }
 

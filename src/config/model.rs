@@ -45,6 +45,12 @@ pub struct Listen {
     pub rtmp: Vec<SocketAddr>,
     /// RTMP over TLS; empty is off.
     pub rtmps: Vec<SocketAddr>,
+    /// SRT ingest, UDP; empty is off.
+    pub srt: Vec<SocketAddr>,
+    /// Time that SRT has to get a lost packet again; a caller may ask for more.
+    pub srt_latency: Duration,
+    /// What SRT callers encrypt with; `None`: in the clear.
+    pub srt_passphrase: Option<Secret>,
     /// PEM certificate chain.
     pub tls_cert: Option<PathBuf>,
     /// PEM private key.
@@ -158,6 +164,8 @@ pub struct Channel {
     pub capabilities: Option<Vec<String>>,
     /// Image shown while no media comes; `None` is a picture drawn with the name.
     pub slate: Option<PathBuf>,
+    /// What its SRT callers encrypt with; `None` leaves it to the setting for all.
+    pub srt_passphrase: Option<Secret>,
 }
 
 impl Default for Listen {
@@ -167,6 +175,9 @@ impl Default for Listen {
             control: Vec::new(),
             rtmp: vec![SocketAddr::from(([0, 0, 0, 0], 1935))],
             rtmps: Vec::new(),
+            srt: vec![SocketAddr::from(([0, 0, 0, 0], 9000))],
+            srt_latency: Duration::from_millis(120),
+            srt_passphrase: None,
             tls_cert: None,
             tls_key: None,
         }

@@ -46,6 +46,8 @@ const fn setting(
 
 const HTTP_URL: &str = "an address such as https://live.example.org, without a slash at the end";
 const COUNT: &str = "a whole number";
+/// SRT API, "SRTO_PASSPHRASE".
+pub(super) const PASSPHRASE: &str = "10 to 79 printable characters";
 const ON_OFF: &str = "true or false";
 
 /// All settings, in the order of the example file.
@@ -110,26 +112,36 @@ pub(crate) static SETTINGS: &[Setting] = &[
     setting(
         "FOREBAY_SRT",
         ("listen", "srt"),
-        later(value::is_addresses, "addresses such as 0.0.0.0:9000"),
+        Field::Addresses {
+            at: |c| &mut c.listen.srt,
+        },
         "",
-        "SRT listener.",
+        "SRT ingest, UDP. Empty: off.",
     ),
     setting(
         "FOREBAY_SRT_LATENCY_MS",
         ("listen", "srt_latency"),
-        later(value::is_span, "20ms to 8000ms"),
+        span(
+            Unit::Millis,
+            Duration::from_millis(20),
+            Duration::from_secs(8),
+            |c| &mut c.listen.srt_latency,
+        ),
         "",
-        "SRT latency.",
+        "Time that SRT has to get a lost packet again: four round trips of the line are a good measure. \
+         An encoder that asks for more gets it, up to 8 s.",
     ),
     setting(
         "FOREBAY_SRT_PASSPHRASE",
         ("listen", "srt_passphrase"),
-        later(
-            |text| (10..=79).contains(&text.len()),
-            "10 to 79 characters",
-        ),
-        "",
-        "SRT passphrase.",
+        Field::Secret {
+            check: value::is_passphrase,
+            accepts: PASSPHRASE,
+            at: |c| &mut c.listen.srt_passphrase,
+        },
+        "\"…\"",
+        "What SRT encoders must encrypt with, AES-128 to AES-256 as they choose. Without it they must \
+         not encrypt.",
     ),
     setting(
         "FOREBAY_DATA",

@@ -187,6 +187,10 @@ fn secrets_are_not_in_messages() {
     for (env, file) in [
         (vec![("FOREBAY_STREAM_KEY", "se/cret")], ""),
         (vec![("FOREBAY_SRT_PASSPHRASE", "se/cret")], ""),
+        (
+            vec![],
+            "[[channel]]\nalias = \"a\"\nsrt_passphrase = \"se/cret\"",
+        ),
         (vec![], "[identity]\nadmin_key = \"se/cret\""),
         (vec![], "[[channel]]\nalias = \"a\"\nkey = \"se/cret\""),
     ] {
@@ -223,7 +227,7 @@ fn a_secret_given_twice_or_in_a_missing_file_is_an_error() {
 #[test]
 fn settings_of_later_features_and_mistyped_variables_are_warned_of() {
     let env = [
-        ("FOREBAY_SRT", "0.0.0.0:9000"),
+        ("FOREBAY_OPEN_REGISTRATION", "true"),
         ("FOREBAY_PART_MSS", "1"),
         ("FOREBAY_CONFIG", "forebay.toml"),
         ("PATH", "/bin"),
@@ -232,7 +236,7 @@ fn settings_of_later_features_and_mistyped_variables_are_warned_of() {
     assert_eq!(
         loaded.warnings,
         [
-            "FOREBAY_SRT has no effect in this version",
+            "FOREBAY_OPEN_REGISTRATION has no effect in this version",
             "storage.database_url (forebay.toml line 2) has no effect in this version",
             "FOREBAY_PART_MSS is no setting and has no effect, did you mean FOREBAY_PART_MS?",
         ]
@@ -242,7 +246,8 @@ fn settings_of_later_features_and_mistyped_variables_are_warned_of() {
 #[test]
 fn channels_are_declared_in_the_file() {
     let file = "[[channel]]\nalias = \"stage\"\nkey_file = \"/run/secret\"\n\
-                capabilities = [\"fhd\", \"streaming\"]\nslate = \"stage.png\"\n[[channel]]\nalias = \"b\"\nname = \"B\"";
+                capabilities = [\"fhd\", \"streaming\"]\nslate = \"stage.png\"\n\
+                srt_passphrase_file = \"/run/secret\"\n[[channel]]\nalias = \"b\"\nname = \"B\"";
     let channels = load(&[], file).unwrap().config.channels;
     assert_eq!(
         channels,
@@ -253,6 +258,7 @@ fn channels_are_declared_in_the_file() {
                 key: Some(Secret::new("from-a-file-1")),
                 capabilities: Some(vec!["fhd".to_owned(), "streaming".to_owned()]),
                 slate: Some("stage.png".into()),
+                srt_passphrase: Some(Secret::new("from-a-file-1")),
             },
             Channel {
                 alias: "b".to_owned(),
@@ -260,6 +266,7 @@ fn channels_are_declared_in_the_file() {
                 key: None,
                 capabilities: None,
                 slate: None,
+                srt_passphrase: None,
             }
         ]
     );

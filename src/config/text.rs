@@ -24,6 +24,7 @@ const CHANNELS: &str = "
 # key_file = \"/etc/forebay/stage.key\"
 # capabilities = [\"fhd\", \"multi-bitrate\", \"streaming\"]
 # slate = \"/etc/forebay/stage.png\"  # PNG or JPEG; without one a picture with the name is drawn
+# srt_passphrase_file = \"/etc/forebay/stage.passphrase\"  # in place of listen.srt_passphrase
 ";
 
 /// Width of text in the example file and the help.

@@ -120,6 +120,12 @@ pub(super) fn is_key(text: &str) -> bool {
             .all(|byte| byte.is_ascii_graphic() && !b"/;|?&".contains(&byte))
 }
 
+/// Passphrases of SRT (SRT API, "SRTO_PASSPHRASE").
+pub(super) fn is_passphrase(text: &str) -> bool {
+    let printable = |byte: u8| byte.is_ascii_graphic() || byte == b' ';
+    (10..=79).contains(&text.len()) && text.bytes().all(printable)
+}
+
 pub(super) fn is_word(text: &str) -> bool {
     (1..=512).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic())
 }

@@ -68,6 +68,7 @@ impl Folder {
             .env("HOME", &self.path)
             .env("FOREBAY_HTTP", "127.0.0.1:0")
             .env("FOREBAY_RTMP", "127.0.0.1:0")
+            .env("FOREBAY_SRT", "127.0.0.1:0")
             .env("FOREBAY_LADDER", "off")
             .envs(settings.iter().copied())
             .stdin(Stdio::null())

@@ -49,6 +49,7 @@ impl Server {
         let mut config = Config::default();
         config.listen.http = vec![any_port];
         config.listen.rtmp = vec![any_port];
+        config.listen.srt = vec![any_port];
         config.storage.data.clone_from(&data);
         config.identity.stream_key = Some(Secret::new(KEY));
         change(&mut config);

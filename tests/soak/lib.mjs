@@ -95,7 +95,7 @@ export class Gateway {
     gateway.rtmp = `rtmp://127.0.0.1:${gateway.rtmpPort}/live`;
     gateway.publishUrl = `${gateway.rtmp}/${KEY}`;
     gateway.env = {
-      FOREBAY_HTTP: `127.0.0.1:${gateway.httpPort}`, FOREBAY_RTMP: `127.0.0.1:${gateway.rtmpPort}`, FOREBAY_DATA: gateway.data, FOREBAY_STREAM_KEY: KEY, ...env,
+      FOREBAY_HTTP: `127.0.0.1:${gateway.httpPort}`, FOREBAY_RTMP: `127.0.0.1:${gateway.rtmpPort}`, FOREBAY_SRT: '127.0.0.1:0', FOREBAY_DATA: gateway.data, FOREBAY_STREAM_KEY: KEY, ...env,
     };
     gateway.memory = [];
     gateway.sampler = setInterval(() => gateway.sample(), MEMORY_MS);

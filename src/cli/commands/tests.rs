@@ -46,6 +46,7 @@ fn declared(alias: &str, key: Option<&str>) -> crate::config::Channel {
         key: key.map(Secret::new),
         capabilities: None,
         slate: None,
+        srt_passphrase: None,
     }
 }
 

@@ -190,7 +190,7 @@ impl<A: Admit> Caller<A> {
     fn push(&self, sink: &mut A::Sink, demuxer: &mut Demuxer, data: &Bytes) -> Result<bool, End> {
         let count = u64::try_from(data.len()).unwrap_or(0);
         self.door.config.stats.received_bytes_total.add(count);
-        demuxer.push(data);
+        demuxer.push(&data[..]);
         drain(sink, demuxer)
     }
 }

@@ -36,14 +36,9 @@ use socket::Options;
 
 /// What the hub and logs call it.
 const PROTO: &str = "srt";
-/// Shortest latency that may be set: below it, not one loss is repaired on a line of 10 ms.
-pub const MIN_LATENCY: Duration = Duration::from_millis(20);
 /// Longest latency, ours or a caller's: what the receive buffer holds at 20 Mb/s. libsrt takes the larger
 /// value of the two sides and cannot be told otherwise, so a caller that asks for more is closed.
 pub const MAX_LATENCY: Duration = Duration::from_secs(8);
-/// Characters of a passphrase (SRT API, "SRTO_PASSPHRASE").
-pub const PASSPHRASE_CHARACTERS: std::ops::RangeInclusive<usize> = 10..=79;
-
 /// Settings of the listeners.
 #[derive(Clone, Debug)]
 pub struct Config {
