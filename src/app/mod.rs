@@ -99,6 +99,7 @@ impl App {
         let tokens = Tokens::new(clock.clone());
         tokens.refresh(&store).await?;
         tasks.spawn(tokens.clone().run(store.clone(), tasks.clone()));
+        tasks.spawn(store.clone().follow_keys(tasks.clone()));
         let gate = StoreGate::new(
             store.clone(),
             tokens.clone(),
@@ -118,7 +119,7 @@ impl App {
             lanes: Lanes::start(cores).context("cannot start threads for ingest")?,
             ..rtmp::Config::default()
         };
-        figures.watch_rtmp(rtmp_config.stats.clone());
+        figures.watch_listener("rtmp", rtmp_config.stats.clone());
         let addresses = listeners.addresses()?;
         addresses.log();
         for listener in listeners.rtmp {
@@ -143,7 +144,7 @@ impl App {
         }
 
         let srt_config = srt_config(&config, rtmp_config.lanes.clone());
-        figures.watch_srt(srt_config.stats.clone());
+        figures.watch_listener("srt", srt_config.stats.clone());
         let run = srt::run(listeners.srt, hub.clone(), srt_config, ingest.clone());
         tasks.spawn(run);
 

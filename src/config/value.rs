@@ -162,12 +162,6 @@ pub(super) fn is_flag(text: &str) -> bool {
     ["true", "false"].contains(&text)
 }
 
-pub(super) fn is_addresses(text: &str) -> bool {
-    text.split(',')
-        .map(str::trim)
-        .all(|item| item.is_empty() || item.parse::<SocketAddr>().is_ok())
-}
-
 pub(super) fn is_span(text: &str) -> bool {
     parse_span(text).is_some() || span_of(text, Unit::Millis).is_some()
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 
-use super::token::{self, Tokens};
+use super::token::{self, PublishGrant, Tokens};
 use crate::base::id::Uuid;
 use crate::hub::gate::{Gate, Pending, Record, Sign, Told};
 use crate::hub::{Admission, PublishRequest, Refusal};
@@ -49,15 +49,7 @@ impl StoreGate {
 
     /// What the token names holds: its bearer may not add to it.
     async fn by_token(&self, request: &PublishRequest, key: &str) -> Result<Admission, Refusal> {
-        let grant = match self.tokens.publish(key, request.peer.ip()) {
-            Ok(grant) => grant,
-            Err(error @ (token::Error::Expired | token::Error::Scope)) => {
-                return Err(Refusal::NotAllowed(error.to_string()));
-            }
-            Err(token::Error::Malformed | token::Error::Digest) => {
-                return Err(Refusal::UnknownKey);
-            }
-        };
+        let grant = self.grant(request, key)?;
         let channel = self
             .store
             .channel_of(&grant.application_id, &grant.channel)
@@ -66,6 +58,15 @@ impl StoreGate {
             .ok_or(Refusal::UnknownKey)?;
         let capabilities = grant.capabilities.or_else(|| request.capabilities.clone());
         Ok(self.admission(request, channel, capabilities, grant.tags))
+    }
+
+    /// What a publish token allows this caller.
+    fn grant(&self, request: &PublishRequest, key: &str) -> Result<PublishGrant, Refusal> {
+        let grant = self.tokens.publish(key, request.peer.ip());
+        grant.map_err(|error| match error {
+            token::Error::Expired | token::Error::Scope => Refusal::NotAllowed(error.to_string()),
+            token::Error::Malformed | token::Error::Digest => Refusal::UnknownKey,
+        })
     }
 
     async fn records(&self) -> Result<Vec<Record>, Error> {
@@ -111,9 +112,16 @@ fn refused(error: Error) -> Refusal {
 }
 
 impl Gate for StoreGate {
-    fn preview(&self, _request: &PublishRequest) -> Result<String, Refusal> {
-        // TODO of this branch: an index of keys in memory.
-        Ok(String::new())
+    fn preview(&self, request: &PublishRequest) -> Result<String, Refusal> {
+        let key = request.key.expose();
+        let channel = if key.starts_with(token::PREFIX) {
+            let grant = self.grant(request, key)?;
+            self.store
+                .known_channel(&grant.application_id, &grant.channel)
+        } else {
+            self.store.known_key(key)
+        };
+        channel.ok_or(Refusal::UnknownKey)
     }
 
     fn admit<'a>(&'a self, request: &'a PublishRequest) -> Pending<'a, Result<Admission, Refusal>> {

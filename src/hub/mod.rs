@@ -3,6 +3,7 @@
 
 mod announcement;
 pub mod boundary;
+mod capacity;
 mod cutter;
 pub mod doctor;
 pub mod gate;
@@ -35,7 +36,7 @@ use crate::media::timeline::Timeline;
 pub use announcement::Announcement;
 use boundary::Settings;
 pub use gate::{Admission, Gate, PublishRequest, Record, Refusal, Sign};
-pub use link::Link;
+pub use link::{Line, Link};
 pub use member::{Health, MemberStatus, Standing, SwitchError};
 pub use observer::{Facts, Observer};
 pub use outlet::Outlet;
@@ -169,13 +170,6 @@ impl Hub {
                 tasks,
             }),
         }
-    }
-
-    /// What [`Hub::publish`] will answer, as far as that is known without waiting: the channel id.
-    pub fn preview(&self, request: &PublishRequest) -> Result<String, Refusal> {
-        let channel = self.inner.gate.preview(request)?;
-        self.check_capacity()?;
-        Ok(channel)
     }
 
     /// Asks the gate and opens a session, on the channel's running stream or on a new one.
@@ -340,26 +334,6 @@ impl Hub {
             streams.retain(|_, entry| !forgotten(entry));
             channels.retain(|_, id| streams.contains_key(id));
         }
-    }
-
-    fn check_capacity(&self) -> Result<(), Refusal> {
-        let most = self.inner.config.max_publishers;
-        if self.publisher_count() >= most {
-            return Err(Refusal::Full(format!("{most} publishers")));
-        }
-        let held = (self.inner.media_bytes)();
-        if held >= self.inner.config.max_media_bytes {
-            let megabytes = held / 1_000_000;
-            return Err(Refusal::Full(format!("{megabytes} MB of media in memory")));
-        }
-        Ok(())
-    }
-
-    fn publisher_count(&self) -> usize {
-        self.streams()
-            .values()
-            .map(|entry| entry.stream.member_count())
-            .sum()
     }
 
     /// Keeps an ended stream for those who still play it; one that was never listed has nobody.

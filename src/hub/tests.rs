@@ -407,3 +407,59 @@ async fn an_ended_stream_is_not_taken_up_and_of_several_only_the_newest() {
     assert_eq!(bench.hub.all().len(), 1);
     assert_eq!(bench.memory.records().len(), 1);
 }
+
+#[tokio::test]
+async fn a_preview_refuses_a_channel_on_which_four_encoders_send_and_no_other() {
+    let bench = Bench::new();
+    let request = |alias: &str| PublishRequest {
+        proto: "srt",
+        peer: ([127, 0, 0, 1], 1).into(),
+        key: Secret::new(alias),
+        capabilities: None,
+        tags: Vec::new(),
+    };
+    let live = Ok("local#app#live".to_owned());
+    assert_eq!(bench.hub.preview(&request("live")), live);
+    let mut publishers = Vec::new();
+    for _ in 0..stream::MAX_MEMBERS {
+        assert_eq!(bench.hub.preview(&request("live")), live);
+        publishers.push(bench.publish(None).await);
+    }
+    let refused = bench.hub.preview(&request("live"));
+    assert!(matches!(refused, Err(Refusal::Full(_))));
+    let other = bench.hub.preview(&request("other"));
+    assert_eq!(other.as_deref(), Ok("local#app#other"));
+
+    // While the stream, or the opening of another one, is at work, nobody waits and nobody is refused.
+    let working = bench.hub.channels();
+    assert_eq!(bench.hub.preview(&request("live")), live);
+    drop(working);
+
+    // A silent one gives its place to another.
+    bench.clock.advance(Duration::from_millis(1500));
+    assert_eq!(bench.hub.preview(&request("live")), live);
+    drop(publishers);
+    assert_eq!(bench.hub.preview(&request("live")), live);
+    bench.clock.advance(Duration::from_secs(30));
+    bench.hub.tidy().await;
+    assert_eq!(bench.hub.preview(&request("live")), live);
+}
+
+#[tokio::test]
+async fn a_preview_knows_the_limits_of_the_process() {
+    let bench = Bench::new();
+    let mut publishers = Vec::new();
+    for channel in 0..10 {
+        let request = PublishRequest {
+            proto: "srt",
+            peer: ([127, 0, 0, 1], 1).into(),
+            key: Secret::new(format!("channel-{channel}")),
+            capabilities: None,
+            tags: Vec::new(),
+        };
+        assert!(bench.hub.preview(&request).is_ok());
+        publishers.push(bench.hub.publish(request.clone()).await.unwrap());
+        let full = publishers.len() == 10;
+        assert_eq!(bench.hub.preview(&request).is_err(), full);
+    }
+}

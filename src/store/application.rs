@@ -2,6 +2,7 @@
 
 use sqlx::Row;
 
+use super::keys::Known;
 use super::{Error, Store, exists, timed};
 use crate::base::clock::Wall;
 use crate::base::secret::Secret;
@@ -53,13 +54,17 @@ impl Store {
     /// Removes an application with its channels. [`Error::Missing`] when there is none.
     pub async fn remove_application(&self, id: &str) -> Result<(), Error> {
         timed(async {
+            let mut change = self.begin_change().await?;
             let done = sqlx::query("DELETE FROM applications WHERE id = $1")
                 .bind(id)
-                .execute(&self.pool)
+                .execute(&mut *change.transaction)
                 .await?;
             match done.rows_affected() {
                 0 => Err(Error::Missing(format!("application {id}"))),
-                _ => Ok(()),
+                _ => {
+                    let apply = |known: &mut Known| known.remove_application(id);
+                    self.commit_change(change, apply).await
+                }
             }
         })
         .await

@@ -1,9 +1,9 @@
 //! Channels: named, durable, found by their stream key.
 
-use sha2::{Digest, Sha256};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqliteConnection};
 
+use super::keys::{Entry, Known, hash};
 use super::{Error, Store, exists, json, timed};
 use crate::base::clock::Wall;
 use crate::base::id::random_key;
@@ -102,10 +102,11 @@ impl Store {
     /// Makes the default channel, or gives it this key.
     pub async fn ensure_default_channel(&self, new: &NewChannel<'_>) -> Result<Channel, Error> {
         timed(async {
-            let mut transaction = self.begin().await?;
+            let mut change = self.begin_change().await?;
             let now = self.now_us();
-            let (channel, _) = upsert(&mut transaction, new, false, now).await?;
-            transaction.commit().await?;
+            let (channel, _) = upsert(&mut change.transaction, new, false, now).await?;
+            self.commit_change(change, |known| known.put(entry(&channel)))
+                .await?;
             Ok(channel)
         })
         .await
@@ -121,10 +122,12 @@ impl Store {
         limit: u64,
     ) -> Result<Declared, Error> {
         timed(async {
-            let mut transaction = self.begin().await?;
+            let mut change = self.begin_change().await?;
+            let transaction = &mut change.transaction;
+            let mut entries = Vec::with_capacity(declarations.len());
             let mut declared = Declared::default();
             let rows = sqlx::query("SELECT id, alias, application_id FROM channels WHERE declared")
-                .fetch_all(&mut *transaction)
+                .fetch_all(&mut **transaction)
                 .await?;
             let wanted = |id: &str| {
                 let mut wanted = declarations.iter();
@@ -136,7 +139,7 @@ impl Store {
                 if !wanted(&id) {
                     sqlx::query("DELETE FROM channels WHERE id = $1")
                         .bind(&id)
-                        .execute(&mut *transaction)
+                        .execute(&mut **transaction)
                         .await?;
                     declared.removed.push(id);
                 }
@@ -151,18 +154,25 @@ impl Store {
                     key: declaration.key,
                     capabilities: declaration.capabilities,
                 };
-                if upsert(&mut transaction, &new, true, now).await?.1 {
+                let (channel, is_new) = upsert(transaction, &new, true, now).await?;
+                entries.push(entry(&channel));
+                if is_new {
                     declared.added.push(declaration.alias.to_owned());
                 }
             }
             let count: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM channels")
-                .fetch_one(&mut *transaction)
+                .fetch_one(&mut **transaction)
                 .await?;
             if !declared.added.is_empty() && u64::try_from(count).unwrap_or(0) > limit {
                 let what = "channel";
                 return Err(Error::Full { what, limit });
             }
-            transaction.commit().await?;
+            let removed = &declared.removed;
+            self.commit_change(change, |known| {
+                removed.iter().for_each(|id| known.remove(id));
+                entries.into_iter().for_each(|entry| known.put(entry));
+            })
+            .await?;
             Ok(declared)
         })
         .await
@@ -173,7 +183,7 @@ impl Store {
     pub async fn find_channel_by_key(&self, key: &str) -> Result<Option<Channel>, Error> {
         let found = timed(async {
             let row = sqlx::query(select!("WHERE key_hash = $1"))
-                .bind(hash(key))
+                .bind(hash(key).as_slice())
                 .fetch_optional(&self.pool)
                 .await?;
             row.as_ref().map(channel).transpose()
@@ -248,19 +258,24 @@ impl Store {
     /// Gives a channel a new random stream key. [`Error::Missing`] when there is no such channel.
     pub async fn rotate_key(&self, channel_id: &str) -> Result<Secret, Error> {
         let key = random_stream_key();
+        let hash = hash(key.expose());
         timed(async {
+            let mut change = self.begin_change().await?;
             let done = sqlx::query(
                 "UPDATE channels SET stream_key = $1, key_hash = $2, updated_us = $3 WHERE id = $4",
             )
             .bind(key.expose())
-            .bind(hash(key.expose()))
+            .bind(hash.as_slice())
             .bind(self.now_us())
             .bind(channel_id)
-            .execute(&self.pool)
+            .execute(&mut *change.transaction)
             .await?;
             match done.rows_affected() {
                 0 => Err(Error::Missing(format!("channel {channel_id}"))),
-                _ => Ok(()),
+                _ => {
+                    let apply = |known: &mut Known| known.set_hash(channel_id, hash);
+                    self.commit_change(change, apply).await
+                }
             }
         })
         .await?;
@@ -315,7 +330,7 @@ async fn upsert(
         .bind(new.alias)
         .bind(new.name)
         .bind(key.expose())
-        .bind(hash(key.expose()))
+        .bind(hash(key.expose()).as_slice())
         .bind(capabilities)
         .bind(declared)
         .bind(now_us)
@@ -356,6 +371,11 @@ fn channel(row: &SqliteRow) -> Result<Channel, Error> {
     })
 }
 
-fn hash(key: &str) -> Vec<u8> {
-    Sha256::digest(key.as_bytes()).to_vec()
+fn entry(channel: &Channel) -> Entry {
+    Entry {
+        id: channel.id.as_str().into(),
+        application_id: channel.application_id.as_str().into(),
+        alias: channel.alias.as_str().into(),
+        hash: hash(channel.key.expose()),
+    }
 }

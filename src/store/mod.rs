@@ -5,12 +5,14 @@
 
 mod application;
 mod channel;
+mod keys;
 mod stream;
 #[cfg(test)]
 mod tests;
 
 use std::future::Future;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::sqlite::{
@@ -99,6 +101,7 @@ impl Error {
 pub struct Store {
     pool: SqlitePool,
     clock: Clock,
+    keys: Arc<keys::Keys>,
 }
 
 impl Store {
@@ -123,7 +126,10 @@ impl Store {
         let opening = async {
             let pool = pool.connect_with(options).await?;
             sqlx::migrate!("src/store/migrations").run(&pool).await?;
-            Ok(Store { pool, clock })
+            let keys = Arc::default();
+            let store = Store { pool, clock, keys };
+            store.read_keys().await?;
+            Ok(store)
         };
         match tokio::time::timeout(OPEN_DEADLINE, opening).await {
             Ok(store) => store,

@@ -8,3 +8,4 @@ pub mod http;
 pub mod media;
 pub mod rtmp;
 pub mod server;
+pub mod ts;

@@ -124,3 +124,48 @@ async fn the_gate_records_streams() {
     gate.stream_ended(id).await;
     assert_eq!(gate.open_streams().await, []);
 }
+
+#[tokio::test]
+async fn a_preview_says_what_the_gate_will_say_and_needs_no_database() {
+    let bench = bench(|_| {}).await;
+    let gate = StoreGate::new(bench.store.clone(), bench.tokens.clone(), Vec::new());
+    let token = |kind: &str, tag: &str| {
+        bench.token(|c| {
+            c.kind = Some(kind.to_owned());
+            c.required_tag = Some(tag.to_owned());
+        })
+    };
+    let keys = [
+        "stream-key".to_owned(),
+        "stream-kez".to_owned(),
+        String::new(),
+        "DIGEST:nonsense".to_owned(),
+        token("publish", "channelAlias:live"),
+        token("publish", "channelId:local#app#live"),
+        token("publish", "channelAlias:none"),
+        token("stream", "channelAlias:live"),
+        bench.token(|_| {}),
+    ];
+    let requests = keys.each_ref().map(|key| publish("srt", key, None));
+    let mut said = Vec::new();
+    for request in &requests {
+        let admitted = gate
+            .admit(request)
+            .await
+            .map(|admitted| admitted.channel_id);
+        assert_eq!(gate.preview(request), admitted);
+        said.push(admitted);
+    }
+    assert_eq!(said.iter().filter(|said| said.is_ok()).count(), 3);
+    let rotated = bench.store.rotate_key("local#app#live").await.unwrap();
+    assert_eq!(gate.preview(&requests[0]), Err(Refusal::UnknownKey));
+    let rotated = publish("srt", rotated.expose(), None);
+    assert_eq!(gate.preview(&rotated), said[4]);
+    bench.store.close().await;
+    assert_eq!(gate.preview(&rotated), said[4]);
+    assert_eq!(gate.preview(&requests[1]), Err(Refusal::UnknownKey));
+    assert_eq!(gate.preview(&requests[4]), said[4]);
+    bench.clock.advance(Duration::from_secs(1));
+    let expired = gate.preview(&requests[4]);
+    assert!(matches!(expired, Err(Refusal::NotAllowed(_))));
+}

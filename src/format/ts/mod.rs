@@ -6,6 +6,10 @@
 
 mod adts;
 mod audio;
+#[doc(hidden)]
+pub mod fuzz;
+mod latm;
+mod opus;
 mod packet;
 mod pes;
 mod program;

@@ -4,6 +4,8 @@ use std::collections::VecDeque;
 
 use super::adts::Adts;
 use super::audio::{Audio, Framing};
+use super::latm::Latm;
+use super::opus::Opus;
 use super::packet::{Continuity, PACKET_BYTES, Packet, Step};
 use super::pes::{Piece, Reader, Times};
 use super::psi::{self, PAT_PID, PAT_TABLE, PMT_TABLE, Program, Sections, Stream};
@@ -161,7 +163,7 @@ impl Streams {
                 .clone()
                 .find(|(_, content)| content.taken() == Some(kind));
             let known = lane.as_ref().map(|lane| (lane.pid, &lane.content));
-            if known == taken.as_ref().map(|(pid, content)| (*pid, content)) {
+            if known.is_some() && known == taken.as_ref().map(|(pid, content)| (*pid, content)) {
                 continue;
             }
             if let Some(lane) = lane {
@@ -195,6 +197,8 @@ struct Lane {
     continuity: Continuity,
     reader: Reader,
     decoder: Decoder,
+    /// Whether the last packet was the last one of a PES packet, as its stuffing tells.
+    ended: bool,
 }
 
 #[derive(Debug)]
@@ -208,6 +212,10 @@ impl Lane {
         let decoder = match &content {
             Content::Video(coding) => Decoder::Video(Video::new(*coding)),
             Content::Adts => Decoder::Audio(Audio::new(Framing::Adts(Adts::default()))),
+            Content::Latm => Decoder::Audio(Audio::new(Framing::Latm(Latm::default()))),
+            Content::Opus(config) => {
+                Decoder::Audio(Audio::new(Framing::Opus(Opus::new(config.clone()))))
+            }
             Content::Other(..) | Content::Data => return None,
         };
         Some(Lane {
@@ -216,6 +224,7 @@ impl Lane {
             continuity: Continuity::default(),
             reader: Reader::default(),
             decoder,
+            ended: false,
         })
     }
 
@@ -237,8 +246,10 @@ impl Lane {
         if packet.scrambled {
             out.counts.scrambled_packets += 1;
             self.lose(out);
+            self.ended = packet.stuffed;
             return;
         }
+        self.ended = packet.stuffed;
         let decoder = &mut self.decoder;
         self.reader
             .push(payload, packet.starts, |piece| match piece {
@@ -264,14 +275,14 @@ impl Lane {
     fn lose(&mut self, out: &mut Out) {
         match &mut self.decoder {
             Decoder::Video(video) => {
-                if self.reader.lose(false) {
+                // A picture that was complete is none the worse for what was lost after it.
+                if self.reader.lose(false) && !self.ended {
                     video.lose();
                 }
             }
             Decoder::Audio(audio) => {
-                if self.reader.lose(audio.reads_on()) {
-                    audio.lose(out);
-                }
+                self.reader.lose(audio.reads_on());
+                audio.lose(out);
             }
         }
     }

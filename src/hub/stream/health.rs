@@ -9,7 +9,6 @@ use super::state::State;
 use super::{MemberId, Stream};
 use crate::base::clock::Wall;
 use crate::base::id::Uuid;
-use crate::hub::Link;
 use crate::hub::boundary::Settings;
 use crate::hub::doctor::{Change, Surroundings};
 use crate::hub::member::{Health, MemberStatus, Standing, SwitchError};
@@ -345,14 +344,6 @@ impl State {
 }
 
 impl Stream {
-    /// What a publisher's transport measures of its line.
-    pub(in crate::hub) fn report_link(&self, member: MemberId, link: Link) {
-        let mut state = self.lock();
-        if let Some(found) = state.members.iter_mut().find(|found| found.id == member) {
-            found.observer.handle_link(link);
-        }
-    }
-
     /// Counters for metrics.
     pub fn stats(&self) -> Stats {
         let now = self.clock.monotonic();

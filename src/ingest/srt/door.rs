@@ -157,7 +157,7 @@ impl<A: Admit> Door<A> {
         });
         answer.map_err(|no| {
             self.config.stats.refused_total.add(1);
-            self.tell(peer, key.as_ref(), no.code, &no.reason);
+            self.tell(peer, key.as_ref(), Some(no.code), &no.reason);
             no.code
         })
     }
@@ -214,7 +214,7 @@ impl<A: Admit> Door<A> {
                 true => "the handshake failed: the caller's passphrase is missing or wrong",
                 false => "the handshake failed: the caller encrypts, and no passphrase is set here",
             };
-            self.tell(peer, Some(&key), 0, reason);
+            self.tell(peer, Some(&key), None, reason);
         }
         let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
         told.turn(now);
@@ -227,7 +227,13 @@ impl<A: Admit> Door<A> {
     }
 
     /// Says in the log who was refused, unless there are too many of them.
-    pub(super) fn tell(&self, peer: SocketAddr, key: Option<&Secret>, code: i32, reason: &str) {
+    pub(super) fn tell(
+        &self,
+        peer: SocketAddr,
+        key: Option<&Secret>,
+        code: Option<i32>,
+        reason: &str,
+    ) {
         let is_told = {
             let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
             told.turn(self.library.now());

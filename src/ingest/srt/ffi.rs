@@ -143,7 +143,9 @@ fn checked(call: &'static str, result: c_int) -> Result<c_int, Error> {
 
 /// The library, started. It ends with the last clone, and every socket holds one.
 #[derive(Clone, Debug)]
-pub(super) struct Library(Arc<Started>);
+pub(super) struct Library {
+    _started: Arc<Started>,
+}
 
 #[derive(Debug)]
 struct Started;
@@ -167,7 +169,9 @@ impl Library {
             srt_setloglevel(level);
             checked("srt_startup", srt_startup())?;
         }
-        Ok(Library(Arc::new(Started)))
+        Ok(Library {
+            _started: Arc::new(Started),
+        })
     }
 
     /// The library's clock, by which packets are due: time since a point of its choice.

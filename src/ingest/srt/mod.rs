@@ -110,9 +110,11 @@ impl Listeners {
         let mut listeners = Listeners::default();
         for address in addresses {
             // [::] takes IPv4 callers too, unless there is a listener of their own.
-            let ipv6_only = addresses
-                .iter()
-                .any(|other| other.is_ipv4() && other.port() == address.port());
+            let same_port = |other: &SocketAddr| other.port() == address.port();
+            let ipv6_only = address.port() != 0
+                && addresses
+                    .iter()
+                    .any(|other| other.is_ipv4() && same_port(other));
             let bound = socket::bind(&library, *address, ipv6_only, &options)
                 .and_then(|handle| Ok((handle.address()?, handle)));
             let (bound, handle) = bound.map_err(|error| Error::Bind {
@@ -176,3 +178,6 @@ async fn serve<A: Admit>(listeners: Listeners, admit: A, config: Config, tasks: 
         tracing::error!("the thread of SRT callers panicked");
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -220,7 +220,8 @@ impl<A: Admit> Reactor<A> {
             let reason =
                 format!("a latency of {latency:?} is asked for, at most {MAX_LATENCY:?} is given");
             self.door.config.stats.refused_total.add(1);
-            self.door.tell(request.peer, Some(&request.key), 0, &reason);
+            self.door
+                .tell(request.peer, Some(&request.key), None, &reason);
             return true;
         }
         if let Err(err) = self.poll.add(socket.id()) {

@@ -14,12 +14,14 @@ const SRTO_RCVSYN: c_int = 2;
 const SRTO_FC: c_int = 4;
 const SRTO_RCVBUF: c_int = 6;
 const SRTO_UDP_RCVBUF: c_int = 9;
+const SRTO_REUSEADDR: c_int = 15;
 const SRTO_RCVDATA: c_int = 20;
 const SRTO_PASSPHRASE: c_int = 26;
 const SRTO_PBKEYLEN: c_int = 27;
 const SRTO_CONNTIMEO: c_int = 36;
 const SRTO_RCVKMSTATE: c_int = 41;
 const SRTO_RCVLATENCY: c_int = 43;
+const SRTO_PEERLATENCY: c_int = 44;
 const SRTO_STREAMID: c_int = 46;
 const SRTO_PAYLOADSIZE: c_int = 49;
 const SRTO_IPV6ONLY: c_int = 54;
@@ -157,6 +159,8 @@ pub(super) fn bind(
 ) -> Result<Handle, Error> {
     let handle = handle(library, options)?;
     handle.id().set(SRTO_IPV6ONLY, c_int::from(ipv6_only))?;
+    // A port that is named twice is an error here, not when it is to listen.
+    handle.id().set(SRTO_REUSEADDR, 0)?;
     handle.bind(address)?;
     Ok(handle)
 }
@@ -180,6 +184,7 @@ fn handle(library: &Library, options: &Options) -> Result<Handle, Error> {
         (SRTO_UDP_RCVBUF, UDP_BUFFER_BYTES),
         (SRTO_PAYLOADSIZE, MAX_PAYLOAD_BYTES as c_int),
         (SRTO_RCVLATENCY, millis(options.latency)),
+        (SRTO_PEERLATENCY, millis(options.latency)),
         (SRTO_PEERIDLETIMEO, millis(PEER_IDLE)),
         (SRTO_CONNTIMEO, millis(options.connect_timeout)),
         (SRTO_PBKEYLEN, options.key_bytes),

@@ -1,0 +1,55 @@
+//! Whether there is room for another publisher: in the process, and on its channel.
+
+use std::sync::TryLockError;
+
+use super::{Hub, PublishRequest, Refusal, Stream};
+
+impl Hub {
+    /// What [`Hub::publish`] will answer, as far as that is known without waiting: the channel id.
+    pub fn preview(&self, request: &PublishRequest) -> Result<String, Refusal> {
+        let channel = self.inner.gate.preview(request)?;
+        // Of a stream that is at work nobody is counted: the publish itself counts them all.
+        let counted = self.count(|stream| stream.try_member_count().unwrap_or(0));
+        self.check_limits(counted)?;
+        self.check_channel(&channel)?;
+        Ok(channel)
+    }
+
+    pub(super) fn check_capacity(&self) -> Result<(), Refusal> {
+        self.check_limits(self.publisher_count())
+    }
+
+    fn check_limits(&self, publishers: usize) -> Result<(), Refusal> {
+        let most = self.inner.config.max_publishers;
+        if publishers >= most {
+            return Err(Refusal::Full(format!("{most} publishers")));
+        }
+        let held = (self.inner.media_bytes)();
+        if held >= self.inner.config.max_media_bytes {
+            let megabytes = held / 1_000_000;
+            return Err(Refusal::Full(format!("{megabytes} MB of media in memory")));
+        }
+        Ok(())
+    }
+
+    pub(super) fn publisher_count(&self) -> usize {
+        self.count(Stream::member_count)
+    }
+
+    fn count(&self, members: impl Fn(&Stream) -> usize) -> usize {
+        let streams = self.streams();
+        streams.values().map(|entry| members(&entry.stream)).sum()
+    }
+
+    /// Whether the channel's running stream would take another publisher. A stream that is being opened
+    /// holds this lock for a while: nobody is refused for that, the publish itself will tell.
+    fn check_channel(&self, channel_id: &str) -> Result<(), Refusal> {
+        let id = match self.inner.channels.try_lock() {
+            Ok(channels) => channels.get(channel_id).copied(),
+            Err(TryLockError::Poisoned(channels)) => channels.into_inner().get(channel_id).copied(),
+            Err(TryLockError::WouldBlock) => None,
+        };
+        let stream = id.and_then(|id| self.stream(id));
+        stream.map_or(Ok(()), |stream| stream.check_room())
+    }
+}

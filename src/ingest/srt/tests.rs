@@ -1,0 +1,424 @@
+//! Whole connections over loopback, with callers of the same library. The hub is a recorder.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+use tokio::time::{interval, timeout};
+
+use super::*;
+use crate::format::ts::{Demuxer, Event};
+use crate::hub::{Announcement, Link, PublishRequest, Refusal};
+use crate::ingest::port::Sink;
+use crate::media::{AccessUnit, Track};
+use socket::Socket;
+
+/// A hanging test fails; nothing here takes a fraction of it.
+const PATIENCE: Duration = Duration::from_secs(20);
+/// Packets of 188 bytes that fit into one of SRT.
+const PAYLOAD_BYTES: usize = 7 * 188;
+/// Made by `tests/data/ts/make.sh`.
+const MEDIA: &[u8] = include_bytes!("../../../tests/data/ts/avc-aac.ts");
+
+/// What the recorder saw.
+#[derive(Clone, Debug, PartialEq)]
+enum Seen {
+    Request(String, Option<Vec<String>>, Vec<String>),
+    Track(Track),
+    Unit(AccessUnit),
+    Link(Link),
+    Finished,
+    Lost,
+}
+
+/// A hub that accepts the keys `KEY` and `STAGE`, of two channels, refuses `LATER` and `FULL` at once and
+/// `SOON` when it has thought about it, and knows no other.
+#[derive(Clone, Debug)]
+struct Recorder {
+    seen: mpsc::Sender<Seen>,
+    evict: watch::Receiver<Option<String>>,
+}
+
+#[derive(Debug)]
+struct Recording {
+    recorder: Recorder,
+    finished: bool,
+}
+
+impl Recorder {
+    fn see(&self, seen: Seen) {
+        self.seen.try_send(seen).expect("the test reads in time");
+    }
+}
+
+impl Admit for Recorder {
+    type Sink = Recording;
+
+    fn preview(&self, request: &PublishRequest) -> Result<String, Refusal> {
+        assert_eq!(request.proto, "srt");
+        match request.key.expose() {
+            "KEY" | "SOON" => Ok("live".to_owned()),
+            "STAGE" => Ok("stage".to_owned()),
+            "LATER" => Err(Refusal::NotAllowed("the event begins at noon".to_owned())),
+            "FULL" => Err(Refusal::Full("500 publishers".to_owned())),
+            "PANIC" => panic!("in the hub"),
+            _ => Err(Refusal::UnknownKey),
+        }
+    }
+
+    async fn admit(&self, request: PublishRequest) -> Result<Recording, Refusal> {
+        let key = request.key.expose().to_owned();
+        self.see(Seen::Request(
+            key.clone(),
+            request.capabilities,
+            request.tags,
+        ));
+        match key.as_str() {
+            "SOON" => Err(Refusal::NotAllowed("somebody else was quicker".to_owned())),
+            _ => Ok(Recording {
+                recorder: self.clone(),
+                finished: false,
+            }),
+        }
+    }
+}
+
+impl Sink for Recording {
+    fn stream(&self) -> String {
+        "stream".to_owned()
+    }
+
+    fn announce(&mut self, _announcement: Announcement) {}
+
+    fn report_link(&mut self, link: Link) {
+        self.recorder.see(Seen::Link(link));
+    }
+
+    fn set_track(&mut self, track: Track) {
+        self.recorder.see(Seen::Track(track));
+    }
+
+    fn push(&mut self, unit: AccessUnit) {
+        self.recorder.see(Seen::Unit(unit));
+    }
+
+    fn evicted(&self) -> impl Future<Output = String> + Send + use<> {
+        let mut evict = self.recorder.evict.clone();
+        async move {
+            let evicted = evict.wait_for(Option::is_some).await;
+            evicted.unwrap().clone().unwrap()
+        }
+    }
+
+    fn finish(mut self) {
+        self.finished = true;
+        self.recorder.see(Seen::Finished);
+    }
+}
+
+impl Drop for Recording {
+    fn drop(&mut self) {
+        if !self.finished {
+            self.recorder.see(Seen::Lost);
+        }
+    }
+}
+
+struct Server {
+    library: Library,
+    addresses: Vec<SocketAddr>,
+    stats: Arc<Stats>,
+    seen: mpsc::Receiver<Seen>,
+    evict: watch::Sender<Option<String>>,
+    tasks: Tasks,
+    run: JoinHandle<()>,
+}
+
+impl Server {
+    fn start(config: Config) -> Server {
+        Server::listen(config, &["127.0.0.1:0".parse().unwrap()])
+    }
+
+    fn listen(config: Config, addresses: &[SocketAddr]) -> Server {
+        let listeners = Listeners::bind(addresses, Duration::from_millis(120)).unwrap();
+        let (sender, seen) = mpsc::channel(10_000);
+        let (evict, evicted) = watch::channel(None);
+        let recorder = Recorder {
+            seen: sender,
+            evict: evicted,
+        };
+        let tasks = Tasks::new();
+        Server {
+            library: Library::start().unwrap(),
+            addresses: listeners.addresses().to_vec(),
+            stats: config.stats.clone(),
+            seen,
+            evict,
+            run: tasks.spawn(serve(listeners, recorder, config, tasks.clone())),
+            tasks,
+        }
+    }
+
+    fn caller(&self, stream_id: &str, options: Options) -> Socket {
+        let options = Options {
+            stream_id: Some(stream_id.to_owned()).filter(|id| !id.is_empty()),
+            ..options
+        };
+        Socket::connect(&self.library, self.addresses[0], &options).unwrap()
+    }
+
+    /// A caller that is let in, or the code it is refused with.
+    async fn call(&self, stream_id: &str, options: Options) -> Result<Socket, i32> {
+        let socket = self.caller(stream_id, options);
+        until(|| socket.is_connected() || !socket.is_alive()).await;
+        match socket.is_connected() {
+            true => Ok(socket),
+            false => Err(socket.reject_reason().0),
+        }
+    }
+
+    async fn next(&mut self) -> Seen {
+        let seen = timeout(PATIENCE, self.seen.recv()).await;
+        seen.expect("something happens").expect("the server runs")
+    }
+
+    /// What happens next, apart from measurements of the line.
+    async fn next_event(&mut self) -> Seen {
+        loop {
+            let seen = self.next().await;
+            if !matches!(seen, Seen::Link(_)) {
+                return seen;
+            }
+        }
+    }
+
+    async fn stop(self) {
+        self.tasks.finish().await;
+        self.run.await.unwrap();
+    }
+}
+
+async fn until(condition: impl Fn() -> bool) {
+    let wait = async {
+        let mut ticks = interval(Duration::from_millis(2));
+        while !condition() {
+            ticks.tick().await;
+        }
+    };
+    timeout(PATIENCE, wait).await.expect("it comes about");
+}
+
+fn with_passphrase(text: &str, key_bytes: i32) -> Options {
+    Options {
+        passphrase: Some(Secret::new(text)),
+        key_bytes,
+        ..Options::default()
+    }
+}
+
+#[tokio::test]
+async fn refusals_reach_the_caller_before_it_is_connected() {
+    let server = Server::start(Config::default());
+    for (stream_id, code) in [
+        ("", 1404),
+        ("OTHER", 1404),
+        ("publish:OTHER", 1404),
+        ("#!::m=publish", 1404),
+        ("LATER", 1403),
+        ("#!::r=FULL,m=publish", 1402),
+        ("#!::r=KEY,m=request", 1405),
+        ("read:KEY", 1405),
+        ("PANIC", 1500),
+    ] {
+        let refused = server.call(stream_id, Options::default()).await;
+        assert_eq!(refused.err(), Some(code), "{stream_id}");
+    }
+    assert_eq!(server.stats.refused_total.get(), 8);
+    assert_eq!(server.stats.connections_total.get(), 0);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn what_is_sent_arrives_whole_the_last_unit_included() {
+    let mut server = Server::start(Config::default());
+    let stream_id = "#!::r=live/KEY,m=publish,capabilities=hd,aspect-ratio=9x16,tags=a";
+    let caller = server.call(stream_id, Options::default()).await.unwrap();
+    let words = vec!["hd".to_owned(), "aspect-ratio=9x16".to_owned()];
+    let request = Seen::Request("KEY".to_owned(), Some(words), vec!["a".to_owned()]);
+    assert_eq!(server.next_event().await, request);
+    for payload in MEDIA.chunks(PAYLOAD_BYTES) {
+        caller.send(payload).unwrap();
+    }
+    // Everything is acknowledged before it is closed: what libsrt has not sent by then is lost.
+    let size = u64::try_from(MEDIA.len()).unwrap();
+    let stats = server.stats.clone();
+    until(|| stats.received_bytes_total.get() == size).await;
+    drop(caller);
+
+    let mut demuxer = Demuxer::new();
+    let mut expected = Vec::new();
+    let mut take = |demuxer: &mut Demuxer| {
+        while let Some(event) = demuxer.poll_event() {
+            expected.push(match event {
+                Event::Track(track) => Seen::Track(track),
+                Event::Unit(unit) => Seen::Unit(unit),
+                Event::Unsupported(text) => panic!("{text}"),
+            });
+        }
+    };
+    for payload in MEDIA.chunks(PAYLOAD_BYTES) {
+        demuxer.push(payload);
+        take(&mut demuxer);
+    }
+    demuxer.finish();
+    take(&mut demuxer);
+    expected.push(Seen::Finished);
+    assert!(expected.len() > 60, "{}", expected.len());
+    for expected in expected {
+        assert_eq!(server.next_event().await, expected);
+    }
+    assert_eq!(server.stats.finished_total.get(), 1);
+    assert_eq!(server.stats.publishing(), 0);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_passphrase_is_demanded_by_channel_or_server_in_every_key_length() {
+    let mut server = Server::start(Config {
+        passphrase: Some(Secret::new("for everybody")),
+        channel_passphrases: HashMap::from([("stage".to_owned(), Secret::new("of the stage"))]),
+        ..Config::default()
+    });
+    for (key, passphrase, key_bytes) in [
+        ("KEY", "for everybody", 16),
+        ("KEY", "for everybody", 24),
+        ("KEY", "for everybody", 32),
+        ("KEY", "for everybody", 0),
+        ("STAGE", "of the stage", 32),
+    ] {
+        let options = with_passphrase(passphrase, key_bytes);
+        let caller = server.call(key, options).await.unwrap();
+        caller.send(&MEDIA[..PAYLOAD_BYTES]).unwrap();
+        let link = loop {
+            if let Seen::Link(link) = server.next().await {
+                break link;
+            }
+        };
+        assert!(link.encrypted && link.undecrypted_packets == 0 && link.packets == 1);
+        drop(caller);
+        while server.next_event().await != Seen::Finished {}
+    }
+    // srt.h: SRT_REJ_BADSECRET and SRT_REJ_UNSECURE.
+    for (key, options, reason) in [
+        ("KEY", with_passphrase("of the stage", 16), 10),
+        ("STAGE", with_passphrase("for everybody", 16), 10),
+        ("KEY", Options::default(), 11),
+    ] {
+        assert_eq!(server.call(key, options).await.err(), Some(reason));
+    }
+    let stats = server.stats.clone();
+    until(|| stats.unpublished_total.get() == 3).await;
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_caller_must_not_encrypt_where_no_passphrase_is_set() {
+    let server = Server::start(Config::default());
+    let refused = server
+        .call("KEY", with_passphrase("for everybody", 16))
+        .await;
+    assert_eq!(refused.err(), Some(11));
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn the_larger_latency_counts_up_to_a_bound() {
+    let mut server = Server::start(Config::default());
+    for (asked_ms, given_ms) in [(20, 120), (400, 400)] {
+        let options = Options {
+            latency: Duration::from_millis(asked_ms),
+            ..Options::default()
+        };
+        let caller = server.caller("KEY", options);
+        until(|| caller.is_connected()).await;
+        let link = loop {
+            if let Seen::Link(link) = server.next().await {
+                break link;
+            }
+        };
+        assert_eq!(link.latency, Duration::from_millis(given_ms));
+        drop(caller);
+        while server.next_event().await != Seen::Finished {}
+    }
+    let too_long = Options {
+        latency: MAX_LATENCY + Duration::from_millis(1),
+        ..Options::default()
+    };
+    let caller = server.caller("KEY", too_long);
+    let stats = server.stats.clone();
+    until(|| stats.refused_total.get() == 1).await;
+    until(|| !caller.is_alive()).await;
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn who_is_refused_after_all_or_ended_by_the_hub_is_closed() {
+    let mut server = Server::start(Config::default());
+    let caller = server.call("SOON", Options::default()).await.unwrap();
+    until(|| !caller.is_alive()).await;
+    assert_eq!(server.stats.refused_total.get(), 1);
+    let caller = server.call("KEY", Options::default()).await.unwrap();
+    while !matches!(server.next_event().await, Seen::Request(key, ..) if key == "KEY") {}
+    server.evict.send_replace(Some("deleted".to_owned()));
+    until(|| !caller.is_alive()).await;
+    assert_eq!(server.next_event().await, Seen::Lost);
+    assert_eq!(server.stats.evicted_total.get(), 1);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn who_sends_no_media_is_closed() {
+    let mut server = Server::start(Config {
+        publish_timeout: Duration::from_millis(100),
+        ..Config::default()
+    });
+    let caller = server.call("KEY", Options::default()).await.unwrap();
+    until(|| !caller.is_alive() || caller.send(&[0; 188]).is_err()).await;
+    while server.next_event().await != Seen::Lost {}
+    assert_eq!(server.stats.silent_total.get(), 1);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn every_listener_takes_callers_and_a_stop_closes_them_all() {
+    let v4 = Listeners::bind(&["127.0.0.1:0".parse().unwrap()], Duration::ZERO).unwrap();
+    let taken = Listeners::bind(v4.addresses(), Duration::ZERO).unwrap_err();
+    assert!(taken.to_string().contains(&v4.addresses()[0].to_string()));
+    let twice = Listeners::bind(&[v4.addresses()[0]; 2], Duration::ZERO);
+    assert!(twice.is_err());
+    drop(v4);
+    let addresses = ["127.0.0.1:0", "[::1]:0", "[::]:0"].map(|text| text.parse().unwrap());
+    let mut server = Server::listen(Config::default(), &addresses);
+    let mut targets = server.addresses.clone();
+    targets[2].set_ip("127.0.0.1".parse().unwrap());
+    let mut callers = Vec::new();
+    for target in targets {
+        assert_ne!(target.port(), 0);
+        server.addresses[0] = target;
+        callers.push(server.call("KEY", Options::default()).await.unwrap());
+    }
+    let stats = server.stats.clone();
+    until(|| stats.publishing() == 3).await;
+    server.stop().await;
+    for caller in callers {
+        until(|| !caller.is_alive()).await;
+    }
+}
+
+#[test]
+fn no_address_is_no_listener_and_no_library() {
+    let listeners = Listeners::bind(&[], Duration::ZERO).unwrap();
+    assert!(listeners.library.is_none() && listeners.addresses().is_empty());
+    assert!(library_version().starts_with("1."));
+}
