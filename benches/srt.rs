@@ -35,7 +35,7 @@ const ROUNDS: usize = 2;
 const GOAL_PERCENT: f64 = 0.95;
 const GOAL_STREAMS: usize = 10;
 
-const TRANSMIT: &str = "libsrt alone";
+const TRANSMIT: &str = "srt-live-transmit";
 const FFMPEG: &str = "ffmpeg";
 const SRS: &str = "SRS";
 const FOREBAY: &str = "forebay";
