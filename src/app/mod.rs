@@ -97,7 +97,8 @@ impl App {
         let tokens = Tokens::new(clock.clone());
         tokens.refresh(&store).await?;
         tasks.spawn(tokens.clone().run(store.clone(), tasks.clone()));
-        tasks.spawn(store.clone().follow_keys(tasks.clone()));
+        tasks.spawn(store.clone().follow(tasks.clone()));
+        tasks.spawn(store.clone().keep_swept(tasks.clone()));
         let gate = StoreGate::new(
             store.clone(),
             tokens.clone(),
