@@ -42,18 +42,28 @@ impl TryFrom<&Row> for Application {
 impl Store {
     /// Makes the application, or gives it this secret.
     pub async fn ensure_application(&self, id: &str, secret: &Secret) -> Result<(), Error> {
-        let upsert = query(
-            "INSERT INTO applications (id, secret, created_us) VALUES ($1, $2, $3)
-             ON CONFLICT (id) DO UPDATE SET secret = excluded.secret
-             WHERE applications.secret <> excluded.secret",
-        );
         timed(async {
             let mut change = self.begin_change().await?;
-            let upsert = upsert.bind(id).bind(secret.expose()).bind(self.now_us());
-            change.transaction.execute(upsert).await?;
             let select = query("SELECT id, secret, created_us FROM applications WHERE id = $1");
-            let row = change.transaction.fetch_one(select.bind(id)).await?;
-            let application = Arc::new(Application::try_from(&row)?);
+            let row = change.transaction.fetch_optional(select.bind(id)).await?;
+            let old = row.as_ref().map(Application::try_from).transpose()?;
+            if old.as_ref().is_some_and(|old| old.secret == *secret) {
+                return Ok(());
+            }
+            let application = Application {
+                id: id.to_owned(),
+                secret: secret.clone(),
+                created: old.map_or_else(|| self.clock.wall(), |old| old.created),
+            };
+            let upsert = query(
+                "INSERT INTO applications (id, secret, created_us) VALUES ($1, $2, $3)
+                 ON CONFLICT (id) DO UPDATE SET secret = excluded.secret",
+            )
+            .bind(id)
+            .bind(secret.expose())
+            .bind(application.created.0);
+            change.transaction.execute(upsert).await?;
+            let application = Arc::new(application);
             self.commit_change(change, |known| known.put_application(application))
                 .await
         })
@@ -65,7 +75,7 @@ impl Store {
         let application = Application {
             id: id.to_owned(),
             secret: secret.clone(),
-            created: Wall(self.now_us()),
+            created: self.clock.wall(),
         };
         let insert = query("INSERT INTO applications (id, secret, created_us) VALUES ($1, $2, $3)")
             .bind(id)

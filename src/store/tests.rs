@@ -9,6 +9,7 @@ mod recordings;
 mod streams;
 mod together;
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,6 +20,9 @@ use crate::base::secret::Secret;
 use crate::base::shutdown::Tasks;
 use bench::{Bench, creation, declaration, default_channel};
 use cluster::Cluster;
+
+/// A test that needs a database.
+type Behaviour = fn(Bench) -> Pin<Box<dyn Future<Output = ()>>>;
 
 /// Makes a test of each behaviour on SQLite, and of all of them one on PostgreSQL: a server for each would
 /// take longer than the tests.
@@ -37,17 +41,19 @@ macro_rules! behaviours {
 
         #[tokio::test]
         async fn every_behaviour_is_the_same_on_postgresql() {
+            let all: &[(&str, Behaviour)] = &[
+                $((stringify!($name), |bench| Box::pin($file::$name(bench))),)*
+            ];
             let cluster = Cluster::start();
             // Not every test can move between threads.
             let tasks = tokio::task::LocalSet::new();
             let mut failed = Vec::new();
-            $(
-                let behaviour = $file::$name(cluster.bench().await);
-                let behaviour = tasks.spawn_local(behaviour);
-                if tasks.run_until(behaviour).await.is_err() {
-                    failed.push(stringify!($name));
+            for (name, behaviour) in all {
+                let task = tasks.spawn_local(behaviour(cluster.bench().await));
+                if tasks.run_until(task).await.is_err() {
+                    failed.push(name);
                 }
-            )*
+            }
             assert!(failed.is_empty(), "{failed:?}");
         }
     };

@@ -48,8 +48,7 @@ impl Cluster {
         assert!(made.status.success(), "{made:?}");
         let mut log = String::new();
         for _ in 0..ATTEMPTS {
-            let port = TcpListener::bind("127.0.0.1:0").unwrap();
-            let port = port.local_addr().unwrap().port();
+            let port = free_port();
             match serve(&folder.0, port) {
                 Ok(server) => {
                     return Cluster {
@@ -117,6 +116,12 @@ impl Drop for Cluster {
     fn drop(&mut self) {
         self.stop();
     }
+}
+
+/// A port that nobody listens on now.
+fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.local_addr().unwrap().port()
 }
 
 /// Starts the server and waits until it says that it is ready; what it said instead when it ends before.
