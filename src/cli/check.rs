@@ -7,6 +7,7 @@ use std::path::Path;
 
 use crate::config::Config;
 use crate::control::try_write;
+use crate::store;
 
 /// How bad a finding is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -92,6 +93,27 @@ pub fn findings(config: &Config, warnings: &[String]) -> Vec<Finding> {
     let slates = slates.filter_map(|channel| Some((&channel.alias, channel.slate.as_ref()?)));
     findings.extend(slates.map(|(alias, path)| slate(alias, path)));
     findings
+}
+
+/// Looks at PostgreSQL, if the settings name one; changes nothing there.
+pub async fn database(config: &Config) -> Option<Finding> {
+    let url = config.storage.database_url.as_ref()?;
+    let name = "FOREBAY_DATABASE_URL";
+    Some(match store::probe(url).await {
+        Ok(server) if !server.is_new_enough => Finding::failed(
+            format!("{name}: PostgreSQL {} is too old", server.version),
+            format!("use PostgreSQL {} or newer", store::OLDEST_POSTGRESQL),
+        ),
+        Ok(server) if !server.may_create => Finding::failed(
+            format!("{name}: {} may not create tables", server.user),
+            format!("GRANT CREATE ON SCHEMA public TO {};", server.user),
+        ),
+        Ok(server) => Finding::good(format!("{name}: PostgreSQL {} answers", server.version)),
+        Err(error) => Finding::failed(
+            format!("{name}: {error}"),
+            "start the server, or correct address, user, password or sslmode in the URL",
+        ),
+    })
 }
 
 fn port(name: &str, address: SocketAddr) -> Finding {

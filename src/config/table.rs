@@ -143,9 +143,14 @@ pub(crate) static SETTINGS: &[Setting] = &[
     setting(
         "FOREBAY_DATABASE_URL",
         ("storage", "database_url"),
-        later(|text| text.contains("://"), "postgres://…"),
-        "",
-        "Database.",
+        Field::Secret {
+            check: value::is_database_url,
+            accepts: "postgres://user:password@host:port/database?sslmode=…",
+            at: |c| &mut c.storage.database_url,
+        },
+        "\"postgres://forebay:…@localhost/forebay?sslmode=verify-full\"",
+        "PostgreSQL in place of the embedded database. sslmode is disable, allow, prefer, require, \
+         verify-ca or verify-full; sslrootcert names a certificate to trust.",
     ),
     setting(
         "FOREBAY_STORAGE_URL",

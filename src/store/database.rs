@@ -22,7 +22,7 @@ use sqlx::{
 };
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::{DEADLINE, Error};
+use super::{DEADLINE, Error, timed};
 use crate::base::secret::Secret;
 
 /// Connections. SQLite has one writer; the others let readers go on beside it.
@@ -33,6 +33,9 @@ const BUSY_TIMEOUT: Duration = Duration::from_millis(1500);
 const APPLICATION_NAME: &str = "forebay";
 /// The writers' lock in PostgreSQL, of all gateways on one database: "forebay" in ASCII.
 const LOCK: &str = "SELECT pg_advisory_xact_lock(28834209770856825)";
+
+/// The oldest major version whose SQL we use: `EXECUTE FUNCTION` of triggers.
+pub const OLDEST_POSTGRESQL: i64 = 11;
 
 /// Parameters of a PostgreSQL URL, as libpq names them.
 const PARAMETERS: [&str; 9] = [
@@ -231,8 +234,7 @@ impl Database {
     /// Connects to PostgreSQL and brings its tables up to date. `sslmode` of the URL says how the
     /// connection is protected.
     pub(super) async fn open_postgres(url: &Secret) -> Result<Database, Error> {
-        check_url(url.expose())?;
-        let options = PgConnectOptions::from_str(url.expose())?.application_name(APPLICATION_NAME);
+        let options = options_of(url)?;
         // Migrations may rewrite tables: they have no limits but the one of opening.
         let mut connection = options.connect().await?;
         sqlx::migrate!("src/store/migrations/postgres")
@@ -390,6 +392,47 @@ impl Transaction {
         }
         Ok(self.turn)
     }
+}
+
+/// A PostgreSQL server, as one of its users sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Server {
+    /// Its version, such as `15.18`.
+    pub version: String,
+    /// Whether it is not older than [`OLDEST_POSTGRESQL`].
+    pub is_new_enough: bool,
+    /// Who is asking.
+    pub user: String,
+    /// Whether the user may make tables.
+    pub may_create: bool,
+}
+
+/// Asks a PostgreSQL server who it is. Changes nothing there.
+pub async fn probe(url: &Secret) -> Result<Server, Error> {
+    let select = "SELECT split_part(version(), ' ', 2) AS version,
+             CAST(current_setting('server_version_num') AS BIGINT) AS number,
+             CAST(current_user AS TEXT) AS who,
+             COALESCE(has_schema_privilege(current_schema(), 'CREATE'), FALSE) AS may_create";
+    let options = options_of(url)?;
+    timed(async {
+        let mut connection = options.connect().await?;
+        let row = sqlx::query(select).fetch_one(&mut connection).await?;
+        sqlx::Connection::close(connection).await?;
+        let number: i64 = row.try_get("number")?;
+        Ok(Server {
+            version: row.try_get("version")?,
+            // Two digits of the number are the minor version, and two are none since version 10.
+            is_new_enough: number / 10_000 >= OLDEST_POSTGRESQL,
+            user: row.try_get("who")?,
+            may_create: row.try_get("may_create")?,
+        })
+    })
+    .await
+}
+
+fn options_of(url: &Secret) -> Result<PgConnectOptions, Error> {
+    check_url(url.expose())?;
+    Ok(PgConnectOptions::from_str(url.expose())?.application_name(APPLICATION_NAME))
 }
 
 /// Refuses parameters that the driver does not know: it would log them with their values, and a mistyped

@@ -25,6 +25,7 @@ use crate::base::secret::Secret;
 pub use application::Application;
 pub use channel::{Channel, Creation, Declaration, Declared, NewChannel, random_stream_key};
 use database::{Database, query};
+pub use database::{OLDEST_POSTGRESQL, Server, probe};
 pub use ingest::{IngestOptions, SourceUri, Span};
 use known::Memory;
 pub use message::{Message, MessagePage, MessageRange, NewMessage};

@@ -270,3 +270,22 @@ async fn without_postgresql_calls_end_and_what_was_known_holds() {
     assert_eq!(store.known_channel("app", "a"), Some(channel));
     assert_eq!(store.known_channel("app", "b"), None);
 }
+
+#[tokio::test]
+async fn a_server_says_who_it_is_and_what_its_user_may() {
+    let cluster = Cluster::start();
+    let database = cluster.database().await;
+    let url = cluster.url(&database, "");
+    let server = probe(&url).await.unwrap();
+    assert!(server.is_new_enough && server.may_create, "{server:?}");
+    assert_eq!(server.user, "forebay");
+    // It has changed nothing.
+    let store = Store::connect(&url, Clock::simulated(Wall(1)))
+        .await
+        .unwrap();
+    let guest = query("CREATE ROLE guest LOGIN");
+    store.database.execute(guest).await.unwrap();
+    let url = Secret::new(url.expose().replace("//forebay@", "//guest@"));
+    let server = probe(&url).await.unwrap();
+    assert_eq!((server.user.as_str(), server.may_create), ("guest", false));
+}
