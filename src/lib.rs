@@ -7,7 +7,7 @@
 //!  RTMP ─┬ ingest ──┐
 //!  SRT ──┘          ├─> hub ── program ── package ── Timeline ── origin ── players, CDN
 //!  ladder <── transcode (own process) ──> its renditions back into the hub
-//!  control (HTTP API) ──> hub, store (SQLite)
+//!  control (HTTP API) ──> hub, store (SQLite or PostgreSQL)
 //! ```
 //!
 //! The way of a frame, in five files to read in this order: `ingest/rtmp/session.rs` (bytes to

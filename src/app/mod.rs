@@ -88,7 +88,7 @@ impl App {
         let tls = load_tls(&config)?.map(|config| Arc::new(ArcSwap::new(config)));
         let listeners = Listeners::bind(&config, tls.is_some()).await?;
         let credentials = Credentials::load_or_make(&config.storage.data, &config.identity)?;
-        let store = Store::open(&config.storage.data, clock.clone()).await?;
+        let store = commands::open(&config, clock.clone()).await?;
         let (_, declared) = commands::prepare(&store, &config, &credentials).await?;
         for alias in declared.added {
             info!(alias, "channel declared by the configuration file");
@@ -99,7 +99,8 @@ impl App {
         let tokens = Tokens::new(clock.clone());
         tokens.refresh(&store).await?;
         tasks.spawn(tokens.clone().run(store.clone(), tasks.clone()));
-        tasks.spawn(store.clone().follow_keys(tasks.clone()));
+        tasks.spawn(store.clone().follow(tasks.clone()));
+        tasks.spawn(store.clone().keep_swept(tasks.clone()));
         let gate = StoreGate::new(
             store.clone(),
             tokens.clone(),

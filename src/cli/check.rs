@@ -10,6 +10,7 @@ use crate::config::Config;
 use crate::control::try_write;
 use crate::ingest::pull::address;
 use crate::ingest::srt;
+use crate::store;
 
 /// What SRT asks for a port, bytes. Debian gives 208 KiB: 40 ms of ten encoders at 2.5 Mb/s.
 const GOOD_UDP_BUFFER_BYTES: u64 = 8 * 1024 * 1024;
@@ -111,6 +112,27 @@ pub fn findings(config: &Config, warnings: &[String]) -> Vec<Finding> {
     findings
         .extend(sources.map(|(alias, uri)| source(alias, uri, address::blocking(uri, private))));
     findings
+}
+
+/// Looks at PostgreSQL, if the settings name one; changes nothing there.
+pub async fn database(config: &Config) -> Option<Finding> {
+    let url = config.storage.database_url.as_ref()?;
+    let name = "FOREBAY_DATABASE_URL";
+    Some(match store::probe(url).await {
+        Ok(server) if !server.is_new_enough => Finding::failed(
+            format!("{name}: PostgreSQL {} is too old", server.version),
+            format!("use PostgreSQL {} or newer", store::OLDEST_POSTGRESQL),
+        ),
+        Ok(server) if !server.may_create => Finding::failed(
+            format!("{name}: {} may not create tables", server.user),
+            format!("GRANT CREATE ON SCHEMA public TO {};", server.user),
+        ),
+        Ok(server) => Finding::good(format!("{name}: PostgreSQL {} answers", server.version)),
+        Err(error) => Finding::failed(
+            format!("{name}: {error}"),
+            "start the server, or correct address, user, password or sslmode in the URL",
+        ),
+    })
 }
 
 fn port(name: &str, address: SocketAddr, bound: std::io::Result<()>) -> Finding {

@@ -63,6 +63,8 @@ pub struct Listen {
 pub struct Storage {
     /// Folder of database and credentials.
     pub data: PathBuf,
+    /// PostgreSQL, with its password; `None` is SQLite in the folder.
+    pub database_url: Option<Secret>,
 }
 
 /// Section `identity`.
@@ -193,6 +195,7 @@ impl Default for Storage {
     fn default() -> Storage {
         Storage {
             data: PathBuf::from("./data"),
+            database_url: None,
         }
     }
 }

@@ -2,47 +2,8 @@
 
 use std::time::Duration;
 
-use super::setting::{At, Field, Setting, Unit};
+use super::setting::{Field, Setting, Unit, later, secret, setting, span, url};
 use super::value;
-use crate::base::secret::Secret;
-
-const fn span(unit: Unit, min: Duration, max: Duration, at: At<Duration>) -> Field {
-    Field::Span { unit, min, max, at }
-}
-
-const fn later(check: fn(&str) -> bool, accepts: &'static str) -> Field {
-    Field::Later { check, accepts }
-}
-
-const fn secret(at: At<Option<Secret>>) -> Field {
-    Field::Secret {
-        check: value::is_key,
-        accepts: "8 to 512 printable characters without space, slash, ;, |, ? and &",
-        at,
-    }
-}
-
-const fn url(check: fn(&str) -> bool, accepts: &'static str, at: At<Option<String>>) -> Field {
-    Field::Optional { check, accepts, at }
-}
-
-const fn setting(
-    env: &'static str,
-    (section, key): (&'static str, &'static str),
-    field: Field,
-    example: &'static str,
-    doc: &'static str,
-) -> Setting {
-    Setting {
-        env,
-        section,
-        key,
-        field,
-        example,
-        doc,
-        reload: false,
-    }
-}
 
 const HTTP_URL: &str = "an address such as https://live.example.org, without a slash at the end";
 const COUNT: &str = "a whole number";
@@ -155,9 +116,14 @@ pub(crate) static SETTINGS: &[Setting] = &[
     setting(
         "FOREBAY_DATABASE_URL",
         ("storage", "database_url"),
-        later(|text| text.contains("://"), "postgres://…"),
-        "",
-        "Database.",
+        Field::Secret {
+            check: value::is_database_url,
+            accepts: "postgres://user:password@host:port/database?sslmode=…",
+            at: |c| &mut c.storage.database_url,
+        },
+        "\"postgres://forebay:…@localhost/forebay?sslmode=verify-full\"",
+        "PostgreSQL in place of the embedded database. sslmode is disable, allow, prefer, require, \
+         verify-ca or verify-full; sslrootcert names a certificate to trust.",
     ),
     setting(
         "FOREBAY_STORAGE_URL",

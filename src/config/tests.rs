@@ -232,12 +232,12 @@ fn settings_of_later_features_and_mistyped_variables_are_warned_of() {
         ("FOREBAY_CONFIG", "forebay.toml"),
         ("PATH", "/bin"),
     ];
-    let loaded = load(&env, "[storage]\ndatabase_url = \"postgres://db\"").unwrap();
+    let loaded = load(&env, "[storage]\nstorage_url = \"s3://media\"").unwrap();
     assert_eq!(
         loaded.warnings,
         [
-            "storage.database_url (forebay.toml line 2) has no effect in this version",
             "FOREBAY_KILL_HOLDOFF_SECONDS has no effect in this version",
+            "storage.storage_url (forebay.toml line 2) has no effect in this version",
             "FOREBAY_PART_MSS is no setting and has no effect, did you mean FOREBAY_PART_MS?",
         ]
     );

@@ -121,7 +121,8 @@ impl Gate for StoreGate {
         } else {
             self.store.known_key(key)
         };
-        channel.ok_or(Refusal::UnknownKey)
+        let channel = channel.ok_or(Refusal::UnknownKey)?;
+        Ok(channel.id.clone())
     }
 
     fn admit<'a>(&'a self, request: &'a PublishRequest) -> Pending<'a, Result<Admission, Refusal>> {
