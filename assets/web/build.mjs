@@ -30,10 +30,11 @@ await build({
   entryPoints: {
     watch: 'src/watch.js',
     live: 'src/live.js',
-    console: 'src/console.js',
+    console: 'src/console/main.js',
     // dash.js is large and seldom wanted: an entry of its own, imported when chosen.
     'engine-dash': 'src/engine-dash.js',
     style: 'src/style.css',
+    'console-style': 'src/console.css',
   },
   external: ['./engine-dash.js'],
   outdir: dist,

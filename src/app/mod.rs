@@ -1,5 +1,6 @@
 //! Wiring: the only place that knows everybody. In: settings. Out: a running gateway.
 
+mod console;
 pub mod demo;
 mod listeners;
 mod measure;
@@ -136,11 +137,16 @@ impl App {
             data: config.storage.data.clone(),
             hls_base: config.urls.playback_hls_base.clone(),
             dash_base: config.urls.playback_dash_base.clone(),
+            addresses: console::addresses(&config, &addresses),
+            tasks: tasks.clone(),
             clock: clock.clone(),
         });
-        let public = match own_address {
-            true => control::public_router(state.clone()),
-            false => control::router(state.clone()),
+        let (public, pages) = match own_address {
+            true => (
+                control::public_router(state.clone()),
+                control::pages::public_routes(),
+            ),
+            false => (control::router(state.clone()), control::pages::routes()),
         };
         let access = Arc::new(TokenAccess {
             hub: hub.clone(),
@@ -151,7 +157,7 @@ impl App {
             &hub,
             &clock,
             access,
-            public.merge(control::pages::routes()),
+            console::with_caller(public.merge(pages)),
         );
         figures.watch_origin(origin.clone());
         tasks.spawn(origin::conformance::run(origin.clone(), tasks.clone()));
@@ -164,7 +170,8 @@ impl App {
             ));
         }
         if own_address {
-            let router = control::operator_router(state).merge(control::pages::routes());
+            let router = control::operator_router(state).merge(control::pages::operator_routes());
+            let router = console::with_caller(router);
             let operator = make_origin(&config, &hub, &clock, Arc::new(NoPlayback), router);
             for listener in listeners.control {
                 let run =

@@ -16,8 +16,8 @@ use crate::hub::{Health, Link, MemberStatus, SwitchError};
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct StreamView {
-    stream_id: String,
+pub(super) struct StreamView {
+    pub(super) stream_id: String,
     channel_id: String,
     alias: String,
     state: &'static str,
@@ -25,11 +25,13 @@ struct StreamView {
     cover: Option<&'static str>,
     since_unix_ms: i64,
     viewers: u64,
+    has_thumbnail: bool,
     publishers: Vec<PublisherView>,
     findings: Vec<FindingView>,
     rungs: Vec<RungView>,
     repairs: RepairsView,
-    history: Vec<IncidentView>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) history: Option<Vec<IncidentView>>,
 }
 
 #[derive(Serialize)]
@@ -111,7 +113,7 @@ struct RepairsView {
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct IncidentView {
+pub(super) struct IncidentView {
     at_unix_ms: i64,
     kind: &'static str,
     text: String,
@@ -127,10 +129,15 @@ pub(super) async fn list(Extract(state): Extract<State>, headers: HeaderMap) -> 
     if let Err(refused) = operator(&state, &headers) {
         return refused.into_response();
     }
+    answer(views(&state))
+}
+
+/// Every stream, by alias.
+pub(super) fn views(state: &State) -> Vec<StreamView> {
     let mut streams = state.setup().live.health();
     streams.sort_by(|a, b| (&a.alias, a.id).cmp(&(&b.alias, b.id)));
-    let streams = streams.into_iter().map(|health| view(&state, health));
-    answer(streams.collect::<Vec<StreamView>>())
+    let streams = streams.into_iter().map(|health| view(state, health));
+    streams.collect()
 }
 
 pub(super) async fn one(
@@ -142,6 +149,25 @@ pub(super) async fn one(
         Ok(health) => answer(view(&state, health)),
         Err(refused) => refused.into_response(),
     }
+}
+
+/// The stream's newest picture, for operators: protected streams have one too.
+pub(super) async fn thumbnail(
+    Extract(state): Extract<State>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+) -> Response {
+    let picture = operator(&state, &headers).and_then(|()| {
+        let id = Uuid::parse_str(&id).map_err(|_| Error::NotFound)?;
+        state.setup().live.thumbnail(id).ok_or(Error::NotFound)
+    });
+    let headers = [
+        (header::CONTENT_TYPE, "image/jpeg"),
+        (header::CACHE_CONTROL, "no-store"),
+    ];
+    picture.map_or_else(IntoResponse::into_response, |picture| {
+        (headers, picture).into_response()
+    })
 }
 
 pub(super) async fn switch(
@@ -176,7 +202,7 @@ pub(super) async fn switch(
 }
 
 fn operator(state: &State, headers: &HeaderMap) -> Result<(), Error> {
-    match auth::has_admin_key(headers, &state.setup().admin_key) {
+    match auth::is_operator(state, headers) {
         true => Ok(()),
         false => Err(Error::Unauthorized),
     }
@@ -210,6 +236,7 @@ fn view(state: &State, health: Health) -> StreamView {
         },
         since_unix_ms: health.since.unix_millis(),
         viewers: measurements.viewers(health.id),
+        has_thumbnail: state.setup().live.thumbnail(health.id).is_some(),
         findings: findings.collect(),
         publishers: health.members.into_iter().map(publisher).collect(),
         rungs: rungs
@@ -226,7 +253,7 @@ fn view(state: &State, health: Health) -> StreamView {
             dropped_units: repairs.dropped_units,
             long_gops: repairs.long_gops,
         },
-        history: health.history.into_iter().map(incident).collect(),
+        history: Some(health.history.into_iter().map(incident).collect()),
     }
 }
 

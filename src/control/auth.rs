@@ -5,7 +5,13 @@ use std::net::SocketAddr;
 use axum::extract::ConnectInfo;
 use http::{Extensions, HeaderMap, header};
 
+use super::State;
 use crate::base::secret::Secret;
+
+/// Whether an operator asks: with the admin key, or with the cookie of somebody who signed in with it.
+pub(super) fn is_operator(state: &State, headers: &HeaderMap) -> bool {
+    has_admin_key(headers, &state.setup().admin_key) || state.sessions().is_open(headers)
+}
 
 /// Whether the request carries the admin key, as `X-Admin-Key` or as bearer.
 pub fn has_admin_key(headers: &HeaderMap, admin_key: &Secret) -> bool {

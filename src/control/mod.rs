@@ -1,11 +1,12 @@
-//! The control side of HTTP: health, metrics, lists, streams for operators, universal manifests, the
-//! API description, and the gate that admits publishes. In: handles of store and hub, and what the process can tell of
+//! The control side of HTTP: health, metrics, lists, streams for operators and their sessions, universal
+//! manifests, the API description, and the gate that admits publishes. In: handles of store and hub, and what the process can tell of
 //! itself. Out: axum routers. Not here: playback (`origin`), pages, listeners.
 
 mod admin;
 pub mod auth;
 mod conformance;
 pub mod error;
+mod events;
 pub mod gate;
 mod health;
 mod manifest;
@@ -13,6 +14,7 @@ pub mod metrics;
 mod openapi;
 pub mod pages;
 mod process;
+mod session;
 mod streams;
 #[cfg(test)]
 mod tests;
@@ -23,12 +25,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::body::Bytes;
 use axum::extract::DefaultBodyLimit;
+use axum::middleware;
 use axum::routing::{MethodRouter, get, post};
 
 use crate::base::clock::Clock;
 use crate::base::id::Uuid;
 use crate::base::secret::Secret;
+use crate::base::shutdown::Tasks;
 use crate::hub::{Health, Hub, Listing, SwitchError};
 use crate::store::Store;
 pub use error::Error;
@@ -38,6 +43,7 @@ pub use metrics::{
     Connections, LinkStats, ListenerStats, Measured, Measurements, RungStats, StreamStats,
 };
 pub use openapi::DOCUMENT as OPENAPI;
+pub use session::{Addresses, Caller};
 
 /// What control needs to know of streams that live now.
 pub trait Live: Send + Sync {
@@ -52,6 +58,9 @@ pub trait Live: Send + Sync {
 
     /// Everything about one stream.
     fn health_of(&self, stream: Uuid) -> Option<Health>;
+
+    /// A stream's newest picture, JPEG.
+    fn thumbnail(&self, stream: Uuid) -> Option<Bytes>;
 
     /// Gives the air of a stream to one of its publishers.
     fn switch(&self, stream: Uuid, publisher: u64) -> Result<(), SwitchError>;
@@ -84,6 +93,10 @@ impl Live for Hub {
 
     fn health_of(&self, stream: Uuid) -> Option<Health> {
         Some(self.stream(stream)?.health())
+    }
+
+    fn thumbnail(&self, stream: Uuid) -> Option<Bytes> {
+        self.stream(stream)?.thumbnail()
     }
 
     fn switch(&self, stream: Uuid, publisher: u64) -> Result<(), SwitchError> {
@@ -121,6 +134,10 @@ pub struct Setup {
     pub hls_base: Option<String>,
     /// `PLAYBACK_DASH_BASE`.
     pub dash_base: Option<String>,
+    /// Where encoders and viewers go, for the console.
+    pub addresses: Addresses,
+    /// What runs in the background of an answer, and when it ends.
+    pub tasks: Tasks,
     /// The clock.
     pub clock: Clock,
 }
@@ -133,6 +150,8 @@ pub(crate) struct Inner {
     setup: Setup,
     metrics: metrics::Metrics,
     readiness: std::sync::Mutex<Option<(Duration, health::Report)>>,
+    sessions: session::Sessions,
+    events: events::Events,
 }
 
 impl State {
@@ -142,12 +161,22 @@ impl State {
         State(Arc::new(Inner {
             metrics,
             readiness: std::sync::Mutex::new(None),
+            sessions: session::Sessions::new(setup.clock.clone()),
+            events: events::Events::new(),
             setup,
         }))
     }
 
     fn setup(&self) -> &Setup {
         &self.0.setup
+    }
+
+    fn sessions(&self) -> &session::Sessions {
+        &self.0.sessions
+    }
+
+    fn events(&self) -> &events::Events {
+        &self.0.events
     }
 }
 
@@ -187,6 +216,19 @@ fn routes() -> Vec<(&'static str, Side, MethodRouter<State>)> {
             Side::Operator,
             post(admin::switch),
         ),
+        (
+            "/api/admin/streams/{streamId}/thumbnail",
+            Side::Operator,
+            get(admin::thumbnail),
+        ),
+        ("/api/admin/events", Side::Operator, get(events::listen)),
+        (
+            session::SESSION,
+            Side::Operator,
+            get(session::show)
+                .post(session::sign_in)
+                .delete(session::sign_out),
+        ),
         ("/openapi.json", Side::Operator, get(openapi::document)),
         ("/docs", Side::Operator, get(openapi::page)),
         ("/streams.json", Side::Public, get(streams::list)),
@@ -204,6 +246,10 @@ fn router_of(state: State, wanted: impl Fn(Side) -> bool) -> Router {
         router.route(path, method)
     });
     router
+        .layer(middleware::from_fn_with_state(
+            state.clone(),
+            session::guard,
+        ))
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
         .with_state(state)
 }

@@ -1,6 +1,6 @@
-//! The pages that people see: watch page, list of streams, and the operators' view of encoders. In: a request. Out: files of
-//! `assets/web/dist`, which `make web` builds and this file embeds. Not here: any data; the pages
-//! fetch playlists, `/streams.json` and thumbnails like every other client.
+//! The pages that people see: watch page, list of streams, and the operators' console. In: a request.
+//! Out: files of `assets/web/dist`, which `make web` builds and this file embeds. Not here: any data;
+//! the pages fetch playlists, `/streams.json`, `/api/admin` and thumbnails like every other client.
 
 use std::sync::LazyLock;
 
@@ -42,6 +42,7 @@ static FILES: &[File] = &[
     page!("console.js", SCRIPT),
     page!("engine-dash.js", SCRIPT),
     page!("style.css", "text/css; charset=utf-8"),
+    page!("console-style.css", "text/css; charset=utf-8"),
     page!("favicon.svg", "image/svg+xml"),
     page!("licences.txt", "text/plain; charset=utf-8"),
 ];
@@ -72,22 +73,38 @@ static HASHES: LazyLock<Vec<String>> = LazyLock::new(|| {
     FILES.iter().map(hash).collect()
 });
 
-/// Routes of the pages: `/watch/{streamId}`, `/streams/{streamId}/watch`, `/live`,
-/// `/console`, `/assets/{file}`, and `/`.
+/// Routes of the viewers' pages, where operators have an address of their own: `/watch/{streamId}`,
+/// `/streams/{streamId}/watch`, `/live`, `/assets/{file}`, and `/`, which leads to `/live`.
+pub fn public_routes() -> Router {
+    viewers().route("/", get(|| async { Redirect::temporary("/live") }))
+}
+
+/// Routes of the operators' own address: the console at `/`, and `/assets/{file}`.
+pub fn operator_routes() -> Router {
+    console().route("/assets/{file}", get(asset))
+}
+
+/// All pages, for a gateway with one HTTP address: the console at `/`, and the viewers' pages.
 pub fn routes() -> Router {
+    viewers().merge(console())
+}
+
+fn viewers() -> Router {
     Router::new()
-        .route("/", get(|| async { Redirect::temporary("/live") }))
         .route(
             "/live",
             get(|headers: HeaderMap| async move { serve(LIVE, &headers) }),
         )
-        .route(
-            "/console",
-            get(|headers: HeaderMap| async move { serve(CONSOLE, &headers) }),
-        )
         .route("/watch/{streamId}", get(watch))
         .route("/streams/{streamId}/watch", get(watch))
         .route("/assets/{file}", get(asset))
+}
+
+fn console() -> Router {
+    Router::new().route(
+        "/",
+        get(|headers: HeaderMap| async move { serve(CONSOLE, &headers) }),
+    )
 }
 
 /// The same page for every stream: it reads the id from its own address.
@@ -174,11 +191,19 @@ mod tests {
     use super::*;
 
     async fn ask(path: &str, headers: &[(&str, &str)]) -> (StatusCode, HeaderMap, Vec<u8>) {
+        ask_of(routes(), path, headers).await
+    }
+
+    async fn ask_of(
+        router: Router,
+        path: &str,
+        headers: &[(&str, &str)],
+    ) -> (StatusCode, HeaderMap, Vec<u8>) {
         let mut request = Request::builder().uri(path);
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        let response = routes()
+        let response = router
             .oneshot(request.body(Body::empty()).unwrap())
             .await
             .unwrap();
@@ -192,7 +217,7 @@ mod tests {
 
     #[tokio::test]
     async fn every_address_in_the_pages_is_served() {
-        for page in ["/watch/live", "/streams/live/watch", "/live", "/console"] {
+        for page in ["/watch/live", "/streams/live/watch", "/live", "/"] {
             let (status, headers, body) = ask(page, &[]).await;
             assert_eq!(status, StatusCode::OK, "{page}");
             assert_eq!(headers[header::CONTENT_TYPE], HTML);
@@ -218,7 +243,13 @@ mod tests {
 
     #[tokio::test]
     async fn nothing_is_loaded_from_elsewhere() {
-        for path in ["/watch/live", "/live", "/console", "/assets/style.css"] {
+        for path in [
+            "/watch/live",
+            "/live",
+            "/",
+            "/assets/style.css",
+            "/assets/console-style.css",
+        ] {
             let (_, headers, body) = ask(path, &[]).await;
             let text = String::from_utf8(body).unwrap();
             assert!(
@@ -233,7 +264,7 @@ mod tests {
 
     #[tokio::test]
     async fn only_the_console_is_not_for_frames() {
-        for (path, refused) in [("/watch/live", false), ("/live", false), ("/console", true)] {
+        for (path, refused) in [("/watch/live", false), ("/live", false), ("/", true)] {
             let (_, headers, _) = ask(path, &[]).await;
             assert_eq!(headers.contains_key(header::X_FRAME_OPTIONS), refused);
         }
@@ -279,11 +310,21 @@ mod tests {
             "/assets/nothing.js",
             "/assets/..%2f..%2fCargo.toml",
             "/watch/a/b",
+            "/console",
         ] {
             assert_eq!(ask(path, &[]).await.0, StatusCode::NOT_FOUND, "{path}");
         }
-        let (status, headers, _) = ask("/", &[]).await;
+    }
+
+    #[tokio::test]
+    async fn with_an_address_of_their_own_operators_leave_the_public_one_to_viewers() {
+        let (status, headers, _) = ask_of(public_routes(), "/", &[]).await;
         assert_eq!(status, StatusCode::TEMPORARY_REDIRECT);
         assert_eq!(headers[header::LOCATION], "/live");
+        assert_eq!(ask_of(operator_routes(), "/", &[]).await.0, StatusCode::OK);
+        for path in ["/live", "/watch/live"] {
+            let (status, ..) = ask_of(operator_routes(), path, &[]).await;
+            assert_eq!(status, StatusCode::NOT_FOUND, "{path}");
+        }
     }
 }

@@ -31,7 +31,7 @@ async fn conformance_is_told_to_operators_and_callers_on_this_machine() {
     );
 }
 
-fn health(id: Uuid, alias: &str) -> Health {
+pub(super) fn health(id: Uuid, alias: &str) -> Health {
     Health {
         id,
         channel_id: format!("local#app#{alias}"),

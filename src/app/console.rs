@@ -1,0 +1,38 @@
+//! What the console and its sign-in need to know of the world outside of `control`.
+
+use std::net::SocketAddr;
+
+use axum::Router;
+
+use super::listeners::Addresses as Listening;
+use crate::config::Config;
+use crate::{control, origin};
+
+/// Tells control's handlers whose request it is, in their own words.
+pub(super) fn with_caller(router: Router) -> Router {
+    let told = |mut request: axum::extract::Request| async move {
+        if let Some(client) = request.extensions().get::<origin::Client>() {
+            let caller = control::Caller {
+                address: client.address,
+                secure: client.secure,
+                trusted_proxy: client.trusted_proxy,
+            };
+            request.extensions_mut().insert(caller);
+        }
+        request
+    };
+    router.layer(axum::middleware::map_request(told))
+}
+
+/// Where the console says that encoders and viewers go.
+pub(super) fn addresses(config: &Config, bound: &Listening) -> control::Addresses {
+    let port = |addresses: &[SocketAddr]| addresses.first().map(SocketAddr::port);
+    control::Addresses {
+        rtmp_url: config.urls.ingest_rtmp.clone(),
+        rtmp_port: port(&bound.rtmp),
+        srt_port: port(&bound.srt),
+        srt_encrypted: config.listen.srt_passphrase.is_some(),
+        public_url: config.urls.public_url.clone(),
+        public_port: port(&bound.http),
+    }
+}

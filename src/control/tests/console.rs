@@ -1,0 +1,245 @@
+//! The console's sign-in and its events, over the routers.
+
+use super::*;
+use http::HeaderMap;
+
+const PEER: &str = "192.0.2.9:5000";
+const JSON: (&str, &str) = ("content-type", "application/json");
+const HOST: (&str, &str) = ("host", "gate.example");
+const ORIGIN: (&str, &str) = ("origin", "http://gate.example");
+
+impl Bench {
+    async fn call(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&'static str, &str)],
+        body: &str,
+    ) -> (StatusCode, HeaderMap, Body) {
+        let mut request = Request::builder().method(method).uri(path);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let mut request = request.body(Body::from(body.to_owned())).unwrap();
+        let peer: SocketAddr = PEER.parse().unwrap();
+        request.extensions_mut().insert(ConnectInfo(peer));
+        let answer = router(self.state.clone()).oneshot(request).await.unwrap();
+        let (parts, body) = answer.into_parts();
+        (parts.status, parts.headers, body)
+    }
+
+    async fn sign_in(&self, key: &str, headers: &[(&'static str, &str)]) -> (StatusCode, String) {
+        let body = serde_json::json!({ "key": key }).to_string();
+        let path = "/api/admin/session";
+        let (code, headers, _) = self.call("POST", path, headers, &body).await;
+        let cookie = headers.get("set-cookie").map(|it| it.to_str().unwrap());
+        (code, cookie.unwrap_or_default().to_owned())
+    }
+
+    /// What the browser sends after it has signed in.
+    async fn cookie(&self) -> String {
+        let (code, cookie) = self.sign_in("admin-key", &[JSON, HOST, ORIGIN]).await;
+        assert_eq!(code, StatusCode::OK);
+        cookie.split(';').next().unwrap().to_owned()
+    }
+}
+
+#[tokio::test]
+async fn signing_in_gives_a_cookie_that_opens_operator_routes_until_signing_out() {
+    let bench = bench(|_| {}).await;
+    let (code, cookie) = bench.sign_in("admin-key", &[JSON, HOST, ORIGIN]).await;
+    assert_eq!(code, StatusCode::OK);
+    for word in [
+        "Path=/api/admin;",
+        "HttpOnly",
+        "SameSite=Strict",
+        "Max-Age=43200",
+    ] {
+        assert!(cookie.contains(word), "{cookie}");
+    }
+    assert!(
+        !cookie.contains("Secure") && !cookie.contains("admin-key"),
+        "{cookie}"
+    );
+    let cookie = cookie.split(';').next().unwrap().to_owned();
+    let mine = [("cookie", cookie.as_str()), JSON, HOST, ORIGIN];
+    let (code, ..) = bench.call("GET", "/api/admin/streams", &mine, "").await;
+    assert_eq!(code, StatusCode::OK);
+    let (_, _, body) = bench.ask("/api/admin/session", PEER, &mine).await;
+    assert!(body.contains(r#""signedIn":true"#), "{body}");
+    let (code, headers, _) = bench.call("DELETE", "/api/admin/session", &mine, "").await;
+    assert_eq!(code, StatusCode::OK);
+    assert!(
+        headers["set-cookie"]
+            .to_str()
+            .unwrap()
+            .contains("Max-Age=0")
+    );
+    let (code, ..) = bench.call("GET", "/api/admin/streams", &mine, "").await;
+    assert_eq!(code, StatusCode::UNAUTHORIZED);
+    let (_, _, body) = bench.ask("/api/admin/session", PEER, &mine).await;
+    assert_eq!(body, r#"{"signedIn":false}"#);
+}
+
+#[tokio::test]
+async fn a_wrong_key_is_refused_and_soon_made_to_wait() {
+    let bench = bench(|_| {}).await;
+    let ours = [JSON, HOST, ORIGIN];
+    for _ in 0..5 {
+        let (code, cookie) = bench.sign_in("admin-keys", &ours).await;
+        assert_eq!((code, cookie.as_str()), (StatusCode::UNAUTHORIZED, ""));
+    }
+    let (code, headers, _) = bench
+        .call(
+            "POST",
+            "/api/admin/session",
+            &ours,
+            r#"{"key":"admin-key"}"#,
+        )
+        .await;
+    assert_eq!(code, StatusCode::TOO_MANY_REQUESTS);
+    let wait: u64 = headers["retry-after"].to_str().unwrap().parse().unwrap();
+    bench.clock.advance(Duration::from_secs(wait));
+    assert_eq!(bench.sign_in("admin-key", &ours).await.0, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn changes_by_cookie_come_from_our_own_page_only() {
+    let bench = bench(|_| {}).await;
+    let id = Uuid::new_v4();
+    let cookie = bench.cookie().await;
+    let mine = ("cookie", cookie.as_str());
+    let path = format!("/api/admin/streams/{id}/switch");
+    let evil = ("origin", "http://evil.example");
+    for headers in [
+        &[mine, JSON, HOST, evil][..],
+        &[mine, HOST, ORIGIN, ("content-type", "text/plain")],
+        &[mine, JSON, HOST],
+    ] {
+        let (code, ..) = bench.call("POST", &path, headers, "{}").await;
+        assert_eq!(code, StatusCode::FORBIDDEN, "{headers:?}");
+    }
+    // From here on it is the handler's turn, which knows no such stream.
+    let (code, ..) = bench
+        .call("POST", &path, &[mine, JSON, HOST, ORIGIN], "{}")
+        .await;
+    assert_eq!(code, StatusCode::NOT_FOUND);
+    let key = ("x-admin-key", "admin-key");
+    let (code, ..) = bench.call("POST", &path, &[key], "{}").await;
+    assert_eq!(code, StatusCode::NOT_FOUND);
+    let (code, _) = bench.sign_in("admin-key", &[JSON, HOST, evil]).await;
+    assert_eq!(code, StatusCode::FORBIDDEN);
+    let (code, ..) = bench
+        .call("GET", "/api/admin/streams", &[mine, HOST, evil], "")
+        .await;
+    assert_eq!(code, StatusCode::OK, "a page elsewhere cannot read it");
+}
+
+#[tokio::test]
+async fn with_tls_the_cookie_stays_on_tls() {
+    let bench = bench(|_| {}).await;
+    let mut request = Request::post("/api/admin/session");
+    for (name, value) in [JSON, HOST, ORIGIN] {
+        request = request.header(name, value);
+    }
+    let mut request = request.body(Body::from(r#"{"key":"admin-key"}"#)).unwrap();
+    request.extensions_mut().insert(Caller {
+        address: [192, 0, 2, 9].into(),
+        secure: true,
+        trusted_proxy: false,
+    });
+    let answer = router(bench.state.clone()).oneshot(request).await.unwrap();
+    let cookie = answer.headers()["set-cookie"].to_str().unwrap();
+    assert!(cookie.ends_with("; Secure"), "{cookie}");
+}
+
+/// The events of the next piece: names and data.
+async fn events(body: &mut Body) -> Option<Vec<(String, String)>> {
+    let piece = body.frame().await?.unwrap().into_data().unwrap();
+    let text = String::from_utf8(piece.to_vec()).unwrap();
+    let events = text.split("\n\n").filter_map(|event| {
+        let (name, data) = event.split_once("\ndata: ")?;
+        Some((name.strip_prefix("event: ")?.to_owned(), data.to_owned()))
+    });
+    Some(events.collect())
+}
+
+fn names(events: &[(String, String)]) -> Vec<&str> {
+    events.iter().map(|(name, _)| name.as_str()).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn listeners_hear_everything_once_and_then_what_changes() {
+    let bench = bench(|_| {}).await;
+    let id = Uuid::new_v4();
+    *bench.world.health.lock().unwrap() = vec![operators::health(id, "live")];
+    let key = [("x-admin-key", "admin-key")];
+    let (code, headers, mut body) = bench.call("GET", "/api/admin/events", &key, "").await;
+    assert_eq!(code, StatusCode::OK);
+    assert_eq!(headers["content-type"], "text/event-stream");
+    let first = events(&mut body).await.unwrap();
+    assert_eq!(names(&first), ["stream", "history", "ready"]);
+    let now: serde_json::Value = serde_json::from_str(&first[0].1).unwrap();
+    assert_eq!(now["alias"], "live");
+    assert_eq!(now["history"], serde_json::Value::Null);
+    let history: serde_json::Value = serde_json::from_str(&first[1].1).unwrap();
+    assert_eq!(history["streamId"], id.to_string());
+
+    bench.world.health.lock().unwrap()[0].state = story::State::OnAir;
+    let second = events(&mut body).await.unwrap();
+    assert_eq!(names(&second), ["stream"]);
+    assert!(second[0].1.contains(r#""state":"on-air""#));
+    bench.world.health.lock().unwrap().clear();
+    let third = events(&mut body).await.unwrap();
+    assert_eq!(
+        third,
+        [("gone".to_owned(), format!(r#"{{"streamId":"{id}"}}"#))]
+    );
+    // With nothing to tell there is a sign of life.
+    assert_eq!(events(&mut body).await.unwrap(), []);
+}
+
+#[tokio::test(start_paused = true)]
+async fn events_end_with_the_session_and_with_the_process() {
+    let bench = bench(|_| {}).await;
+    let cookie = bench.cookie().await;
+    let mine = [("cookie", cookie.as_str()), JSON, HOST, ORIGIN];
+    let (code, _, mut body) = bench.call("GET", "/api/admin/events", &mine, "").await;
+    assert_eq!(code, StatusCode::OK);
+    assert!(events(&mut body).await.is_some());
+    bench.call("DELETE", "/api/admin/session", &mine, "").await;
+    assert_eq!(events(&mut body).await, None);
+    let (code, ..) = bench.call("GET", "/api/admin/events", &mine, "").await;
+    assert_eq!(code, StatusCode::UNAUTHORIZED);
+
+    let key = [("x-admin-key", "admin-key")];
+    let (_, _, mut body) = bench.call("GET", "/api/admin/events", &key, "").await;
+    assert!(events(&mut body).await.is_some());
+    bench.tasks.stop();
+    assert_eq!(events(&mut body).await, None);
+    // The producer is joined.
+    bench.tasks.finish().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn listeners_are_bounded_and_without_any_nobody_works() {
+    let bench = bench(|_| {}).await;
+    let key = [("x-admin-key", "admin-key")];
+    let mut all = Vec::new();
+    let refused = loop {
+        let (code, headers, body) = bench.call("GET", "/api/admin/events", &key, "").await;
+        if code != StatusCode::OK {
+            break (code, headers.contains_key("retry-after"));
+        }
+        all.push(body);
+        assert!(all.len() < 1000);
+    };
+    assert_eq!(refused, (StatusCode::SERVICE_UNAVAILABLE, true));
+    drop(all);
+    while bench.state.events().running().is_some() {
+        tokio::time::advance(Duration::from_secs(1)).await;
+    }
+    let (code, _, mut body) = bench.call("GET", "/api/admin/events", &key, "").await;
+    assert_eq!(code, StatusCode::OK);
+    assert!(events(&mut body).await.is_some());
+}

@@ -1,0 +1,232 @@
+// The operators' console in headless Chromium, as one walk through it; prints one JSON object and exits 0
+// when every step did what it should.
+//
+//   node console.mjs --url http://HOST/ --admin-key K --stream-key K --rtmp rtmp://HOST/ingest --clip FILE
+//
+// --clip FILE        what two ffmpeg publish, at the pace of the clock
+// --screenshots DIR  the page on a laptop and on a phone, by night and by day, as PNG
+import { spawn } from 'node:child_process';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { chromium } from 'playwright-core';
+
+const names = ['url', 'admin-key', 'stream-key', 'rtmp', 'clip', 'screenshots'];
+const { values: options } = parseArgs({ options: Object.fromEntries(names.map((name) => [name, { type: 'string' }])) });
+const PATIENCE_MS = 30_000;
+const HOSTILE = '"><img src=x onerror="window.broken=1"><b>Evil</b>';
+const encoders = [];
+const done = [];
+const said = [];
+
+function publish() {
+  const input = ['-v', 'error', '-nostdin', '-re', '-i', options.clip, '-c', 'copy', '-f', 'flv'];
+  encoders.push(spawn('ffmpeg', [...input, `${options.rtmp}/${options['stream-key']}`], { stdio: 'ignore' }));
+}
+
+async function step(name, action) {
+  try {
+    await action();
+    done.push(name);
+  } catch (error) {
+    throw new Error(`${name}: ${error.message}`);
+  }
+}
+
+function check(isSo, what) {
+  if (!isSo) throw new Error(what);
+}
+
+/** Texts whose contrast is below WCAG 2.1's AA, and whether the page is wider than the screen. */
+function faults() {
+  const parse = (color) => {
+    const parts = color.match(/[\d.]+/g).map(Number);
+    return { rgb: parts.slice(0, 3), alpha: parts[3] ?? 1 };
+  };
+  const over = (top, bottom) => top.rgb.map((value, at) => value * top.alpha + bottom[at] * (1 - top.alpha));
+  const behind = (element) => {
+    const layers = [];
+    for (let at = element; at; at = at.parentElement) {
+      const layer = parse(getComputedStyle(at).backgroundColor);
+      layers.push(layer);
+      if (layer.alpha === 1) break;
+    }
+    return layers.reverse().reduce((bottom, layer) => over(layer, bottom), [255, 255, 255]);
+  };
+  const luminance = (rgb) => {
+    const [red, green, blue] = rgb.map((value) => (value / 255 <= 0.04045 ? value / 255 / 12.92 : ((value / 255 + 0.055) / 1.055) ** 2.4));
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue;
+  };
+  const found = [];
+  for (const element of document.querySelectorAll('body *')) {
+    const style = getComputedStyle(element);
+    const hasText = [...element.childNodes].some((node) => node.nodeType === Node.TEXT_NODE && node.data.trim());
+    const isSeen = element.checkVisibility({ checkVisibilityCSS: true, checkOpacity: true });
+    if (!hasText || !isSeen || element.closest('[aria-hidden=true], :disabled, .thumb')) continue;
+    const back = behind(element);
+    const [light, dark] = [luminance(over(parse(style.color), back)), luminance(back)].sort((a, b) => b - a);
+    const ratio = (light + 0.05) / (dark + 0.05);
+    const isLarge = parseFloat(style.fontSize) >= 24 || (parseFloat(style.fontSize) >= 18.66 && style.fontWeight >= 700);
+    if (ratio < (isLarge ? 3 : 4.5)) found.push(`contrast ${ratio.toFixed(2)} of “${element.textContent.trim().slice(0, 30)}”`);
+  }
+  const overhang = document.documentElement.scrollWidth - innerWidth;
+  if (overhang > 0) found.push(`${overhang} px wider than the screen`);
+  return found;
+}
+
+async function walk(page) {
+  const live = '#channels a.on-air';
+  const cards = page.locator('.publisher');
+  const menu = (text) => page.locator('.head').getByRole('button', { name: text });
+  const dialog = page.locator('dialog[open]');
+
+  await step('a wrong key is refused', async () => {
+    await page.goto(options.url);
+    await page.fill('#key', 'not the key');
+    await page.keyboard.press('Enter');
+    await page.getByText('This is not the admin key.').waitFor();
+    // The browser itself writes a line for the refusal.
+    check(said.splice(0).every((line) => line.includes('401')), 'something else was complained of');
+  });
+  await step('the right key opens the console', async () => {
+    await page.fill('#key', options['admin-key']);
+    await page.keyboard.press('Enter');
+    await page.locator('#inside').waitFor();
+    const [cookie, ...others] = await page.context().cookies();
+    const cookies = await page.context().cookies(new URL('/api/admin/session', options.url).href);
+    const session = cookies.find(({ name }) => name === 'forebay-session') ?? cookie;
+    check(session?.httpOnly && session.sameSite === 'Strict' && others.length === 0, `cookie ${JSON.stringify(session)}`);
+    check(await page.evaluate(() => document.cookie === '' && !sessionStorage.length && !localStorage.length), 'something is left to scripts');
+  });
+  await step('a stream appears by itself', async () => {
+    await page.locator('#channels a').first().waitFor();
+    await page.evaluate(() => { window.stays = true; });
+    publish();
+    await page.locator(live).waitFor();
+    await cards.first().getByText('On air').waitFor();
+    await cards.first().getByText('640 × 360').waitFor();
+    await page.waitForFunction(() => document.querySelector('.graph .line')?.getAttribute('d').split('L').length > 2);
+    check(await page.evaluate(() => window.stays), 'the page was loaded again');
+  });
+  await step('the air goes to the other encoder', async () => {
+    publish();
+    const take = page.getByRole('button', { name: 'Put on air' });
+    await take.waitFor();
+    const taker = await page.evaluate(() => [...document.querySelectorAll('.publisher')].findIndex((card) => !card.classList.contains('on-air')));
+    // Reached by keyboard alone.
+    await page.locator('#channels a').first().focus();
+    for (let tabs = 0; tabs < 40 && !(await take.evaluate((button) => button === document.activeElement)); tabs += 1) await page.keyboard.press('Tab');
+    await page.keyboard.press('Enter');
+    await page.waitForFunction((at) => document.querySelectorAll('.publisher')[at].classList.contains('on-air'), taker);
+    check(await page.locator('.publisher.on-air').count() === 1, 'not exactly one is on air');
+    await page.getByText('switched by hand').first().waitFor();
+  });
+  await step('the key is shown and copied when asked for', async () => {
+    const holds = () => page.evaluate((key) => document.documentElement.outerHTML.includes(key), options['stream-key']);
+    check(!(await holds()), 'the key is in the page');
+    await page.getByRole('button', { name: 'Copy stream key' }).click();
+    await page.getByText('stream key copied').waitFor();
+    check(await page.evaluate(() => navigator.clipboard.readText()) === options['stream-key'], 'something else was copied');
+    check(!(await holds()), 'copying shows the key');
+    await page.getByRole('button', { name: 'Show the stream key' }).click();
+    await page.locator('code', { hasText: options['stream-key'] }).first().waitFor();
+    await page.getByRole('button', { name: 'Show the stream key' }).click();
+    check(!(await holds()), 'the key stays in the page');
+    await page.getByRole('button', { name: 'Copy RTMP address' }).click();
+    await page.getByText('RTMP address copied').waitFor();
+    check(await page.evaluate(() => navigator.clipboard.readText()) === options.rtmp, 'not the RTMP address');
+  });
+  await step('a message is sent', async () => {
+    await page.getByLabel('Message', { exact: true }).fill(HOSTILE);
+    await page.keyboard.press('Enter');
+    await page.locator('.messages p').filter({ hasText: 'Evil' }).waitFor();
+  });
+  for (const [width, height] of [[1280, 800], [390, 844]]) {
+    for (const colorScheme of ['dark', 'light']) {
+      await step(`it fits ${width} px, ${colorScheme}`, async () => {
+        await page.setViewportSize({ width, height });
+        await page.emulateMedia({ colorScheme });
+        if (width < 860) {
+          await page.evaluate(() => { location.hash = ''; });
+          await page.locator(live).waitFor();
+          const found = await page.evaluate(faults);
+          check(found.length === 0, `list: ${found.join(', ')}`);
+          if (options.screenshots) await page.screenshot({ path: join(options.screenshots, `list-${width}-${colorScheme}.png`) });
+          await page.locator(live).click();
+        }
+        await cards.first().waitFor();
+        const found = await page.evaluate(faults);
+        check(found.length === 0, found.join(', '));
+        if (options.screenshots) await page.screenshot({ path: join(options.screenshots, `channel-${width}-${colorScheme}.png`), fullPage: true });
+        await menu('Kill…').click();
+        const asked = await page.evaluate(faults);
+        check(asked.length === 0, `question: ${asked.join(', ')}`);
+        if (options.screenshots) await page.screenshot({ path: join(options.screenshots, `kill-${width}-${colorScheme}.png`) });
+        await page.keyboard.press('Escape');
+        await dialog.waitFor({ state: 'detached' });
+      });
+    }
+  }
+  await page.setViewportSize({ width: 1280, height: 800 });
+  await step('kill asks first', async () => {
+    await menu('Kill…').click();
+    await dialog.getByRole('button', { name: 'Cancel' }).click();
+    await dialog.waitFor({ state: 'detached' });
+    check(encoders.every((encoder) => encoder.exitCode === null), 'an encoder ended');
+    check(await cards.count() === 2, 'a publisher is gone');
+    await menu('Kill…').click();
+    await dialog.getByLabel('Reason').fill('the test is over');
+    await dialog.getByRole('button', { name: 'Kill' }).click();
+    await page.getByText('Nobody publishes').waitFor();
+  });
+  await step('a channel is made and deleted, its name is text', async () => {
+    await page.getByRole('button', { name: 'New channel' }).click();
+    await dialog.getByLabel('Name').fill(HOSTILE);
+    await dialog.getByLabel('Alias').fill('second');
+    await dialog.getByRole('button', { name: 'Create' }).click();
+    await page.locator('.head h2').getByText(HOSTILE, { exact: true }).waitFor();
+    check(await page.locator('.channel img[src=x], #channels img[src=x]').count() === 0, 'the name became an element');
+    await menu('Fork…').click();
+    await dialog.getByLabel('Source').waitFor();
+    await page.keyboard.press('Escape');
+    await dialog.waitFor({ state: 'detached' });
+    await menu('Delete…').click();
+    await dialog.getByRole('button', { name: 'Delete' }).click();
+    await dialog.waitFor({ state: 'detached' });
+    await page.waitForFunction(() => document.querySelectorAll('#channels li').length === 1);
+    check(!(await page.evaluate(() => window.broken)), 'the name ran');
+  });
+  await step('signing out ends the session', async () => {
+    await page.getByRole('button', { name: 'Sign out' }).click();
+    await page.locator('#enter').waitFor();
+    check(await page.evaluate(() => !document.body.textContent.includes('Publish and watch')), 'something stays in the page');
+    await page.reload();
+    await page.locator('#enter').waitFor();
+    const answer = await page.request.get(new URL('/api/admin/streams', options.url).href);
+    check(answer.status() === 401, `status ${answer.status()}`);
+  });
+  check(said.length === 0, said.join(', '));
+}
+
+const browser = await chromium.launch({
+  executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
+  headless: true,
+  args: ['--no-sandbox', '--disable-gpu', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync'],
+});
+let trouble = null;
+try {
+  const context = await browser.newContext({ viewport: { width: 1280, height: 800 }, colorScheme: 'dark' });
+  await context.grantPermissions(['clipboard-read', 'clipboard-write']);
+  context.setDefaultTimeout(PATIENCE_MS);
+  const page = await context.newPage();
+  page.on('console', (message) => ['error', 'warning'].includes(message.type()) && said.push(`${message.text()} ${message.location().url}`));
+  page.on('pageerror', (error) => said.push(String(error)));
+  await walk(page).catch(async (error) => {
+    trouble = String(error);
+    if (options.screenshots) await page.screenshot({ path: join(options.screenshots, 'trouble.png') });
+  });
+} finally {
+  await browser.close().catch(() => {});
+  for (const encoder of encoders) encoder.kill('SIGKILL');
+}
+console.log(JSON.stringify({ ok: trouble === null, trouble, done, console: said }));
+process.exit(trouble === null ? 0 : 1);
