@@ -162,10 +162,6 @@ pub(super) fn is_flag(text: &str) -> bool {
     ["true", "false"].contains(&text)
 }
 
-pub(super) fn is_span(text: &str) -> bool {
-    parse_span(text).is_some() || span_of(text, Unit::Millis).is_some()
-}
-
 pub(super) fn is_log_filter(text: &str) -> bool {
     !text.is_empty() && tracing_subscriber::EnvFilter::try_new(text).is_ok()
 }

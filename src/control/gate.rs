@@ -102,6 +102,7 @@ impl StoreGate {
                 .or(stored)
                 .unwrap_or_else(|| self.defaults.load().to_vec()),
             tags,
+            screen_name: None,
         }
     }
 }
@@ -200,6 +201,7 @@ fn record(stream: OpenStream, channel: Channel) -> Record {
             name: channel.name,
             capabilities: stream.capabilities,
             tags: stream.tags,
+            screen_name: None,
         },
         segment_target_90k: stream.segment_target_90k,
         longest_segment_90k: stream.longest_segment_90k,
