@@ -337,6 +337,7 @@ fn make_hub(
         ..transcode::Config::new(choice, clock.clone())?
     };
     let transcoder = Arc::new(transcoder);
+    let asked = transcoder.clone();
     let bridge_tasks = tasks.clone();
     let opener = move |stream: &Arc<Stream>, now: Wall| {
         let live = Live::new(playlist_rules(&rules_config, stream), now);
@@ -355,6 +356,9 @@ fn make_hub(
         retention: config.media.window * 2,
         kill_holdoff: config.publish.kill_holdoff,
         region: config.identity.region.clone(),
+        same_renditions: hub::SameRenditions::new(move |one, other| {
+            asked.book.asks_for_the_same(&asked.choice, one, other)
+        }),
         max_publishers: usize::try_from(config.limits.max_publishers).unwrap_or(usize::MAX),
         max_media_bytes: config.limits.max_memory_bytes(machine_memory()),
     };

@@ -105,12 +105,12 @@ impl Live for Hub {
     }
 
     fn health(&self) -> Vec<Health> {
-        let streams = self.all();
-        streams.iter().map(|stream| stream.health()).collect()
+        let ids = self.ids().into_iter();
+        ids.filter_map(|id| Hub::health(self, id)).collect()
     }
 
     fn health_of(&self, stream: Uuid) -> Option<Health> {
-        Some(self.stream(stream)?.health())
+        Hub::health(self, stream)
     }
 
     fn switch(&self, stream: Uuid, publisher: u64) -> Result<(), SwitchError> {

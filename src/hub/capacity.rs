@@ -26,6 +26,11 @@ impl Hub {
         if publishers >= most {
             return Err(Refusal::Full(format!("{most} publishers")));
         }
+        self.check_memory()
+    }
+
+    /// Whether there is memory for more media.
+    pub(super) fn check_memory(&self) -> Result<(), Refusal> {
         let held = (self.inner.media_bytes)();
         if held >= self.inner.config.max_media_bytes {
             let megabytes = held / 1_000_000;

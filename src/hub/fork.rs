@@ -2,7 +2,7 @@
 //! that the destination has from now on.
 //!
 //! A fork is a new stream id over its source's timeline: the same segments under another URL, for which
-//! nothing is decoded, encoded, cut or timed again. Where its capabilities ask for other pictures, it is
+//! nothing is decoded, encoded, cut or timed again. Where its capabilities ask for other renditions, it is
 //! a stream of its own, with its own ladder, fed with its source's units ([`super::relay`]).
 //!
 //! Its members are the publishers of the stream at its root, with their session ids: when another encoder
@@ -10,13 +10,14 @@
 //! stored: after a restart of the server its source's stream goes on, the fork is gone.
 
 use std::collections::HashSet;
+use std::fmt;
 use std::sync::Arc;
 
 use super::fence::Fence;
 use super::index::{Entry, Fork, Index};
 use super::kill::Fate;
 use super::roster::ChannelMember;
-use super::{Admission, Hub, Refusal};
+use super::{Admission, Beginning, Hub, Refusal, relay};
 use crate::base::id::{self, Uuid};
 
 /// Forks of one stream at a time: each is a look-up and a cache of playlists. Past it a fork is refused.
@@ -49,6 +50,32 @@ pub struct ForkOptions {
     pub additive: bool,
     /// Streams of members that are removed or replaced go on under their own URLs.
     pub keep_streams: bool,
+}
+
+/// Says whether streams of two lists of capabilities have the same renditions, so that one can be shown
+/// as the other.
+#[derive(Clone)]
+pub struct SameRenditions(Arc<Compare>);
+
+type Compare = dyn Fn(&[String], &[String]) -> bool + Send + Sync;
+
+impl SameRenditions {
+    /// Says what `compare` says.
+    pub fn new(
+        compare: impl Fn(&[String], &[String]) -> bool + Send + Sync + 'static,
+    ) -> SameRenditions {
+        SameRenditions(Arc::new(compare))
+    }
+
+    fn are(&self, one: &[String], other: &[String]) -> bool {
+        (self.0)(one, other)
+    }
+}
+
+impl fmt::Debug for SameRenditions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SameRenditions").finish_non_exhaustive()
+    }
 }
 
 /// What a fork did.
@@ -84,7 +111,13 @@ impl Hub {
             let plan = plan(&self.streams(), source_channel, forking)?;
             let mut made = Vec::new();
             for source in plan.fork {
-                made.extend(self.make_fork(source, forking));
+                match self.make_fork(source, forking) {
+                    Ok(fork) => made.extend(fork),
+                    Err(refusal) => {
+                        self.end(&made, None);
+                        return Err(refusal);
+                    }
+                }
             }
             let fate = match forking.options.keep_streams {
                 true => Fate::Keep,
@@ -103,36 +136,65 @@ impl Hub {
         Ok(forked)
     }
 
-    /// `None` when the source has ended meanwhile.
-    fn make_fork(&self, source: Uuid, forking: &Forking) -> Option<Uuid> {
-        let (admission, stream, origin, timeline) = {
+    /// Forks a stream; `None` when it has ended meanwhile.
+    fn make_fork(&self, source: Uuid, forking: &Forking) -> Result<Option<Uuid>, Refusal> {
+        let inner = &self.inner;
+        let found = {
             let index = self.streams();
-            let entry = index.get(source).filter(|entry| entry.lives())?;
-            let timeline = index.get(entry.stream.id())?.timeline.clone();
-            let admission = forking.admission(&entry.admission);
-            (
-                admission,
-                entry.stream.clone(),
-                entry.origin.clone(),
-                timeline,
-            )
+            let entry = index.get(source).filter(|entry| entry.lives());
+            entry.map(|entry| {
+                let admission = forking.admission(&entry.admission);
+                let same = &inner.config.same_renditions;
+                let shares = same.are(&entry.admission.capabilities, &admission.capabilities);
+                // Not the source's own fence, where that is a fork: what ends with it is known.
+                let made = index.get(entry.stream.id()).unwrap_or(entry);
+                let timeline = shares.then(|| made.timeline.clone());
+                (
+                    admission,
+                    entry.stream.clone(),
+                    entry.origin.clone(),
+                    timeline,
+                )
+            })
         };
-        let id = id::stream_id();
-        let fence = Fence::new(timeline);
-        let entry = Entry {
-            stream,
-            origin,
-            admission: Arc::new(admission),
-            timeline: fence.clone(),
-            fork: Some(Fork {
-                parent: source,
-                fence: Some(fence),
-            }),
-            bound: true,
-            ended_at: None,
+        let Some((admission, stream, origin, timeline)) = found else {
+            return Ok(None);
+        };
+        let fork = |fence| {
+            let parent = source;
+            Some(Fork { parent, fence })
+        };
+        let (id, entry) = match timeline {
+            Some(timeline) => {
+                let fence = Fence::new(timeline);
+                let entry = Entry {
+                    stream,
+                    origin,
+                    admission: Arc::new(admission),
+                    timeline: fence.clone(),
+                    fork: fork(Some(fence)),
+                    bound: true,
+                    ended_at: None,
+                };
+                (id::stream_id(), entry)
+            }
+            None => {
+                self.check_memory()?;
+                let settings = (inner.rules)(&admission);
+                let beginning = Beginning::now(id::stream_id(), &inner.clock);
+                let (stream, timeline) = self.make(beginning, admission, settings);
+                let region = &inner.config.region;
+                relay::start(origin.clone(), &stream, region, &inner.tasks)?;
+                let entry = Entry {
+                    origin,
+                    fork: fork(None),
+                    ..Entry::own(stream.clone(), timeline)
+                };
+                (stream.id(), entry)
+            }
         };
         self.write_streams().insert(id, entry);
-        Some(id)
+        Ok(Some(id))
     }
 
     fn members_of(&self, ids: &[Uuid]) -> Vec<ChannelMember> {

@@ -75,21 +75,8 @@ impl Hub {
         if !due.is_empty() {
             self.inner.gate.streams_alive(&due).await;
         }
-        let over: Vec<Uuid> = {
-            let own = self.own().into_iter();
-            // To a stream that was taken off its channel nobody can come back.
-            let patience = |bound: bool| match bound {
-                true => config.reconnect,
-                false => Duration::ZERO,
-            };
-            own.filter(|(stream, bound)| stream.idle().is_some_and(|idle| idle >= patience(*bound)))
-                .map(|(stream, _)| stream.id())
-                .collect()
-        };
-        if !over.is_empty() {
-            let gone = self.end(&over, None);
-            self.record_ended(gone).await;
-        }
+        let gone = self.end_idle();
+        self.record_ended(gone).await;
         self.inner.barrier.tidy(now);
         let forgotten = |entry: &Entry| {
             entry
@@ -97,12 +84,34 @@ impl Hub {
                 .is_some_and(|ended| now.saturating_sub(ended) >= config.retention)
         };
         let any = self.streams().iter().any(|(_, entry)| forgotten(entry));
-        if any || !over.is_empty() {
-            let mut channels = self.channels();
-            let mut streams = self.write_streams();
-            streams.forget(forgotten);
-            channels.retain(|_, id| streams.get(*id).is_some_and(Entry::lives));
+        if any {
+            self.write_streams().forget(forgotten);
         }
+    }
+
+    /// Ends streams to which nobody comes back, and gives those that were recorded.
+    fn end_idle(&self) -> Vec<Uuid> {
+        let idle = |stream: &Stream, bound: bool| {
+            // To a stream that was taken off its channel nobody can come back.
+            let patience = match bound {
+                true => self.inner.config.reconnect,
+                false => Duration::ZERO,
+            };
+            stream.idle().is_some_and(|idle| idle >= patience)
+        };
+        let idle = || {
+            let own = self.own().into_iter();
+            let over = own.filter(|(stream, bound)| idle(stream, *bound));
+            over.map(|(stream, _)| stream.id()).collect::<Vec<_>>()
+        };
+        if idle().is_empty() {
+            return Vec::new();
+        }
+        // Nobody is forked meanwhile, nor finds a stream that is about to end.
+        let mut channels = self.channels();
+        let over = idle();
+        channels.retain(|_, id| !over.contains(id));
+        self.end(&over, None)
     }
 
     /// Every stream with publishers of its own that has not ended, and whether it belongs to its channel.

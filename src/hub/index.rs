@@ -11,6 +11,10 @@ use super::{Admission, Stream};
 use crate::base::id::Uuid;
 use crate::media::timeline::Timeline;
 
+/// Forks of one stream that ended and can still be played: bounds what one that is replaced again and
+/// again leaves behind. Past it the oldest is forgotten.
+const ENDED_FORKS: usize = 64;
+
 /// What can be played under one stream id.
 pub(super) struct Entry {
     /// What is made: of its own channel's publishers, or for a fork. Several forks may share one.
@@ -178,10 +182,27 @@ impl Index {
         let Some(entry) = self.entries.get_mut(&id) else {
             return;
         };
-        if entry.timeline.description().is_some() {
-            entry.ended_at.get_or_insert(now);
-        } else {
+        if entry.timeline.description().is_none() {
             self.entries.remove(&id);
+            return;
+        }
+        entry.ended_at.get_or_insert(now);
+        if entry.fork.is_some() {
+            let origin = entry.origin.id();
+            self.forget_oldest_forks(origin);
+        }
+    }
+
+    fn forget_oldest_forks(&mut self, origin: Uuid) {
+        let ended = self.iter().filter_map(|(id, entry)| {
+            let is_fork = entry.fork.is_some() && entry.origin.id() == origin;
+            entry.ended_at.filter(|_| is_fork).map(|at| (at, id))
+        });
+        let mut ended: Vec<(Duration, Uuid)> = ended.collect();
+        ended.sort_unstable();
+        let spare = ended.len().saturating_sub(ENDED_FORKS);
+        for (_, id) in &ended[..spare] {
+            self.entries.remove(id);
         }
     }
 

@@ -95,7 +95,8 @@ impl Hub {
         }
     }
 
-    /// Ends streams with everything that was forked from them, and gives those that were recorded.
+    /// Ends streams with everything that was forked from them, and gives those that were recorded. Called
+    /// with the channels locked, so that nothing is forked meanwhile.
     pub(super) fn end(&self, ids: &[Uuid], reason: Option<&str>) -> Vec<Uuid> {
         let (family, gone) = {
             let index = self.streams();

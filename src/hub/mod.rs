@@ -20,6 +20,7 @@ pub mod observer;
 pub mod outlet;
 pub mod program;
 pub mod publisher;
+mod relay;
 mod resume;
 mod roster;
 mod session;
@@ -42,7 +43,7 @@ use crate::media::timeline::Timeline;
 pub use announcement::Announcement;
 use barrier::{Barrier, Passage};
 use boundary::Settings;
-pub use fork::{ForkOptions, Forked, Forking};
+pub use fork::{ForkOptions, Forked, Forking, SameRenditions};
 pub use gate::{Admission, Gate, PublishRequest, Record, Refusal, Sign};
 use index::{Entry, Index};
 pub use link::{Line, Link};
@@ -105,6 +106,8 @@ pub struct Config {
     pub kill_holdoff: Duration,
     /// First part of session ids.
     pub region: String,
+    /// Which forks can share their source's timeline.
+    pub same_renditions: SameRenditions,
     /// Publisher sessions in all; more are refused.
     pub max_publishers: usize,
     /// Bytes of media in memory past which publishes are refused; those that run are not touched.
@@ -235,6 +238,35 @@ impl Hub {
         Some(self.streams().get(id)?.admission.clone())
     }
 
+    /// Everything about a stream; of a fork, what is known of the stream whose timeline it shares.
+    pub fn health(&self, id: Uuid) -> Option<Health> {
+        let (stream, admission) = {
+            let streams = self.streams();
+            let entry = streams.get(id)?;
+            (entry.stream.clone(), entry.admission.clone())
+        };
+        Some(Health {
+            id,
+            channel_id: admission.channel_id.clone(),
+            alias: admission.alias.clone(),
+            ..stream.health()
+        })
+    }
+
+    /// Stream ids of everything that lives or ended a short while ago, forks included.
+    pub fn ids(&self) -> Vec<Uuid> {
+        self.streams().iter().map(|(id, _)| id).collect()
+    }
+
+    /// Forks, and for whom they are.
+    pub fn forks(&self) -> Vec<(Uuid, Arc<Admission>)> {
+        let streams = self.streams();
+        let forks = streams.iter().filter(|(_, entry)| entry.fork.is_some());
+        forks
+            .map(|(id, entry)| (id, entry.admission.clone()))
+            .collect()
+    }
+
     /// Every stream that lives or ended a short while ago. Forks that share another one's timeline are
     /// not counted again.
     pub fn all(&self) -> Vec<Arc<Stream>> {
@@ -318,22 +350,28 @@ impl Hub {
     }
 
     fn open(&self, beginning: Beginning, admission: Admission, settings: Settings) -> Arc<Stream> {
+        let (stream, timeline) = self.make(beginning, admission, settings);
+        let entry = Entry::own(stream.clone(), timeline);
+        self.write_streams().insert(stream.id(), entry);
+        stream
+    }
+
+    /// A stream with its packager and its ladder.
+    fn make(
+        &self,
+        beginning: Beginning,
+        admission: Admission,
+        settings: Settings,
+    ) -> (Arc<Stream>, Arc<dyn Timeline>) {
         let inner = &self.inner;
         let limits = Limits {
             silence: inner.config.silence,
             window: inner.config.window,
         };
-        let stream = Arc::new(Stream::new(
-            beginning,
-            admission,
-            settings,
-            limits,
-            inner.clock.clone(),
-        ));
+        let clock = inner.clock.clone();
+        let stream = Arc::new(Stream::new(beginning, admission, settings, limits, clock));
         let timeline = (inner.opener)(&stream, inner.clock.wall());
-        let entry = Entry::own(stream.clone(), timeline);
-        self.write_streams().insert(stream.id(), entry);
-        stream
+        (stream, timeline)
     }
 
     /// Whether a stream lives and belongs to its channel.

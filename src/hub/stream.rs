@@ -207,6 +207,20 @@ impl Stream {
         subscriber
     }
 
+    /// What is known of the source, for one who takes its units from now on.
+    pub(super) fn announcement(&self) -> Announcement {
+        let state = self.lock();
+        let has = |kind| state.program.track(kind).map(|_| true);
+        Announcement {
+            video: has(MediaKind::Video),
+            audio: has(MediaKind::Audio),
+            frame_rate_millis: state.program.frame_rate_millis(),
+            encoder: state
+                .holder()
+                .and_then(|it| it.announcement.encoder.clone()),
+        }
+    }
+
     /// Says which renditions a transcoder will add, so that the first multivariant playlist waits for
     /// them, and whether the source stays beside them (not when they show another part of the picture).
     /// An empty list means that there will be none; the source then stays in any case.

@@ -155,6 +155,7 @@ fn run(clock: &Clock, memory: &Arc<Memory>) -> (Hub, Arc<Seen>) {
         retention: Duration::from_secs(120),
         kill_holdoff: Duration::ZERO,
         region: "local".to_owned(),
+        same_renditions: SameRenditions::new(|_, _| true),
         window: Duration::from_secs(60),
         max_publishers: 10,
         max_media_bytes: 1,

@@ -91,6 +91,7 @@ impl Bench {
                 retention: Duration::from_secs(120),
                 kill_holdoff: Duration::ZERO,
                 region: "local".to_owned(),
+                same_renditions: hub::SameRenditions::new(|_, _| true),
                 window: terms.window,
                 max_publishers: 100,
                 max_media_bytes: u64::MAX,
