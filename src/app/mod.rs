@@ -48,6 +48,8 @@ pub const STOP_DEADLINE: Duration = Duration::from_secs(9);
 const LAST_FETCH: Duration = Duration::from_millis(500);
 /// Capability that asks for a ladder.
 const MULTI_BITRATE: &str = "multi-bitrate";
+/// Capability that asks players for a token.
+const TOKEN_AUTH: &str = "token-auth";
 
 /// The TLS settings in force, replaced by a reload.
 type Tls = Arc<ArcSwap<rustls::ServerConfig>>;
@@ -311,6 +313,7 @@ fn make_hub(
         ..transcode::Config::new(choice, clock.clone())?
     };
     let transcoder = Arc::new(transcoder);
+    let asked = transcoder.clone();
     let bridge_tasks = tasks.clone();
     let opener = move |stream: &Arc<Stream>, now: Wall| {
         let live = Live::new(playlist_rules(&rules_config, stream), now);
@@ -327,6 +330,11 @@ fn make_hub(
         silence: config.publish.silence,
         window: config.media.window,
         retention: config.media.window * 2,
+        kill_holdoff: config.publish.kill_holdoff,
+        region: config.identity.region.clone(),
+        same_renditions: hub::SameRenditions::new(move |one, other| {
+            asked.book.asks_for_the_same(&asked.choice, one, other)
+        }),
         max_publishers: usize::try_from(config.limits.max_publishers).unwrap_or(usize::MAX),
         max_media_bytes: config.limits.max_memory_bytes(machine_memory()),
     };
@@ -426,16 +434,15 @@ struct TokenAccess {
 
 impl origin::Access for TokenAccess {
     fn allows(&self, stream: Uuid, token: Option<&str>) -> bool {
-        let Some(stream) = self.hub.stream(stream) else {
+        let Some(admission) = self.hub.admission(stream) else {
             return false;
         };
-        let admission = stream.admission();
-        if !stream.has_capability("token-auth") {
+        if !admission.capabilities.iter().any(|word| word == TOKEN_AUTH) {
             return true;
         }
         token.is_some_and(|token| {
             self.tokens
-                .allows(stream.id(), &admission.channel_id, &admission.alias, token)
+                .allows(stream, &admission.channel_id, &admission.alias, token)
         })
     }
 }

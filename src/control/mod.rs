@@ -29,7 +29,10 @@ use axum::routing::{MethodRouter, get, post};
 use crate::base::clock::Clock;
 use crate::base::id::Uuid;
 use crate::base::secret::Secret;
-use crate::hub::{Health, Hub, Listing, SwitchError};
+use crate::hub::gate::Pending;
+use crate::hub::{
+    ChannelMember, Counted, Forked, Forking, Health, Hub, Listing, Refusal, SwitchError,
+};
 use crate::store::Store;
 pub use error::Error;
 pub use gate::StoreGate;
@@ -55,6 +58,30 @@ pub trait Live: Send + Sync {
 
     /// Gives the air of a stream to one of its publishers.
     fn switch(&self, stream: Uuid, publisher: u64) -> Result<(), SwitchError>;
+
+    /// See [`Hub::members`].
+    fn members(&self, channel_id: &str) -> Vec<ChannelMember>;
+
+    /// See [`Hub::count`].
+    fn count(&self, channel_id: &str, counted: &Counted) -> usize;
+
+    /// See [`Hub::kill`].
+    fn kill<'a>(
+        &'a self,
+        channel_id: &'a str,
+        reason: &'a str,
+        keep_streams: bool,
+    ) -> Pending<'a, Vec<ChannelMember>>;
+
+    /// See [`Hub::close`].
+    fn close<'a>(&'a self, channel_id: &'a str) -> Pending<'a, Vec<ChannelMember>>;
+
+    /// See [`Hub::fork`].
+    fn fork<'a>(
+        &'a self,
+        source_channel: &'a str,
+        forking: &'a Forking,
+    ) -> Pending<'a, Result<Forked, Refusal>>;
 }
 
 /// A channel's stream.
@@ -69,7 +96,7 @@ pub struct OnAir {
 impl Live for Hub {
     fn on_air(&self, channel_id: &str) -> Option<OnAir> {
         let id = self.find(channel_id)?;
-        let capabilities = self.stream(id)?.admission().capabilities.clone();
+        let capabilities = self.admission(id)?.capabilities.clone();
         Some(OnAir { id, capabilities })
     }
 
@@ -78,17 +105,46 @@ impl Live for Hub {
     }
 
     fn health(&self) -> Vec<Health> {
-        let streams = self.all();
-        streams.iter().map(|stream| stream.health()).collect()
+        let ids = self.ids().into_iter();
+        ids.filter_map(|id| Hub::health(self, id)).collect()
     }
 
     fn health_of(&self, stream: Uuid) -> Option<Health> {
-        Some(self.stream(stream)?.health())
+        Hub::health(self, stream)
     }
 
     fn switch(&self, stream: Uuid, publisher: u64) -> Result<(), SwitchError> {
         let stream = self.stream(stream).ok_or(SwitchError::Ended)?;
         stream.switch_to(publisher)
+    }
+
+    fn members(&self, channel_id: &str) -> Vec<ChannelMember> {
+        Hub::members(self, channel_id)
+    }
+
+    fn count(&self, channel_id: &str, counted: &Counted) -> usize {
+        Hub::count(self, channel_id, counted)
+    }
+
+    fn kill<'a>(
+        &'a self,
+        channel_id: &'a str,
+        reason: &'a str,
+        keep_streams: bool,
+    ) -> Pending<'a, Vec<ChannelMember>> {
+        Box::pin(Hub::kill(self, channel_id, reason, keep_streams))
+    }
+
+    fn close<'a>(&'a self, channel_id: &'a str) -> Pending<'a, Vec<ChannelMember>> {
+        Box::pin(Hub::close(self, channel_id))
+    }
+
+    fn fork<'a>(
+        &'a self,
+        source_channel: &'a str,
+        forking: &'a Forking,
+    ) -> Pending<'a, Result<Forked, Refusal>> {
+        Box::pin(Hub::fork(self, source_channel, forking))
     }
 }
 
