@@ -19,12 +19,13 @@ use tracing::{info, warn};
 
 use crate::base::clock::{Clock, Wall};
 use crate::base::id::Uuid;
+use crate::base::secret::Secret;
 use crate::base::shutdown::Tasks;
 use crate::cli::check::Finding;
 use crate::cli::commands;
 use crate::config::Config;
 use crate::control::token::Tokens;
-use crate::control::{self, StoreGate};
+use crate::control::{self, Sources, StoreGate};
 use crate::credentials::{Banner, Credentials};
 use crate::hub::boundary::{OnLoss, Settings};
 use crate::hub::{self, Admission, Hub, Stream};
@@ -124,7 +125,10 @@ impl App {
             srt: listeners.srt,
         };
         let both = (&tasks, &ingest);
-        publishing::start(ports, &config, tls.as_ref(), &hub, &figures, &clock, both)?;
+        let pulls = publishing::start(ports, &config, tls.as_ref(), &hub, &figures, &clock, both)?;
+        for job in pulls::jobs(&config, &store).await? {
+            pulls.start(&job.channel_id, job.source);
+        }
 
         let own_address = !config.listen.control.is_empty();
         let state = control::State::new(control::Setup {
@@ -132,7 +136,15 @@ impl App {
             live: Arc::new(hub.clone()),
             measurements: figures.clone(),
             probes: figures.clone(),
+            sources: pulls,
+            keys: Arc::new(Keys(config.clone())),
+            tasks: tasks.clone(),
             tokens: tokens.clone(),
+            region: config.identity.region.clone(),
+            first_application: config.identity.application_id.clone(),
+            max_channels: config.limits.max_channels,
+            requests_per_second: control::REQUESTS_PER_SECOND,
+            public_url: config.urls.public_url.clone(),
             admin_key: credentials.admin_key.clone(),
             own_address,
             data: config.storage.data.clone(),
@@ -424,6 +436,21 @@ fn machine_memory() -> u64 {
     let line = text.lines().find_map(|line| line.strip_prefix("MemTotal:"));
     let kib = line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<u64>().ok());
     kib.map_or(2 << 30, |kib| kib * 1024)
+}
+
+/// Stream keys that settings and the credentials file hold.
+struct Keys(Config);
+
+impl control::Keys for Keys {
+    fn fixed(&self, channel_id: &str) -> Option<String> {
+        let fixed = commands::check_key(&self.0, channel_id);
+        fixed.err().map(|error| error.to_string())
+    }
+
+    fn keep(&self, channel_id: &str, key: &Secret) -> Result<(), String> {
+        let kept = commands::keep_key(&self.0, channel_id, key);
+        kept.map_err(|error| error.to_string())
+    }
 }
 
 /// Protected streams are opened by a token of their channel.

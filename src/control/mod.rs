@@ -1,5 +1,5 @@
-//! The control side of HTTP: health, metrics, lists, streams for operators, universal manifests, the
-//! API description, and the gate that admits publishes. In: handles of store and hub, and what the process can tell of
+//! The control side of HTTP: health, metrics, lists, the channel API with its universal manifests, streams,
+//! channels and applications for operators, the API description, and the gate that admits publishes. In: handles of store and hub, and what the process can tell of
 //! itself. Out: axum routers. Not here: playback (`origin`), pages, listeners.
 
 mod admin;
@@ -8,10 +8,10 @@ mod conformance;
 pub mod error;
 pub mod gate;
 mod health;
-mod manifest;
 pub mod metrics;
 mod openapi;
 pub mod pages;
+mod pcast;
 mod process;
 mod streams;
 #[cfg(test)]
@@ -24,11 +24,13 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
-use axum::routing::{MethodRouter, get, post};
+use axum::routing::{MethodRouter, any, get, post};
 
 use crate::base::clock::Clock;
 use crate::base::id::Uuid;
 use crate::base::secret::Secret;
+use crate::base::shutdown::Tasks;
+use crate::base::source::Source;
 use crate::hub::gate::Pending;
 use crate::hub::{
     ChannelMember, Counted, Forked, Forking, Health, Hub, Listing, Refusal, SwitchError,
@@ -40,7 +42,8 @@ pub(crate) use health::try_write;
 pub use metrics::{
     Connections, LinkStats, ListenerStats, Measured, Measurements, RungStats, StreamStats,
 };
-pub use openapi::DOCUMENT as OPENAPI;
+pub use openapi::document as api_description;
+pub use pcast::limit::REQUESTS_PER_SECOND;
 
 /// What control needs to know of streams that live now.
 pub trait Live: Send + Sync {
@@ -154,6 +157,24 @@ pub trait Probes: Send + Sync {
     fn listeners(&self) -> Result<(), String>;
 }
 
+/// What pulls sources of channels.
+pub trait Sources: Send + Sync {
+    /// Pulls a channel's source until it is stopped, in place of the one before.
+    fn start(&self, channel_id: &str, source: Source);
+
+    /// Ends what is pulled for a channel.
+    fn stop(&self, channel_id: &str);
+}
+
+/// Where stream keys come from that the database does not decide about.
+pub trait Keys: Send + Sync {
+    /// Why a channel's key cannot be replaced here; `None` when it can.
+    fn fixed(&self, channel_id: &str) -> Option<String>;
+
+    /// Keeps a new key where the next start looks for it. May block.
+    fn keep(&self, channel_id: &str, key: &Secret) -> Result<(), String>;
+}
+
 /// What the routers are made of.
 pub struct Setup {
     /// The database.
@@ -164,8 +185,24 @@ pub struct Setup {
     pub measurements: Arc<dyn Measurements>,
     /// Readiness of what control cannot see.
     pub probes: Arc<dyn Probes>,
+    /// What pulls sources of channels.
+    pub sources: Arc<dyn Sources>,
+    /// Stream keys that are kept elsewhere.
+    pub keys: Arc<dyn Keys>,
+    /// What is done to its end runs here.
+    pub tasks: Tasks,
     /// Playback tokens.
     pub tokens: token::Tokens,
+    /// First part of channel ids.
+    pub region: String,
+    /// Application that owns what operators make, unless they say otherwise. It cannot be removed.
+    pub first_application: String,
+    /// Channels in all; more are refused.
+    pub max_channels: u64,
+    /// Requests of one application in a second; see [`REQUESTS_PER_SECOND`].
+    pub requests_per_second: u32,
+    /// `FOREBAY_PUBLIC_URL`.
+    pub public_url: Option<String>,
     /// Key of operators.
     pub admin_key: Secret,
     /// Whether operator routes have an address of their own (`FOREBAY_CONTROL`): whoever reaches
@@ -188,6 +225,7 @@ pub struct State(Arc<Inner>);
 pub(crate) struct Inner {
     setup: Setup,
     metrics: metrics::Metrics,
+    limits: pcast::limit::Limits,
     readiness: std::sync::Mutex<Option<(Duration, health::Report)>>,
 }
 
@@ -197,6 +235,7 @@ impl State {
         let metrics = metrics::Metrics::new(setup.measurements.clone(), setup.clock.clone());
         State(Arc::new(Inner {
             metrics,
+            limits: pcast::limit::Limits::new(setup.requests_per_second),
             readiness: std::sync::Mutex::new(None),
             setup,
         }))
@@ -204,6 +243,10 @@ impl State {
 
     fn setup(&self) -> &Setup {
         &self.0.setup
+    }
+
+    fn limits(&self) -> &pcast::limit::Limits {
+        &self.0.limits
     }
 }
 
@@ -218,12 +261,12 @@ enum Side {
     Both,
 }
 
-/// Bodies of requests. The largest is a choice of a publisher, some dozens of bytes.
+/// Bodies of requests that read theirs whole before they look at them: a choice of a publisher.
 const MAX_BODY_BYTES: usize = 16 << 10;
 
 /// Every route. The API description is checked against it.
 fn routes() -> Vec<(&'static str, Side, MethodRouter<State>)> {
-    vec![
+    let mut routes = vec![
         ("/healthz", Side::Both, get(health::healthz)),
         ("/readyz", Side::Both, get(health::readyz)),
         (
@@ -243,15 +286,13 @@ fn routes() -> Vec<(&'static str, Side, MethodRouter<State>)> {
             Side::Operator,
             post(admin::switch),
         ),
-        ("/openapi.json", Side::Operator, get(openapi::document)),
+        ("/openapi.json", Side::Operator, get(openapi::serve)),
         ("/docs", Side::Operator, get(openapi::page)),
         ("/streams.json", Side::Public, get(streams::list)),
-        (
-            "/pcast/channel/{channelId}/{manifest}",
-            Side::Public,
-            get(manifest::redirect),
-        ),
-    ]
+    ];
+    routes.extend(admin::routes());
+    routes.extend(pcast::routes());
+    routes
 }
 
 fn router_of(state: State, wanted: impl Fn(Side) -> bool) -> Router {
@@ -260,6 +301,8 @@ fn router_of(state: State, wanted: impl Fn(Side) -> bool) -> Router {
         router.route(path, method)
     });
     router
+        .route("/pcast/{*rest}", any(pcast::unknown))
+        .method_not_allowed_fallback(pcast::wrong_method)
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
         .with_state(state)
 }
