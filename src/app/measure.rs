@@ -1,6 +1,6 @@
 //! Figures for `/metrics` and lists, read from everybody when they are asked for.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
 use crate::base::conformance::Conformance;
@@ -8,11 +8,14 @@ use crate::base::id::Uuid;
 use crate::control::{
     Connections, LinkStats, ListenerStats, Measured, Measurements, Probes, RungStats, StreamStats,
 };
-use crate::hub::{Hub, Line, Stream};
+use crate::hub::{Admission, Hub, Line, Stream};
 use crate::ingest;
 use crate::origin::Origin;
 use crate::package::Live;
 use crate::transcode;
+
+/// What stands for the protocol of forks in metrics.
+const FORK: &str = "fork";
 
 /// Knows where every figure is read.
 pub(super) struct Figures {
@@ -117,27 +120,52 @@ impl Figures {
             ..StreamStats::default()
         };
         figures.links = stream.lines().into_iter().map(link).collect();
+        self.add_playback(stream.id(), &mut figures);
+        figures
+    }
+
+    /// Adds what is made, held and served under a stream id. What a fork shares with its source is not
+    /// counted again.
+    fn add_playback(&self, stream: Uuid, figures: &mut StreamStats) {
         if let Some(origin) = self.origin.get() {
-            figures.viewers = u64::from(origin.viewers(stream.id()));
-            if let Some(served) = origin.stream_stats(stream.id()) {
-                figures.requests = served.requests;
-                figures.sent_bytes = served.bytes;
+            figures.viewers += u64::from(origin.viewers(stream));
+            if let Some(served) = origin.stream_stats(stream) {
+                figures.requests += served.requests;
+                figures.sent_bytes += served.bytes;
             }
         }
-        let watched = self.lock().get(&stream.id()).map(|w| w.timeline.clone());
+        let watched = self.lock().get(&stream).map(|w| w.timeline.clone());
         let held = watched.and_then(|timeline| Some(timeline.upgrade()?.held()));
         for held in held.into_iter().flatten() {
             figures.window_seconds = figures.window_seconds.max(held.window_seconds);
             figures.window_bytes += held.window_bytes as u64;
             figures.retained_bytes += held.bytes as u64;
         }
-        if let Some(ladder) = self.ladder(stream.id()) {
+        if let Some(ladder) = self.ladder(stream) {
             let rungs = ladder.rungs();
-            figures.shed_rungs = rungs.iter().filter(|rung| rung.shed).count() as u64;
-            figures.worker_restarts = ladder.restarts();
-            figures.rungs = made(rungs);
+            figures.shed_rungs += rungs.iter().filter(|rung| rung.shed).count() as u64;
+            figures.worker_restarts += ladder.restarts();
+            for rung in made(rungs) {
+                if figures.rungs.iter().all(|known| known.rung != rung.rung) {
+                    figures.rungs.push(rung);
+                }
+            }
         }
-        figures
+    }
+
+    /// One entry per channel that shows others' streams. What their encoders send is counted there.
+    fn forks(&self, forks: &[(Uuid, Arc<Admission>)]) -> Vec<StreamStats> {
+        let mut channels: BTreeMap<&str, StreamStats> = BTreeMap::new();
+        for (id, admission) in forks {
+            let channel = admission.channel_id.as_str();
+            let figures = channels.entry(channel).or_insert_with(|| StreamStats {
+                channel: channel.to_owned(),
+                proto: FORK,
+                ..StreamStats::default()
+            });
+            self.add_playback(*id, figures);
+        }
+        channels.into_values().collect()
     }
 }
 
@@ -146,7 +174,11 @@ impl Measurements for Figures {
         let Some(hub) = self.hub.get() else {
             return Measured::default();
         };
-        let streams = hub.all().iter().map(|stream| self.stream(stream)).collect();
+        let forks = hub.forks();
+        let is_fork = |stream: &Stream| forks.iter().any(|(id, _)| *id == stream.id());
+        let own = hub.all().into_iter().filter(|stream| !is_fork(stream));
+        let mut streams: Vec<StreamStats> = own.map(|stream| self.stream(&stream)).collect();
+        streams.extend(self.forks(&forks));
         let mut connections = Vec::new();
         if let Some(origin) = self.origin.get() {
             connections.push(Connections {
@@ -175,7 +207,8 @@ impl Measurements for Figures {
     }
 
     fn rungs(&self, stream: Uuid) -> Vec<RungStats> {
-        let ladder = self.ladder(stream);
+        let shared = self.hub.get().and_then(|hub| hub.stream(stream));
+        let ladder = self.ladder(shared.map_or(stream, |shared| shared.id()));
         ladder.map_or_else(Vec::new, |ladder| made(ladder.rungs()))
     }
 

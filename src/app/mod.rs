@@ -20,12 +20,13 @@ use tracing::{info, warn};
 
 use crate::base::clock::{Clock, Wall};
 use crate::base::id::Uuid;
+use crate::base::secret::Secret;
 use crate::base::shutdown::Tasks;
 use crate::cli::check::Finding;
 use crate::cli::commands;
 use crate::config::Config;
 use crate::control::token::Tokens;
-use crate::control::{self, StoreGate};
+use crate::control::{self, Sources, StoreGate};
 use crate::credentials::{Banner, Credentials};
 use crate::hub::boundary::{OnLoss, Settings};
 use crate::hub::{self, Admission, Hub, Stream};
@@ -49,6 +50,8 @@ pub const STOP_DEADLINE: Duration = Duration::from_secs(9);
 const LAST_FETCH: Duration = Duration::from_millis(500);
 /// Capability that asks for a ladder.
 const MULTI_BITRATE: &str = "multi-bitrate";
+/// Capability that asks players for a token.
+const TOKEN_AUTH: &str = "token-auth";
 
 /// The TLS settings in force, replaced by a reload.
 type Tls = Arc<ArcSwap<rustls::ServerConfig>>;
@@ -123,7 +126,10 @@ impl App {
             srt: listeners.srt,
         };
         let both = (&tasks, &ingest);
-        publishing::start(ports, &config, tls.as_ref(), &hub, &figures, &clock, both)?;
+        let pulls = publishing::start(ports, &config, tls.as_ref(), &hub, &figures, &clock, both)?;
+        for job in pulls::jobs(&config, &store).await? {
+            pulls.start(&job.channel_id, job.source);
+        }
 
         let own_address = !config.listen.control.is_empty();
         let state = control::State::new(control::Setup {
@@ -131,14 +137,21 @@ impl App {
             live: Arc::new(hub.clone()),
             measurements: figures.clone(),
             probes: figures.clone(),
+            sources: pulls,
+            keys: Arc::new(Keys(config.clone())),
+            tasks: tasks.clone(),
             tokens: tokens.clone(),
+            region: config.identity.region.clone(),
+            first_application: config.identity.application_id.clone(),
+            max_channels: config.limits.max_channels,
+            requests_per_second: control::REQUESTS_PER_SECOND,
+            public_url: config.urls.public_url.clone(),
             admin_key: credentials.admin_key.clone(),
             own_address,
             data: config.storage.data.clone(),
             hls_base: config.urls.playback_hls_base.clone(),
             dash_base: config.urls.playback_dash_base.clone(),
             addresses: console::addresses(&config, &addresses),
-            tasks: tasks.clone(),
             clock: clock.clone(),
         });
         let (public, pages) = match own_address {
@@ -318,6 +331,7 @@ fn make_hub(
         ..transcode::Config::new(choice, clock.clone())?
     };
     let transcoder = Arc::new(transcoder);
+    let asked = transcoder.clone();
     let bridge_tasks = tasks.clone();
     let opener = move |stream: &Arc<Stream>, now: Wall| {
         let live = Live::new(playlist_rules(&rules_config, stream), now);
@@ -334,6 +348,11 @@ fn make_hub(
         silence: config.publish.silence,
         window: config.media.window,
         retention: config.media.window * 2,
+        kill_holdoff: config.publish.kill_holdoff,
+        region: config.identity.region.clone(),
+        same_renditions: hub::SameRenditions::new(move |one, other| {
+            asked.book.asks_for_the_same(&asked.choice, one, other)
+        }),
         max_publishers: usize::try_from(config.limits.max_publishers).unwrap_or(usize::MAX),
         max_media_bytes: config.limits.max_memory_bytes(machine_memory()),
     };
@@ -425,6 +444,21 @@ fn machine_memory() -> u64 {
     kib.map_or(2 << 30, |kib| kib * 1024)
 }
 
+/// Stream keys that settings and the credentials file hold.
+struct Keys(Config);
+
+impl control::Keys for Keys {
+    fn fixed(&self, channel_id: &str) -> Option<String> {
+        let fixed = commands::check_key(&self.0, channel_id);
+        fixed.err().map(|error| error.to_string())
+    }
+
+    fn keep(&self, channel_id: &str, key: &Secret) -> Result<(), String> {
+        let kept = commands::keep_key(&self.0, channel_id, key);
+        kept.map_err(|error| error.to_string())
+    }
+}
+
 /// Protected streams are opened by a token of their channel.
 struct TokenAccess {
     hub: Hub,
@@ -433,16 +467,15 @@ struct TokenAccess {
 
 impl origin::Access for TokenAccess {
     fn allows(&self, stream: Uuid, token: Option<&str>) -> bool {
-        let Some(stream) = self.hub.stream(stream) else {
+        let Some(admission) = self.hub.admission(stream) else {
             return false;
         };
-        let admission = stream.admission();
-        if !stream.has_capability("token-auth") {
+        if !admission.capabilities.iter().any(|word| word == TOKEN_AUTH) {
             return true;
         }
         token.is_some_and(|token| {
             self.tokens
-                .allows(stream.id(), &admission.channel_id, &admission.alias, token)
+                .allows(stream, &admission.channel_id, &admission.alias, token)
         })
     }
 }

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use anyhow::Context;
 use tokio::net::TcpListener;
 
+use super::Tls;
 use super::measure::Figures;
-use super::{Tls, pulls};
+use super::pulls::Pulls;
 use crate::base::clock::Clock;
 use crate::base::lanes::Lanes;
 use crate::base::shutdown::Tasks;
@@ -31,7 +32,7 @@ pub(super) fn start(
     figures: &Arc<Figures>,
     clock: &Clock,
     (tasks, ingest): (&Tasks, &Tasks),
-) -> anyhow::Result<()> {
+) -> anyhow::Result<Arc<Pulls>> {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let lanes = Lanes::start(cores).context("cannot start threads for ingest")?;
     let rtmp_config = rtmp::Config {
@@ -55,16 +56,13 @@ pub(super) fn start(
     }
     let srt_config = srt_config(config, lanes.clone());
     figures.watch_listener("srt", srt_config.stats.clone());
-    let jobs = pulls::jobs(config);
-    let port = match jobs.is_empty() {
-        true => ports.srt,
-        false => ports.srt.for_calls().context("cannot pull")?,
-    };
-    if let Some(server) = srt::Server::new(port, hub.clone(), srt_config, ingest.clone()) {
-        pulls::start(jobs, config, &server.dialer(), &lanes, clock, ingest);
-        tasks.spawn(server.run());
-    }
-    Ok(())
+    // Channels with a source may be made at any time.
+    let port = ports.srt.for_calls().context("cannot pull")?;
+    let server = srt::Server::new(port, hub.clone(), srt_config, ingest.clone());
+    let server = server.context("cannot pull: SRT does not start")?;
+    let pulls = Pulls::new(config, server.dialer(), lanes, clock, ingest);
+    tasks.spawn(server.run());
+    Ok(Arc::new(pulls))
 }
 
 fn srt_config(config: &Config, lanes: Lanes) -> srt::Config {

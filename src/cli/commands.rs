@@ -126,21 +126,33 @@ pub async fn application(
 pub async fn key(store: &Store, config: &Config, command: &Key) -> Result<String, Error> {
     let Key::Rotate { channel } = command;
     let channel = find(store, channel).await?;
+    check_key(config, &channel.id)?;
+    let key = store.rotate_key(&channel.id).await?;
+    keep_key(config, &channel.id, &key)?;
+    Ok(format!("{}\n", key.expose()))
+}
+
+/// Whether a channel's key may be replaced: not one that is a setting, since it would come back.
+pub fn check_key(config: &Config, channel_id: &str) -> Result<(), Error> {
     let identity = &config.identity;
-    let first = |alias: &str| channel.id == identity.channel_id(alias);
-    let is_default = first(DEFAULT_ALIAS);
-    if is_default && identity.stream_key.is_some() {
+    let first = |alias: &str| channel_id == identity.channel_id(alias);
+    if first(DEFAULT_ALIAS) && identity.stream_key.is_some() {
         return Err(credentials::Error::Configured.into());
     }
     let mut declared = config.channels.iter();
-    if declared.any(|declared| declared.key.is_some() && first(&declared.alias)) {
-        return Err(Error::DeclaredKey(channel.id));
+    match declared.any(|declared| declared.key.is_some() && first(&declared.alias)) {
+        true => Err(Error::DeclaredKey(channel_id.to_owned())),
+        false => Ok(()),
     }
-    let key = store.rotate_key(&channel.id).await?;
-    if is_default {
-        credentials::keep_stream_key(&config.storage.data, identity, &key)?;
+}
+
+/// Keeps a channel's new key where the next start looks for it.
+pub fn keep_key(config: &Config, channel_id: &str, key: &Secret) -> Result<(), Error> {
+    let identity = &config.identity;
+    if channel_id == identity.channel_id(DEFAULT_ALIAS) {
+        credentials::keep_stream_key(&config.storage.data, identity, key)?;
     }
-    Ok(format!("{}\n", key.expose()))
+    Ok(())
 }
 
 /// `forebay token …`

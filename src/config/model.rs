@@ -121,6 +121,8 @@ pub struct Publish {
     pub silence: Duration,
     /// A publisher without a unit for this long is disconnected.
     pub publish_timeout: Duration,
+    /// A channel's key is refused for this long after a kill.
+    pub kill_holdoff: Duration,
     /// What the ladder shows in a hole: `slate`, `freeze` or `gap`.
     pub on_loss: String,
     /// Networks besides the internet from which channels may pull.
@@ -231,6 +233,7 @@ impl Default for Publish {
             reconnect: Duration::from_secs(30),
             silence: Duration::from_millis(1000),
             publish_timeout: Duration::from_secs(10),
+            kill_holdoff: Duration::ZERO,
             on_loss: "slate".to_owned(),
             pull_private: Vec::new(),
         }

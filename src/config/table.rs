@@ -321,9 +321,14 @@ pub(crate) static SETTINGS: &[Setting] = &[
     setting(
         "FOREBAY_KILL_HOLDOFF_SECONDS",
         ("publish", "kill_holdoff"),
-        later(value::is_span, "0s to 3600s"),
+        span(
+            Unit::Seconds,
+            Duration::ZERO,
+            Duration::from_secs(3600),
+            |c| &mut c.publish.kill_holdoff,
+        ),
         "",
-        "Hold-off after a kill.",
+        "A channel's key is refused for this long after its publishers were killed.",
     ),
     setting(
         "FOREBAY_ON_LOSS",

@@ -227,7 +227,7 @@ fn a_secret_given_twice_or_in_a_missing_file_is_an_error() {
 #[test]
 fn settings_of_later_features_and_mistyped_variables_are_warned_of() {
     let env = [
-        ("FOREBAY_KILL_HOLDOFF_SECONDS", "1"),
+        ("FOREBAY_OPEN_REGISTRATION", "true"),
         ("FOREBAY_PART_MSS", "1"),
         ("FOREBAY_CONFIG", "forebay.toml"),
         ("PATH", "/bin"),
@@ -236,7 +236,7 @@ fn settings_of_later_features_and_mistyped_variables_are_warned_of() {
     assert_eq!(
         loaded.warnings,
         [
-            "FOREBAY_KILL_HOLDOFF_SECONDS has no effect in this version",
+            "FOREBAY_OPEN_REGISTRATION has no effect in this version",
             "storage.storage_url (forebay.toml line 2) has no effect in this version",
             "FOREBAY_PART_MSS is no setting and has no effect, did you mean FOREBAY_PART_MS?",
         ]

@@ -169,10 +169,6 @@ pub(super) fn is_database_url(text: &str) -> bool {
     rest.is_some_and(|rest| !rest.is_empty() && !rest.chars().any(char::is_whitespace))
 }
 
-pub(super) fn is_span(text: &str) -> bool {
-    parse_span(text).is_some() || span_of(text, Unit::Millis).is_some()
-}
-
 pub(super) fn is_log_filter(text: &str) -> bool {
     !text.is_empty() && tracing_subscriber::EnvFilter::try_new(text).is_ok()
 }

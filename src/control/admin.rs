@@ -1,14 +1,19 @@
-//! `/api/admin`: streams with their publishers, findings and history, and the verb to switch by hand.
+//! `/api/admin`: streams with their publishers, findings and history, and the verb to switch by hand;
+//! channels and applications.
+
+pub(super) mod applications;
+pub(super) mod channels;
 
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::{Path, State as Extract};
 use axum::response::{IntoResponse, Response};
+use axum::routing::{MethodRouter, get, put};
 use http::{HeaderMap, header};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::{Error, State, auth};
+use super::{Error, Side, State, auth};
 use crate::base::id::Uuid;
 use crate::hub::doctor::Finding;
 use crate::hub::story::{self, Incident};
@@ -123,6 +128,63 @@ pub(super) struct IncidentView {
 #[derive(Deserialize)]
 struct Switch {
     publisher: u64,
+}
+
+/// Routes of channels and applications.
+pub(super) fn routes() -> Vec<(&'static str, Side, MethodRouter<State>)> {
+    use Side::Operator;
+    vec![
+        (
+            "/api/admin/applications",
+            Operator,
+            get(applications::list).post(applications::add),
+        ),
+        (
+            "/api/admin/applications/{applicationId}",
+            Operator,
+            axum::routing::delete(applications::remove),
+        ),
+        (
+            "/api/admin/channels",
+            Operator,
+            get(channels::list).put(channels::create),
+        ),
+        (
+            "/api/admin/channels/{channelId}",
+            Operator,
+            get(channels::fetch).delete(channels::remove),
+        ),
+        (
+            "/api/admin/channels/{channelId}/members",
+            Operator,
+            get(channels::members),
+        ),
+        (
+            "/api/admin/channels/{channelId}/kill",
+            Operator,
+            put(channels::kill),
+        ),
+        (
+            "/api/admin/channels/{channelId}/fork/{sourceChannelId}",
+            Operator,
+            put(channels::fork),
+        ),
+        (
+            "/api/admin/channels/{channelId}/key",
+            Operator,
+            get(channels::key).post(channels::rotate),
+        ),
+        (
+            "/api/admin/channels/{channelId}/message",
+            Operator,
+            put(channels::send),
+        ),
+        (
+            "/api/admin/channels/{channelId}/messages",
+            Operator,
+            get(channels::messages).delete(channels::purge),
+        ),
+    ]
 }
 
 pub(super) async fn list(Extract(state): Extract<State>, headers: HeaderMap) -> Response {

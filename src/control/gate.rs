@@ -8,7 +8,7 @@ use super::token::{self, PublishGrant, Tokens};
 use crate::base::id::Uuid;
 use crate::hub::gate::{Gate, Pending, Record, Sign, Told};
 use crate::hub::{Admission, PublishRequest, Refusal};
-use crate::store::{self, Channel, Error, OpenStream, Store};
+use crate::store::{self, Channel, Error, IngestOptions, OpenStream, Store};
 
 /// What an encoder is told when the database is not there. It may try again.
 const NO_DATABASE: &str = "the database does not answer";
@@ -102,8 +102,13 @@ impl StoreGate {
                 .or(stored)
                 .unwrap_or_else(|| self.defaults.load().to_vec()),
             tags,
+            screen_name: screen_name(channel.ingest.as_ref()),
         }
     }
+}
+
+fn screen_name(options: Option<&IngestOptions>) -> Option<String> {
+    options.and_then(|options| options.screen_name.clone())
 }
 
 fn refused(error: Error) -> Refusal {
@@ -141,6 +146,7 @@ impl Gate for StoreGate {
                 name: channel.name,
                 capabilities: capabilities.unwrap_or_else(|| self.defaults.load().to_vec()),
                 tags: channel.tags,
+                screen_name: screen_name(channel.ingest.as_ref()),
             })
         })
     }
@@ -217,6 +223,7 @@ fn record(stream: OpenStream, channel: Channel) -> Record {
             name: channel.name,
             capabilities: stream.capabilities,
             tags: stream.tags,
+            screen_name: screen_name(channel.ingest.as_ref()),
         },
         segment_target_90k: stream.segment_target_90k,
         longest_segment_90k: stream.longest_segment_90k,

@@ -1,5 +1,5 @@
-//! The control side of HTTP: health, metrics, lists, streams for operators and their sessions, universal
-//! manifests, the API description, and the gate that admits publishes. In: handles of store and hub, and what the process can tell of
+//! The control side of HTTP: health, metrics, lists, the channel API with its universal manifests, streams,
+//! channels, applications and sessions for operators, the API description, and the gate that admits publishes. In: handles of store and hub, and what the process can tell of
 //! itself. Out: axum routers. Not here: playback (`origin`), pages, listeners.
 
 mod admin;
@@ -9,10 +9,10 @@ pub mod error;
 mod events;
 pub mod gate;
 mod health;
-mod manifest;
 pub mod metrics;
 mod openapi;
 pub mod pages;
+mod pcast;
 mod process;
 mod session;
 mod streams;
@@ -28,13 +28,17 @@ use axum::Router;
 use axum::body::Bytes;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware;
-use axum::routing::{MethodRouter, get, post};
+use axum::routing::{MethodRouter, any, get, post};
 
 use crate::base::clock::Clock;
 use crate::base::id::Uuid;
 use crate::base::secret::Secret;
 use crate::base::shutdown::Tasks;
-use crate::hub::{Health, Hub, Listing, SwitchError};
+use crate::base::source::Source;
+use crate::hub::gate::Pending;
+use crate::hub::{
+    ChannelMember, Counted, Forked, Forking, Health, Hub, Listing, Refusal, SwitchError,
+};
 use crate::store::Store;
 pub use error::Error;
 pub use gate::StoreGate;
@@ -42,7 +46,8 @@ pub(crate) use health::try_write;
 pub use metrics::{
     Connections, LinkStats, ListenerStats, Measured, Measurements, RungStats, StreamStats,
 };
-pub use openapi::DOCUMENT as OPENAPI;
+pub use openapi::document as api_description;
+pub use pcast::limit::REQUESTS_PER_SECOND;
 pub use session::{Addresses, Caller};
 
 /// What control needs to know of streams that live now.
@@ -64,6 +69,30 @@ pub trait Live: Send + Sync {
 
     /// Gives the air of a stream to one of its publishers.
     fn switch(&self, stream: Uuid, publisher: u64) -> Result<(), SwitchError>;
+
+    /// See [`Hub::members`].
+    fn members(&self, channel_id: &str) -> Vec<ChannelMember>;
+
+    /// See [`Hub::count`].
+    fn count(&self, channel_id: &str, counted: &Counted) -> usize;
+
+    /// See [`Hub::kill`].
+    fn kill<'a>(
+        &'a self,
+        channel_id: &'a str,
+        reason: &'a str,
+        keep_streams: bool,
+    ) -> Pending<'a, Vec<ChannelMember>>;
+
+    /// See [`Hub::close`].
+    fn close<'a>(&'a self, channel_id: &'a str) -> Pending<'a, Vec<ChannelMember>>;
+
+    /// See [`Hub::fork`].
+    fn fork<'a>(
+        &'a self,
+        source_channel: &'a str,
+        forking: &'a Forking,
+    ) -> Pending<'a, Result<Forked, Refusal>>;
 }
 
 /// A channel's stream.
@@ -78,7 +107,7 @@ pub struct OnAir {
 impl Live for Hub {
     fn on_air(&self, channel_id: &str) -> Option<OnAir> {
         let id = self.find(channel_id)?;
-        let capabilities = self.stream(id)?.admission().capabilities.clone();
+        let capabilities = self.admission(id)?.capabilities.clone();
         Some(OnAir { id, capabilities })
     }
 
@@ -87,12 +116,12 @@ impl Live for Hub {
     }
 
     fn health(&self) -> Vec<Health> {
-        let streams = self.all();
-        streams.iter().map(|stream| stream.health()).collect()
+        let ids = self.ids().into_iter();
+        ids.filter_map(|id| Hub::health(self, id)).collect()
     }
 
     fn health_of(&self, stream: Uuid) -> Option<Health> {
-        Some(self.stream(stream)?.health())
+        Hub::health(self, stream)
     }
 
     fn thumbnail(&self, stream: Uuid) -> Option<Bytes> {
@@ -103,12 +132,59 @@ impl Live for Hub {
         let stream = self.stream(stream).ok_or(SwitchError::Ended)?;
         stream.switch_to(publisher)
     }
+
+    fn members(&self, channel_id: &str) -> Vec<ChannelMember> {
+        Hub::members(self, channel_id)
+    }
+
+    fn count(&self, channel_id: &str, counted: &Counted) -> usize {
+        Hub::count(self, channel_id, counted)
+    }
+
+    fn kill<'a>(
+        &'a self,
+        channel_id: &'a str,
+        reason: &'a str,
+        keep_streams: bool,
+    ) -> Pending<'a, Vec<ChannelMember>> {
+        Box::pin(Hub::kill(self, channel_id, reason, keep_streams))
+    }
+
+    fn close<'a>(&'a self, channel_id: &'a str) -> Pending<'a, Vec<ChannelMember>> {
+        Box::pin(Hub::close(self, channel_id))
+    }
+
+    fn fork<'a>(
+        &'a self,
+        source_channel: &'a str,
+        forking: &'a Forking,
+    ) -> Pending<'a, Result<Forked, Refusal>> {
+        Box::pin(Hub::fork(self, source_channel, forking))
+    }
 }
 
 /// What the process tells of itself when it is asked.
 pub trait Probes: Send + Sync {
     /// Whether every listener is bound; otherwise which one is not.
     fn listeners(&self) -> Result<(), String>;
+}
+
+/// What pulls sources of channels.
+pub trait Sources: Send + Sync {
+    /// Pulls a channel's source until it is stopped, in place of the one before.
+    fn start(&self, channel_id: &str, source: Source);
+
+    /// Ends what is pulled for a channel.
+    fn stop(&self, channel_id: &str);
+}
+
+/// Where stream keys come from that the database does not decide about.
+pub trait Keys: Send + Sync {
+    /// Why a channel's key cannot be replaced here; `None` when it can.
+    fn fixed(&self, channel_id: &str) -> Option<String>;
+
+    /// Keeps a new key where the next start looks for it. May block.
+    fn keep(&self, channel_id: &str, key: &Secret) -> Result<(), String>;
 }
 
 /// What the routers are made of.
@@ -121,8 +197,24 @@ pub struct Setup {
     pub measurements: Arc<dyn Measurements>,
     /// Readiness of what control cannot see.
     pub probes: Arc<dyn Probes>,
+    /// What pulls sources of channels.
+    pub sources: Arc<dyn Sources>,
+    /// Stream keys that are kept elsewhere.
+    pub keys: Arc<dyn Keys>,
+    /// What is done to its end runs here; answers that go on end with it.
+    pub tasks: Tasks,
     /// Playback tokens.
     pub tokens: token::Tokens,
+    /// First part of channel ids.
+    pub region: String,
+    /// Application that owns what operators make, unless they say otherwise. It cannot be removed.
+    pub first_application: String,
+    /// Channels in all; more are refused.
+    pub max_channels: u64,
+    /// Requests of one application in a second; see [`REQUESTS_PER_SECOND`].
+    pub requests_per_second: u32,
+    /// `FOREBAY_PUBLIC_URL`.
+    pub public_url: Option<String>,
     /// Key of operators.
     pub admin_key: Secret,
     /// Whether operator routes have an address of their own (`FOREBAY_CONTROL`): whoever reaches
@@ -136,8 +228,6 @@ pub struct Setup {
     pub dash_base: Option<String>,
     /// Where encoders and viewers go, for the console.
     pub addresses: Addresses,
-    /// What runs in the background of an answer, and when it ends.
-    pub tasks: Tasks,
     /// The clock.
     pub clock: Clock,
 }
@@ -149,6 +239,7 @@ pub struct State(Arc<Inner>);
 pub(crate) struct Inner {
     setup: Setup,
     metrics: metrics::Metrics,
+    limits: pcast::limit::Limits,
     readiness: std::sync::Mutex<Option<(Duration, health::Report)>>,
     sessions: session::Sessions,
     events: events::Events,
@@ -160,6 +251,7 @@ impl State {
         let metrics = metrics::Metrics::new(setup.measurements.clone(), setup.clock.clone());
         State(Arc::new(Inner {
             metrics,
+            limits: pcast::limit::Limits::new(setup.requests_per_second),
             readiness: std::sync::Mutex::new(None),
             sessions: session::Sessions::new(setup.clock.clone()),
             events: events::Events::new(),
@@ -169,6 +261,10 @@ impl State {
 
     fn setup(&self) -> &Setup {
         &self.0.setup
+    }
+
+    fn limits(&self) -> &pcast::limit::Limits {
+        &self.0.limits
     }
 
     fn sessions(&self) -> &session::Sessions {
@@ -191,12 +287,12 @@ enum Side {
     Both,
 }
 
-/// Bodies of requests. The largest is a choice of a publisher, some dozens of bytes.
+/// Bodies of requests that read theirs whole before they look at them: a choice of a publisher.
 const MAX_BODY_BYTES: usize = 16 << 10;
 
 /// Every route. The API description is checked against it.
 fn routes() -> Vec<(&'static str, Side, MethodRouter<State>)> {
-    vec![
+    let mut routes = vec![
         ("/healthz", Side::Both, get(health::healthz)),
         ("/readyz", Side::Both, get(health::readyz)),
         (
@@ -229,15 +325,13 @@ fn routes() -> Vec<(&'static str, Side, MethodRouter<State>)> {
                 .post(session::sign_in)
                 .delete(session::sign_out),
         ),
-        ("/openapi.json", Side::Operator, get(openapi::document)),
+        ("/openapi.json", Side::Operator, get(openapi::serve)),
         ("/docs", Side::Operator, get(openapi::page)),
         ("/streams.json", Side::Public, get(streams::list)),
-        (
-            "/pcast/channel/{channelId}/{manifest}",
-            Side::Public,
-            get(manifest::redirect),
-        ),
-    ]
+    ];
+    routes.extend(admin::routes());
+    routes.extend(pcast::routes());
+    routes
 }
 
 fn router_of(state: State, wanted: impl Fn(Side) -> bool) -> Router {
@@ -246,6 +340,8 @@ fn router_of(state: State, wanted: impl Fn(Side) -> bool) -> Router {
         router.route(path, method)
     });
     router
+        .route("/pcast/{*rest}", any(pcast::unknown))
+        .method_not_allowed_fallback(pcast::wrong_method)
         .layer(middleware::from_fn_with_state(
             state.clone(),
             session::guard,

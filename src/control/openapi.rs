@@ -1,19 +1,105 @@
-//! The API description and its page.
+//! The API description and its page. What the channel API and its operators' counterpart take and answer
+//! is generated from their code; the rest is a file.
+
+use std::sync::LazyLock;
 
 use axum::response::{IntoResponse, Response};
 use http::header;
+use serde_json::{Value, json};
+use utoipa::OpenApi;
 
-/// OpenAPI 3.1, JSON.
-pub const DOCUMENT: &str = include_str!("../../assets/openapi.json");
+use super::admin::{applications, channels};
+use super::pcast::{channel, fork, manifest, member, message};
+
+/// OpenAPI 3.1, JSON: playback, health, lists and streams for operators.
+const FILE: &str = include_str!("../../assets/openapi.json");
 /// A page that shows it, without anything from elsewhere.
 const PAGE: &str = include_str!("../../assets/docs.html");
 
-pub(super) async fn document() -> Response {
+/// What is generated.
+#[derive(OpenApi)]
+#[openapi(paths(
+    channel::create,
+    channel::list,
+    channel::fetch,
+    channel::remove,
+    member::members,
+    fork::fork,
+    fork::kill,
+    member::count,
+    manifest::hls,
+    manifest::dash,
+    message::send,
+    message::list,
+    message::purge,
+    applications::list,
+    applications::add,
+    applications::remove,
+    channels::list,
+    channels::create,
+    channels::fetch,
+    channels::remove,
+    channels::members,
+    channels::kill,
+    channels::fork,
+    channels::key,
+    channels::rotate,
+    channels::send,
+    channels::messages,
+    channels::purge,
+))]
+struct Generated;
+
+static DOCUMENT: LazyLock<String> = LazyLock::new(|| {
+    let mut document: Value = serde_json::from_str(FILE).expect("the file is JSON");
+    let generated = serde_json::to_value(Generated::openapi()).expect("a description is JSON");
+    for part in ["/paths", "/components/schemas"] {
+        let found = generated.pointer(part).and_then(Value::as_object);
+        let place = document.pointer_mut(part).and_then(Value::as_object_mut);
+        if let (Some(found), Some(place)) = (found, place) {
+            place.extend(
+                found
+                    .iter()
+                    .map(|(key, value)| (key.clone(), value.clone())),
+            );
+        }
+    }
+    add_sessions(&mut document);
+    serde_json::to_string_pretty(&document).expect("JSON is text")
+});
+
+/// What is for operators takes the console's cookie too, and changes by it are refused to other pages.
+fn add_sessions(document: &mut Value) {
+    let refused = document.pointer("/paths/~1api~1admin~1session/delete/responses/403");
+    let refused = refused.cloned().unwrap_or_default();
+    let paths = document["paths"].as_object_mut().into_iter().flatten();
+    for (_, operations) in paths.filter(|(path, _)| path.starts_with("/api/admin/")) {
+        for (method, operation) in operations.as_object_mut().into_iter().flatten() {
+            let Some(ways) = operation.get_mut("security").and_then(Value::as_array_mut) else {
+                continue;
+            };
+            let session = json!({ "adminSession": [] });
+            if !ways.contains(&session) {
+                ways.push(session);
+            }
+            if method != "get" {
+                operation["responses"]["403"] = refused.clone();
+            }
+        }
+    }
+}
+
+/// The whole description, OpenAPI 3.1 as JSON.
+pub fn document() -> &'static str {
+    &DOCUMENT
+}
+
+pub(super) async fn serve() -> Response {
     let headers = [
         (header::CONTENT_TYPE, "application/json"),
         (header::CACHE_CONTROL, "no-cache"),
     ];
-    (headers, DOCUMENT).into_response()
+    (headers, document()).into_response()
 }
 
 pub(super) async fn page() -> Response {

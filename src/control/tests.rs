@@ -70,6 +70,35 @@ impl Live for World {
             other => Err(SwitchError::Unknown(other)),
         }
     }
+
+    fn members(&self, _channel_id: &str) -> Vec<ChannelMember> {
+        Vec::new()
+    }
+
+    fn count(&self, _channel_id: &str, _counted: &Counted) -> usize {
+        0
+    }
+
+    fn kill<'a>(
+        &'a self,
+        _channel_id: &'a str,
+        _reason: &'a str,
+        _keep_streams: bool,
+    ) -> Pending<'a, Vec<ChannelMember>> {
+        Box::pin(async { Vec::new() })
+    }
+
+    fn close<'a>(&'a self, _channel_id: &'a str) -> Pending<'a, Vec<ChannelMember>> {
+        Box::pin(async { Vec::new() })
+    }
+
+    fn fork<'a>(
+        &'a self,
+        _source_channel: &'a str,
+        _forking: &'a Forking,
+    ) -> Pending<'a, Result<Forked, Refusal>> {
+        Box::pin(async { Ok(Forked::default()) })
+    }
 }
 
 impl Measurements for World {

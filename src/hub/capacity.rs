@@ -9,8 +9,10 @@ impl Hub {
     pub fn preview(&self, request: &PublishRequest) -> Result<String, Refusal> {
         let channel = self.inner.gate.preview(request)?;
         // Of a stream that is at work nobody is counted: the publish itself counts them all.
-        let counted = self.count(|stream| stream.try_member_count().unwrap_or(0));
+        let counted = self.sessions(|stream| stream.try_member_count().unwrap_or(0));
         self.check_limits(counted)?;
+        let now = self.inner.clock.monotonic();
+        self.inner.barrier.check_hold(&channel, now)?;
         self.check_channel(&channel)?;
         Ok(channel)
     }
@@ -24,6 +26,11 @@ impl Hub {
         if publishers >= most {
             return Err(Refusal::Full(format!("{most} publishers")));
         }
+        self.check_memory()
+    }
+
+    /// Whether there is memory for more media.
+    pub(super) fn check_memory(&self) -> Result<(), Refusal> {
         let held = (self.inner.media_bytes)();
         if held >= self.inner.config.max_media_bytes {
             let megabytes = held / 1_000_000;
@@ -33,12 +40,14 @@ impl Hub {
     }
 
     pub(super) fn publisher_count(&self) -> usize {
-        self.count(Stream::member_count)
+        self.sessions(Stream::member_count)
     }
 
-    fn count(&self, members: impl Fn(&Stream) -> usize) -> usize {
+    /// Publisher sessions of all streams. A fork has none of its own.
+    fn sessions(&self, members: impl Fn(&Stream) -> usize) -> usize {
         let streams = self.streams();
-        streams.values().map(|entry| members(&entry.stream)).sum()
+        let own = streams.iter().filter(|(_, entry)| entry.fork.is_none());
+        own.map(|(_, entry)| members(&entry.stream)).sum()
     }
 
     /// Whether the channel's running stream would take another publisher. A stream that is being opened

@@ -52,6 +52,8 @@ pub struct Admission {
     pub capabilities: Vec<String>,
     /// Tags of the stream.
     pub tags: Vec<String>,
+    /// What the channel calls its publishers; `None`: each is given a name.
+    pub screen_name: Option<String>,
 }
 
 /// What outlives the process of a stream that has not ended.

@@ -2,11 +2,17 @@
 //! boundaries stamped, to packagers and subscribers. Not here: protocols, packaging, storage.
 
 mod announcement;
+mod barrier;
 pub mod boundary;
 mod capacity;
 mod cutter;
 pub mod doctor;
+mod fence;
+mod fork;
 pub mod gate;
+mod housekeeping;
+mod index;
+mod kill;
 mod link;
 pub mod mapping;
 pub mod member;
@@ -15,7 +21,10 @@ pub mod outlet;
 pub mod program;
 mod publish;
 pub mod publisher;
+mod relay;
 mod resume;
+mod roster;
+mod session;
 pub mod sound;
 pub mod story;
 pub mod stream;
@@ -27,33 +36,26 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
-use tokio::time::MissedTickBehavior;
-
 use crate::base::clock::{Clock, Wall};
 use crate::base::id::{self, Uuid};
 use crate::base::shutdown::Tasks;
 use crate::media::Track;
 use crate::media::timeline::Timeline;
 pub use announcement::Announcement;
+use barrier::{Barrier, Passage};
 use boundary::Settings;
+pub use fork::{ForkOptions, Forked, Forking, SameRenditions};
 pub use gate::{Admission, Gate, PublishRequest, Record, Refusal, Sign};
+use index::{Entry, Index};
 pub use link::{Line, Link};
 pub use member::{Health, MemberStatus, Standing, SwitchError};
 pub use observer::{Facts, Observer};
 pub use outlet::Outlet;
 pub use publisher::Publisher;
 use resume::Signs;
+pub use roster::{ChannelMember, Counted, TrackState};
 pub use stream::{Beginning, Limits, Stats, Stream};
 pub use subscriber::{Event, Filler, Subscriber};
-
-/// How often streams are looked after: their publishers examined, signs of life written down, those
-/// that nobody feeds ended.
-const HOUSEKEEPING: Duration = Duration::from_millis(250);
-/// How often time passes for streams: how late a hole may become visible.
-const TICK: Duration = Duration::from_millis(50);
-
-/// How many ticks publishers have to leave when the server stops. They are told at the same time.
-const LAST_TICKS: u32 = 20;
 
 /// A rung that a transcoder will publish.
 #[derive(Clone, Debug)]
@@ -100,6 +102,12 @@ pub struct Config {
     pub window: Duration,
     /// How long an ended stream's playlists and segments stay.
     pub retention: Duration,
+    /// How long a channel's key is refused after a kill.
+    pub kill_holdoff: Duration,
+    /// First part of session ids.
+    pub region: String,
+    /// Which forks can share their source's timeline.
+    pub same_renditions: SameRenditions,
     /// Publisher sessions in all; more are refused.
     pub max_publishers: usize,
     /// Bytes of media in memory past which publishes are refused; those that run are not touched.
@@ -114,12 +122,6 @@ pub type MediaBytes = dyn Fn() -> u64 + Send + Sync;
 /// argument is the time now.
 pub type Opener = dyn Fn(&Arc<Stream>, Wall) -> Arc<dyn Timeline> + Send + Sync;
 
-struct Entry {
-    stream: Arc<Stream>,
-    timeline: Arc<dyn Timeline>,
-    ended_at: Option<Duration>,
-}
-
 struct Inner {
     config: Config,
     clock: Clock,
@@ -127,9 +129,12 @@ struct Inner {
     rules: Box<Rules>,
     opener: Box<Opener>,
     media_bytes: Box<MediaBytes>,
-    streams: RwLock<HashMap<Uuid, Entry>>,
-    /// Channel id to its newest stream. Locked before `streams`.
+    /// Locked for a look-up or a change, and nothing is waited for under it.
+    streams: RwLock<Index>,
+    /// Channel id to the stream that its publishers join. Locked while one is opened, forked or killed,
+    /// and before `streams`.
     channels: Mutex<HashMap<String, Uuid>>,
+    barrier: Barrier,
     signs: Mutex<Signs>,
     tasks: Tasks,
 }
@@ -165,7 +170,8 @@ impl Hub {
                 rules,
                 opener,
                 media_bytes,
-                streams: RwLock::new(HashMap::new()),
+                streams: RwLock::default(),
+                barrier: Barrier::default(),
                 channels: Mutex::new(HashMap::new()),
                 signs: Mutex::default(),
                 tasks,
@@ -190,179 +196,100 @@ impl Hub {
         }
     }
 
-    /// A stream by id.
+    /// The stream behind a stream id: of a fork that shares its source's timeline, the source's.
     pub fn stream(&self, id: Uuid) -> Option<Arc<Stream>> {
-        self.streams().get(&id).map(|entry| entry.stream.clone())
+        Some(self.streams().get(id)?.stream.clone())
     }
 
-    /// Every stream that lives or ended a short while ago.
-    pub fn all(&self) -> Vec<Arc<Stream>> {
-        self.streams()
-            .values()
-            .map(|entry| entry.stream.clone())
+    /// For whom a stream id is: of a fork, the destination, with the fork's capabilities.
+    pub fn admission(&self, id: Uuid) -> Option<Arc<Admission>> {
+        Some(self.streams().get(id)?.admission.clone())
+    }
+
+    /// Everything about a stream; of a fork, what is known of the stream whose timeline it shares.
+    pub fn health(&self, id: Uuid) -> Option<Health> {
+        let (stream, admission) = {
+            let streams = self.streams();
+            let entry = streams.get(id)?;
+            (entry.stream.clone(), entry.admission.clone())
+        };
+        Some(Health {
+            id,
+            channel_id: admission.channel_id.clone(),
+            alias: admission.alias.clone(),
+            ..stream.health()
+        })
+    }
+
+    /// Stream ids of everything that lives or ended a short while ago, forks included.
+    pub fn ids(&self) -> Vec<Uuid> {
+        self.streams().iter().map(|(id, _)| id).collect()
+    }
+
+    /// Forks, and for whom they are.
+    pub fn forks(&self) -> Vec<(Uuid, Arc<Admission>)> {
+        let streams = self.streams();
+        let forks = streams.iter().filter(|(_, entry)| entry.fork.is_some());
+        forks
+            .map(|(id, entry)| (id, entry.admission.clone()))
             .collect()
+    }
+
+    /// Every stream that lives or ended a short while ago. Forks that share another one's timeline are
+    /// not counted again.
+    pub fn all(&self) -> Vec<Arc<Stream>> {
+        let streams = self.streams();
+        let made = streams
+            .iter()
+            .filter(|(id, entry)| entry.stream.id() == *id);
+        made.map(|(_, entry)| entry.stream.clone()).collect()
     }
 
     /// What a stream's players read. Also for streams that ended a short while ago, but not for those
     /// without the `streaming` capability.
     pub fn timeline(&self, id: Uuid) -> Option<Arc<dyn Timeline>> {
         let streams = self.streams();
-        let entry = streams
-            .get(&id)
-            .filter(|entry| entry.stream.has_capability("streaming"))?;
-        Some(entry.timeline.clone())
+        let entry = streams.get(id)?;
+        let playable = entry.has_capability("streaming");
+        playable.then(|| entry.timeline.clone())
     }
 
-    /// The running stream of a channel, by alias or channel id.
+    /// The newest stream of a channel, forks included, by alias or channel id.
     pub fn find(&self, alias_or_channel: &str) -> Option<Uuid> {
-        let named = |stream: &Stream| {
-            let admission = stream.admission();
-            admission.channel_id == alias_or_channel || admission.alias == alias_or_channel
-        };
-        let streams = self.streams();
-        let living = streams.values().filter(|entry| entry.ended_at.is_none());
-        living
-            .map(|entry| &entry.stream)
-            .filter(|stream| named(stream))
-            .map(|stream| stream.id())
-            .min()
+        self.streams().newest(alias_or_channel)
     }
 
-    /// Streams that live now.
+    /// Streams that live now and belong to a channel.
     pub fn list(&self) -> Vec<Listing> {
-        let streams = self.streams();
-        let living = streams.values().filter(|entry| entry.ended_at.is_none());
-        let mut list: Vec<Listing> = living.map(|entry| listing(&entry.stream)).collect();
+        let bound: Vec<(Uuid, Arc<Admission>, Arc<Stream>)> = {
+            let streams = self.streams();
+            let bound = streams.living().filter(|(_, entry)| entry.bound);
+            bound
+                .map(|(id, entry)| (id, entry.admission.clone(), entry.origin.clone()))
+                .collect()
+        };
+        let listed = bound
+            .iter()
+            .map(|(id, admission, origin)| listing(*id, admission, origin));
+        let mut list: Vec<Listing> = listed.collect();
         list.sort_by(|a, b| a.alias.cmp(&b.alias));
         list
     }
 
-    /// Looks after streams until the tasks are stopped: lets time pass for them, has their publishers
-    /// examined, ends those whose publisher stays away, forgets those that ended long ago.
-    pub async fn run(&self) {
-        let tasks = &self.inner.tasks;
-        // Side by side: housekeeping may wait for the database, time may not.
-        let ticking = async {
-            let mut tick = tokio::time::interval(TICK);
-            // Time that was slept through passes once.
-            tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-            loop {
-                tokio::select! {
-                    () = tasks.stopped() => break,
-                    _ = tick.tick() => self.tick(),
-                }
-            }
-            for _ in 0..LAST_TICKS {
-                if self.publisher_count() == 0 {
-                    break;
-                }
-                tick.tick().await;
-            }
-            self.all().iter().for_each(|stream| stream.flush());
-        };
-        let housekeeping = async {
-            let mut housekeeping = tokio::time::interval(HOUSEKEEPING);
-            housekeeping.set_missed_tick_behavior(MissedTickBehavior::Delay);
-            loop {
-                tokio::select! {
-                    () = tasks.stopped() => break,
-                    _ = housekeeping.tick() => self.tidy().await,
-                }
-            }
-        };
-        tokio::join!(ticking, housekeeping);
-        let last = self.signs().last(self.living_signs());
-        self.inner.gate.streams_alive(&last).await;
-    }
-
-    /// Lets time pass for every stream. Called by [`Hub::run`]; by tests after they have moved the clock.
-    pub fn tick(&self) {
-        for stream in self.all() {
-            stream.tick();
-        }
-    }
-
-    async fn tidy(&self) {
-        for stream in self.all() {
-            stream.examine();
-        }
-        let now = self.inner.clock.monotonic();
-        let config = &self.inner.config;
-        let due = self.signs().due(now, || self.living_signs());
-        if !due.is_empty() {
-            self.inner.gate.streams_alive(&due).await;
-        }
-        let over: Vec<Arc<Stream>> = {
-            let streams = self.streams();
-            let living = streams.values().filter(|entry| entry.ended_at.is_none());
-            let idle = |stream: &Stream| stream.idle().is_some_and(|idle| idle >= config.reconnect);
-            living
-                .filter(|entry| idle(&entry.stream))
-                .map(|entry| entry.stream.clone())
-                .collect()
-        };
-        for stream in over {
-            stream.end();
-            self.close(&stream, now);
-            self.inner.gate.stream_ended(stream.id()).await;
-        }
-        let forgotten = |entry: &Entry| {
-            entry
-                .ended_at
-                .is_some_and(|ended| now.saturating_sub(ended) >= config.retention)
-        };
-        let any = self.streams().values().any(forgotten);
-        if any {
-            let mut channels = self.channels();
-            let mut streams = self.write_streams();
-            streams.retain(|_, entry| !forgotten(entry));
-            channels.retain(|_, id| streams.contains_key(id));
-        }
-    }
-
-    /// Keeps an ended stream for those who still play it; one that was never listed has nobody.
-    fn close(&self, stream: &Stream, now: Duration) {
-        let mut streams = self.write_streams();
-        let Some(entry) = streams.get_mut(&stream.id()) else {
-            return;
-        };
-        if entry.timeline.description().is_some() {
-            entry.ended_at = Some(now);
-        } else {
-            streams.remove(&stream.id());
-        }
-    }
-
-    /// Every stream that has not ended: its sign of life, and whether somebody publishes it.
-    fn living_signs(&self) -> Vec<(Sign, bool)> {
-        let streams = self.streams();
-        let living = streams.values().filter(|entry| entry.ended_at.is_none());
-        let living = living.map(|entry| &entry.stream);
-        living
-            .map(|stream| (self.sign(stream), stream.idle().is_none()))
-            .collect()
-    }
-
-    fn sign(&self, stream: &Stream) -> Sign {
-        let silent = stream.idle().unwrap_or_default();
-        let silent_us = i64::try_from(silent.as_micros()).unwrap_or(i64::MAX);
-        Sign {
-            id: stream.id(),
-            alive: self.inner.clock.wall().plus_micros(-silent_us),
-            told: stream.told(),
-            is_final: false,
-        }
-    }
-
     /// The channel's running stream, or a new one and what is to be recorded of it.
-    fn stream_of(&self, admission: Admission) -> (Arc<Stream>, Option<Record>) {
+    fn stream_of(
+        &self,
+        admission: Admission,
+        passage: &Passage<'_>,
+    ) -> Result<(Arc<Stream>, Option<Record>), Refusal> {
         let inner = &self.inner;
         let mut channels = self.channels();
+        passage.check(&admission.channel_id, inner.clock.monotonic())?;
         let running = channels
             .get(&admission.channel_id)
             .and_then(|id| self.stream(*id));
         if let Some(stream) = running.filter(|stream| !stream.is_ended()) {
-            return (stream, None);
+            return Ok((stream, None));
         }
         let settings = (inner.rules)(&admission);
         let beginning = Beginning::now(id::stream_id(), &inner.clock);
@@ -376,7 +303,7 @@ impl Hub {
             longest_segment_90k: settings.longest_segment.0,
             sign: self.sign(&stream),
         };
-        (stream, Some(record))
+        Ok((stream, Some(record)))
     }
 
     /// Takes a stream up again, unless a newer one of its channel was.
@@ -391,26 +318,34 @@ impl Hub {
     }
 
     fn open(&self, beginning: Beginning, admission: Admission, settings: Settings) -> Arc<Stream> {
+        let (stream, timeline) = self.make(beginning, admission, settings);
+        let entry = Entry::own(stream.clone(), timeline);
+        self.write_streams().insert(stream.id(), entry);
+        stream
+    }
+
+    /// A stream with its packager and its ladder.
+    fn make(
+        &self,
+        beginning: Beginning,
+        admission: Admission,
+        settings: Settings,
+    ) -> (Arc<Stream>, Arc<dyn Timeline>) {
         let inner = &self.inner;
         let limits = Limits {
             silence: inner.config.silence,
             window: inner.config.window,
         };
-        let stream = Arc::new(Stream::new(
-            beginning,
-            admission,
-            settings,
-            limits,
-            inner.clock.clone(),
-        ));
+        let clock = inner.clock.clone();
+        let stream = Arc::new(Stream::new(beginning, admission, settings, limits, clock));
         let timeline = (inner.opener)(&stream, inner.clock.wall());
-        let entry = Entry {
-            stream: stream.clone(),
-            timeline,
-            ended_at: None,
-        };
-        self.write_streams().insert(stream.id(), entry);
-        stream
+        (stream, timeline)
+    }
+
+    /// Whether a stream lives and belongs to its channel.
+    fn is_bound(&self, id: Uuid) -> bool {
+        let streams = self.streams();
+        streams.get(id).is_some_and(|entry| entry.bound)
     }
 
     fn signs(&self) -> MutexGuard<'_, Signs> {
@@ -425,14 +360,14 @@ impl Hub {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn streams(&self) -> std::sync::RwLockReadGuard<'_, HashMap<Uuid, Entry>> {
+    fn streams(&self) -> std::sync::RwLockReadGuard<'_, Index> {
         self.inner
             .streams
             .read()
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn write_streams(&self) -> std::sync::RwLockWriteGuard<'_, HashMap<Uuid, Entry>> {
+    fn write_streams(&self) -> std::sync::RwLockWriteGuard<'_, Index> {
         self.inner
             .streams
             .write()
@@ -440,16 +375,16 @@ impl Hub {
     }
 }
 
-fn listing(stream: &Stream) -> Listing {
-    let admission = stream.admission();
+fn listing(id: Uuid, admission: &Admission, origin: &Stream) -> Listing {
+    let has = |word: &str| admission.capabilities.iter().any(|have| have == word);
     Listing {
-        id: stream.id(),
+        id,
         channel_id: admission.channel_id.clone(),
         alias: admission.alias.clone(),
         name: admission.name.clone(),
-        on_air: stream.is_on_air(),
-        protected: stream.has_capability("token-auth"),
-        playable: stream.has_capability("streaming"),
+        on_air: origin.is_on_air(),
+        protected: has("token-auth"),
+        playable: has("streaming"),
     }
 }
 

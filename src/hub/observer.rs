@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use super::announcement::Announcement;
 use super::link::Link;
+use super::roster::TrackState;
 use crate::media::{AccessUnit, MediaKind, Ticks, Timescale, Track, rescale};
 use arrival::Arrivals;
 pub use arrival::Stalls;
@@ -19,6 +20,9 @@ use rate::Rates;
 /// A track without a unit for this long is missing: longer than any pause between audio frames, and
 /// than the key interval after which an encoder may be late with its first picture.
 const MISSING_AFTER: Duration = Duration::from_secs(2);
+
+/// How long ago a track became missing.
+pub(super) type Lateness = Option<Duration>;
 
 /// What is known of one encoder and its line.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -186,6 +190,26 @@ impl Observer {
             video: self.show(&self.video, self.announcement.video, now),
             audio: self.show(&self.audio, self.announcement.audio, now),
             encoder: self.announcement.encoder.clone(),
+        }
+    }
+
+    /// Whether a track comes at `now`, in the channel API's sense, and for how long it has not come where
+    /// it should.
+    pub(super) fn track(&self, kind: MediaKind, now: Duration) -> (TrackState, Lateness) {
+        let (watched, announced) = match kind {
+            MediaKind::Video => (&self.video, self.announcement.video),
+            MediaKind::Audio => (&self.audio, self.announcement.audio),
+        };
+        let configured = watched.track.is_some() || watched.last.is_some();
+        if !configured && announced != Some(true) {
+            return (TrackState::Ended, None);
+        }
+        let due = watched.last.or(self.first).unwrap_or(now) + MISSING_AFTER;
+        match now.checked_sub(due) {
+            None => (TrackState::Enabled, None),
+            Some(late) if configured => (TrackState::Disabled, Some(late)),
+            // It was announced only.
+            Some(late) => (TrackState::Ended, Some(late)),
         }
     }
 

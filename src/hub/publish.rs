@@ -3,13 +3,16 @@
 
 use std::net::SocketAddr;
 
-use super::{Admission, Hub, PublishRequest, Publisher, Refusal};
+use super::barrier::Passage;
+use super::stream::Joining;
+use super::{Admission, Hub, PublishRequest, Publisher, Refusal, session};
 
 impl Hub {
     /// Asks the gate and opens a session, on the channel's running stream or on a new one.
     pub async fn publish(&self, request: PublishRequest) -> Result<Publisher, Refusal> {
+        let passage = self.inner.barrier.enter();
         let admission = self.inner.gate.admit(&request).await?;
-        self.open_session(admission, request.proto, request.peer)
+        self.open_session(admission, passage, request.proto, request.peer)
             .await
     }
 
@@ -21,27 +24,43 @@ impl Hub {
         proto: &'static str,
         peer: SocketAddr,
     ) -> Result<Publisher, Refusal> {
+        let passage = self.inner.barrier.enter();
         let admission = self.inner.gate.admit_pulled(channel_id).await?;
-        self.open_session(admission, proto, peer).await
+        self.open_session(admission, passage, proto, peer).await
     }
 
     async fn open_session(
         &self,
         admission: Admission,
+        passage: Passage<'_>,
         proto: &'static str,
         peer: SocketAddr,
     ) -> Result<Publisher, Refusal> {
         self.check_capacity()?;
-        let (stream, opened) = self.stream_of(admission);
-        let (member, eviction) = stream.join(proto, peer)?;
+        let joining = Joining {
+            proto,
+            peer,
+            session: session::new_id(&self.inner.config.region),
+            screen_name: admission.screen_name.clone(),
+        };
+        let (stream, opened) = self.stream_of(admission, &passage)?;
+        drop(passage);
+        let (member, eviction) = stream.join(joining)?;
+        let publisher = Publisher::new(stream.clone(), member, eviction);
         let sign = self.sign(&stream);
         let is_first = self.signs().handle_publish(&sign);
         match opened {
-            Some(record) => self.inner.gate.stream_opened(&record).await,
+            Some(record) => {
+                self.inner.gate.stream_opened(&record).await;
+                // Who ended it meanwhile found nothing recorded.
+                if !self.is_bound(record.id) {
+                    self.inner.gate.stream_ended(record.id).await;
+                }
+            }
             // Before any media: from now on the last run's signs are not the whole truth.
             None if is_first => self.inner.gate.streams_alive(&[sign]).await,
             None => {}
         }
-        Ok(Publisher::new(stream, member, eviction))
+        Ok(publisher)
     }
 }

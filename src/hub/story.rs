@@ -171,6 +171,11 @@ pub enum Happening {
         /// Its name.
         rung: String,
     },
+    /// Its publishers are ended by hand.
+    Killed {
+        /// Why, as it was said.
+        reason: String,
+    },
     /// The stream is over.
     Ended,
 }
@@ -192,6 +197,7 @@ impl Happening {
             Happening::HoleEnded { .. } => "hole-ended",
             Happening::WorkerRestarted { .. } => "worker-restarted",
             Happening::RungShed { .. } => "rung-shed",
+            Happening::Killed { .. } => "killed",
             Happening::Ended => "ended",
         }
     }
@@ -238,6 +244,7 @@ impl Happening {
             Happening::RungShed { rung } => {
                 format!("The rung {rung} is no longer made: the machine is too slow for it.")
             }
+            Happening::Killed { reason } => format!("Its publishers are ended: {reason}."),
             Happening::Ended => "The stream ended.".to_owned(),
         }
     }

@@ -1,29 +1,24 @@
 //! One live stream: its members, its program, its renditions, and who takes them.
 
 use std::fmt;
-use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use bytes::Bytes;
-use tokio::sync::watch;
-
+use super::NewRendition;
 use super::announcement::Announcement;
 use super::boundary::{Resumed, Settings};
-use super::doctor::Doctor;
 use super::gate::{Admission, Told};
-use super::observer::Observer;
 use super::outlet::Outlet;
 use super::program::Program;
 use super::story::Happening;
 use super::subscriber::{Event, Feed, Subscriber};
-use super::{NewRendition, Refusal};
 use crate::base::clock::{Clock, Wall};
 use crate::base::id::Uuid;
 use crate::media::{AccessUnit, MediaKind, RenditionId, Ticks, Timescale, Track};
+use bytes::Bytes;
 use health::Record;
 pub use health::Stats;
-use member::{Member, Warm};
+pub(super) use places::Joining;
 use renditions::Plan;
 use state::State;
 
@@ -75,7 +70,7 @@ pub struct Limits {
 pub struct Stream {
     id: Uuid,
     epoch: Wall,
-    admission: Admission,
+    admission: Arc<Admission>,
     ladder: bool,
     silence: Duration,
     clock: Clock,
@@ -146,7 +141,7 @@ impl Stream {
         Stream {
             id,
             epoch,
-            admission,
+            admission: Arc::new(admission),
             ladder: settings.ladder,
             silence: limits.silence,
             clock,
@@ -167,6 +162,11 @@ impl Stream {
     /// What the publish was admitted with.
     pub fn admission(&self) -> &Admission {
         &self.admission
+    }
+
+    /// The same, shared.
+    pub(super) fn shared_admission(&self) -> Arc<Admission> {
+        self.admission.clone()
     }
 
     /// Whether the publish was admitted with this capability word.
@@ -205,6 +205,20 @@ impl Stream {
             state.feeds.push(feed);
         }
         subscriber
+    }
+
+    /// What is known of the source, for one who takes its units from now on.
+    pub(super) fn announcement(&self) -> Announcement {
+        let state = self.lock();
+        let has = |kind| state.program.track(kind).map(|_| true);
+        Announcement {
+            video: has(MediaKind::Video),
+            audio: has(MediaKind::Audio),
+            frame_rate_millis: state.program.frame_rate_millis(),
+            encoder: state
+                .holder()
+                .and_then(|it| it.announcement.encoder.clone()),
+        }
     }
 
     /// Says which renditions a transcoder will add, so that the first multivariant playlist waits for
@@ -332,46 +346,6 @@ impl Stream {
         self.lock().ended
     }
 
-    pub(super) fn join(
-        &self,
-        proto: &'static str,
-        peer: SocketAddr,
-    ) -> Result<(MemberId, watch::Receiver<Option<String>>), Refusal> {
-        let mut state = self.lock();
-        if state.ended {
-            return Err(Refusal::NotAllowed("the stream has just ended".to_owned()));
-        }
-        let monotonic = self.clock.monotonic();
-        let now = state.read(&self.clock);
-        if state.members.len() >= MAX_MEMBERS {
-            state.evict_silent(now, monotonic, self.silence);
-        }
-        if state.members.len() >= MAX_MEMBERS {
-            return Err(places::full());
-        }
-        let (id, place) = state.next_member();
-        let (eviction, receiver) = watch::channel(None);
-        state.members.push(Member {
-            id,
-            place,
-            proto,
-            peer,
-            joined: monotonic,
-            reason: String::new(),
-            doctor: Doctor::default(),
-            announcement: Announcement::default(),
-            video: None,
-            audio: None,
-            last_unit: monotonic,
-            observer: Observer::default(),
-            warm: Warm::default(),
-            eviction,
-        });
-        state.empty_since = None;
-        state.note_joined(id, now);
-        Ok((id, receiver))
-    }
-
     pub(super) fn leave(&self, member: MemberId) {
         let monotonic = self.clock.monotonic();
         let mut state = self.lock();
@@ -381,9 +355,7 @@ impl Stream {
 
     /// Ends every publisher session, with a reason for its log.
     pub fn evict(&self, reason: &str) {
-        for member in &self.lock().members {
-            member.eviction.send_replace(Some(reason.to_owned()));
-        }
+        self.lock().evict(reason);
     }
 
     pub(super) fn announce(&self, member: MemberId, announcement: Announcement) {
@@ -420,6 +392,7 @@ impl Stream {
         let Some(found) = state.members.iter_mut().find(|found| found.id == member) else {
             return;
         };
+        found.note_unit(&unit, (now, monotonic), self.silence);
         found.observer.handle_unit(monotonic, &unit);
         if found.is_silent(monotonic, self.silence) {
             found.warm.clear();
@@ -460,11 +433,7 @@ impl Stream {
             feed.send(Event::End, MediaKind::Video);
         });
         state.feeds.clear();
-        for member in &state.members {
-            member
-                .eviction
-                .send_replace(Some("the stream has ended".to_owned()));
-        }
+        state.evict("the stream has ended");
     }
 
     /// Publishes what is held back, without ending the stream: the server stops, players go on after it.
@@ -485,6 +454,7 @@ mod log;
 mod member;
 mod places;
 mod renditions;
+mod roster;
 mod state;
 #[cfg(test)]
 mod tests;

@@ -42,6 +42,7 @@ impl Gate for Door {
                 alias,
                 capabilities,
                 tags: Vec::new(),
+                screen_name: None,
             })
         })
     }
@@ -165,6 +166,9 @@ fn run(clock: &Clock, memory: &Arc<Memory>) -> (Hub, Arc<Seen>) {
         reconnect: Duration::from_secs(30),
         silence: Duration::from_secs(1),
         retention: Duration::from_secs(120),
+        kill_holdoff: Duration::ZERO,
+        region: "local".to_owned(),
+        same_renditions: SameRenditions::new(|_, _| true),
         window: Duration::from_secs(60),
         max_publishers: 10,
         max_media_bytes: 1,

@@ -233,6 +233,13 @@ impl Store {
         self.memory.read().by_id.len()
     }
 
+    /// How many channels an application has.
+    pub fn known_channel_count_of(&self, application_id: &str) -> usize {
+        let known = self.memory.read();
+        let owner = known.owners.get(application_id);
+        owner.map_or(0, |owner| owner.in_order.len())
+    }
+
     /// An application, without waiting. As new as [`Store::known_key`].
     pub fn known_application(&self, id: &str) -> Option<Arc<Application>> {
         self.memory.read().application(id).cloned()

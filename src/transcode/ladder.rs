@@ -221,6 +221,19 @@ impl Book {
         }
     }
 
+    /// Whether two lists of capabilities ask for the same encodings of any source.
+    pub fn asks_for_the_same(&self, choice: &Choice, one: &[String], other: &[String]) -> bool {
+        let asked = |words: &[String]| {
+            let has = |wanted: &str| words.iter().any(|word| word == wanted);
+            let ladder = *choice != Choice::Off && has("multi-bitrate");
+            ladder.then(|| {
+                let quality = self.quality(words).name.clone();
+                (Aspect::wanted(words), quality, has("audio-only"))
+            })
+        };
+        asked(one) == asked(other)
+    }
+
     /// A rung in the form in which the source was declared.
     fn stand_in(&self, picture: &VideoFacts) -> Rung {
         let lines = picture.width.min(picture.height);

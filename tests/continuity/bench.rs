@@ -89,6 +89,9 @@ impl Bench {
                 reconnect: terms.reconnect,
                 silence: Duration::from_secs(1),
                 retention: Duration::from_secs(120),
+                kill_holdoff: Duration::ZERO,
+                region: "local".to_owned(),
+                same_renditions: hub::SameRenditions::new(|_, _| true),
                 window: terms.window,
                 max_publishers: 100,
                 max_media_bytes: u64::MAX,
@@ -324,6 +327,7 @@ impl Gate for OpenGate {
                 name: "live".to_owned(),
                 capabilities: vec!["streaming".to_owned()],
                 tags: Vec::new(),
+                screen_name: None,
             })
         })
     }

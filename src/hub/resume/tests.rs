@@ -39,6 +39,7 @@ fn record(sign: Sign) -> Record {
             name: "Live".to_owned(),
             capabilities: Vec::new(),
             tags: Vec::new(),
+            screen_name: None,
         },
         segment_target_90k: 180_000,
         longest_segment_90k: 900_000,

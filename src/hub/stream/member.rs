@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -26,6 +27,14 @@ pub(super) struct Member {
     pub(super) place: usize,
     pub(super) proto: &'static str,
     pub(super) peer: SocketAddr,
+    /// Its id in the channel API.
+    pub(super) session: Arc<str>,
+    /// Its name in the channel API.
+    pub(super) screen_name: Arc<str>,
+    /// When it appeared in the channel API, or one of its tracks changed.
+    pub(super) changed: Wall,
+    /// Whether any unit came.
+    pub(super) has_sent: bool,
     /// Monotonic time at which it joined.
     pub(super) joined: Duration,
     /// Why it took the air; empty when it never did.

@@ -1,11 +1,31 @@
-//! The places of a stream's publishers: whether there is one for another, and what line the publisher
-//! in each has.
+//! The places of a stream's publishers: whether there is one for another, who takes it, and what line the
+//! publisher in each has.
 
-use std::sync::{MutexGuard, TryLockError};
+use std::net::SocketAddr;
+use std::sync::{Arc, MutexGuard, TryLockError};
 
+use tokio::sync::watch;
+
+use super::member::{Member, Warm};
 use super::state::State;
 use super::{MAX_MEMBERS, MemberId, Stream};
+use crate::hub::announcement::Announcement;
+use crate::hub::doctor::Doctor;
+use crate::hub::observer::Observer;
+use crate::hub::session::screen_name;
 use crate::hub::{Line, Link, Refusal};
+
+/// A publisher session that is to begin.
+pub(in crate::hub) struct Joining {
+    /// `rtmp`, `srt`, …
+    pub(in crate::hub) proto: &'static str,
+    /// Where it comes from.
+    pub(in crate::hub) peer: SocketAddr,
+    /// Its id in the channel API.
+    pub(in crate::hub) session: Arc<str>,
+    /// What its channel calls it.
+    pub(in crate::hub) screen_name: Option<String>,
+}
 
 /// Why one more publisher is not taken.
 pub(super) fn full() -> Refusal {
@@ -26,6 +46,51 @@ impl State {
 }
 
 impl Stream {
+    pub(in crate::hub) fn join(
+        &self,
+        joining: Joining,
+    ) -> Result<(MemberId, watch::Receiver<Option<String>>), Refusal> {
+        let mut state = self.lock();
+        if state.ended {
+            return Err(Refusal::NotAllowed("the stream has just ended".to_owned()));
+        }
+        let monotonic = self.clock.monotonic();
+        let now = state.read(&self.clock);
+        if state.members.len() >= MAX_MEMBERS {
+            state.evict_silent(now, monotonic, self.silence);
+        }
+        if state.members.len() >= MAX_MEMBERS {
+            return Err(full());
+        }
+        let first = state.members.is_empty();
+        let (id, place) = state.next_member();
+        let (eviction, receiver) = watch::channel(None);
+        let name = joining.screen_name.map(Into::into);
+        state.members.push(Member {
+            id,
+            place,
+            proto: joining.proto,
+            peer: joining.peer,
+            session: joining.session,
+            screen_name: name.unwrap_or_else(|| screen_name(first, joining.peer.ip(), id.0 + 1)),
+            changed: now,
+            has_sent: false,
+            joined: monotonic,
+            reason: String::new(),
+            doctor: Doctor::default(),
+            announcement: Announcement::default(),
+            video: None,
+            audio: None,
+            last_unit: monotonic,
+            observer: Observer::default(),
+            warm: Warm::default(),
+            eviction,
+        });
+        state.empty_since = None;
+        state.note_joined(id, now);
+        Ok((id, receiver))
+    }
+
     /// Whether another publisher would be taken, for those who must not wait: while the stream is at
     /// work, it is not said to be full.
     pub(in crate::hub) fn check_room(&self) -> Result<(), Refusal> {

@@ -108,6 +108,17 @@ impl State {
         self.members.iter().find(ready).map(|member| member.id)
     }
 
+    /// Tells every session to end. A reason that was given before stands.
+    pub(super) fn evict(&self, reason: &str) {
+        for member in &self.members {
+            member.eviction.send_if_modified(|told| {
+                let first = told.is_none();
+                told.get_or_insert_with(|| reason.to_owned());
+                first
+            });
+        }
+    }
+
     /// Ends the session that has been silent the longest, so that another may join.
     pub(super) fn evict_silent(&mut self, now: Wall, monotonic: Duration, silence: Duration) {
         let silent = self

@@ -3,8 +3,8 @@ use std::sync::mpsc;
 use bytes::Bytes;
 
 use super::*;
-use crate::hub::Link;
 use crate::hub::boundary::OnLoss;
+use crate::hub::{Link, Refusal};
 use crate::media::Timescale;
 use crate::media::codec::aac;
 use crate::media::{Boundary, CodecConfig, Rendition};
@@ -55,7 +55,17 @@ impl Outlet for Recorder {
 }
 
 const EPOCH: Wall = Wall(1_700_000_000_000_000);
-const PEER: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 5000);
+const PEER: std::net::SocketAddr =
+    std::net::SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 5000);
+
+fn joining() -> Joining {
+    Joining {
+        proto: "rtmp",
+        peer: PEER,
+        session: crate::hub::session::new_id("local"),
+        screen_name: None,
+    }
+}
 
 struct Bench {
     clock: Clock,
@@ -72,6 +82,7 @@ impl Bench {
             name: "live".to_owned(),
             capabilities: vec!["streaming".to_owned()],
             tags: Vec::new(),
+            screen_name: None,
         };
         let settings = Settings {
             segment_target: Ticks(180_000),
@@ -96,7 +107,7 @@ impl Bench {
 
     /// A publisher of sound only.
     fn publisher(&self) -> crate::hub::Publisher {
-        let (member, eviction) = self.stream.join("rtmp", PEER).unwrap();
+        let (member, eviction) = self.stream.join(joining()).unwrap();
         let mut publisher = crate::hub::Publisher::new(self.stream.clone(), member, eviction);
         publisher.announce(Announcement {
             video: Some(false),
@@ -202,7 +213,7 @@ fn more_than_four_encoders_on_a_key_are_refused() {
     let bench = Bench::new(false);
     let members: Vec<_> = (0..MAX_MEMBERS).map(|_| bench.publisher()).collect();
     assert!(matches!(
-        bench.stream.join("rtmp", PEER),
+        bench.stream.join(joining()),
         Err(Refusal::Full(_))
     ));
     assert!(bench.stream.check_room().is_err());
@@ -212,7 +223,7 @@ fn more_than_four_encoders_on_a_key_are_refused() {
         assert_eq!(bench.stream.try_member_count(), None);
     }
     drop(members);
-    assert!(bench.stream.join("rtmp", PEER).is_ok());
+    assert!(bench.stream.join(joining()).is_ok());
 }
 
 #[test]

@@ -412,3 +412,33 @@ fn the_least_valuable_rung_goes_first_and_the_last_one_stays() {
     }
     assert_eq!(gone, ["uld", "vld", "sd", "hd", "ld"]);
 }
+
+#[test]
+fn capabilities_that_change_no_encoding_ask_for_the_same() {
+    let book = Book::built_in();
+    let words = |text: &str| -> Vec<String> { text.split(',').map(str::to_owned).collect() };
+    let same = |choice: &Choice, one: &str, other: &str| {
+        book.asks_for_the_same(choice, &words(one), &words(other))
+    };
+    let base = "hd,multi-bitrate,streaming";
+    for (other, expected) in [
+        (
+            "hd,multi-bitrate,streaming,token-auth,on-demand,own-word",
+            true,
+        ),
+        ("multi-bitrate,streaming", true),
+        ("hd,multi-bitrate,streaming,sd", true),
+        ("hd,multi-bitrate,streaming,fhd", false),
+        ("hd,multi-bitrate,streaming,aspect-ratio=9x16", false),
+        ("hd,multi-bitrate,streaming,audio-only", false),
+        ("hd,streaming", false),
+    ] {
+        assert_eq!(same(&Choice::Auto, base, other), expected, "{other}");
+        assert!(same(&Choice::Off, base, other), "nothing is encoded");
+    }
+    assert!(same(
+        &Choice::Auto,
+        "streaming",
+        "fhd,aspect-ratio=9x16,streaming"
+    ));
+}

@@ -3,6 +3,7 @@ use bytes::Bytes;
 use super::*;
 use crate::base::clock::Clock;
 use crate::hub::boundary::{OnLoss, Resumed};
+use crate::hub::stream::Joining;
 use crate::hub::{Admission, Announcement, Beginning, Limits, Publisher};
 use crate::media::codec::aac;
 use crate::media::{CodecConfig, MediaKind};
@@ -30,6 +31,7 @@ impl Bench {
             name: "Live".to_owned(),
             capabilities: Vec::new(),
             tags: Vec::new(),
+            screen_name: None,
         };
         let settings = Settings {
             segment_target: Ticks(180_000),
@@ -54,7 +56,15 @@ impl Bench {
 
     fn publisher(&self, sample_rate: u32) -> Encoder {
         let peer = ([192, 0, 2, 1], 5000).into();
-        let (member, eviction) = self.stream.join("rtmp", peer).unwrap();
+        let (member, eviction) = self
+            .stream
+            .join(Joining {
+                proto: "rtmp",
+                peer,
+                session: "local#session".into(),
+                screen_name: None,
+            })
+            .unwrap();
         let mut publisher = Publisher::new(self.stream.clone(), member, eviction);
         publisher.announce(Announcement {
             video: Some(false),
