@@ -16,7 +16,7 @@ use axum::body::Bytes;
 use axum::extract::{ConnectInfo, Request, State as Extract};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use http::{Extensions, HeaderMap, HeaderValue, StatusCode, Uri, header};
+use http::{Extensions, HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use sha2::{Digest, Sha256};
@@ -194,7 +194,7 @@ pub(super) async fn guard(
 ) -> Response {
     let headers = request.headers();
     let is_ours = request.uri().path().starts_with(FOLDER);
-    let signs_in = is_ours && request.uri().path() == SESSION;
+    let signs_in = request.method() == Method::POST && request.uri().path() == SESSION;
     let by_cookie = signs_in || tokens(headers).next().is_some();
     let is_checked = is_ours
         && !request.method().is_safe()

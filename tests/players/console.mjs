@@ -102,7 +102,7 @@ async function walk(page) {
     await page.evaluate(() => { window.stays = true; });
     publish();
     await page.locator(live).waitFor();
-    await cards.first().getByText('On air').waitFor();
+    await cards.first().locator('.state.on-air').waitFor();
     await cards.first().getByText('640 × 360').waitFor();
     await page.waitForFunction(() => document.querySelector('.graph .line')?.getAttribute('d').split('L').length > 2);
     check(await page.evaluate(() => window.stays), 'the page was loaded again');
@@ -204,7 +204,9 @@ async function walk(page) {
     const answer = await page.request.get(new URL('/api/admin/streams', options.url).href);
     check(answer.status() === 401, `status ${answer.status()}`);
   });
-  check(said.length === 0, said.join(', '));
+  // A gateway that keeps no recordings has no list of them either, and the browser writes that down.
+  const complaints = said.filter((line) => !(line.includes('404') && line.includes('/api/admin/recordings')));
+  check(complaints.length === 0, complaints.join(', '));
 }
 
 const browser = await chromium.launch({

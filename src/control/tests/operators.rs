@@ -94,6 +94,7 @@ async fn operators_see_publishers_findings_and_history_of_every_stream() {
             "cover": "slate",
             "sinceUnixMs": NOW.unix_millis(),
             "viewers": 3,
+            "hasThumbnail": true,
             "publishers": [{
                 "id": 1,
                 "proto": "rtmp",

@@ -7,12 +7,20 @@ import { bytes, count, lasting, millis, moment, stateWord } from './words.js';
 
 /** How often messages and recordings are asked for while they are on the page. */
 const REFRESH_MS = 10_000;
+/** Whether this server keeps recordings. */
+let hasRecordings = true;
 const MASK = '••••••••••••••••';
 
 const panel = (title, ...children) => {
   const head = make('header', {}, make('h3', {}, title));
   return { element: make('section', { class: 'panel' }, head, ...children), head };
 };
+
+/** Where viewers go. */
+function base(context) {
+  const { publicUrl, publicPort } = context.addresses();
+  return publicUrl?.replace(/\/$/, '') ?? `${location.protocol}//${location.hostname}:${publicPort}`;
+}
 
 /** An address with a button that copies it. `get` gives what is copied, which may take a while. */
 function copyRow(label, what, get) {
@@ -78,8 +86,7 @@ function publishing(context, get) {
     show(srt.element, Boolean(at.srtPort) && isManaged);
     show(note, Boolean(at.srtPort) && at.srtEncrypted);
     for (const part of [secret.element, rotate]) show(part, isManaged);
-    const base = at.publicUrl?.replace(/\/$/, '') ?? `${location.protocol}//${host}:${at.publicPort}`;
-    live = stream && stream.state !== 'ended' ? `${base}/watch/${stream.streamId}` : null;
+    live = stream && stream.state !== 'ended' ? `${base(context)}/watch/${stream.streamId}` : null;
     write(watch.value, live ?? '');
     show(watch.element, live !== null);
     return live;
@@ -198,7 +205,8 @@ function messages(id) {
   return { element, load };
 }
 
-function recordings(id) {
+/** `at` gives an address of the viewers' side. */
+function recordings(id, at) {
   const list = make('ol', { class: 'recordings' });
   const empty = make('p', { class: 'dim' }, 'None. Streams with the capability “on-demand” are kept.');
   const { element } = panel('Recordings', list, empty);
@@ -211,7 +219,7 @@ function recordings(id) {
       text: 'Its media are gone then.',
       confirm: 'Delete',
       isDanger: true,
-      action: () => api.removeRecording(recording.id).then(load),
+      action: () => api.removeRecording(recording.recordingId).then(load),
     }));
     return {
       element: make('li', {}, make('div', {}, time, about), make('div', { class: 'row' }, play, save, remove)),
@@ -219,16 +227,17 @@ function recordings(id) {
         write(time, moment(now.startedUnixMs));
         const word = now.state === 'complete' ? '' : ` · ${now.state}${now.reason ? `: ${now.reason}` : ''}`;
         write(about, `${lasting(now.durationMs)} · ${bytes(now.bytes)}${word}`);
-        for (const [link, address] of [[play, now.playUrl], [save, now.downloadUrl]]) {
-          show(link, Boolean(address));
-          if (address) link.href = address;
-        }
+        // While it is written it cannot be had as one file, nor be deleted.
+        const isOver = now.endedUnixMs !== null;
+        for (const part of [save, remove]) show(part, isOver);
+        play.href = at(`/watch/${now.recordingId}`);
+        save.href = now.download;
       },
     };
   });
   async function load() {
     const all = await api.recordings(id);
-    rows.update(all, (recording) => recording.id);
+    rows.update(all, (recording) => recording.recordingId);
     show(empty, all.length === 0);
   }
   return { element, load };
@@ -292,8 +301,8 @@ export function channelView(first, context) {
   const cards = new Rows(publishers, () => publisherCard((publisher) => attempt(
     () => api.switchTo(current.stream.streamId, publisher.id),
     'Switched',
-  )));
-  const [made, mended, happened, publish, said, kept] = [rungs(), repairs(), history(), publishing(context, () => current), messages(id), recordings(id)];
+  ), context.rates));
+  const [made, mended, happened, publish, said, kept] = [rungs(), repairs(), history(), publishing(context, () => current), messages(id), recordings(id, (path) => base(context) + path)];
   const element = make('div', { class: 'channel' },
     make('header', { class: 'head' },
       make('div', { class: 'title' }, title, make('p', {}, state, about)),
@@ -306,9 +315,9 @@ export function channelView(first, context) {
   const asked = [said, kept];
   function load() {
     for (const part of asked) {
-      if (part.isMissing || document.hidden) continue;
+      if (document.hidden || (part === kept && !hasRecordings)) continue;
       part.load().then(() => show(part.element, true), (error) => {
-        part.isMissing = error.status === 404;
+        if (part === kept && error.status === 404) hasRecordings = false;
         show(part.element, false);
       });
     }
@@ -330,7 +339,7 @@ export function channelView(first, context) {
       const alias = channel.alias && channel.alias !== name() ? ` · ${channel.alias}` : '';
       write(about, `${channel.applicationId ? ` ${channel.applicationId}` : ''}${alias}${viewers}${since}`.replace(/^ · /, ' '));
       picture.update(name(), stream);
-      show(picture.element, isOn);
+      show(picture.element, isOn && stream.hasThumbnail);
       const covers = { freeze: 'the last picture', slate: 'the slate', gap: 'a stated gap' };
       write(banner, isOn && stream.state === 'hole' ? `Nothing comes from the encoder: viewers have ${covers[stream.cover] ?? 'a stand-in'}.` : '');
       show(banner, banner.textContent !== '');

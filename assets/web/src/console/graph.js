@@ -3,8 +3,37 @@ import { draw, make, write } from './dom.js';
 import { megabits } from './words.js';
 
 const KEPT_MS = 120_000;
+/** Updates may come in a burst after the page slept: only the last of such a time counts. */
+const APART_MS = 500;
+
 const WIDTH = 240;
 const HEIGHT = 48;
+
+/** Bit rates of all publishers, so that a graph has its past when it comes into view. */
+export class Rates {
+  #points = new Map();
+
+  add(stream, now) {
+    for (const publisher of stream.publishers) {
+      const points = this.of(stream, publisher);
+      if (points.length && now - points.at(-1).now < APART_MS) points.pop();
+      points.push({ now, bps: publisher.bitrateBps });
+      while (now - points[0].now > KEPT_MS) points.shift();
+    }
+    const present = new Set(stream.publishers.map((publisher) => `${stream.streamId} ${publisher.id}`));
+    for (const key of this.#points.keys()) if (key.startsWith(stream.streamId) && !present.has(key)) this.#points.delete(key);
+  }
+
+  of(stream, publisher) {
+    const key = `${stream.streamId} ${publisher.id}`;
+    if (!this.#points.has(key)) this.#points.set(key, []);
+    return this.#points.get(key);
+  }
+
+  forget(streamId) {
+    for (const key of this.#points.keys()) if (key.startsWith(streamId)) this.#points.delete(key);
+  }
+}
 
 export function graph() {
   const area = draw('path', { class: 'area' });
@@ -12,14 +41,11 @@ export function graph() {
   const picture = draw('svg', { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, preserveAspectRatio: 'none', 'aria-hidden': 'true', focusable: 'false' }, area, line);
   const top = make('span');
   const element = make('div', { class: 'graph' }, picture, top, make('span', { class: 'span' }, '2 min'));
-  const points = [];
   return {
     element,
-    add(now, bps) {
-      // Updates may come in a burst after the page slept.
-      if (points.length && now - points.at(-1).now < 500) points.pop();
-      points.push({ now, bps });
-      while (now - points[0].now > KEPT_MS) points.shift();
+    update(points) {
+      if (!points.length) return;
+      const { now } = points.at(-1);
       const most = Math.max(...points.map((point) => point.bps), 1);
       const at = ({ now: then, bps: rate }) => {
         const x = WIDTH - ((now - then) / KEPT_MS) * WIDTH;

@@ -2,6 +2,7 @@
 import * as api from './api.js';
 import { channelView } from './channel.js';
 import { ask, attempt, field } from './dialogs.js';
+import { Rates } from './graph.js';
 import { Rows, make, say, show, toggle, write } from './dom.js';
 import { count, stateWord } from './words.js';
 
@@ -15,6 +16,7 @@ const MOST_ROWS = 200;
 const byId = (id) => document.getElementById(id);
 const streams = new Map();
 const histories = new Map();
+const rates = new Rates();
 let channels = [];
 /** Whether this server lets operators manage channels. */
 let isManaged = true;
@@ -44,7 +46,7 @@ function entries() {
 const turn = () => Math.floor(Date.now() / PICTURE_MS);
 
 /** A picture that changes without flicker: the next one is shown when it is whole. */
-export function picture() {
+function picture() {
   const image = make('img', { alt: '', hidden: true });
   const initial = make('span', { 'aria-hidden': 'true' });
   const element = make('div', { class: 'thumb' }, initial, image);
@@ -163,6 +165,7 @@ const context = {
   addresses: () => addresses,
   isManaged: () => isManaged,
   reload: loadChannels,
+  rates,
   picture,
 };
 
@@ -174,6 +177,7 @@ function connect() {
       seen.add(stream.streamId);
       stream.heardAt = performance.now();
       streams.set(stream.streamId, stream);
+      rates.add(stream, stream.heardAt);
       if (isManaged && ready && !channels.some((channel) => channel.channelId === stream.channelId)) loadChannels();
       renderSoon();
     },
@@ -184,6 +188,7 @@ function connect() {
     gone({ streamId }) {
       streams.delete(streamId);
       histories.delete(streamId);
+      rates.forget(streamId);
       renderSoon();
     },
     ready() {

@@ -48,8 +48,8 @@ export function findings(parent) {
   });
 }
 
-/** `giveAir(publisher)` is called when its button is pressed. */
-export function publisherCard(giveAir) {
+/** `giveAir(publisher)` is called when its button is pressed; `rates` knows its past. */
+export function publisherCard(giveAir, rates) {
   const state = make('b');
   const name = make('h4');
   const peer = make('span', { class: 'dim' });
@@ -85,7 +85,7 @@ export function publisherCard(giveAir) {
       write(reason, publisher.reason);
       show(reason, Boolean(publisher.reason) && stream.publishers.length > 1);
       write(rate, megabits(publisher.bitrateBps));
-      if (heard !== at) curve.add(at, publisher.bitrateBps);
+      if (heard !== at) curve.update(rates.of(stream, publisher));
       mediaFacts.update(media(publisher));
       show(lineHead, Boolean(publisher.link));
       show(lineFacts.element, Boolean(publisher.link));
