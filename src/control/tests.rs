@@ -1,3 +1,4 @@
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -21,10 +22,10 @@ use crate::store::NewChannel;
 mod gate;
 mod operators;
 
-const NOW: Wall = Wall(1_790_000_000_000_000);
+pub(in crate::control) const NOW: Wall = Wall(1_790_000_000_000_000);
 
 #[derive(Default)]
-struct World {
+pub(in crate::control) struct World {
     on_air: Mutex<Option<OnAir>>,
     listings: Mutex<Vec<Listing>>,
     measured: Mutex<Measured>,
@@ -32,11 +33,16 @@ struct World {
     switched: Mutex<Vec<(Uuid, u64)>>,
     found: Mutex<Conformance>,
     deaf: AtomicBool,
+    pub(in crate::control) members: Mutex<HashMap<String, Vec<ChannelMember>>>,
+    pub(in crate::control) forks: Mutex<Vec<Forking>>,
+    pub(in crate::control) told: Mutex<Vec<String>>,
 }
 
 impl Live for World {
     fn on_air(&self, channel_id: &str) -> Option<OnAir> {
-        assert_eq!(channel_id, "local#app#live");
+        if channel_id != "local#app#live" {
+            return None;
+        }
         self.on_air.lock().unwrap().clone()
     }
 
@@ -66,33 +72,89 @@ impl Live for World {
         }
     }
 
-    fn members(&self, _channel_id: &str) -> Vec<ChannelMember> {
-        Vec::new()
+    fn members(&self, channel_id: &str) -> Vec<ChannelMember> {
+        self.members
+            .lock()
+            .unwrap()
+            .get(channel_id)
+            .cloned()
+            .unwrap_or_default()
     }
 
-    fn count(&self, _channel_id: &str, _counted: &Counted) -> usize {
-        0
+    fn count(&self, channel_id: &str, counted: &Counted) -> usize {
+        if counted.with_streams.unwrap_or(1) > 1 {
+            return 0;
+        }
+        let name = counted.with_screen_name.as_deref();
+        let members = self.members(channel_id);
+        let named = |member: &&ChannelMember| name.is_none_or(|name| *member.screen_name == *name);
+        members.iter().filter(named).count()
     }
 
     fn kill<'a>(
         &'a self,
-        _channel_id: &'a str,
-        _reason: &'a str,
-        _keep_streams: bool,
+        channel_id: &'a str,
+        reason: &'a str,
+        keep_streams: bool,
     ) -> Pending<'a, Vec<ChannelMember>> {
-        Box::pin(async { Vec::new() })
+        let told = format!("kill {channel_id} {reason:?} {keep_streams}");
+        self.told.lock().unwrap().push(told);
+        let members = self.members.lock().unwrap().remove(channel_id);
+        Box::pin(async { members.unwrap_or_default() })
     }
 
-    fn close<'a>(&'a self, _channel_id: &'a str) -> Pending<'a, Vec<ChannelMember>> {
-        Box::pin(async { Vec::new() })
+    fn close<'a>(&'a self, channel_id: &'a str) -> Pending<'a, Vec<ChannelMember>> {
+        self.told
+            .lock()
+            .unwrap()
+            .push(format!("close {channel_id}"));
+        let members = self.members.lock().unwrap().remove(channel_id);
+        Box::pin(async { members.unwrap_or_default() })
     }
 
+    /// A channel called `full` has no room, one called `slow` never answers.
     fn fork<'a>(
         &'a self,
-        _source_channel: &'a str,
-        _forking: &'a Forking,
+        source_channel: &'a str,
+        forking: &'a Forking,
     ) -> Pending<'a, Result<Forked, Refusal>> {
-        Box::pin(async { Ok(Forked::default()) })
+        self.forks.lock().unwrap().push(forking.clone());
+        let members = self.members(source_channel);
+        Box::pin(async move {
+            match forking.alias.as_str() {
+                "full" => Err(Refusal::Full("64 forks of a stream".to_owned())),
+                "slow" => std::future::pending().await,
+                _ => Ok(Forked {
+                    members,
+                    ..Forked::default()
+                }),
+            }
+        })
+    }
+}
+
+impl Sources for World {
+    fn start(&self, channel_id: &str, source: Source) {
+        let told = format!("pull {channel_id} {source}");
+        self.told.lock().unwrap().push(told);
+    }
+
+    fn stop(&self, channel_id: &str) {
+        self.told.lock().unwrap().push(format!("stop {channel_id}"));
+    }
+}
+
+impl Keys for World {
+    fn fixed(&self, channel_id: &str) -> Option<String> {
+        channel_id
+            .ends_with("#fixed")
+            .then(|| "the key is a setting".to_owned())
+    }
+
+    fn keep(&self, channel_id: &str, key: &Secret) -> Result<(), String> {
+        let told = format!("keep {channel_id} {}", key.fingerprint());
+        self.told.lock().unwrap().push(told);
+        Ok(())
     }
 }
 
@@ -128,13 +190,13 @@ impl Probes for World {
     }
 }
 
-struct Bench {
+pub(in crate::control) struct Bench {
     data: PathBuf,
-    world: Arc<World>,
-    store: Store,
-    clock: Clock,
+    pub(in crate::control) world: Arc<World>,
+    pub(in crate::control) store: Store,
+    pub(in crate::control) clock: Clock,
     tokens: token::Tokens,
-    state: State,
+    pub(in crate::control) state: State,
 }
 
 impl Drop for Bench {
@@ -143,7 +205,7 @@ impl Drop for Bench {
     }
 }
 
-async fn bench(change: impl FnOnce(&mut Setup)) -> Bench {
+pub(in crate::control) async fn bench(change: impl FnOnce(&mut Setup)) -> Bench {
     let data = std::env::temp_dir().join(format!("forebay-control-{}", Uuid::new_v4()));
     let clock = Clock::simulated(NOW);
     let store = Store::open(&data, clock.clone()).await.unwrap();
@@ -167,7 +229,15 @@ async fn bench(change: impl FnOnce(&mut Setup)) -> Bench {
         live: world.clone(),
         measurements: world.clone(),
         probes: world.clone(),
+        sources: world.clone(),
+        keys: world.clone(),
+        tasks: Tasks::new(),
         tokens: tokens.clone(),
+        region: "local".to_owned(),
+        first_application: "app".to_owned(),
+        max_channels: 1000,
+        requests_per_second: REQUESTS_PER_SECOND,
+        public_url: None,
         admin_key: Secret::new("admin-key"),
         own_address: false,
         data: data.clone(),
@@ -234,7 +304,7 @@ impl Bench {
         (code, serde_json::from_str(&body).unwrap())
     }
 
-    fn put_on_air(&self, words: &[&str]) -> Uuid {
+    pub(in crate::control) fn put_on_air(&self, words: &[&str]) -> Uuid {
         let id = Uuid::new_v4();
         *self.world.on_air.lock().unwrap() = Some(OnAir {
             id,
@@ -446,9 +516,10 @@ async fn operator_routes_are_not_on_the_public_router() {
         let path = path
             .replace("{channelId}", "live")
             .replace("{streamId}", "x")
-            .replace("{manifest}", "x");
+            .replace("{sourceChannelId}", "x")
+            .replace("{applicationId}", "x");
         let ask = |router: Router| {
-            let request = Request::builder().method("DELETE").uri(&path);
+            let request = Request::builder().method("PATCH").uri(&path);
             router.oneshot(request.body(Body::empty()).unwrap())
         };
         // A known path refuses the method, an unknown one the path: no handler runs.
@@ -462,30 +533,55 @@ async fn operator_routes_are_not_on_the_public_router() {
 
 #[test]
 fn the_description_has_every_control_route_and_no_other() {
-    let document: serde_json::Value = serde_json::from_str(OPENAPI).unwrap();
+    let document: serde_json::Value = serde_json::from_str(api_description()).unwrap();
     let described = document["paths"].as_object().unwrap();
     for (path, _, _) in routes() {
         assert!(described.contains_key(path), "{path} is not described");
     }
-    for path in described.keys() {
-        let operations = described[path].as_object().unwrap();
-        let operation = operations.values().next().unwrap();
-        let playback = operation["tags"][0] == "playback";
-        let ours = routes().iter().any(|(route, _, _)| route == path);
-        assert_eq!(playback, !ours, "{path}");
+    for (path, operations) in described {
         let names: Vec<&str> = path
             .split('{')
             .skip(1)
             .filter_map(|rest| rest.split('}').next())
             .collect();
-        let parameters = operation["parameters"].as_array();
-        let in_path: Vec<&str> = parameters
-            .into_iter()
-            .flatten()
-            .filter(|parameter| parameter["in"] == "path")
-            .filter_map(|parameter| parameter["name"].as_str())
-            .collect();
-        assert_eq!(names, in_path, "{path}");
+        for (method, operation) in operations.as_object().unwrap() {
+            let playback = operation["tags"][0] == "playback";
+            let ours = routes().iter().any(|(route, _, _)| route == path);
+            assert_eq!(playback, !ours, "{method} {path}");
+            let parameters = operation["parameters"].as_array();
+            let in_path: Vec<&str> = parameters
+                .into_iter()
+                .flatten()
+                .filter(|parameter| parameter["in"] == "path")
+                .filter_map(|parameter| parameter["name"].as_str())
+                .collect();
+            assert_eq!(names, in_path, "{method} {path}");
+            for key in ["summary", "operationId"] {
+                assert!(operation[key].is_string(), "{method} {path} has no {key}");
+            }
+        }
     }
     assert_eq!(document["info"]["version"], env!("CARGO_PKG_VERSION"));
+}
+
+/// Every method that a route has is described, and no other.
+#[tokio::test]
+async fn the_description_has_every_method_of_a_route_and_no_other() {
+    let bench = bench(|_| {}).await;
+    let document: serde_json::Value = serde_json::from_str(api_description()).unwrap();
+    for (path, _, _) in routes() {
+        let uri = path
+            .split('/')
+            .map(|part| if part.starts_with('{') { "x" } else { part })
+            .collect::<Vec<_>>()
+            .join("/");
+        for method in ["get", "put", "post", "delete", "patch"] {
+            let request = Request::builder().method(method.to_uppercase().as_str());
+            let request = request.uri(&uri).body(Body::empty()).unwrap();
+            let (code, _, _) = bench.send(request, "192.0.2.1:5000").await;
+            let is_there = code != StatusCode::METHOD_NOT_ALLOWED;
+            let described = document["paths"][path].get(method).is_some();
+            assert_eq!(is_there, described, "{method} {path}: {code}");
+        }
+    }
 }
