@@ -17,6 +17,9 @@ cd "$(dirname "$0")/.."
 # A wheel that holds nothing but a static ffmpeg 9: Debian's 5.1 cannot send Enhanced RTMP.
 FFMPEG_WHEEL='imageio-ffmpeg==0.8.1'
 FFMPEG_LINK=target/tools/ffmpeg
+# Asks a live server what its API description allows, and what it does not.
+SCHEMATHESIS='schemathesis==4.32.5'
+SCHEMATHESIS_FOLDER=target/tools/schemathesis
 # Oldest Node.js that builds the web pages; it is the one of Debian 12.
 NODE_MAJOR=18
 
@@ -29,7 +32,7 @@ BUILD='gcc libc6-dev make pkg-config libgstreamer1.0-dev libgstreamer-plugins-ba
   libsrt-gnutls-dev'
 # gstreamer1.0-tools brings gst-launch-1.0, which tests use as a player.
 TEST='chromium curl ffmpeg fonts-dejavu-core gstreamer1.0-tools jq python3 python3-pip
-  srt-tools'
+  python3-venv srt-tools'
 BENCH='libnginx-mod-rtmp nginx-light wrk'
 SOAK='libgl1-mesa-dri mpv obs-plugins obs-studio vlc-bin vlc-plugin-base xauth xvfb'
 
@@ -48,6 +51,7 @@ present() {
     nginx-light) [ -x /usr/sbin/nginx ] ;;
     python3) command -v python3 >/dev/null ;;
     python3-pip) python3 -m pip --version >/dev/null 2>&1 ;;
+    python3-venv) python3 -c 'import ensurepip, venv' 2>/dev/null ;;
     *) return 1 ;;
   esac
 }
@@ -95,6 +99,18 @@ install_ffmpeg() {
   rm -r "$scratch"
 }
 
+# Into a virtual environment, whose programs name their folder: it is made where it stays, and marked when
+# it is complete.
+install_schemathesis() {
+  [ "$(cat "$SCHEMATHESIS_FOLDER/complete" 2>/dev/null)" = "$SCHEMATHESIS" ] && return 0
+  say "installing $SCHEMATHESIS into $SCHEMATHESIS_FOLDER"
+  rm -rf "$SCHEMATHESIS_FOLDER"
+  mkdir -p target/tools
+  python3 -m venv "$SCHEMATHESIS_FOLDER"
+  "$SCHEMATHESIS_FOLDER"/bin/python -m pip --disable-pip-version-check install -q "$SCHEMATHESIS"
+  echo "$SCHEMATHESIS" > "$SCHEMATHESIS_FOLDER/complete"
+}
+
 runtime= build= test= bench= soak=
 [ $# -gt 0 ] || set -- --run
 for option in "$@"; do
@@ -122,6 +138,7 @@ fi
 # shellcheck disable=SC2086 # a list of package names
 install_packages $packages
 [ -z "$test" ] || install_ffmpeg
+[ -z "$test" ] || install_schemathesis
 if [ -n "$build" ] && ! node_is_there; then
   fail "Node.js $NODE_MAJOR or newer with npm is needed; $(node --version 2>/dev/null || echo none) was found"
 fi

@@ -56,6 +56,7 @@ impl Gate for Door {
                 alias,
                 capabilities: Vec::new(),
                 tags: Vec::new(),
+                screen_name: None,
             })
         })
     }
