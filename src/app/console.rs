@@ -6,10 +6,27 @@ use axum::Router;
 
 use super::listeners::Addresses as Listening;
 use crate::config::Config;
+use crate::control::pages;
 use crate::{control, origin};
 
+/// Routes and pages of the public address, and of the operators' own where they have one.
+pub(super) fn routers(state: control::State, own_address: bool) -> (Router, Option<Router>) {
+    let (public, operators) = match own_address {
+        true => {
+            let operators = control::operator_router(state.clone());
+            let public = control::public_router(state);
+            (
+                public.merge(pages::public_routes()),
+                Some(operators.merge(pages::operator_routes())),
+            )
+        }
+        false => (control::router(state).merge(pages::routes()), None),
+    };
+    (with_caller(public), operators.map(with_caller))
+}
+
 /// Tells control's handlers whose request it is, in their own words.
-pub(super) fn with_caller(router: Router) -> Router {
+fn with_caller(router: Router) -> Router {
     let told = |mut request: axum::extract::Request| async move {
         if let Some(client) = request.extensions().get::<origin::Client>() {
             let caller = control::Caller {

@@ -154,24 +154,12 @@ impl App {
             addresses: console::addresses(&config, &addresses),
             clock: clock.clone(),
         });
-        let (public, pages) = match own_address {
-            true => (
-                control::public_router(state.clone()),
-                control::pages::public_routes(),
-            ),
-            false => (control::router(state.clone()), control::pages::routes()),
-        };
+        let (public, operators) = console::routers(state, own_address);
         let access = Arc::new(TokenAccess {
             hub: hub.clone(),
             tokens,
         });
-        let origin = make_origin(
-            &config,
-            &hub,
-            &clock,
-            access,
-            console::with_caller(public.merge(pages)),
-        );
+        let origin = make_origin(&config, &hub, &clock, access, public);
         figures.watch_origin(origin.clone());
         tasks.spawn(origin::conformance::run(origin.clone(), tasks.clone()));
         for listener in listeners.http {
@@ -182,9 +170,7 @@ impl App {
                 tasks.clone(),
             ));
         }
-        if own_address {
-            let router = control::operator_router(state).merge(control::pages::operator_routes());
-            let router = console::with_caller(router);
+        if let Some(router) = operators {
             let operator = make_origin(&config, &hub, &clock, Arc::new(NoPlayback), router);
             for listener in listeners.control {
                 let run =

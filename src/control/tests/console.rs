@@ -9,7 +9,7 @@ const HOST: (&str, &str) = ("host", "gate.example");
 const ORIGIN: (&str, &str) = ("origin", "http://gate.example");
 
 impl Bench {
-    async fn call(
+    async fn browse(
         &self,
         method: &str,
         path: &str,
@@ -31,7 +31,7 @@ impl Bench {
     async fn sign_in(&self, key: &str, headers: &[(&'static str, &str)]) -> (StatusCode, String) {
         let body = serde_json::json!({ "key": key }).to_string();
         let path = "/api/admin/session";
-        let (code, headers, _) = self.call("POST", path, headers, &body).await;
+        let (code, headers, _) = self.browse("POST", path, headers, &body).await;
         let cookie = headers.get("set-cookie").map(|it| it.to_str().unwrap());
         (code, cookie.unwrap_or_default().to_owned())
     }
@@ -63,11 +63,13 @@ async fn signing_in_gives_a_cookie_that_opens_operator_routes_until_signing_out(
     );
     let cookie = cookie.split(';').next().unwrap().to_owned();
     let mine = [("cookie", cookie.as_str()), JSON, HOST, ORIGIN];
-    let (code, ..) = bench.call("GET", "/api/admin/streams", &mine, "").await;
+    let (code, ..) = bench.browse("GET", "/api/admin/streams", &mine, "").await;
     assert_eq!(code, StatusCode::OK);
     let (_, _, body) = bench.ask("/api/admin/session", PEER, &mine).await;
     assert!(body.contains(r#""signedIn":true"#), "{body}");
-    let (code, headers, _) = bench.call("DELETE", "/api/admin/session", &mine, "").await;
+    let (code, headers, _) = bench
+        .browse("DELETE", "/api/admin/session", &mine, "")
+        .await;
     assert_eq!(code, StatusCode::OK);
     assert!(
         headers["set-cookie"]
@@ -75,7 +77,7 @@ async fn signing_in_gives_a_cookie_that_opens_operator_routes_until_signing_out(
             .unwrap()
             .contains("Max-Age=0")
     );
-    let (code, ..) = bench.call("GET", "/api/admin/streams", &mine, "").await;
+    let (code, ..) = bench.browse("GET", "/api/admin/streams", &mine, "").await;
     assert_eq!(code, StatusCode::UNAUTHORIZED);
     let (_, _, body) = bench.ask("/api/admin/session", PEER, &mine).await;
     assert_eq!(body, r#"{"signedIn":false}"#);
@@ -90,7 +92,7 @@ async fn a_wrong_key_is_refused_and_soon_made_to_wait() {
         assert_eq!((code, cookie.as_str()), (StatusCode::UNAUTHORIZED, ""));
     }
     let (code, headers, _) = bench
-        .call(
+        .browse(
             "POST",
             "/api/admin/session",
             &ours,
@@ -116,21 +118,21 @@ async fn changes_by_cookie_come_from_our_own_page_only() {
         &[mine, HOST, ORIGIN, ("content-type", "text/plain")],
         &[mine, JSON, HOST],
     ] {
-        let (code, ..) = bench.call("POST", &path, headers, "{}").await;
+        let (code, ..) = bench.browse("POST", &path, headers, "{}").await;
         assert_eq!(code, StatusCode::FORBIDDEN, "{headers:?}");
     }
     // From here on it is the handler's turn, which knows no such stream.
     let (code, ..) = bench
-        .call("POST", &path, &[mine, JSON, HOST, ORIGIN], "{}")
+        .browse("POST", &path, &[mine, JSON, HOST, ORIGIN], "{}")
         .await;
     assert_eq!(code, StatusCode::NOT_FOUND);
     let key = ("x-admin-key", "admin-key");
-    let (code, ..) = bench.call("POST", &path, &[key], "{}").await;
+    let (code, ..) = bench.browse("POST", &path, &[key], "{}").await;
     assert_eq!(code, StatusCode::NOT_FOUND);
     let (code, _) = bench.sign_in("admin-key", &[JSON, HOST, evil]).await;
     assert_eq!(code, StatusCode::FORBIDDEN);
     let (code, ..) = bench
-        .call("GET", "/api/admin/streams", &[mine, HOST, evil], "")
+        .browse("GET", "/api/admin/streams", &[mine, HOST, evil], "")
         .await;
     assert_eq!(code, StatusCode::OK, "a page elsewhere cannot read it");
 }
@@ -174,7 +176,7 @@ async fn listeners_hear_everything_once_and_then_what_changes() {
     let id = Uuid::new_v4();
     *bench.world.health.lock().unwrap() = vec![operators::health(id, "live")];
     let key = [("x-admin-key", "admin-key")];
-    let (code, headers, mut body) = bench.call("GET", "/api/admin/events", &key, "").await;
+    let (code, headers, mut body) = bench.browse("GET", "/api/admin/events", &key, "").await;
     assert_eq!(code, StatusCode::OK);
     assert_eq!(headers["content-type"], "text/event-stream");
     let first = events(&mut body).await.unwrap();
@@ -204,16 +206,19 @@ async fn events_end_with_the_session_and_with_the_process() {
     let bench = bench(|_| {}).await;
     let cookie = bench.cookie().await;
     let mine = [("cookie", cookie.as_str()), JSON, HOST, ORIGIN];
-    let (code, _, mut body) = bench.call("GET", "/api/admin/events", &mine, "").await;
+    let (code, _, mut body) = bench.browse("GET", "/api/admin/events", &mine, "").await;
     assert_eq!(code, StatusCode::OK);
     assert!(events(&mut body).await.is_some());
-    bench.call("DELETE", "/api/admin/session", &mine, "").await;
+    let (code, ..) = bench
+        .browse("DELETE", "/api/admin/session", &mine, "")
+        .await;
+    assert_eq!(code, StatusCode::OK);
     assert_eq!(events(&mut body).await, None);
-    let (code, ..) = bench.call("GET", "/api/admin/events", &mine, "").await;
+    let (code, ..) = bench.browse("GET", "/api/admin/events", &mine, "").await;
     assert_eq!(code, StatusCode::UNAUTHORIZED);
 
     let key = [("x-admin-key", "admin-key")];
-    let (_, _, mut body) = bench.call("GET", "/api/admin/events", &key, "").await;
+    let (_, _, mut body) = bench.browse("GET", "/api/admin/events", &key, "").await;
     assert!(events(&mut body).await.is_some());
     bench.tasks.stop();
     assert_eq!(events(&mut body).await, None);
@@ -227,7 +232,7 @@ async fn listeners_are_bounded_and_without_any_nobody_works() {
     let key = [("x-admin-key", "admin-key")];
     let mut all = Vec::new();
     let refused = loop {
-        let (code, headers, body) = bench.call("GET", "/api/admin/events", &key, "").await;
+        let (code, headers, body) = bench.browse("GET", "/api/admin/events", &key, "").await;
         if code != StatusCode::OK {
             break (code, headers.contains_key("retry-after"));
         }
@@ -239,7 +244,7 @@ async fn listeners_are_bounded_and_without_any_nobody_works() {
     while bench.state.events().running().is_some() {
         tokio::time::advance(Duration::from_secs(1)).await;
     }
-    let (code, _, mut body) = bench.call("GET", "/api/admin/events", &key, "").await;
+    let (code, _, mut body) = bench.browse("GET", "/api/admin/events", &key, "").await;
     assert_eq!(code, StatusCode::OK);
     assert!(events(&mut body).await.is_some());
 }

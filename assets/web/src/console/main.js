@@ -12,6 +12,8 @@ const CHANNELS_MS = 15_000;
 const PICTURE_MS = 5000;
 /** Rows of the list at once: the filter finds the others. */
 const MOST_ROWS = 200;
+/** From this width on list and channel are side by side, as in console.css; px. */
+const WIDE = 860;
 
 const byId = (id) => document.getElementById(id);
 const streams = new Map();
@@ -24,6 +26,7 @@ let addresses = {};
 let source = null;
 let view = null;
 let wanted = false;
+let lookedAt = '';
 
 /** The channel's stream that is looked at: the one that lives, else the newest. */
 function streamOf(channelId) {
@@ -93,7 +96,7 @@ const list = new Rows(byId('channels'), ({ channel }) => {
       link.className = `entry ${isOn ? word : 'off'}`;
       const worst = stream?.findings.some((finding) => finding.severity !== 'info') ?? false;
       toggle(link, 'warned', isOn && worst);
-      if (now.channelId === chosen()) link.setAttribute('aria-current', 'true');
+      if (now.channelId === lookedAt) link.setAttribute('aria-current', 'true');
       else link.removeAttribute('aria-current');
       thumb.update(title, stream);
     },
@@ -114,15 +117,17 @@ function render() {
   const words = byId('filter').value.trim().toLowerCase();
   const text = ({ channel }) => `${channel.name} ${channel.alias} ${channel.channelId}`.toLowerCase();
   const found = words ? all.filter((entry) => text(entry).includes(words)) : all;
-  list.update(found.slice(0, MOST_ROWS), ({ channel }) => channel.channelId);
   show(byId('filter'), all.length > 6 || words !== '');
   const rest = found.length - MOST_ROWS;
   write(byId('more'), rest > 0 ? `${rest} more: filter to find them` : words && !found.length ? 'Nothing of that name' : '');
   const live = all.filter(({ stream }) => stream && stream.state !== 'ended');
   write(byId('count'), `${live.length} of ${count(all.length, 'channel', 'channels')} on air`);
-  const entry = all.find(({ channel }) => channel.channelId === chosen());
-  // On a wide screen something is always looked at.
-  const first = entry ?? (innerWidth >= 860 && !chosen() ? all[0] : undefined);
+  const named = (id) => all.find(({ channel }) => channel.channelId === id);
+  const entry = named(chosen());
+  // On a wide screen something is always looked at, and it stays when another channel goes on air.
+  const first = entry ?? (innerWidth >= WIDE && !chosen() ? (named(lookedAt) ?? all[0]) : undefined);
+  lookedAt = first?.channel.channelId ?? '';
+  list.update(found.slice(0, MOST_ROWS), ({ channel }) => channel.channelId);
   toggle(document.body, 'detail', Boolean(entry));
   if (view && view.id !== first?.channel.channelId) {
     view.close();
