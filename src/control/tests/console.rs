@@ -170,9 +170,11 @@ fn names(events: &[(String, String)]) -> Vec<&str> {
     events.iter().map(|(name, _)| name.as_str()).collect()
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test]
 async fn listeners_hear_everything_once_and_then_what_changes() {
     let bench = bench(|_| {}).await;
+    // The database is there: from here on nobody waits for real.
+    tokio::time::pause();
     let id = Uuid::new_v4();
     *bench.world.health.lock().unwrap() = vec![operators::health(id, "live")];
     let key = [("x-admin-key", "admin-key")];
@@ -201,9 +203,11 @@ async fn listeners_hear_everything_once_and_then_what_changes() {
     assert_eq!(events(&mut body).await.unwrap(), []);
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test]
 async fn events_end_with_the_session_and_with_the_process() {
     let bench = bench(|_| {}).await;
+    // The database is there: from here on nobody waits for real.
+    tokio::time::pause();
     let cookie = bench.cookie().await;
     let mine = [("cookie", cookie.as_str()), JSON, HOST, ORIGIN];
     let (code, _, mut body) = bench.browse("GET", "/api/admin/events", &mine, "").await;
@@ -226,9 +230,11 @@ async fn events_end_with_the_session_and_with_the_process() {
     bench.tasks.finish().await;
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test]
 async fn listeners_are_bounded_and_without_any_nobody_works() {
     let bench = bench(|_| {}).await;
+    // The database is there: from here on nobody waits for real.
+    tokio::time::pause();
     let key = [("x-admin-key", "admin-key")];
     let mut all = Vec::new();
     let refused = loop {
