@@ -2,6 +2,7 @@
 
 mod console;
 pub mod demo;
+mod keys;
 mod listeners;
 mod measure;
 mod publishing;
@@ -20,7 +21,6 @@ use tracing::{info, warn};
 
 use crate::base::clock::{Clock, Wall};
 use crate::base::id::Uuid;
-use crate::base::secret::Secret;
 use crate::base::shutdown::Tasks;
 use crate::cli::check::Finding;
 use crate::cli::commands;
@@ -138,7 +138,7 @@ impl App {
             measurements: figures.clone(),
             probes: figures.clone(),
             sources: pulls,
-            keys: Arc::new(Keys(config.clone())),
+            keys: Arc::new(keys::Keys(config.clone())),
             tasks: tasks.clone(),
             tokens: tokens.clone(),
             region: config.identity.region.clone(),
@@ -428,21 +428,6 @@ fn machine_memory() -> u64 {
     let line = text.lines().find_map(|line| line.strip_prefix("MemTotal:"));
     let kib = line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<u64>().ok());
     kib.map_or(2 << 30, |kib| kib * 1024)
-}
-
-/// Stream keys that settings and the credentials file hold.
-struct Keys(Config);
-
-impl control::Keys for Keys {
-    fn fixed(&self, channel_id: &str) -> Option<String> {
-        let fixed = commands::check_key(&self.0, channel_id);
-        fixed.err().map(|error| error.to_string())
-    }
-
-    fn keep(&self, channel_id: &str, key: &Secret) -> Result<(), String> {
-        let kept = commands::keep_key(&self.0, channel_id, key);
-        kept.map_err(|error| error.to_string())
-    }
 }
 
 /// Protected streams are opened by a token of their channel.

@@ -41,7 +41,7 @@ impl Fields {
     /// Reads a body that may be left out.
     pub(in crate::control) fn parse_optional(body: &[u8]) -> Result<Fields, Error> {
         match body.trim_ascii() {
-            [] => Fields::parse(b"{}"),
+            [] | b"null" => Fields::parse(b"{}"),
             body => Fields::parse(body),
         }
     }

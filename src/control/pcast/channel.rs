@@ -184,7 +184,8 @@ pub(in crate::control) async fn make(
 #[utoipa::path(
     get, path = "/pcast/channel/{channelId}", tag = "channel", operation_id = "getChannel",
     summary = "Show a channel", security(("basicAuth" = [])),
-    params(("channelId" = String, Path, description = "Channel id, percent-encoded, or alias.")),
+    params(("channelId" = String, Path, example = "live",
+            description = "Channel id, percent-encoded, or alias.")),
     responses((status = 200, description = "The channel.", body = inline(One<'_>)), Usual, Limited,
         Lookup),
 )]
@@ -197,7 +198,8 @@ pub(in crate::control) async fn fetch(ByApplication(mut call): ByApplication) ->
     delete, path = "/pcast/channel/{channelId}", tag = "channel", operation_id = "deleteChannel",
     summary = "Delete a channel with its messages; its publishers are disconnected, its key is void",
     security(("basicAuth" = [])),
-    params(("channelId" = String, Path, description = "Channel id, percent-encoded, or alias.")),
+    params(("channelId" = String, Path, example = "live",
+            description = "Channel id, percent-encoded, or alias.")),
     responses((status = 200, description = "It is gone.", body = inline(Done)), Usual, Lookup,
         (status = 409, description = "The configuration file declares it: `conflict`.",
             body = inline(super::error::Body))),

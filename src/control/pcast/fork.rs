@@ -117,7 +117,8 @@ pub(in crate::control) async fn forked(mut call: Call) -> Answer {
     put, path = "/pcast/channel/{channelId}/kill", tag = "channel", operation_id = "killChannel",
     summary = "End what a channel has on air; the channel and its key stay",
     security(("basicAuth" = [])), request_body = Option<KillBody>,
-    params(("channelId" = String, Path, description = "Channel id, percent-encoded, or alias.")),
+    params(("channelId" = String, Path, example = "live",
+            description = "Channel id, percent-encoded, or alias.")),
     responses((status = 200, description = "The members that were there.",
         body = inline(KilledMembers)), Usual, Limited, Lookup, Sized),
 )]

@@ -97,7 +97,8 @@ pub(in crate::control) struct Members {
 #[utoipa::path(
     get, path = "/pcast/channel/{channelId}/members", tag = "channel", operation_id = "listMembers",
     summary = "Publishers of a channel", security(("basicAuth" = [])),
-    params(("channelId" = String, Path, description = "Channel id, percent-encoded, or alias.")),
+    params(("channelId" = String, Path, example = "live",
+            description = "Channel id, percent-encoded, or alias.")),
     responses((status = 200, description = "Those that send now.", body = inline(Members)), Usual,
         Limited, Lookup),
 )]
@@ -180,7 +181,8 @@ fn push_escaped(uri: &mut String, text: &str) {
     operation_id = "countPublishers", summary = "How many publishers a channel has",
     security(()),
     params(
-        ("channelId" = String, Path, description = "Channel id, percent-encoded, or alias."),
+        ("channelId" = String, Path, example = "live",
+            description = "Channel id, percent-encoded, or alias."),
         ("failIfLess" = Option<u64>, Query, description = "With fewer publishers the answer is 412."),
         ("withStreams" = Option<u64>, Query,
             description = "Streams that a publisher must have to count; 1 without it."),

@@ -134,7 +134,8 @@ struct SendFrom {
     put, path = "/pcast/channel/{channelId}/message", tag = "messages", operation_id = "sendMessage",
     summary = "Send a message to a channel", security(("basicAuth" = [])),
     request_body = inline(Send),
-    params(("channelId" = String, Path, description = "Channel id, percent-encoded, or alias.")),
+    params(("channelId" = String, Path, example = "live",
+            description = "Channel id, percent-encoded, or alias.")),
     responses((status = 200, description = "It is sent.", body = inline(One<'_>)), Usual, Limited,
         Lookup, Sized),
 )]
@@ -222,7 +223,8 @@ fn parse(body: &[u8]) -> Result<NewMessage, Error> {
     summary = "Messages of a channel: the newest, or the oldest after one of them",
     security(("basicAuth" = [])),
     params(
-        ("channelId" = String, Path, description = "Channel id, percent-encoded, or alias."),
+        ("channelId" = String, Path, example = "live",
+            description = "Channel id, percent-encoded, or alias."),
         ("limit" = Option<u64>, Query, minimum = 1, maximum = 128,
             description = "Messages of the range, at most; 100 without it."),
         ("beforeMessageId" = Option<String>, Query, description = "Only those before this one."),
@@ -276,7 +278,8 @@ pub(in crate::control) async fn listed(mut call: Call) -> Answer {
     delete, path = "/pcast/channel/{channelId}/messages", tag = "messages",
     operation_id = "purgeMessages", summary = "Delete all messages of a channel",
     security(("basicAuth" = [])),
-    params(("channelId" = String, Path, description = "Channel id, percent-encoded, or alias.")),
+    params(("channelId" = String, Path, example = "live",
+            description = "Channel id, percent-encoded, or alias.")),
     responses((status = 200, description = "They are gone.", body = inline(Purged)), Usual, Lookup),
 )]
 pub(in crate::control) async fn purge(ByApplication(call): ByApplication) -> Answer {

@@ -106,7 +106,7 @@ async fn a_fork_says_what_it_forked_and_takes_every_option() {
     bench.make("to").await;
     bench.add_member("local#app#live", "Primary-1");
     let path = "/pcast/channel/to/fork/live";
-    for body in ["", "{}", " "] {
+    for body in ["", "{}", " ", "null"] {
         let answer = bench.call("PUT", path, body).await;
         assert_eq!(answer.word().0, 200, "{}", answer.text);
         assert_eq!(

@@ -1,0 +1,174 @@
+//! Question: what does the channel API cost?
+//!
+//! The gateway with SQLite on a folder in memory, its ladder off, nothing on air. Channels are created one
+//! after another over one connection, then up to the limit over four. Fetch and count are asked over four
+//! connections that stay open, each of which waits for its answer before it asks again. CPU is that of all
+//! threads of the gateway, so that neither the client nor a busy machine counts. The list of all channels is
+//! read while the gateway's resident memory is looked at: how far it grows, at most.
+//!
+//! On the command line: channels of the list (10,000). `FOREBAY_BENCH_SECONDS` (5) sets how long fetch and
+//! count are asked.
+#![allow(
+    dead_code,
+    missing_docs,
+    unreachable_pub,
+    clippy::print_stdout,
+    clippy::disallowed_methods,
+    reason = "a bench prints and waits; it uses a part of what is shared"
+)]
+
+mod common;
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use base64::Engine;
+use common::http::Client;
+use common::server::Forebay;
+use common::table::{Table, verdict};
+use common::usage;
+
+const SECRET: &str = "BenchSecret0123456789";
+const CONNECTIONS: usize = 4;
+/// Channels of the row about creating.
+const CREATED: usize = 1000;
+/// Requests in a CPU second (the issue's goal).
+const GOAL_PER_CPU_SECOND: f64 = 10_000.0;
+/// Memory that a list may take: some pages of it and what the allocator keeps.
+const GOAL_LIST_MB: f64 = 16.0;
+
+fn headers() -> String {
+    let credentials = format!("forebay:{SECRET}");
+    let credentials = base64::engine::general_purpose::STANDARD.encode(credentials);
+    format!("Authorization: Basic {credentials}\r\nContent-Type: application/json\r\n")
+}
+
+fn create(client: &mut Client, headers: &str, number: usize) {
+    let body = format!(
+        r#"{{"channel":{{"alias":"c{number}","name":"Channel {number}","description":"one of many","options":[]}}}}"#
+    );
+    let answer = client.send("PUT", "/pcast/channel", headers, &body);
+    let answer = answer.expect("the gateway answers");
+    assert_eq!(answer.status, 200, "{}", answer.text());
+}
+
+/// Requests in a second of the clock and of CPU.
+fn ask(gateway: &Forebay, path: &str, headers: &str, lasts: Duration) -> (f64, f64) {
+    let (stop, count) = (AtomicBool::new(false), AtomicU64::new(0));
+    let before = usage::cpu_seconds(gateway.pid());
+    let begin = Instant::now();
+    std::thread::scope(|scope| {
+        for _ in 0..CONNECTIONS {
+            scope.spawn(|| {
+                let mut client = Client::connect(gateway.http).expect("it listens");
+                while !stop.load(Ordering::Relaxed) {
+                    let answer = client.send("GET", path, headers, "");
+                    assert_eq!(answer.expect("the gateway answers").status, 200);
+                    count.fetch_add(1, Ordering::Relaxed);
+                }
+            });
+        }
+        std::thread::sleep(lasts);
+        stop.store(true, Ordering::Relaxed);
+    });
+    let took = begin.elapsed().as_secs_f64();
+    let cpu = usage::cpu_seconds(gateway.pid()) - before;
+    let count = count.load(Ordering::Relaxed) as f64;
+    (count / took, count / cpu)
+}
+
+fn main() {
+    let channels = common::numbers(&[10_000])[0].max(CREATED);
+    let seconds = std::env::var("FOREBAY_BENCH_SECONDS").ok();
+    let seconds = seconds.and_then(|text| text.parse().ok()).unwrap_or(5);
+    let lasts = Duration::from_secs(seconds);
+    let limit = (channels + 10).to_string();
+    let settings = [
+        ("FOREBAY_LADDER", "off"),
+        ("FOREBAY_APPLICATION_SECRET", SECRET),
+        ("FOREBAY_MAX_CHANNELS", limit.as_str()),
+        ("RUST_LOG", "warn"),
+    ];
+    let gateway = Forebay::start(0, &settings);
+    let headers = headers();
+    println!("load {}", usage::load_average());
+    let mut table = Table::new(&["what", "per second", "per CPU second", "goal"]);
+
+    let mut client = Client::connect(gateway.http).expect("it listens");
+    let before = usage::cpu_seconds(gateway.pid());
+    let begin = Instant::now();
+    (0..CREATED).for_each(|number| create(&mut client, &headers, number));
+    let took = begin.elapsed().as_secs_f64();
+    let cpu = usage::cpu_seconds(gateway.pid()) - before;
+    let created = CREATED as f64;
+    table.row(vec![
+        format!("create {CREATED} channels, {took:.2} s"),
+        format!("{:.0}", created / took),
+        format!("{:.0}", created / cpu),
+        "none".to_owned(),
+    ]);
+    std::thread::scope(|scope| {
+        for first in 0..CONNECTIONS {
+            let (gateway, headers) = (&gateway, &headers);
+            scope.spawn(move || {
+                let mut client = Client::connect(gateway.http).expect("it listens");
+                for number in (CREATED + first..channels).step_by(CONNECTIONS) {
+                    create(&mut client, headers, number);
+                }
+            });
+        }
+    });
+    for (name, path, headers) in [
+        (
+            "fetch",
+            "/pcast/channel/local%23forebay%23c7",
+            headers.as_str(),
+        ),
+        (
+            "count",
+            "/pcast/channel/local%23forebay%23c7/publishers/count?failIfLess=0",
+            "",
+        ),
+    ] {
+        let (per_second, per_cpu_second) = ask(&gateway, path, headers, lasts);
+        table.row(vec![
+            format!("{name}, {CONNECTIONS} connections"),
+            format!("{per_second:.0}"),
+            format!("{per_cpu_second:.0}"),
+            verdict(per_cpu_second >= GOAL_PER_CPU_SECOND),
+        ]);
+    }
+    table.print();
+
+    let mut table = Table::new(&["list", "seconds", "MB of JSON", "memory grows by", "goal"]);
+    for round in 1..=3 {
+        let before = usage::rss_mb(gateway.pid());
+        let done = AtomicBool::new(false);
+        let begin = Instant::now();
+        let (bytes, most) = std::thread::scope(|scope| {
+            let watching = scope.spawn(|| {
+                let mut most = before;
+                while !done.load(Ordering::Relaxed) {
+                    most = most.max(usage::rss_mb(gateway.pid()));
+                    std::thread::sleep(Duration::from_millis(1));
+                }
+                most
+            });
+            let answer = client.send("GET", "/pcast/channels", &headers, "");
+            let answer = answer.expect("the gateway answers");
+            done.store(true, Ordering::Relaxed);
+            let listed = answer.text().matches("\"channelId\"").count();
+            assert_eq!(listed, channels + 1);
+            (answer.body.len(), watching.join().expect("it only looks"))
+        });
+        let grown = most - before;
+        table.row(vec![
+            format!("{channels} channels, {round}"),
+            format!("{:.2}", begin.elapsed().as_secs_f64()),
+            format!("{:.1}", bytes as f64 / 1e6),
+            format!("{grown:.1} MB"),
+            verdict(grown <= GOAL_LIST_MB),
+        ]);
+    }
+    table.print();
+}
