@@ -196,7 +196,10 @@ impl Listener {
 }
 
 /// The body of an answer that a listener makes up as its connection asks for more.
-struct Answer(Option<Pin<Box<dyn Future<Output = Option<(Listener, Bytes)>> + Send>>>);
+struct Answer(Option<Next>);
+
+/// The next piece, and who makes up the one after it.
+type Next = Pin<Box<dyn Future<Output = Option<(Listener, Bytes)>> + Send>>;
 
 impl http_body::Body for Answer {
     type Data = Bytes;
@@ -216,7 +219,7 @@ impl http_body::Body for Answer {
             Some((listener, bytes)) => (Some(listener.next()), Some(Ok(Frame::data(bytes)))),
             None => (None, None),
         };
-        self.0 = next.map(|next| Box::pin(next) as _);
+        self.0 = next.map(|next| Box::pin(next) as Next);
         Poll::Ready(piece)
     }
 }

@@ -70,7 +70,7 @@ impl Caller {
     /// What attempts are counted by: a network of IPv6 is one customer.
     fn counted(&self) -> IpAddr {
         match self.address.to_canonical() {
-            IpAddr::V6(address) => Ipv6Addr::from(u128::from(address) >> 64 << 64).into(),
+            IpAddr::V6(address) => Ipv6Addr::from((u128::from(address) >> 64) << 64).into(),
             address => address,
         }
     }
