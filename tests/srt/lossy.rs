@@ -60,7 +60,10 @@ impl Run {
         while !self.sender.is_over() {
             again.tick().await;
             let members = stream.health().members;
-            last = members.first().and_then(|member| member.facts.link).or(last);
+            last = members
+                .first()
+                .and_then(|member| member.facts.link)
+                .or(last);
         }
         self.server.published().await;
         last
@@ -121,7 +124,7 @@ async fn every_frame_arrives_over_a_line_that_loses_five_percent() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_line_that_loses_fifteen_percent_is_told_and_lived_with() {
     let clip = clip(8);
-    let run = Run::start(&clip, Line::losing(15, HEAVY_LOSS), Duration::from_secs(60)).await;
+    let mut run = Run::start(&clip, Line::losing(15, HEAVY_LOSS), Duration::from_secs(60)).await;
     let server = &run.server;
     // While it lasts: sessions end with their figures.
     let stream = server.stream().await;
