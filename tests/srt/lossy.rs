@@ -1,6 +1,6 @@
 //! Lines that lose packets: at 5 % every frame arrives if the latency gives it time, at 15 % the stream
 //! lives and the figures say what was lost. `FOREBAY_LOSSY_SEEDS` and `FOREBAY_LOSSY_SECONDS` make longer
-//! runs of the first two.
+//! runs of the first two, `FOREBAY_LOSSY_LATENCY_MS` others.
 
 use std::time::Duration;
 
@@ -99,6 +99,7 @@ async fn over_bad_lines(latency_ms: u32) -> Vec<(u64, Vec<u32>, Link)> {
         let text = std::env::var(name).ok();
         text.map_or(default, |text| text.parse::<u64>().expect("a number"))
     };
+    let latency_ms = setting("FOREBAY_LOSSY_LATENCY_MS", u64::from(latency_ms)) as u32;
     let seconds = setting("FOREBAY_LOSSY_SECONDS", 6);
     let seeds = setting("FOREBAY_LOSSY_SEEDS", 2);
     let clip = clip(seconds as usize);
