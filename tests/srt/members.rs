@@ -128,8 +128,7 @@ impl Watched {
             let with_media = segments.iter().filter(|segment| !segment.gap);
             with_media
                 .map(|segment| segment.uri.clone())
-                .filter(|uri| !uri.is_empty())
-                .next_back()
+                .rfind(|uri| !uri.is_empty())
         };
         let last = playlist.as_deref().and_then(newest);
         self.gateway
