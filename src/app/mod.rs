@@ -3,6 +3,7 @@
 pub mod demo;
 mod listeners;
 mod measure;
+mod publishing;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -17,7 +18,6 @@ use tracing::{info, warn};
 
 use crate::base::clock::{Clock, Wall};
 use crate::base::id::Uuid;
-use crate::base::lanes::Lanes;
 use crate::base::shutdown::Tasks;
 use crate::cli::check::Finding;
 use crate::cli::commands;
@@ -27,7 +27,6 @@ use crate::control::{self, StoreGate};
 use crate::credentials::{Banner, Credentials};
 use crate::hub::boundary::{OnLoss, Settings};
 use crate::hub::{self, Admission, Hub, Stream};
-use crate::ingest::{rtmp, srt};
 use crate::media::timeline::Rules;
 use crate::media::{Ticks, Timescale};
 use crate::origin::{self, Origin};
@@ -113,40 +112,15 @@ impl App {
         let housekeeper = hub.clone();
         let housekeeping = tasks.spawn(async move { housekeeper.run().await });
 
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let rtmp_config = rtmp::Config {
-            publish_timeout: config.publish.publish_timeout,
-            lanes: Lanes::start(cores).context("cannot start threads for ingest")?,
-            ..rtmp::Config::default()
-        };
-        figures.watch_listener("rtmp", rtmp_config.stats.clone());
         let addresses = listeners.addresses()?;
         addresses.log();
-        for listener in listeners.rtmp {
-            let run = rtmp::run(
-                listener,
-                None,
-                hub.clone(),
-                rtmp_config.clone(),
-                ingest.clone(),
-            );
-            tasks.spawn(run);
-        }
-        for listener in listeners.rtmps {
-            let run = rtmp::run(
-                listener,
-                tls.clone(),
-                hub.clone(),
-                rtmp_config.clone(),
-                ingest.clone(),
-            );
-            tasks.spawn(run);
-        }
-
-        let srt_config = srt_config(&config, rtmp_config.lanes.clone());
-        figures.watch_listener("srt", srt_config.stats.clone());
-        let run = srt::run(listeners.srt, hub.clone(), srt_config, ingest.clone());
-        tasks.spawn(run);
+        let ports = publishing::Ports {
+            rtmp: listeners.rtmp,
+            rtmps: listeners.rtmps,
+            srt: listeners.srt,
+        };
+        let both = (&tasks, &ingest);
+        publishing::start(ports, &config, tls.as_ref(), &hub, &figures, both)?;
 
         let own_address = !config.listen.control.is_empty();
         let state = control::State::new(control::Setup {
@@ -362,20 +336,6 @@ fn make_hub(
         Box::new(media_bytes),
         tasks.clone(),
     ))
-}
-
-fn srt_config(config: &Config, lanes: Lanes) -> srt::Config {
-    let passphrases = config.channels.iter().filter_map(|channel| {
-        let id = config.identity.channel_id(&channel.alias);
-        Some((id, channel.srt_passphrase.clone()?))
-    });
-    srt::Config {
-        publish_timeout: config.publish.publish_timeout,
-        passphrase: config.listen.srt_passphrase.clone(),
-        channel_passphrases: passphrases.collect(),
-        lanes,
-        ..srt::Config::default()
-    }
 }
 
 fn make_origin(

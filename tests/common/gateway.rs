@@ -214,6 +214,11 @@ impl Gateway {
         assert!(signal(&id, name), "the gateway takes {name}");
     }
 
+    /// Its process.
+    pub fn id(&self) -> String {
+        self.child.id().expect("it runs").to_string()
+    }
+
     /// Processes that it has started and that still run.
     pub fn children(&self) -> Vec<String> {
         children(self.child.id().expect("it runs"))

@@ -96,7 +96,7 @@ pub fn fuzz_pes(data: &[u8]) {
             }
         });
         if first == 7 {
-            reader.lose(data.len() % 2 == 0);
+            reader.lose(data.len().is_multiple_of(2));
         }
         rest = after;
     }

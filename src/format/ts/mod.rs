@@ -2,6 +2,15 @@
 //! the first audio stream that are taken, times in 90 kHz without wraps. Not here: where the bytes come
 //! from, which publisher is on air.
 //!
+//! The packets and tables are read here and not by the crate `mpeg2ts-reader`: it has no way back to a
+//! lost sync byte, and a map whose first copy arrives damaged is never read again, since it remembers
+//! the version before it checks the CRC. On a line that loses packets both happen. GStreamer's `tsdemux`
+//! and its parsers cost many times the CPU and lose the last AAC frame (`benches/transport.rs` measures
+//! both), so GStreamer stays out of ingest.
+//!
+//! What a stream may hold of memory: a unit of 4 MiB of video, 128 KiB of sound that is no frame yet,
+//! 256 frames of sound whose time is not known yet, two sections of 1 KiB, 192 KiB of parameter sets.
+//!
 //! Sources: ISO/IEC 13818-1 (packets, PSI, PES), 14496-3 (ADTS, LATM), ETSI TS 101 154, "Opus in MPEG-TS".
 
 mod adts;

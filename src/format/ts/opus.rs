@@ -1,4 +1,4 @@
-//! Opus packets with a control header each ("Opus in MPEG-TS", and ETSI TS 101 154 §6.x of its users).
+//! Opus packets with a control header each ("Opus in MPEG-TS", draft of opus-codec.org).
 
 use bytes::Bytes;
 use memchr::memchr;

@@ -22,11 +22,12 @@ use crate::ingest::port::Admit;
 const MAX_WAITING: usize = 256;
 /// The same of one address. A studio behind one address has fewer encoders that start in the same second.
 const MAX_WAITING_PER_SITE: usize = 96;
-/// A caller that was let in and did not connect within this is forgotten; libsrt tries for 3 s.
+/// A caller that was let in and is not connected within this is forgotten: the answer to its handshake is
+/// made at once.
 const CONNECT_DEADLINE: Duration = Duration::from_secs(5);
 /// Refusals told in the log one by one, a second. A flood is counted, and its number told once a second.
 const MAX_TOLD: u32 = 10;
-/// What the guidelines call a second.
+/// Refusals are counted over this.
 const SECOND: Duration = Duration::from_secs(1);
 
 /// access_control.h: the codes in use here.

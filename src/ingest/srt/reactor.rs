@@ -1,8 +1,8 @@
 //! One thread for all callers. In: what libsrt has put in order and in time. Out: batches of it, in a
 //! queue per caller. Not here: what is in the batches.
 //!
-//! libsrt makes each packet ready at its own time, some 240 a second and caller. Waking up for each of
-//! them would cost as much as libsrt itself; the thread looks around a hundred times a second instead.
+//! libsrt makes each packet ready at its own time, some 240 a second and caller, and its own wait wakes up
+//! for each of them. This thread looks around a hundred times a second instead, for all callers.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
