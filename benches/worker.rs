@@ -171,7 +171,7 @@ fn messages(clip: &Path) -> anyhow::Result<Vec<u8>> {
         thumbnail_ms: 0,
         resume: Vec::new(),
         colour: None,
-        slate: Slate::default(),
+        slate: Some(Slate::default()),
     }))];
     // The tags begin behind the file header and the first back pointer: 9 and 4 bytes.
     let file = Bytes::from(std::fs::read(clip)?).slice(13..);

@@ -53,6 +53,7 @@
 //! | channel | durable and named: alias, keys, capabilities |
 //! | stream | one unbroken timeline of a channel, with its play id |
 //! | publisher | one encoder's session on a channel |
+//! | pull | the gateway calls a channel's source and publishes what it sends, instead of waiting for an encoder |
 //! | program | what a stream has on air: it maps units to channel time and stamps boundaries |
 //! | boundary | the stamp on the unit that opens a segment: sequence, time, discontinuity |
 //! | member | one publisher session as its stream sees it: on air, standing by, or silent |

@@ -13,4 +13,6 @@ mod inputs;
 mod lifecycle;
 mod passthrough;
 mod players;
+mod pull;
 mod secrets;
+mod srt;

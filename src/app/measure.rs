@@ -3,14 +3,14 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
+use crate::base::conformance::Conformance;
 use crate::base::id::Uuid;
 use crate::control::{
-    Conformance, Connections, LinkStats, ListenerStats, Measured, Measurements, Probes, RungStats,
-    StreamStats, Violation,
+    Connections, LinkStats, ListenerStats, Measured, Measurements, Probes, RungStats, StreamStats,
 };
 use crate::hub::{Hub, Line, Stream};
 use crate::ingest;
-use crate::origin::{self, Origin};
+use crate::origin::Origin;
 use crate::package::Live;
 use crate::transcode;
 
@@ -64,16 +64,19 @@ impl Figures {
         self.lock().entry(stream).or_default().ladder = Some(status);
     }
 
-    /// Bytes of media that all streams hold in memory.
+    /// Bytes of media that all streams hold in memory: segments, what is remembered for transcoders, and
+    /// what those who stand by sent lately.
     pub(super) fn media_bytes(&self) -> u64 {
-        let streams = self.lock();
-        let timelines = streams
-            .values()
-            .filter_map(|watched| watched.timeline.upgrade());
-        timelines
-            .flat_map(|live| live.held())
-            .map(|held| held.bytes as u64)
-            .sum()
+        let mut bytes = 0;
+        for watched in self.lock().values() {
+            if let Some(live) = watched.timeline.upgrade() {
+                bytes += live.held().iter().map(|held| held.bytes).sum::<usize>();
+                bytes += watched.ladder.as_ref().map_or(0, |it| it.held_bytes());
+            }
+        }
+        let streams = self.hub.get().map(Hub::all).unwrap_or_default();
+        bytes += streams.iter().map(|it| it.held_bytes()).sum::<usize>();
+        bytes as u64
     }
 
     fn listeners(&self) -> MutexGuard<'_, Vec<(&'static str, Arc<ingest::Stats>)>> {
@@ -128,11 +131,11 @@ impl Figures {
             figures.window_bytes += held.window_bytes as u64;
             figures.retained_bytes += held.bytes as u64;
         }
-        figures.rungs = self.rungs(stream.id());
         if let Some(ladder) = self.ladder(stream.id()) {
-            let shed = ladder.rungs().iter().filter(|rung| rung.shed).count();
-            figures.shed_rungs = shed as u64;
+            let rungs = ladder.rungs();
+            figures.shed_rungs = rungs.iter().filter(|rung| rung.shed).count() as u64;
             figures.worker_restarts = ladder.restarts();
+            figures.rungs = made(rungs);
         }
         figures
     }
@@ -173,37 +176,27 @@ impl Measurements for Figures {
 
     fn rungs(&self, stream: Uuid) -> Vec<RungStats> {
         let ladder = self.ladder(stream);
-        let rungs = ladder.map(|ladder| ladder.rungs()).unwrap_or_default();
-        let figures = |rung: transcode::bridge::RungStatus| RungStats {
-            rung: rung.name,
-            lag_seconds: rung.lag_p95.unwrap_or_default().as_secs_f64(),
-            speed_ratio: rung.speed.unwrap_or(0.0),
-            units: rung.units,
-        };
-        let made = rungs.into_iter().filter(|rung| !rung.shed);
-        made.map(figures).collect()
+        ladder.map_or_else(Vec::new, |ladder| made(ladder.rungs()))
     }
 
     fn conformance(&self) -> Conformance {
-        let found = self.origin.get().map(|origin| origin.conformance());
-        found.map(conformance).unwrap_or_default()
+        let origin = self.origin.get();
+        origin
+            .map(|origin| origin.conformance())
+            .unwrap_or_default()
     }
 }
 
-/// What the origin found, in the words of control.
-fn conformance(found: origin::Conformance) -> Conformance {
-    let violation = |found: origin::Violation| Violation {
-        at: found.at,
-        stream: found.stream,
-        file: found.file,
-        rule: found.rule,
-        detail: found.detail,
+/// The rungs that are still made.
+fn made(rungs: Vec<transcode::bridge::RungStatus>) -> Vec<RungStats> {
+    let figures = |rung: transcode::bridge::RungStatus| RungStats {
+        rung: rung.name,
+        lag_seconds: rung.lag_p95.unwrap_or_default().as_secs_f64(),
+        speed_ratio: rung.speed.unwrap_or(0.0),
+        units: rung.units,
     };
-    Conformance {
-        samples: found.samples,
-        rules: found.rules.into_iter().collect(),
-        newest: found.newest.into_iter().map(violation).collect(),
-    }
+    let made = rungs.into_iter().filter(|rung| !rung.shed);
+    made.map(figures).collect()
 }
 
 impl Probes for Figures {

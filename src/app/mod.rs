@@ -4,6 +4,7 @@ pub mod demo;
 mod listeners;
 mod measure;
 mod publishing;
+mod pulls;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -33,7 +34,7 @@ use crate::origin::{self, Origin};
 use crate::package::Live;
 use crate::store::Store;
 use crate::transcode;
-use listeners::Listeners;
+use listeners::{Listeners, reachable};
 use measure::Figures;
 
 /// TARGETDURATION without a ladder: room for the 8.33 s key interval that encoders have by default.
@@ -120,7 +121,7 @@ impl App {
             srt: listeners.srt,
         };
         let both = (&tasks, &ingest);
-        publishing::start(ports, &config, tls.as_ref(), &hub, &figures, both)?;
+        publishing::start(ports, &config, tls.as_ref(), &hub, &figures, &clock, both)?;
 
         let own_address = !config.listen.control.is_empty();
         let state = control::State::new(control::Setup {
@@ -304,6 +305,7 @@ fn make_hub(
     });
     let transcoder = transcode::Config {
         executable: worker,
+        slate: on_loss == OnLoss::Slate,
         slates: slates.collect(),
         ..transcode::Config::new(choice, clock.clone())?
     };
@@ -413,18 +415,6 @@ fn machine_memory() -> u64 {
     let line = text.lines().find_map(|line| line.strip_prefix("MemTotal:"));
     let kib = line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<u64>().ok());
     kib.map_or(2 << 30, |kib| kib * 1024)
-}
-
-/// An address a person on this machine can use: the unspecified one becomes loopback.
-fn reachable(address: SocketAddr) -> SocketAddr {
-    let mut address = address;
-    if address.ip().is_unspecified() {
-        address.set_ip(match address {
-            SocketAddr::V4(_) => std::net::Ipv4Addr::LOCALHOST.into(),
-            SocketAddr::V6(_) => std::net::Ipv6Addr::LOCALHOST.into(),
-        });
-    }
-    address
 }
 
 /// Protected streams are opened by a token of their channel.

@@ -1,12 +1,14 @@
-//! Ingest protocols, started. In: bound listeners, settings, the hub. Out: tasks that take publishers.
+//! Ingest protocols, started. In: bound listeners, settings, the hub. Out: tasks that take publishers,
+//! and those that pull.
 
 use std::sync::Arc;
 
 use anyhow::Context;
 use tokio::net::TcpListener;
 
-use super::Tls;
 use super::measure::Figures;
+use super::{Tls, pulls};
+use crate::base::clock::Clock;
 use crate::base::lanes::Lanes;
 use crate::base::shutdown::Tasks;
 use crate::config::Config;
@@ -27,6 +29,7 @@ pub(super) fn start(
     tls: Option<&Tls>,
     hub: &Hub,
     figures: &Arc<Figures>,
+    clock: &Clock,
     (tasks, ingest): (&Tasks, &Tasks),
 ) -> anyhow::Result<()> {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
@@ -50,10 +53,17 @@ pub(super) fn start(
         );
         tasks.spawn(run);
     }
-    let srt_config = srt_config(config, lanes);
+    let srt_config = srt_config(config, lanes.clone());
     figures.watch_listener("srt", srt_config.stats.clone());
-    let run = srt::run(ports.srt, hub.clone(), srt_config, ingest.clone());
-    tasks.spawn(run);
+    let jobs = pulls::jobs(config);
+    let port = match jobs.is_empty() {
+        true => ports.srt,
+        false => ports.srt.for_calls().context("cannot pull")?,
+    };
+    if let Some(server) = srt::Server::new(port, hub.clone(), srt_config, ingest.clone()) {
+        pulls::start(jobs, config, &server.dialer(), &lanes, clock, ingest);
+        tasks.spawn(server.run());
+    }
     Ok(())
 }
 

@@ -26,12 +26,12 @@ impl Wall {
 
     /// Microseconds from `earlier` to `self`; negative when `self` is the earlier one.
     pub fn micros_since(self, earlier: Wall) -> i64 {
-        self.0 - earlier.0
+        self.0.saturating_sub(earlier.0)
     }
 
     /// This point moved by a number of microseconds.
     pub fn plus_micros(self, micros: i64) -> Wall {
-        Wall(self.0 + micros)
+        Wall(self.0.saturating_add(micros))
     }
 }
 

@@ -372,6 +372,15 @@ pub(crate) static SETTINGS: &[Setting] = &[
          channel's slate, the last picture only, or a stated gap, as without a ladder.",
     ),
     setting(
+        "FOREBAY_PULL_PRIVATE",
+        ("publish", "pull_private"),
+        Field::Networks {
+            at: |c| &mut c.publish.pull_private,
+        },
+        "[\"10.0.0.0/8\", \"127.0.0.1\"]",
+        "Networks besides the internet from which channels may pull (source below).",
+    ),
+    setting(
         "FOREBAY_ADMISSION_URL",
         ("publish", "admission_url"),
         later(value::is_http_url, HTTP_URL),

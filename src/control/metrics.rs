@@ -15,8 +15,9 @@ use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
 
-use super::{Conformance, Error, State, auth, process};
+use super::{Error, State, auth, process};
 use crate::base::clock::Clock;
+use crate::base::conformance::Conformance;
 use crate::base::id::Uuid;
 pub use link::LinkStats;
 pub use listener::ListenerStats;

@@ -23,6 +23,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::extract::DefaultBodyLimit;
 use axum::routing::{MethodRouter, get, post};
 
 use crate::base::clock::Clock;
@@ -30,7 +31,6 @@ use crate::base::id::Uuid;
 use crate::base::secret::Secret;
 use crate::hub::{Health, Hub, Listing, SwitchError};
 use crate::store::Store;
-pub use conformance::{Conformance, Violation};
 pub use error::Error;
 pub use gate::StoreGate;
 pub(crate) use health::try_write;
@@ -162,6 +162,9 @@ enum Side {
     Both,
 }
 
+/// Bodies of requests. The largest is a choice of a publisher, some dozens of bytes.
+const MAX_BODY_BYTES: usize = 16 << 10;
+
 /// Every route. The API description is checked against it.
 fn routes() -> Vec<(&'static str, Side, MethodRouter<State>)> {
     vec![
@@ -200,7 +203,9 @@ fn router_of(state: State, wanted: impl Fn(Side) -> bool) -> Router {
     let router = chosen.fold(Router::new(), |router, (path, _, method)| {
         router.route(path, method)
     });
-    router.with_state(state)
+    router
+        .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
+        .with_state(state)
 }
 
 /// All routes, for a gateway with one HTTP address.

@@ -10,6 +10,7 @@ use tower::ServiceExt;
 
 use super::*;
 use crate::base::clock::Wall;
+use crate::base::conformance::{Conformance, Violation};
 use crate::hub::doctor::{Finding, Severity};
 use crate::hub::gate::{Gate, Told};
 use crate::hub::program::Repairs;
@@ -226,14 +227,15 @@ impl Bench {
 fn found() -> Conformance {
     Conformance {
         samples: 12,
-        rules: vec![("P5", 2)],
-        newest: vec![Violation {
+        rules: [("P5", 2)].into(),
+        newest: [Violation {
             at: NOW,
             stream: Uuid::nil(),
             file: "source/index.m3u8".to_owned(),
             rule: "P5",
             detail: "listed parts of 7 changed".to_owned(),
-        }],
+        }]
+        .into(),
     }
 }
 

@@ -10,6 +10,10 @@ const SETTLE: Ticks = Ticks(3 * 90_000);
 /// A segment may be longer than TARGETDURATION by less than this and still round to it.
 const ROUNDING: Ticks = Ticks(45_000);
 
+/// Time between two runs of the server that is stated in gaps, 90 kHz: ten minutes, more than players wait
+/// for. It bounds the number of gaps, whatever was recorded.
+const LONGEST_MISSING: Ticks = Ticks(600 * 90_000);
+
 /// Whether the source's key units fit the segments.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fit {
@@ -218,7 +222,8 @@ impl Cutter {
     /// knows, unless a playlist begins where that part does or before.
     fn state_missing(&mut self, resumed: Resumed, upto: Ticks) {
         let first = self.next_sequence;
-        let mut at = resumed.end - self.settings.segment_target;
+        let missing = resumed.end - self.settings.segment_target;
+        let mut at = missing.max(upto - LONGEST_MISSING);
         while at < upto {
             self.push(at, false, true);
             at += self.settings.longest_segment;

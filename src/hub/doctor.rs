@@ -70,7 +70,8 @@ pub struct Surroundings {
     pub segment_target: Duration,
     /// How long segments may be at most.
     pub longest_segment: Duration,
-    /// Whether anybody takes the stream by WebRTC, which knows no B-frames.
+    /// Whether anybody takes the stream by WebRTC, which knows no B-frames. Nobody can yet: to be set by
+    /// the stream when it has such an output.
     pub webrtc: bool,
     /// No unit for this long: the publisher is silent.
     pub silence: Duration,

@@ -20,6 +20,10 @@ const LATE_SECONDS: usize = 3;
 /// Drift is taken out no faster than this, in parts per million: 0.4 ms in a 2 s segment (decision 11).
 const SLEW_PPM: i64 = 200;
 
+/// A track that begins further from the other one than this (90 kHz) has another idea of time: 10 s, more
+/// than encoders hold back of one of them.
+const LONGEST_APART: i64 = 900_000;
+
 /// How a unit follows the one before it in its track.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
@@ -77,7 +81,13 @@ impl TrackClock {
         let Some((last_arrival, last_carried)) = self.last.replace((arrival, carried)) else {
             // The first unit of this track: the other one may have jumped before this came.
             self.offset = other.offset;
-            return Step::On;
+            return match other.last {
+                Some((_, beside)) if (carried - beside).abs().0 > LONGEST_APART => {
+                    self.offset += beside - carried;
+                    Step::Jump
+                }
+                _ => Step::On,
+            };
         };
         let step = carried - last_carried;
         let waited = arrival - last_arrival;
@@ -86,18 +96,18 @@ impl TrackClock {
             return Step::On;
         }
         // What comes late, after a stall, is no jump while the other track's clock shows the same.
-        let beside = |(_, at): (Ticks, Ticks)| (carried - at).0.abs() <= STEP;
+        let beside = |(_, at): (Ticks, Ticks)| (carried - at).abs().0 <= STEP;
         let same_clock = self.offset == other.offset && other.last.is_some_and(beside);
-        if step.0 > STEP && (same_clock || (step.0 - waited.0).abs() <= ARRIVAL_SLACK) {
+        if step.0 > STEP && (same_clock || (step - waited).abs().0 <= ARRIVAL_SLACK) {
             return Step::Hole(step - self.pace);
         }
-        if step.0 < 0 && -step.0 <= STEP / 3 {
+        if (-STEP / 3..0).contains(&step.0) {
             // A hiccup backwards by less than a third of a second: the timeline just does not go back.
             return Step::On;
         }
         // The source's clock jumped. If the other track went first, its new offset fits here too.
         let expected = last_carried + self.offset + self.pace;
-        if (carried + other.offset - expected).0.abs() <= STEP {
+        if (carried + other.offset - expected).abs().0 <= STEP {
             self.offset = other.offset;
         } else {
             let missing = Ticks((waited - self.pace).0.max(0));
@@ -195,7 +205,7 @@ impl Mapping {
         Ticks(
             lowest
                 .zip(self.anchored_lag)
-                .map_or(0, |(lowest, anchored)| lowest - anchored),
+                .map_or(0, |(lowest, anchored)| lowest.saturating_sub(anchored)),
         )
     }
 
@@ -214,7 +224,7 @@ impl Mapping {
             .chain(&mut self.audio.lag.lowest)
             .chain(&mut self.envelope)
         {
-            *lag -= step.0;
+            *lag = lag.saturating_sub(step.0);
         }
     }
 

@@ -13,6 +13,7 @@ pub mod member;
 pub mod observer;
 pub mod outlet;
 pub mod program;
+mod publish;
 pub mod publisher;
 mod resume;
 pub mod sound;
@@ -172,23 +173,6 @@ impl Hub {
         }
     }
 
-    /// Asks the gate and opens a session, on the channel's running stream or on a new one.
-    pub async fn publish(&self, request: PublishRequest) -> Result<Publisher, Refusal> {
-        let admission = self.inner.gate.admit(&request).await?;
-        self.check_capacity()?;
-        let (stream, opened) = self.stream_of(admission);
-        let (member, eviction) = stream.join(request.proto, request.peer)?;
-        let sign = self.sign(&stream);
-        let is_first = self.signs().handle_publish(&sign);
-        match opened {
-            Some(record) => self.inner.gate.stream_opened(&record).await,
-            // Before any media: from now on the last run's signs are not the whole truth.
-            None if is_first => self.inner.gate.streams_alive(&[sign]).await,
-            None => {}
-        }
-        Ok(Publisher::new(stream, member, eviction))
-    }
-
     /// Takes up the streams of an earlier run whose players may still wait: each is there again, without
     /// a publisher, and has the reconnect window for one to come back. Those that cannot be taken up are
     /// over. Called once, before anybody can publish.
@@ -304,7 +288,7 @@ impl Hub {
         }
         let now = self.inner.clock.monotonic();
         let config = &self.inner.config;
-        let due = self.signs().due(now, self.living_signs());
+        let due = self.signs().due(now, || self.living_signs());
         if !due.is_empty() {
             self.inner.gate.streams_alive(&due).await;
         }

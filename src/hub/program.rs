@@ -17,7 +17,9 @@ use super::timing::FrameGrid;
 use crate::base::clock::Wall;
 use crate::media::codec::avc;
 use crate::media::time::wall_time;
-use crate::media::{AccessUnit, Boundary, CodecConfig, MediaKind, Ticks, Timescale, Track};
+use crate::media::{
+    AccessUnit, Boundary, CodecConfig, MediaKind, Ticks, Timescale, Track, rescale,
+};
 
 /// How long the other track may keep the first one waiting when nobody announced what will come.
 const UNANNOUNCED_WAIT: Ticks = Ticks(90_000);
@@ -28,6 +30,10 @@ const ANNOUNCED_WAIT: Ticks = Ticks(3 * 90_000);
 const HELD_AUDIO_UNITS: usize = 192;
 /// A hole in a track's times that is not closed by a longer sample but stated as a break (decision 9).
 const LONGEST_STRETCH: Ticks = Ticks(90_000);
+
+/// Times of an encoder beyond this, 200 000 years of 90 kHz ticks, are broken: differences of those within
+/// can be counted in 64 bits.
+const FURTHEST_CARRIED: Ticks = Ticks(1 << 59);
 
 /// What comes out, in order.
 #[derive(Clone, Debug)]
@@ -78,6 +84,8 @@ pub enum Missing {
     SourceVideo,
     /// The source's sound.
     SourceAudio,
+    /// Every picture, the rungs' too; the sound goes on.
+    Video,
     /// All of them.
     Everything,
 }
@@ -95,8 +103,6 @@ pub struct Repairs {
     pub overlapping_frames: u64,
     /// Segments cut at a unit that is no key unit, because the GOP is longer than allowed.
     pub long_gops: u64,
-    /// Holes that rungs bridged or playlists stated.
-    pub holes: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -162,6 +168,8 @@ pub struct Program {
     rungs: bool,
     /// Only a key unit may follow.
     wait_key: bool,
+    /// Pictures since a picture opened a segment.
+    segment_units: u32,
     repairs: Repairs,
     outputs: VecDeque<Output>,
 }
@@ -204,6 +212,7 @@ impl Program {
             cutter: Cutter::new(settings, now, resumed),
             settled: !settings.ladder,
             wait_key: true,
+            segment_units: 0,
             repairs: Repairs::default(),
             outputs: VecDeque::new(),
         }
@@ -299,6 +308,16 @@ impl Program {
 
     /// One unit of the publisher on air, times in its track's own timescale.
     pub fn handle_unit(&mut self, now: Wall, unit: AccessUnit) {
+        let scale = match unit.kind {
+            MediaKind::Video => self.video_scale,
+            MediaKind::Audio => self.audio_scale,
+        };
+        let carried = |time| rescale(time, scale, Timescale::CHANNEL).abs();
+        if carried(unit.dts).max(carried(unit.pts)) > FURTHEST_CARRIED {
+            self.wait_key |= unit.kind == MediaKind::Video;
+            self.repairs.dropped_units += 1;
+            return;
+        }
         let leads = unit.kind == MediaKind::Video || self.lead == Lead::Audio;
         if self.clock_ahead > Ticks::ZERO && unit.key && leads {
             self.follow_clock();

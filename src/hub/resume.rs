@@ -13,6 +13,7 @@ use super::stream::Beginning;
 use crate::base::clock::Wall;
 use crate::base::id::Uuid;
 use crate::media::Ticks;
+use crate::media::time::channel_time;
 
 /// How old a last sign of life may be beyond the reconnect window: a stop takes ten seconds at most, a
 /// sign comes every five, and a start needs a moment.
@@ -28,9 +29,13 @@ const DISCONTINUITY_MARGIN: u64 = 8;
 /// allows for: publishers that come and go within a [`SIGN_PERIOD`], or one that sends a burst.
 const SEQUENCE_MARGIN: u64 = 4;
 
+/// How far a stream's end may be from the clock, 90 kHz: a clock that is set back is not followed, and files
+/// may be sent faster than they play. A record further off than a day is taken for a broken one.
+const FURTHEST: Ticks = Ticks(86_400 * 90_000);
+
 /// Where a stream of an earlier run goes on; `None` when its players cannot be served any more: nobody
 /// has published for too long, its playlists promised what the settings no longer keep, or the wall
-/// clock has been set back behind what was published.
+/// clock has been set since, by more than a day or back behind what was published.
 ///
 /// Media sequence numbers go on from what was told, not from the clock, which is far ahead of it after
 /// hours: hls.js takes a leap in the numbers for so many segments that it has missed.
@@ -46,6 +51,10 @@ pub(super) fn beginning(
     if silent >= reconnect + RESTART || !record.fits(settings) {
         return None;
     }
+    let end = Ticks(told.end_90k);
+    if (end - channel_time(alive, record.epoch)).abs() > FURTHEST {
+        return None;
+    }
     let (segments, discontinuities) = if record.sign.is_final {
         (0, 0)
     } else {
@@ -55,10 +64,10 @@ pub(super) fn beginning(
     Some(Beginning {
         id: record.id,
         epoch: record.epoch,
-        now: settings.wall_of_sequence(told.next_sequence + segments),
+        now: settings.wall_of_sequence(told.next_sequence.saturating_add(segments)),
         resumed: Some(Resumed {
-            discontinuities: told.discontinuities + discontinuities,
-            end: Ticks(told.end_90k),
+            discontinuities: told.discontinuities.saturating_add(discontinuities),
+            end,
         }),
     })
 }
@@ -89,9 +98,13 @@ impl Signs {
         self.recorded.insert(sign.id, recorded).is_none()
     }
 
-    /// The signs to record now. `living` are all streams that have not ended, and whether somebody
+    /// The signs to record now. `living` gives all streams that have not ended, and whether somebody
     /// publishes them.
-    pub(super) fn due(&mut self, now: Duration, living: Vec<(Sign, bool)>) -> Vec<Sign> {
+    pub(super) fn due(
+        &mut self,
+        now: Duration,
+        living: impl FnOnce() -> Vec<(Sign, bool)>,
+    ) -> Vec<Sign> {
         if now < self.next {
             return Vec::new();
         }
@@ -102,7 +115,7 @@ impl Signs {
         }
         let before = std::mem::take(&mut self.recorded);
         let mut due = Vec::new();
-        for (sign, published) in living {
+        for (sign, published) in living() {
             let Some(recorded) = before.get(&sign.id) else {
                 continue;
             };

@@ -65,11 +65,6 @@ impl SoundClock {
         })
     }
 
-    /// Whether a position is known.
-    pub fn is_anchored(&self) -> bool {
-        self.next.is_some()
-    }
-
     /// The next frame comes from another encoder: its place is looked for anew.
     pub fn join(&mut self) {
         self.joining = true;
@@ -112,6 +107,13 @@ impl SoundClock {
             .map(|end| rescale(end, self.scale, Timescale::CHANNEL))
     }
 
+    /// Where the next frame is expected, in channel time: behind the last one, or where it was joined.
+    pub fn next_channel_time(&self) -> Option<Ticks> {
+        self.next
+            .or(self.end)
+            .map(|next| rescale(next, self.scale, Timescale::CHANNEL))
+    }
+
     /// Length of a usual frame in channel time.
     pub fn frame_channel_time(&self) -> Ticks {
         rescale(
@@ -138,7 +140,7 @@ impl SoundClock {
         }
         let expected = self.next.expect("set above");
         let ahead = (carried - expected).0;
-        if ahead.abs() * 4 > samples * 3 {
+        if ahead.saturating_abs().saturating_mul(4) > samples * 3 {
             self.disagreeing += samples;
         } else {
             self.disagreeing = 0;
@@ -171,11 +173,11 @@ impl SoundClock {
     /// time, behind as much silence as that takes. False when it overlaps what is there.
     fn place(&mut self, carried: Ticks, samples: i64, out: &mut VecDeque<AccessUnit>) -> bool {
         let ahead = self.next.map_or(0, |next| (carried - next).0);
-        if ahead * 2 < -samples {
+        if ahead.saturating_mul(2) < -samples {
             return false;
         }
         self.joining = false;
-        if ahead * 2 > samples {
+        if ahead.saturating_mul(2) > samples {
             self.fill(ahead, samples, out);
         }
         true

@@ -9,6 +9,11 @@ use crate::base::clock::Wall;
 
 /// Incidents kept: an encoder that drops every minute is seen for half an hour.
 const KEPT: usize = 100;
+/// Changes of the encoder this soon after one another, µs, are one story: some encoders alternate their
+/// headers for hours.
+const SAME_CHANGE_MICROS: i64 = 1_000_000;
+/// Changes that are told one by one before that: picture and sound may both change.
+const TOLD_ALONE: u32 = 2;
 
 /// How a stream is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -267,15 +272,21 @@ pub struct Story {
     since: Wall,
     counts: Counts,
     incidents: VecDeque<Incident>,
+    /// When the encoder changed last, and how often, each time soon after the time before.
+    changes: (Wall, u32),
 }
 
 impl Story {
-    /// Takes what happened at `at`, and gives it back in words. An ended stream's story is closed.
+    /// Takes what happened at `at`, and gives it back in words, unless it is but one more of the same. An
+    /// ended stream's story is closed.
     pub fn note(&mut self, at: Wall, what: &Happening) -> Option<&Incident> {
         if self.state == State::Ended {
             return None;
         }
         self.count(what);
+        if self.is_one_more_change(at, what) {
+            return None;
+        }
         let state = self.next_state(what);
         if state != self.state || self.incidents.is_empty() {
             self.state = state;
@@ -330,6 +341,23 @@ impl Story {
             Happening::Ended => State::Ended,
             _ => self.state,
         }
+    }
+
+    /// Whether this is one of many changes in a row; it is then told of with the last one.
+    fn is_one_more_change(&mut self, at: Wall, what: &Happening) -> bool {
+        let Happening::Changed { what } = what else {
+            return false;
+        };
+        let (last, count) = self.changes;
+        // A clock that was set back begins a new row.
+        let soon = (0..SAME_CHANGE_MICROS).contains(&at.micros_since(last));
+        let count = if soon { count.saturating_add(1) } else { 1 };
+        self.changes = (at, count);
+        let same = self.incidents.back_mut();
+        let same = same.filter(|last| count > TOLD_ALONE && last.kind == "changed");
+        let Some(incident) = same else { return false };
+        incident.text = format!("The encoder changed {count} times in a row, at last: {what}.");
+        true
     }
 
     fn count(&mut self, what: &Happening) {
@@ -473,6 +501,24 @@ mod tests {
             let story = story(&[what]);
             assert_eq!(story.incidents().next().unwrap().text, text);
         }
+    }
+
+    #[test]
+    fn an_encoder_that_alternates_is_told_of_once() {
+        let mut story = Story::default();
+        let changed = |turn: i64| Happening::Changed {
+            what: format!("header {}", turn % 2),
+        };
+        let mut told = 0;
+        for turn in 0..5_000 {
+            told += usize::from(story.note(Wall(turn * 33_000), &changed(turn)).is_some());
+        }
+        assert_eq!((told, story.incidents().count()), (2, 2));
+        let last = story.incidents().last().unwrap();
+        assert!(last.text.contains("5000 times"), "{}", last.text);
+        assert!(last.text.contains("header 1"), "{}", last.text);
+        let later = Wall(5_000 * 33_000 + 2_000_000);
+        assert!(story.note(later, &changed(0)).is_some());
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -20,7 +20,6 @@ use super::subscriber::{Event, Feed, Subscriber};
 use super::{NewRendition, Refusal};
 use crate::base::clock::{Clock, Wall};
 use crate::base::id::Uuid;
-use crate::media::time::channel_time;
 use crate::media::{AccessUnit, MediaKind, RenditionId, Ticks, Timescale, Track};
 use health::Record;
 pub use health::Stats;
@@ -221,7 +220,7 @@ impl Stream {
             names,
             keeps_source,
         });
-        let now = self.now();
+        let now = state.read(&self.clock);
         state.drain(now);
         state.consider_listing(now);
     }
@@ -235,7 +234,8 @@ impl Stream {
         }
         let id = state.replace_source(&new);
         let id = id.or_else(|| state.add(new, false))?;
-        state.consider_listing(self.now());
+        let now = state.read(&self.clock);
+        state.consider_listing(now);
         Some(id)
     }
 
@@ -247,8 +247,8 @@ impl Stream {
     /// A planned or added rendition that will not come, or no more. Its playlist states gaps for one
     /// window, then it is gone.
     pub fn drop_rendition(&self, name: &str) {
-        let now = self.now();
         let mut state = self.lock();
+        let now = state.read(&self.clock);
         if let Some(plan) = &mut state.plan {
             plan.names.retain(|planned| &**planned != name);
         }
@@ -283,6 +283,12 @@ impl Stream {
         self.lock().on_air.is_some()
     }
 
+    /// Bytes of media that are remembered of those who stand by.
+    pub fn held_bytes(&self) -> usize {
+        let state = self.lock();
+        state.members.iter().map(|member| member.warm.bytes()).sum()
+    }
+
     /// Publisher sessions now.
     pub fn member_count(&self) -> usize {
         self.lock().members.len()
@@ -296,7 +302,6 @@ impl Stream {
             return;
         }
         let now = state.read(&self.clock);
-        let time = channel_time(now, self.epoch);
         let holder_is_silent = |state: &State| {
             state
                 .holder()
@@ -305,11 +310,11 @@ impl Stream {
         if holder_is_silent(&state)
             && let Some(next) = state.successor(monotonic, self.silence)
         {
-            state.take_the_air(next, (now, time), monotonic);
+            state.take_the_air(next, now, monotonic);
         }
         state.program.handle_tick(now);
-        state.drain(time);
-        state.consider_listing(time);
+        state.drain(now);
+        state.consider_listing(now);
     }
 
     /// What players were told so far, for the next run of the server.
@@ -337,8 +342,9 @@ impl Stream {
             return Err(Refusal::NotAllowed("the stream has just ended".to_owned()));
         }
         let monotonic = self.clock.monotonic();
+        let now = state.read(&self.clock);
         if state.members.len() >= MAX_MEMBERS {
-            state.evict_silent(self.now(), monotonic, self.silence);
+            state.evict_silent(now, monotonic, self.silence);
         }
         if state.members.len() >= MAX_MEMBERS {
             return Err(places::full());
@@ -362,26 +368,15 @@ impl Stream {
             eviction,
         });
         state.empty_since = None;
-        state.note_joined(id, self.clock.wall());
+        state.note_joined(id, now);
         Ok((id, receiver))
     }
 
     pub(super) fn leave(&self, member: MemberId) {
-        let (now, monotonic) = (self.clock.wall(), self.clock.monotonic());
+        let monotonic = self.clock.monotonic();
         let mut state = self.lock();
-        state.note_left(member, now, monotonic);
-        state.members.retain(|candidate| candidate.id != member);
-        if state.members.is_empty() {
-            state.empty_since = Some(monotonic);
-        }
-        if state.on_air == Some(member) {
-            let time = channel_time(now, self.epoch);
-            state.leave_the_air(time);
-            if let Some(next) = state.successor(monotonic, self.silence) {
-                state.take_the_air(next, (now, time), monotonic);
-                state.drain(time);
-            }
-        }
+        let now = state.read(&self.clock);
+        state.remove(member, now, monotonic, self.silence);
     }
 
     /// Ends every publisher session, with a reason for its log.
@@ -409,7 +404,8 @@ impl Stream {
         }
         if state.on_air == Some(member) {
             state.program.handle_track(track);
-            state.drain(self.now());
+            let now = state.read(&self.clock);
+            state.drain(now);
         }
     }
 
@@ -421,7 +417,6 @@ impl Stream {
             return;
         }
         let now = state.read(&self.clock);
-        let time = channel_time(now, self.epoch);
         let Some(found) = state.members.iter_mut().find(|found| found.id == member) else {
             return;
         };
@@ -440,10 +435,10 @@ impl Stream {
             if !ready || !state.may_take_the_air(member, monotonic, self.silence) {
                 return;
             }
-            state.take_the_air(member, (now, time), monotonic);
+            state.take_the_air(member, now, monotonic);
         }
-        state.drain(time);
-        state.consider_listing(time);
+        state.drain(now);
+        state.consider_listing(now);
     }
 
     pub(super) fn end(&self) {
@@ -451,10 +446,12 @@ impl Stream {
         if state.ended {
             return;
         }
+        let now = state.read(&self.clock);
         state.program.handle_break();
-        state.drain(self.now());
+        state.drain(now);
         state.ended = true;
-        state.record.note(self.clock.wall(), &Happening::Ended);
+        state.record.note(now, &Happening::Ended);
+        let state = &mut *state;
         state
             .outlets
             .iter_mut()
@@ -473,24 +470,18 @@ impl Stream {
     /// Publishes what is held back, without ending the stream: the server stops, players go on after it.
     pub(super) fn flush(&self) {
         let mut state = self.lock();
+        let now = state.read(&self.clock);
         state.program.handle_break();
-        state.drain(self.now());
+        state.drain(now);
         state
             .outlets
             .iter_mut()
             .for_each(|outlet| outlet.handle_stop());
     }
-
-    fn now(&self) -> Ticks {
-        channel_time(self.clock.wall(), self.epoch)
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 mod health;
+mod log;
 mod member;
 mod places;
 mod renditions;

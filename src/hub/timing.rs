@@ -66,7 +66,7 @@ impl FrameGrid {
         }
         let (on_grid, residual) = self.nearest(carried);
         self.misfits <<= 1;
-        if residual.abs() <= ROUNDING {
+        if residual.saturating_abs() <= ROUNDING {
             return Ticks(on_grid);
         }
         self.misfits |= 1;
@@ -86,7 +86,7 @@ impl FrameGrid {
             return time;
         }
         let (on_grid, residual) = self.nearest(time.0);
-        if residual.abs() <= 2 * ROUNDING {
+        if residual.saturating_abs() <= 2 * ROUNDING {
             Ticks(on_grid)
         } else {
             time
@@ -97,9 +97,11 @@ impl FrameGrid {
     pub fn after(&self, time: Ticks) -> Option<Ticks> {
         let (numerator, denominator) = self.rate?;
         let index = self.index(time.0);
-        Some(Ticks(
-            self.anchor + frame_time(index + 1, numerator, denominator),
-        ))
+        Some(Ticks(self.anchor.saturating_add(frame_time(
+            index.saturating_add(1),
+            numerator,
+            denominator,
+        ))))
     }
 
     /// Length of a frame in 90 kHz ticks, when the rate is constant and known.
@@ -123,7 +125,9 @@ impl FrameGrid {
         let misfit = |&(numerator, denominator): &(i64, i64)| {
             let mut sum = 0;
             for (time, index) in self.recent.iter().zip(0_i64..) {
-                let off = (frame_time(index, numerator, denominator) - (time - first)).abs();
+                let ideal = frame_time(index, numerator, denominator);
+                let off = ideal.saturating_sub(time.saturating_sub(first));
+                let off = off.saturating_abs();
                 if off > ROUNDING {
                     return None;
                 }
@@ -150,7 +154,7 @@ impl FrameGrid {
 
     fn index(&self, time: i64) -> i64 {
         let (numerator, denominator) = self.rate.unwrap_or((1, 1));
-        let scaled = i128::from(time - self.anchor) * i128::from(numerator);
+        let scaled = i128::from(time.saturating_sub(self.anchor)) * i128::from(numerator);
         let unit = i128::from(denominator) * 90_000;
         let rounded = (scaled + unit / 2).div_euclid(unit);
         i64::try_from(rounded).unwrap_or(0)
@@ -158,8 +162,9 @@ impl FrameGrid {
 
     fn nearest(&self, time: i64) -> (i64, i64) {
         let (numerator, denominator) = self.rate.unwrap_or((1, 1));
-        let on_grid = self.anchor + frame_time(self.index(time), numerator, denominator);
-        (on_grid, time - on_grid)
+        let since = frame_time(self.index(time), numerator, denominator);
+        let on_grid = self.anchor.saturating_add(since);
+        (on_grid, time.saturating_sub(on_grid))
     }
 }
 

@@ -67,7 +67,7 @@ impl Ticks {
 
     /// The distance from zero.
     pub fn abs(self) -> Ticks {
-        Ticks(self.0.abs())
+        Ticks(self.0.saturating_abs())
     }
 }
 

@@ -2,8 +2,7 @@
 //! round over all streams taking as long as it takes. Texts are those of the caches, so a sample costs
 //! no rendering that a player's request would not.
 
-use std::collections::{BTreeMap, VecDeque};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -11,7 +10,8 @@ use tokio::time::MissedTickBehavior;
 
 use super::registry::{Registry, Served};
 use super::{Origin, dash, hls};
-use crate::base::clock::{Clock, Wall};
+use crate::base::clock::Clock;
+use crate::base::conformance::{Conformance, Violation};
 use crate::base::id::Uuid;
 use crate::base::shutdown::Tasks;
 use crate::manifest::check;
@@ -28,34 +28,9 @@ const NEWEST: usize = 32;
 /// Characters of a violation's detail that are kept.
 const DETAIL_CHARS: usize = 300;
 
-/// A rule that was broken in a text of ours.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Violation {
-    /// When it was found.
-    pub at: Wall,
-    /// In which stream.
-    pub stream: Uuid,
-    /// In which text, such as `source/index.m3u8`.
-    pub file: String,
-    /// Name of the rule.
-    pub rule: &'static str,
-    /// The values found.
-    pub detail: String,
-}
-
-/// What was found since the start.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Conformance {
-    /// Texts that were checked.
-    pub samples: u64,
-    /// How often each rule was broken; those that never were are left out.
-    pub rules: BTreeMap<&'static str, u64>,
-    /// The newest violations, oldest first: of each rule and sample the first one.
-    pub newest: VecDeque<Violation>,
-}
-
 /// Takes samples of `origin` until the tasks are stopped.
 pub async fn run(origin: Arc<Origin>, tasks: Tasks) {
+    let mut sampler = Sampler::default();
     let mut due = tokio::time::interval(EVERY);
     due.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -64,8 +39,13 @@ pub async fn run(origin: Arc<Origin>, tasks: Tasks) {
             _ = due.tick() => {}
         }
         let origin = origin.clone();
-        // A panic in the checker costs a sample; the next one comes.
-        let _ = tokio::task::spawn_blocking(move || origin.sample()).await;
+        let mut taken = std::mem::take(&mut sampler);
+        // A panic in the checker costs a sample and what was remembered; the next one comes.
+        let sample = tokio::task::spawn_blocking(move || {
+            taken.sample(&origin.registry, &origin.clock, &origin.found);
+            taken
+        });
+        sampler = sample.await.unwrap_or_default();
     }
 }
 
@@ -95,23 +75,23 @@ struct Previous {
     text: Bytes,
 }
 
-/// Takes samples, and remembers what it found.
+/// Takes samples, and remembers what it needs for the next one.
 #[derive(Default)]
 pub(super) struct Sampler {
     /// Stream and number of the text that is next.
     next: (Uuid, usize),
     previous: Vec<Previous>,
     logged: Vec<(Uuid, &'static str, Duration)>,
-    found: Conformance,
 }
 
 impl Sampler {
-    pub(super) fn found(&self) -> Conformance {
-        self.found.clone()
-    }
-
-    /// Checks one text of one stream.
-    pub(super) fn sample(&mut self, registry: &Registry, clock: &Clock) {
+    /// Checks one text of one stream. Who reads what was `found` does not wait for that.
+    pub(super) fn sample(
+        &mut self,
+        registry: &Registry,
+        clock: &Clock,
+        found: &Mutex<Conformance>,
+    ) {
         let now = clock.monotonic();
         self.previous
             .retain(|previous| now.saturating_sub(previous.at) <= PREVIOUS);
@@ -133,16 +113,19 @@ impl Sampler {
             self.next = (id, index);
         }
         let broken = broken(&stream, &target, &text, before.as_deref());
-        self.found.samples += 1;
-        let mut told = Vec::new();
+        let rules: Vec<&'static str> = broken.iter().map(|violation| violation.rule).collect();
+        let mut told: Vec<Violation> = Vec::new();
         for violation in broken {
-            *self.found.rules.entry(violation.rule).or_default() += 1;
             // What is wrong with one segment is often wrong with all behind it.
-            if !told.contains(&violation.rule) {
-                told.push(violation.rule);
-                self.tell(id, &target, violation, clock);
+            if !told.iter().any(|other| other.rule == violation.rule) {
+                told.push(self.tell(id, &target, violation, clock));
             }
         }
+        add(
+            &mut found.lock().unwrap_or_else(PoisonError::into_inner),
+            &rules,
+            told,
+        );
         self.previous.push(Previous {
             stream: id,
             target,
@@ -171,7 +154,13 @@ impl Sampler {
             })
     }
 
-    fn tell(&mut self, stream: Uuid, target: &Target, broken: check::Violation, clock: &Clock) {
+    fn tell(
+        &mut self,
+        stream: Uuid,
+        target: &Target,
+        broken: check::Violation,
+        clock: &Clock,
+    ) -> Violation {
         let check::Violation { rule, detail } = broken;
         let file = target.file();
         let detail: String = detail.chars().take(DETAIL_CHARS).collect();
@@ -180,17 +169,24 @@ impl Sampler {
             tracing::warn!(%stream, file, rule, detail, "a playlist or manifest of ours breaks a rule");
             self.logged.push((stream, rule, clock.monotonic()));
         }
-        if self.found.newest.len() == NEWEST {
-            self.found.newest.pop_front();
-        }
-        self.found.newest.push_back(Violation {
+        Violation {
             at: clock.wall(),
             stream,
             file,
             rule,
             detail,
-        });
+        }
     }
+}
+
+fn add(found: &mut Conformance, rules: &[&'static str], newest: Vec<Violation>) {
+    found.samples += 1;
+    for rule in rules {
+        *found.rules.entry(rule).or_default() += 1;
+    }
+    found.newest.extend(newest);
+    let old = found.newest.len().saturating_sub(NEWEST);
+    found.newest.drain(..old);
 }
 
 /// All texts of a stream; none before its first multivariant playlist is decided.

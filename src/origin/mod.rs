@@ -21,7 +21,7 @@ mod viewers;
 
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, LOCATION};
@@ -31,14 +31,13 @@ pub use crate::base::network::Network;
 pub use access::{Access, Open};
 pub use body::Body;
 pub use client::Client;
-pub use conformance::{Conformance, Violation};
 pub use registry::{StreamStats, Streams};
 
 use crate::base::clock::Clock;
+use crate::base::conformance::Conformance;
 use crate::base::id::Uuid;
 use crate::media::timeline::Timeline;
 use answer::{Answering, Coding, Terms};
-use conformance::Sampler;
 use registry::{Registry, Served};
 use route::{File, Route, Tree};
 
@@ -90,7 +89,7 @@ pub struct Origin {
     fallback: axum::Router,
     connections: Arc<tokio::sync::Semaphore>,
     open: Arc<AtomicU64>,
-    sampler: Mutex<Sampler>,
+    found: Mutex<Conformance>,
     misses: AtomicU64,
 }
 
@@ -119,7 +118,7 @@ impl Origin {
             access,
             fallback,
             open: Arc::default(),
-            sampler: Mutex::default(),
+            found: Mutex::default(),
             misses: AtomicU64::new(0),
         })
     }
@@ -142,19 +141,10 @@ impl Origin {
         stats
     }
 
-    /// Checks one of the texts that are handed out, and goes on to the next with each call. Takes some
-    /// milliseconds of processor time: not to be called on a thread that serves.
-    pub fn sample(&self) {
-        self.sampler().sample(&self.registry, &self.clock);
-    }
-
-    /// What [`Origin::sample`] found so far.
+    /// What [`conformance::run`] found so far.
     pub fn conformance(&self) -> Conformance {
-        self.sampler().found()
-    }
-
-    fn sampler(&self) -> MutexGuard<'_, Sampler> {
-        self.sampler.lock().unwrap_or_else(PoisonError::into_inner)
+        let found = self.found.lock();
+        found.unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Answers a playback request; `None` when the path is not playback's.

@@ -12,11 +12,19 @@ use crate::media::{Ticks, Timescale};
 /// Initialisation segments kept, so that those of removed segments can be fetched: one a change.
 const KEPT_INITS: usize = 16;
 
+/// Segments that are listed when they are shorter than this on an average, milliseconds: as many as would
+/// fill the window then. Encoders that change with every picture would else make playlists of megabytes.
+const LEAST_AVERAGE_MS: i64 = 250;
+/// Segments that are listed in any case.
+const LEAST_SEGMENTS: usize = 16;
+
 /// A rendition's segments, oldest first.
 #[derive(Debug)]
 pub struct Window {
     scale: Timescale,
     length: Ticks,
+    /// Segments that are listed at most; as many that left can be fetched.
+    most: usize,
     retired: VecDeque<Arc<Segment>>,
     listed: VecDeque<Arc<Segment>>,
     listed_duration: Ticks,
@@ -32,9 +40,11 @@ impl Window {
     /// A window of `length` in ticks of `scale`. Segments that left it can be fetched for as long again,
     /// and one segment more (RFC 8216bis §6.2.2).
     pub fn new(scale: Timescale, length: Ticks, first_part: u64) -> Window {
+        let most = length.0.saturating_mul(1000) / i64::from(scale.get()) / LEAST_AVERAGE_MS;
         Window {
             scale,
             length,
+            most: usize::try_from(most).unwrap_or(0).max(LEAST_SEGMENTS),
             retired: VecDeque::new(),
             listed: VecDeque::new(),
             listed_duration: Ticks::ZERO,
@@ -213,7 +223,8 @@ impl Window {
                 .listed
                 .front()
                 .expect("window holds at least one segment");
-            if self.listed_duration - first.duration < self.length {
+            let fits = self.listed.len() <= self.most;
+            if fits && self.listed_duration - first.duration < self.length {
                 break;
             }
             self.listed_duration -= first.duration;
@@ -221,11 +232,9 @@ impl Window {
         }
         let edge = segment.start + segment.duration;
         let keep_from = edge - self.length - self.length - segment.duration - segment.duration;
-        while let Some(first) = self
-            .retired
-            .front()
-            .filter(|first| first.start + first.duration < keep_from)
-        {
+        while let Some(first) = self.retired.front().filter(|first| {
+            first.start + first.duration < keep_from || self.retired.len() > self.most
+        }) {
             self.bytes -= first.size();
             self.retired.pop_front();
         }
@@ -257,4 +266,60 @@ fn search(segments: &VecDeque<Arc<Segment>>, sequence: u64) -> Option<&Arc<Segme
     segments
         .get(index)
         .filter(|segment| segment.sequence == sequence)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::clock::Wall;
+    use crate::media::codec::aac;
+    use crate::media::{CodecConfig, Track};
+
+    #[test]
+    fn segments_without_number_do_not_make_a_playlist_without_end() {
+        let scale = Timescale::of(1000);
+        let config = aac::Config::new_lc(48_000, 2).unwrap();
+        let init = Arc::new(Init {
+            name: "init-0.mp4".to_owned(),
+            bytes: Bytes::new(),
+            track: Arc::new(Track {
+                config: CodecConfig::Aac(config),
+                timescale: scale,
+            }),
+        });
+        let mut window = Window::new(scale, Ticks(60_000), 0);
+        for number in 0..10_000 {
+            let start = Ticks(number * 10);
+            window.handle_cut(Cut::Open(Segment {
+                sequence: number.unsigned_abs(),
+                start,
+                duration: Ticks::ZERO,
+                discontinuity: true,
+                discontinuity_sequence: number.unsigned_abs(),
+                gap: false,
+                independent: true,
+                complete: false,
+                init: init.clone(),
+                parts: Vec::new(),
+                program_date_time: Wall(0),
+            }));
+            window.handle_cut(Cut::Part(Part {
+                number: number.unsigned_abs(),
+                start,
+                duration: Ticks(10),
+                independent: true,
+                bytes: Bytes::from_static(b"some"),
+            }));
+            window.handle_cut(Cut::Close {
+                end: start + Ticks(10),
+            });
+        }
+        assert_eq!(window.segments().len(), 240);
+        assert_eq!(window.bytes(), 480 * 4);
+        assert_eq!(window.listed_bytes(), 240 * 4);
+        assert!(matches!(
+            window.find(Resource::Segment(9_700)),
+            Found::Whole(_)
+        ));
+    }
 }

@@ -123,7 +123,7 @@ impl Store {
         .await
     }
 
-    /// Streams that have not ended, oldest first.
+    /// Streams that have not ended, oldest first. A row that cannot be read is logged and left out.
     pub async fn open_streams(&self) -> Result<Vec<OpenStream>, Error> {
         timed(async {
             let rows = sqlx::query(
@@ -133,7 +133,13 @@ impl Store {
             )
             .fetch_all(&self.pool)
             .await?;
-            rows.iter().map(open_stream).collect()
+            // One that is damaged takes no other with it.
+            let read = |row| {
+                open_stream(row)
+                    .inspect_err(|err| tracing::error!(%err, "a stream cannot be taken up again"))
+                    .ok()
+            };
+            Ok(rows.iter().filter_map(read).collect())
         })
         .await
     }

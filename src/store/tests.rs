@@ -264,6 +264,39 @@ async fn open_streams_are_known_after_a_restart() {
 }
 
 #[tokio::test]
+async fn a_damaged_stream_takes_no_other_with_it() {
+    let (folder, clock) = (Folder::new(), clock());
+    let store = store(&folder, &clock).await;
+    let key = Secret::new("default-key");
+    let channel = store
+        .ensure_default_channel(&default_channel(&key))
+        .await
+        .unwrap();
+    let whole = Uuid::new_v4();
+    for damage in [
+        "",
+        "next_sequence = -1",
+        "discontinuities = -9223372036854775808",
+        "tags = 'no list'",
+        "id = 'no id'",
+    ] {
+        let id = if damage.is_empty() {
+            whole
+        } else {
+            Uuid::new_v4()
+        };
+        store.stream_opened(&stream(&channel.id, id)).await.unwrap();
+        if !damage.is_empty() {
+            let text = format!("UPDATE streams SET {damage} WHERE id = '{id}'");
+            let text = sqlx::AssertSqlSafe(text);
+            sqlx::query(text).execute(&store.pool).await.unwrap();
+        }
+    }
+    let open = store.open_streams().await.unwrap();
+    assert_eq!(open, [stream(&channel.id, whole)]);
+}
+
+#[tokio::test]
 async fn signs_of_life_replace_each_other_until_the_stream_is_over() {
     let (folder, clock) = (Folder::new(), clock());
     let store = store(&folder, &clock).await;

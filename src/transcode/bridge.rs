@@ -51,6 +51,8 @@ pub struct Config {
     pub executable: PathBuf,
     /// What makes it one.
     pub arguments: Vec<String>,
+    /// Whether long holes show a slate (`FOREBAY_ON_LOSS`); else the last picture stays.
+    pub slate: bool,
     /// Slates of channels that have an image of their own, by channel id.
     pub slates: HashMap<String, PathBuf>,
     /// For lags and pauses between log lines.
@@ -73,6 +75,7 @@ impl Config {
             cores: std::thread::available_parallelism().map_or(1, usize::from),
             executable,
             arguments: vec!["worker".to_owned()],
+            slate: true,
             slates: HashMap::new(),
             clock,
         })
@@ -118,7 +121,7 @@ impl Outlet for Stream {
 
 /// Where source units come from: a subscription.
 pub trait Inlet: Send + 'static {
-    /// See [`Subscriber::recv`].
+    /// See [`Subscriber::recv`]. `None` without [`Event::End`] before: the stream goes on without us.
     fn recv(&mut self) -> impl Future<Output = Option<Event>> + Send;
     /// See [`Subscriber::dropped_units`].
     fn dropped_units(&self) -> u64;
@@ -137,10 +140,10 @@ impl Inlet for Subscriber {
 pub fn attach(stream: &Arc<Stream>, config: Arc<Config>, tasks: &Tasks) -> Arc<Status> {
     let inlet = stream.subscribe(QUEUE_UNITS);
     let admission = stream.admission();
-    let slate = Slate {
+    let slate = config.slate.then(|| Slate {
         name: admission.name.clone(),
         image: config.slates.get(&admission.channel_id).cloned(),
-    };
+    });
     let outlet: Arc<dyn Outlet> = stream.clone();
     let status = Arc::new(Status::default());
     let bridge = Bridge {
@@ -164,7 +167,7 @@ pub(super) struct Bridge<I> {
     pub(super) inlet: I,
     pub(super) outlet: Arc<dyn Outlet>,
     pub(super) capabilities: Vec<String>,
-    pub(super) slate: Slate,
+    pub(super) slate: Option<Slate>,
     /// What takes the place of a source that is listed, once it can be listed no longer.
     pub(super) stand_in: Option<Rung>,
     pub(super) config: Arc<Config>,
@@ -228,8 +231,14 @@ impl<I: Inlet> Bridge<I> {
                 event = self.inlet.recv() => event,
                 () = self.tasks.stopped() => return false,
             };
-            let Some(event) = event.filter(|event| !matches!(event, Event::End)) else {
-                return false;
+            let event = match event {
+                Some(Event::End) => return false,
+                Some(event) => event,
+                None => {
+                    // Nothing was made, so that nothing is missing now.
+                    tracing::error!(err = %Error::CutOff, "no ladder will be made");
+                    return false;
+                }
             };
             self.leave_passthrough(&event, setup);
             let track = matches!(event, Event::Track(_));
@@ -270,13 +279,17 @@ impl<I: Inlet> Bridge<I> {
     async fn settle(&mut self, history: &mut History) -> Option<bool> {
         loop {
             let event = tokio::select! {
-                event = self.inlet.recv() => event?,
+                event = self.inlet.recv() => event,
                 () = self.tasks.stopped() => return None,
             };
             match event {
-                Event::Settled { passthrough } => return Some(passthrough),
-                Event::End => return None,
-                event => history.add(event),
+                Some(Event::Settled { passthrough }) => return Some(passthrough),
+                Some(Event::End) => return None,
+                Some(event) => history.add(event),
+                None => {
+                    tracing::error!(err = %Error::CutOff, "no ladder will be made");
+                    return None;
+                }
             }
         }
     }

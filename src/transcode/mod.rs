@@ -81,6 +81,9 @@ pub enum Error {
     /// The worker takes media and gives nothing back.
     #[error("worker is hung")]
     Hung,
+    /// The stream goes on, and gives this ladder nothing any more: what it was told was not read.
+    #[error("cut off from the stream")]
+    CutOff,
 }
 
 impl Error {
@@ -92,6 +95,7 @@ impl Error {
             | Error::UnknownLadder { .. } => Kind::Invalid,
             Error::MissingElement { .. } => Kind::NotFound,
             Error::Stuck(_) | Error::Hung => Kind::Timeout,
+            Error::CutOff => Kind::Capacity,
             Error::Protocol(_) | Error::Io { .. } | Error::Element { .. } => Kind::Internal,
         }
     }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use forebay::hub::boundary::OnLoss;
+use forebay::hub::story::{Cover, State};
 
 use super::bench::{Bench, LADDER, PLAIN, Terms};
 use super::each;
@@ -226,6 +227,44 @@ fn freezing_fills_as_the_slate_does_and_gap_states_the_hole() {
         }
         story.end();
     });
+}
+
+#[test]
+fn where_gaps_are_stated_sound_alone_goes_on_beside_gaps_of_every_picture() {
+    let terms = Terms {
+        on_loss: OnLoss::Gap,
+        ..LADDER
+    };
+    each(&[PLAIN, terms], sound_goes_on_alone);
+}
+
+fn sound_goes_on_alone(terms: Terms) {
+    let blind = Settings {
+        picture: None,
+        ..USUAL
+    };
+    let mut story = Story::begin(terms, USUAL);
+    story.bench.encoders[0].change(blind);
+    story.bench.run(25_000);
+    let during = story.bench.stream().stats();
+    assert!(matches!(
+        story.bench.stream().health().state,
+        State::Hole(Cover::Gap)
+    ));
+    assert_eq!(during.counts.holes, 1);
+    story.bench.encoders[0].change(USUAL);
+    story.bench.run(6_000);
+    let watch = story.bench.watch();
+    assert!(watch.gap_ms("source") >= 8_000);
+    if terms.ladder {
+        assert!(
+            watch.gap_ms(RUNG) >= 8_000,
+            "a rung lasted on without a picture"
+        );
+    }
+    assert_eq!(watch.gap_ms("audio"), 0);
+    assert_eq!(story.bench.stream().stats().counts.holes, 1);
+    story.end();
 }
 
 #[test]

@@ -221,6 +221,10 @@ async fn the_air_is_given_to_another_publisher_by_hand() {
         let (code, _) = bench.post(&path, body).await;
         assert_eq!(code, StatusCode::BAD_REQUEST, "{body}");
     }
+    let large = Request::post(&path).header("x-admin-key", "admin-key");
+    let large = large.body(Body::from(" ".repeat(17 << 10))).unwrap();
+    let (code, _, _) = bench.send(large, "192.0.2.1:5000").await;
+    assert_eq!(code, StatusCode::PAYLOAD_TOO_LARGE);
     let unknown = format!("/api/admin/streams/{}/switch", Uuid::from_u128(2));
     let (code, _) = bench.post(&unknown, r#"{"publisher": 1}"#).await;
     assert_eq!(code, StatusCode::NOT_FOUND);

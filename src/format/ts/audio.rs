@@ -192,10 +192,12 @@ impl Audio {
                 }
                 Read::Malformed(size) => {
                     out.counts.malformed_units += 1;
+                    self.pass_over(at);
                     size
                 }
                 Read::Unready(size) => {
                     out.counts.unready_units += 1;
+                    self.pass_over(at);
                     size
                 }
                 Read::Frames(frames) => {
@@ -211,6 +213,12 @@ impl Audio {
         let at = at.min(self.waiting.len());
         self.waiting.drain(..at);
         self.stamps.shift(at);
+    }
+
+    /// A frame at `at` is not used: how long it is nobody knows, so what follows waits for a time.
+    fn pass_over(&mut self, at: usize) {
+        self.stamps.take(at);
+        self.clock = None;
     }
 
     fn take(&mut self, frames: Frames, time: Option<Time>, out: &mut Out) {

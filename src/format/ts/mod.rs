@@ -67,6 +67,15 @@ pub struct Counts {
     pub unready_units: u64,
 }
 
+/// Which media the program's map promises, of those that are taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Taken {
+    /// Whether there is video.
+    pub video: bool,
+    /// Whether there is audio.
+    pub audio: bool,
+}
+
 /// Takes a transport stream apart.
 #[derive(Debug, Default)]
 pub struct Demuxer {
@@ -85,6 +94,12 @@ impl Demuxer {
     pub fn push(&mut self, data: &[u8]) {
         let streams = &mut self.streams;
         self.splitter.push(data, |packet| streams.handle(packet));
+    }
+
+    /// What the program's map promises, once for each time that it says something new. Polled before
+    /// events, it is known before the first unit.
+    pub fn poll_taken(&mut self) -> Option<Taken> {
+        self.streams.poll_taken()
     }
 
     /// The next event.

@@ -12,7 +12,7 @@ use super::psi::{self, PAT_PID, PAT_TABLE, PMT_TABLE, Program, Sections, Stream}
 use super::stamps::Time;
 use super::streams::{self, Content};
 use super::video::Video;
-use super::{Counts, Event};
+use super::{Counts, Event, Taken};
 use crate::media::MediaKind;
 
 /// Codecs of which the publisher was told that they are not taken. More than a stream can hold at once;
@@ -37,6 +37,9 @@ pub(super) struct Streams {
     video: Option<Lane>,
     audio: Option<Lane>,
     told: Vec<(MediaKind, &'static str)>,
+    taken: Option<Taken>,
+    /// What is to be told of it.
+    news: Option<Taken>,
 }
 
 /// The sections of one PID.
@@ -186,6 +189,18 @@ impl Streams {
                 self.out.events.push_back(Event::Unsupported(text));
             }
         }
+        let taken = Taken {
+            video: self.video.is_some(),
+            audio: self.audio.is_some(),
+        };
+        if self.taken.replace(taken) != Some(taken) {
+            self.news = Some(taken);
+        }
+    }
+
+    /// What the program's map says, when it says something new.
+    pub(super) fn poll_taken(&mut self) -> Option<Taken> {
+        self.news.take()
     }
 }
 

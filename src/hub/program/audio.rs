@@ -9,6 +9,9 @@ use crate::hub::mapping::{Mapping, Step};
 use crate::hub::sound::SoundClock;
 use crate::media::{AccessUnit, Boundary, Ticks, Timescale, Track, rescale};
 
+/// How far sound may be ahead of the picture and of the clock: 10 s.
+const FURTHEST_AHEAD: Ticks = Ticks(10 * 90_000);
+
 impl Program {
     pub(super) fn audio(&mut self, arrival: Ticks, unit: AccessUnit) {
         if self.sound.is_none() {
@@ -42,6 +45,13 @@ impl Program {
             self.repairs.time_jumps += 1;
         }
         let time = carried + mapping.audio_offset();
+        let picture = self.video_end.unwrap_or(arrival).max(arrival);
+        if self.lead == Lead::Video && time > picture + FURTHEST_AHEAD {
+            // It would lead the whole stream away.
+            self.sound.as_mut().expect("checked above").join();
+            self.repairs.dropped_units += 1;
+            return;
+        }
         let floor = if self.lead == Lead::Video && !self.audio_cursor.is_open() {
             self.cutter.segment_start()
         } else {

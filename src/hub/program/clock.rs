@@ -15,13 +15,14 @@ impl Program {
     }
 
     /// The stream's own time when the clock shows `now`.
-    pub(super) fn time(&self, now: Wall) -> Ticks {
+    pub fn time(&self, now: Wall) -> Ticks {
         channel_time(now, self.epoch) - self.clock_ahead
     }
 
     /// Moves everything that is yet to come to where the clock is.
     pub(super) fn follow_clock(&mut self) {
         let by = std::mem::take(&mut self.clock_ahead);
+        self.first_unit = self.first_unit.map(|first| first + by);
         if !self.cutter.has_begun() {
             return;
         }

@@ -64,7 +64,6 @@ impl Program {
         }
         if self.hole_since.is_none() {
             self.hole_since = Some(self.shown);
-            self.repairs.holes += 1;
         }
         if upto - self.shown > LEAP {
             self.outputs.push_back(Output::Break);
@@ -197,8 +196,8 @@ impl Program {
         if self.lead == Lead::Video {
             self.video_cursor.pass(&boundary);
         }
-        if self.lead == Lead::Video && sounds_on {
-            self.push_gap(boundary, Missing::SourceVideo);
+        if self.lead == Lead::Video && self.sound_reach() > boundary.time {
+            self.push_gap(boundary, Missing::Video);
         } else {
             self.pass_sound(&boundary);
             self.push_gap(boundary, Missing::Everything);
@@ -229,9 +228,19 @@ impl Program {
         } else {
             self.hole_start()
         };
-        if now - from < longest + patience {
+        // Sound that goes on alone is not held for ever, and its segment may not be longer either.
+        let sounds_on = !self.in_gap && self.lead == Lead::Video && self.audio_end > from;
+        let pressed = sounds_on
+            && self.audio_end + PATIENCE >= self.cutter.segment_start() + longest
+            && now - from > LONGEST_STRETCH;
+        if now - from < longest + patience && !pressed {
             return;
         }
+        // What players have of the sound cannot be opened in hindsight.
+        let from = match sounds_on {
+            true => from.max(self.audio_end.min(self.cutter.segment_start() + longest)),
+            false => from,
+        };
         if now - from > LEAP {
             let boundary = self.cutter.force(now - patience, true);
             self.begin_gap(boundary);
@@ -244,13 +253,16 @@ impl Program {
     fn state_gaps(&mut self, from: Ticks, upto: Ticks) {
         let longest = self.cutter.settings().longest_segment;
         let mut at = from;
+        let leaps = upto - from > LEAP;
+        if leaps {
+            self.cutter.disconnect();
+        }
         if !self.in_gap {
-            self.repairs.holes += 1;
             self.flush_audio_before(at);
             let boundary = self.cutter.force(at, false);
             self.begin_gap(boundary);
         }
-        while upto - at >= longest {
+        while !leaps && upto - at >= longest {
             at += longest;
             let boundary = self.cutter.force(at, false);
             self.begin_gap(boundary);
@@ -297,11 +309,24 @@ impl Program {
         let Some(sound) = self.sound.as_mut().filter(|_| self.audio_cursor.is_open()) else {
             return;
         };
-        if upto - sound.end_channel_time().unwrap_or(upto) > LEAP {
+        // A clock that was followed has moved on what is expected already.
+        if upto - sound.next_channel_time().unwrap_or(upto) > LEAP {
             sound.join_at(upto);
         }
         sound.hold(upto, &mut self.held_audio);
         self.release_audio();
+    }
+
+    /// How far the sound goes without a hole, what is held of it included.
+    fn sound_reach(&self) -> Ticks {
+        let mut reach = self.audio_end;
+        for (start, end) in self.audio_times() {
+            if start - reach > PATIENCE {
+                break;
+            }
+            reach = reach.max(end);
+        }
+        reach
     }
 
     fn lateness(&self, kind: MediaKind) -> Ticks {

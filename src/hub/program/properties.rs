@@ -306,7 +306,8 @@ impl Story {
                     if missing != Missing::SourceAudio && self.program.packages_source() {
                         begins(&mut self.video, self.seed);
                     }
-                    if missing != Missing::SourceVideo && self.audio.last.is_some() {
+                    let sounds_on = matches!(missing, Missing::SourceVideo | Missing::Video);
+                    if !sounds_on && self.audio.last.is_some() {
                         begins(&mut self.audio, self.seed);
                     }
                 }

@@ -7,6 +7,7 @@ use crate::media::rescale;
 
 mod bench;
 mod holes;
+mod hostile;
 
 use bench::Bench;
 

@@ -12,6 +12,13 @@ const LASTING_LAG: Ticks = Ticks(90_000);
 /// published: then it has another idea of time altogether.
 const WARM_REACH: Ticks = Ticks(10 * 90_000);
 
+/// Furthest that a picture is shown from where it is decoded, either way. Sixteen B-frames at two pictures
+/// a second take eight.
+const LONGEST_REORDER: Ticks = Ticks(10 * 90_000);
+/// Units of one segment: its longest, 10 s, at 1000 a second. More have broken times, by which no segment
+/// ever ends.
+const MAX_SEGMENT_UNITS: u32 = 10_000;
+
 /// The shortest gap: every rendition that goes on has a picture or a sound frame in it.
 pub(super) const SHORTEST_GAP: Ticks = Ticks(22_500);
 
@@ -31,6 +38,13 @@ struct Place {
 impl Program {
     pub(super) fn video(&mut self, arrival: Ticks, unit: AccessUnit) {
         if self.video.is_none() || (self.wait_key && !unit.key) {
+            self.repairs.dropped_units += 1;
+            return;
+        }
+        let shift = rescale(unit.pts - unit.dts, self.video_scale, Timescale::CHANNEL);
+        if shift.abs() > LONGEST_REORDER || self.segment_units >= MAX_SEGMENT_UNITS && !unit.key {
+            // What refers to it cannot be decoded either.
+            self.wait_key = true;
             self.repairs.dropped_units += 1;
             return;
         }
@@ -232,6 +246,10 @@ impl Program {
             self.cutter.observe_key(pts, gap, self.margin());
         }
         let boundary = self.cut_at(pts, dts, unit.key, first);
+        self.segment_units = match boundary {
+            Some(_) => 0,
+            None => self.segment_units.saturating_add(1),
+        };
         let unit = AccessUnit {
             dts,
             pts,

@@ -118,7 +118,7 @@ fn over_time(signs: &mut Signs, quarters: &[(u64, bool)]) -> Vec<String> {
     for (quarter, (discontinuities, published)) in (0_u64..).zip(quarters) {
         let now = Duration::from_millis(quarter * 250);
         let living = vec![(sign(7, *discontinuities), *published)];
-        for sign in signs.due(now, living) {
+        for sign in signs.due(now, || living) {
             let at = now.as_secs_f64();
             given.push(format!("{at}: {}", sign.told.discontinuities));
         }
@@ -167,4 +167,25 @@ fn the_last_sign_is_final() {
         ..sign(9, 1)
     };
     assert_eq!(last, [final_sign]);
+}
+
+#[test]
+fn a_record_that_cannot_be_true_is_not_taken_up() {
+    let mut known = record(sign(1_795_000_017, 3));
+    assert!(resumed(&known, after(1)).is_some());
+    for end in [i64::MIN, -(1 << 40), 1 << 40, i64::MAX] {
+        known.sign.told.end_90k = end;
+        assert!(resumed(&known, after(1)).is_none(), "{end}");
+    }
+    for epoch in [i64::MIN, 0, i64::MAX] {
+        let mut known = record(sign(1_795_000_017, 3));
+        known.epoch = Wall(epoch);
+        assert!(resumed(&known, after(1)).is_none(), "{epoch}");
+    }
+    for alive in [i64::MIN, i64::MAX] {
+        let mut known = record(sign(u64::MAX, u64::MAX));
+        known.sign.alive = Wall(alive);
+        assert!(resumed(&known, after(1)).is_none(), "{alive}");
+    }
+    assert!(resumed(&record(sign(u64::MAX, u64::MAX)), after(1)).is_some());
 }

@@ -4,19 +4,26 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::log::{Line, What};
 use super::member::Member;
 use super::state::State;
 use super::{MemberId, Stream};
 use crate::base::clock::Wall;
 use crate::base::id::Uuid;
 use crate::hub::boundary::Settings;
-use crate::hub::doctor::{Change, Surroundings};
+use crate::hub::doctor::Surroundings;
 use crate::hub::member::{Health, MemberStatus, Standing, SwitchError};
 use crate::hub::observer::Stalls;
 use crate::hub::program::Repairs;
 use crate::hub::story::{self, Cause, Counts, Cover, Happening, Story};
-use crate::media::time::{channel_time, rescale, wall_time};
+use crate::media::time::{rescale, wall_time};
 use crate::media::{AccessUnit, MediaKind, Ticks, Timescale, Track};
+
+/// Least distance between two looks of the doctor, who wants everything measured: nothing that it tells
+/// of is younger than some seconds.
+const EXAMINED_EVERY: Duration = Duration::from_secs(1);
+/// Lines that are logged of what happens under one lock; more are left out. Bounds the queue.
+const MAX_LINES: usize = 64;
 
 /// What a stream's metrics show. Counts since the stream began.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -56,7 +63,7 @@ pub struct Stats {
 /// The memory of a stream beside its media.
 #[derive(Debug)]
 pub(super) struct Record {
-    channel: String,
+    channel: Arc<str>,
     stream: Uuid,
     epoch: Wall,
     story: Story,
@@ -70,6 +77,10 @@ pub(super) struct Record {
     /// When the publisher on air went away, as long as nobody took its place.
     lost: Option<Duration>,
     hole: Option<Hole>,
+    /// When the doctor looked last.
+    examined: Option<Duration>,
+    /// To be logged when the stream is unlocked.
+    lines: Vec<Line>,
 }
 
 /// Time in which something stands in for missing media.
@@ -88,7 +99,7 @@ impl Record {
         silence: Duration,
     ) -> Record {
         Record {
-            channel: channel.to_owned(),
+            channel: channel.into(),
             stream,
             epoch,
             story: Story::default(),
@@ -104,6 +115,8 @@ impl Record {
             last_aired: None,
             lost: None,
             hole: None,
+            examined: None,
+            lines: Vec::new(),
         }
     }
 
@@ -111,16 +124,20 @@ impl Record {
         &self.story
     }
 
-    /// Writes down what happened, and logs it.
+    /// Writes down what happened, and has it logged.
     pub(super) fn note(&mut self, at: Wall, what: &Happening) {
-        if let Some(incident) = self.story.note(at, what) {
-            let (channel, stream) = (&*self.channel, self.stream);
-            tracing::info!(channel, %stream, incident = incident.kind, "{}", incident.text);
+        if let Some(incident) = self.story.note(at, what).cloned() {
+            self.log(What::Incident(incident));
         }
     }
 
+    /// What is to be logged.
+    pub(super) fn take_lines(&mut self) -> Vec<Line> {
+        std::mem::take(&mut self.lines)
+    }
+
     /// A configuration goes on air.
-    pub(super) fn note_track(&mut self, now: Ticks, track: &Arc<Track>) {
+    pub(super) fn note_track(&mut self, at: Wall, track: &Arc<Track>) {
         let same_kind = |old: &&mut Arc<Track>| old.kind() == track.kind();
         let Some(old) = self.tracks.iter_mut().find(same_kind) else {
             self.tracks.push(track.clone());
@@ -128,25 +145,17 @@ impl Record {
         };
         let what = format!("{} instead of {}", describe(track), describe(old));
         *old = track.clone();
-        let at = wall_time(now, Timescale::CHANNEL, self.epoch);
         self.note(at, &Happening::Changed { what });
     }
 
-    fn log(&self, member: MemberId, change: &Change) {
-        let (channel, stream, publisher) = (&*self.channel, self.stream, member.0);
-        match change {
-            Change::Appeared(finding) => tracing::info!(
-                channel, %stream, publisher,
-                finding = finding.code,
-                severity = finding.severity.word(),
-                remedy = finding.remedy,
-                "{}", finding.text
-            ),
-            Change::Gone(finding) => tracing::info!(
-                channel, %stream, publisher,
-                finding = finding.code,
-                "a finding is no longer so"
-            ),
+    fn log(&mut self, what: What) {
+        if self.lines.len() < MAX_LINES {
+            let channel = self.channel.clone();
+            self.lines.push(Line {
+                channel,
+                stream: self.stream,
+                what,
+            });
         }
     }
 }
@@ -398,11 +407,12 @@ impl Stream {
 
     /// Gives the air to a publisher: at once where it has sent a key unit, else with its next one.
     pub fn switch_to(&self, id: u64) -> Result<(), SwitchError> {
-        let (now, monotonic) = (self.clock.wall(), self.clock.monotonic());
+        let monotonic = self.clock.monotonic();
         let mut state = self.lock();
         if state.ended {
             return Err(SwitchError::Ended);
         }
+        let now = state.read(&self.clock);
         let found = state.members.iter().find(|member| member.id.0 == id);
         let member = found.ok_or(SwitchError::Unknown(id))?;
         if state.on_air == Some(member.id) {
@@ -414,9 +424,8 @@ impl Stream {
         let ready = member.warm.is_ready();
         state.wanted = Some(MemberId(id));
         if ready {
-            let time = channel_time(now, self.epoch);
-            state.take_the_air(MemberId(id), (now, time), monotonic);
-            state.drain(time);
+            state.take_the_air(MemberId(id), now, monotonic);
+            state.drain(now);
         }
         Ok(())
     }
@@ -431,27 +440,29 @@ impl Stream {
         let (now, at) = (self.clock.monotonic(), self.clock.wall());
         let mut guard = self.lock();
         let state = &mut *guard;
-        let repairs = state.program.repairs();
         let on_air = state.on_air;
         let silence = state.record.around.silence;
-        let mut silent = None;
-        for member in &mut state.members {
-            let facts = member.observer.facts(now);
-            let is_on_air = on_air == Some(member.id);
-            let around = Surroundings {
-                on_air: is_on_air,
-                repairs,
-                ..state.record.around
-            };
-            for change in member.doctor.examine(now, &facts, &around) {
-                state.record.log(member.id, &change);
-            }
-            let quiet = now.saturating_sub(member.last_unit);
-            if is_on_air && quiet > silence {
-                let who = name(member);
-                silent = Some(Happening::Silent { who, quiet });
+        let early = |last: Duration| now.saturating_sub(last) < EXAMINED_EVERY;
+        if !state.record.examined.is_some_and(early) {
+            state.record.examined = Some(now);
+            let repairs = state.program.repairs();
+            for member in &mut state.members {
+                let facts = member.observer.facts(now);
+                let around = Surroundings {
+                    on_air: on_air == Some(member.id),
+                    repairs,
+                    ..state.record.around
+                };
+                for change in member.doctor.examine(now, &facts, &around) {
+                    state.record.log(What::Finding(member.id, change));
+                }
             }
         }
+        let silent = state.holder().and_then(|holder| {
+            let quiet = now.saturating_sub(holder.last_unit);
+            let who = || name(holder);
+            (quiet > silence).then(|| Happening::Silent { who: who(), quiet })
+        });
         if state.record.story.state() == story::State::OnAir
             && let Some(silent) = silent
         {

@@ -111,6 +111,18 @@ impl Warm {
         units
     }
 
+    /// The clock by which units arrived was set by this much (µs): they came when they came.
+    pub(super) fn shift(&mut self, by_micros: i64) {
+        for (at, _) in &mut self.units {
+            *at = at.plus_micros(by_micros);
+        }
+    }
+
+    /// Bytes of media.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     pub(super) fn clear(&mut self) {
         self.units.clear();
         self.bytes = 0;
@@ -177,8 +189,26 @@ mod tests {
 
     #[test]
     fn a_group_too_large_is_forgotten_up_to_the_next_key_unit() {
-        let warm = filled(&[0], 5000);
-        assert!(!warm.is_ready() || warm.units.len() <= WARM_UNITS);
-        assert!(warm.bytes <= WARM_BYTES);
+        let add = |warm: &mut Warm, at: i64, key: bool, bytes: usize| {
+            let (now, mut unit) = unit(at, key);
+            unit.data = Bytes::from(vec![0; bytes]);
+            warm.add(now, unit, true);
+        };
+        // One after another: too many units, too many bytes.
+        for (units, bytes) in [(WARM_UNITS, 10), (4, WARM_BYTES / 4)] {
+            let mut warm = Warm::default();
+            for at in 0..units {
+                add(&mut warm, 0, at == 0, bytes);
+            }
+            assert!(warm.is_ready());
+            assert_eq!(warm.bytes, units * bytes);
+            for _ in 0..3 {
+                add(&mut warm, 1, false, bytes);
+                assert!(!warm.is_ready(), "what follows cannot be decoded");
+                assert_eq!(warm.bytes, 0);
+            }
+            add(&mut warm, 2, true, bytes);
+            assert_eq!((warm.units.len(), warm.bytes), (1, bytes));
+        }
     }
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::state::State;
+use crate::base::clock::Wall;
 use crate::hub::NewRendition;
 use crate::hub::boundary::Cursor;
 use crate::hub::program::Missing;
@@ -55,6 +56,7 @@ impl State {
             let own = match missing {
                 Missing::SourceVideo => Some(id) == video,
                 Missing::SourceAudio => Some(id) == audio,
+                Missing::Video => listed.rendition.kind() == MediaKind::Video,
                 Missing::Everything => true,
             };
             if own && listed.flow == Flow::Live {
@@ -64,7 +66,8 @@ impl State {
                     .for_each(|outlet| outlet.handle_gap(id, boundary));
             }
         }
-        if missing == Missing::Everything {
+        // With rungs that go on, a hold has told of the boundary.
+        if matches!(missing, Missing::Video | Missing::Everything) {
             self.note_cover(boundary.time, Cover::Gap);
             self.stats.segments += 1;
             self.pass_on(boundary);
@@ -98,15 +101,19 @@ impl State {
     }
 
     /// A rendition gets no media any more.
-    pub(super) fn retire(&mut self, id: RenditionId, now: Ticks) {
+    pub(super) fn retire(&mut self, id: RenditionId, now: Wall) {
+        let until = self.program.time(now) + self.window;
         let listed = self.listed;
-        let window = self.window;
         if let Some(retired) = self.renditions.get_mut(usize::from(id.0))
             && matches!(retired.flow, Flow::Live | Flow::Joining)
         {
             retired.flow = if listed {
-                Flow::Leaving(now + window)
+                Flow::Leaving(until)
             } else {
+                // Nobody was told of it.
+                self.outlets
+                    .iter_mut()
+                    .for_each(|outlet| outlet.handle_removed(id));
                 Flow::Gone
             };
         }
@@ -204,7 +211,7 @@ impl State {
 
     /// Lists the stream as soon as everything that is to be in its first multivariant playlist is known;
     /// a source track that comes later is added then.
-    pub(super) fn consider_listing(&mut self, now: Ticks) {
+    pub(super) fn consider_listing(&mut self, now: Wall) {
         let Some(first) = self.program.first_arrival() else {
             return;
         };
@@ -214,7 +221,7 @@ impl State {
             }
             return;
         }
-        let waited = now - first;
+        let waited = self.program.time(now) - first;
         let planned = match &self.plan {
             None => false,
             Some(plan) => plan.names.iter().all(|name| {

@@ -1,14 +1,16 @@
 //! What a stream's lock protects: members, renditions, and the way of a unit to those who take it.
 
-use std::sync::Arc;
+use std::ops::{Deref, DerefMut};
+use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::MemberId;
 use super::health::{Record, Stats};
+use super::log::Line;
 use super::member::Member;
 use super::renditions::{Listed, Plan};
+use super::{MemberId, Stream};
 use crate::base::clock::{Clock, Wall};
 use crate::hub::NewRendition;
 use crate::hub::boundary::Opened;
@@ -50,6 +52,39 @@ pub(super) struct State {
     pub(super) ended: bool,
 }
 
+/// A stream's state, locked. What was written down meanwhile is logged after it is unlocked: a log line
+/// may wait for a slow disk, a frame may not.
+pub(super) struct Locked<'a>(Option<MutexGuard<'a, State>>);
+
+impl Stream {
+    pub(super) fn lock(&self) -> Locked<'_> {
+        Locked(Some(
+            self.state.lock().unwrap_or_else(PoisonError::into_inner),
+        ))
+    }
+}
+
+impl Deref for Locked<'_> {
+    type Target = State;
+    fn deref(&self) -> &State {
+        self.0.as_deref().expect("locked until it is dropped")
+    }
+}
+
+impl DerefMut for Locked<'_> {
+    fn deref_mut(&mut self) -> &mut State {
+        self.0.as_deref_mut().expect("locked until it is dropped")
+    }
+}
+
+impl Drop for Locked<'_> {
+    fn drop(&mut self) {
+        let lines = self.record.take_lines();
+        self.0 = None;
+        lines.into_iter().for_each(Line::log);
+    }
+}
+
 impl State {
     pub(super) fn holder(&self) -> Option<&Member> {
         let on_air = self.on_air?;
@@ -74,11 +109,11 @@ impl State {
     }
 
     /// Ends the session that has been silent the longest, so that another may join.
-    pub(super) fn evict_silent(&mut self, time: Ticks, now: Duration, silence: Duration) {
+    pub(super) fn evict_silent(&mut self, now: Wall, monotonic: Duration, silence: Duration) {
         let silent = self
             .members
             .iter()
-            .filter(|member| member.is_silent(now, silence))
+            .filter(|member| member.is_silent(monotonic, silence))
             .min_by_key(|member| member.last_unit);
         let Some(member) = silent else {
             return;
@@ -86,34 +121,54 @@ impl State {
         let id = member.id;
         let reason = "nothing came any more, and another encoder publishes with the key";
         member.eviction.send_replace(Some(reason.to_owned()));
+        self.remove(id, now, monotonic, silence);
+    }
+
+    /// A session is over. Who stands by takes its place.
+    pub(super) fn remove(
+        &mut self,
+        id: MemberId,
+        now: Wall,
+        monotonic: Duration,
+        silence: Duration,
+    ) {
+        self.note_left(id, now, monotonic);
         self.members.retain(|member| member.id != id);
-        if self.on_air == Some(id) {
-            self.leave_the_air(time);
+        if self.members.is_empty() {
+            self.empty_since.get_or_insert(monotonic);
+        }
+        if self.on_air != Some(id) {
+            return;
+        }
+        self.leave_the_air(now);
+        if let Some(next) = self.successor(monotonic, silence) {
+            self.take_the_air(next, now, monotonic);
+            self.drain(now);
         }
     }
 
-    /// Reads the clock, and tells the program when it was set.
+    /// Reads the clock, and tells everybody who keeps times when it was set.
     pub(super) fn read(&mut self, clock: &Clock) -> Wall {
         let now = clock.read();
         let last = std::mem::replace(&mut self.stepped_micros, now.stepped_micros);
-        let step = Ticks(now.stepped_micros - last);
-        self.program
-            .handle_clock_step(rescale(step, Timescale::MICROS, Timescale::CHANNEL));
+        let step = now.stepped_micros - last;
+        if step != 0 {
+            let by = rescale(Ticks(step), Timescale::MICROS, Timescale::CHANNEL);
+            self.program.handle_clock_step(by);
+            for member in &mut self.members {
+                member.warm.shift(step);
+            }
+        }
         now.wall
     }
 
     /// Puts a member on air, beginning with what it sent lately.
-    pub(super) fn take_the_air(
-        &mut self,
-        id: MemberId,
-        (now, time): (Wall, Ticks),
-        monotonic: Duration,
-    ) {
+    pub(super) fn take_the_air(&mut self, id: MemberId, now: Wall, monotonic: Duration) {
         let Some(index) = self.members.iter().position(|member| member.id == id) else {
             return;
         };
         let before = self.on_air;
-        self.leave_the_air(time);
+        self.leave_the_air(now);
         self.on_air = Some(id);
         let end = self.program.end_wall();
         let member = &mut self.members[index];
@@ -134,7 +189,7 @@ impl State {
     }
 
     /// Takes whoever is on air off it, and publishes what it sent to the end.
-    pub(super) fn leave_the_air(&mut self, now: Ticks) {
+    pub(super) fn leave_the_air(&mut self, now: Wall) {
         let had = self.on_air.take().is_some();
         self.program.handle_break();
         self.drain(now);
@@ -153,7 +208,7 @@ impl State {
         }
     }
 
-    pub(super) fn drain(&mut self, now: Ticks) {
+    pub(super) fn drain(&mut self, now: Wall) {
         while let Some(output) = self.program.poll_output() {
             match output {
                 Output::Track(track) => {

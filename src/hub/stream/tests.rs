@@ -65,7 +65,7 @@ struct Bench {
 
 impl Bench {
     fn new(ladder: bool) -> Bench {
-        let clock = Clock::simulated(EPOCH);
+        let clock = Clock::simulated_machine(EPOCH);
         let admission = Admission {
             channel_id: "local#forebay#live".to_owned(),
             alias: "live".to_owned(),
@@ -346,4 +346,113 @@ async fn a_slow_subscriber_skips_to_the_next_key_unit_and_holds_nobody_up() {
         units += 1;
     }
     assert!((10..=16).contains(&units), "{units} units queued");
+}
+
+#[test]
+fn a_rung_that_goes_before_anything_is_listed_is_removed() {
+    let bench = Bench::new(true);
+    bench.stream.plan(vec!["sd".into(), "ld".into()], true);
+    bench.stream.add_rendition(rung("sd"));
+    bench.stream.drop_rendition("sd");
+    assert_eq!(bench.log(), ["rendition sd", "0 removed"]);
+}
+
+#[test]
+fn a_rung_that_leaves_after_the_clock_was_set_back_states_gaps_for_a_window() {
+    let bench = Bench::new(true);
+    bench.stream.plan(vec!["sd".into()], true);
+    let mut publisher = bench.publisher();
+    bench.play(&mut publisher, 0);
+    let id = bench.stream.add_rendition(rung("sd")).unwrap();
+    bench.clock.step_wall(EPOCH.plus_micros(-86_400_000_000));
+    for turn in 1..20 {
+        bench.play(&mut publisher, turn * 10);
+    }
+    bench.stream.drop_rendition("sd");
+    bench.log();
+    for turn in 20..60 {
+        bench.play(&mut publisher, turn * 10);
+    }
+    let log = bench.log();
+    let gap = format!("{} gap", id.0);
+    assert!(log.iter().any(|line| line.starts_with(&gap)), "{log:?}");
+    assert!(!log.contains(&format!("{} removed", id.0)), "{log:?}");
+}
+
+#[test]
+fn a_backup_keeps_its_place_in_time_when_the_clock_is_set() {
+    for step in [-86_400_000_000, 86_400_000_000] {
+        let bench = Bench::new(false);
+        let mut primary = bench.publisher();
+        let mut backup = bench.publisher();
+        bench.play(&mut primary, 0);
+        bench.play(&mut backup, 0);
+        let wall = bench.clock.wall();
+        bench.clock.step_wall(wall.plus_micros(step));
+        let noticed = || bench.stream.lock().stepped_micros != 0;
+        for turn in 1.. {
+            bench.play(&mut primary, turn * 10);
+            if noticed() {
+                break;
+            }
+            bench.play(&mut backup, turn * 10);
+        }
+        primary.finish();
+        let state = bench.stream.lock();
+        let end = state.program.end_wall();
+        let lead = end.micros_since(bench.clock.wall());
+        assert!(lead.abs() < 1_000_000, "the end is {lead} us from now");
+    }
+}
+
+#[test]
+fn what_a_backup_sent_lately_is_counted_until_it_takes_the_air() {
+    let bench = Bench::new(false);
+    let mut primary = bench.publisher();
+    let mut backup = bench.publisher();
+    bench.play(&mut primary, 0);
+    assert_eq!(bench.stream.held_bytes(), 0);
+    bench.play(&mut backup, 0);
+    assert_eq!(bench.stream.held_bytes(), 10 * b"sound".len());
+    primary.finish();
+    assert_eq!(bench.stream.held_bytes(), 0);
+}
+
+#[test]
+fn nothing_is_logged_while_the_stream_is_locked() {
+    struct Listener(Arc<Stream>, mpsc::SyncSender<bool>);
+    impl<S: tracing::Subscriber> tracing_subscriber::Layer<S> for Listener {
+        fn on_event(
+            &self,
+            _event: &tracing::Event<'_>,
+            _context: tracing_subscriber::layer::Context<'_, S>,
+        ) {
+            let free = self.0.state.try_lock().is_ok();
+            self.1.try_send(free).expect("there is room");
+        }
+    }
+    use tracing_subscriber::layer::SubscriberExt;
+    let bench = Bench::new(false);
+    let (sender, frees) = mpsc::sync_channel(100);
+    let listener = Listener(bench.stream.clone(), sender);
+    let subscriber = tracing_subscriber::registry().with(listener);
+    tracing::subscriber::with_default(subscriber, || {
+        let mut publisher = bench.publisher();
+        bench.play(&mut publisher, 0);
+        publisher.finish();
+        bench.stream.end();
+    });
+    let frees: Vec<bool> = frees.try_iter().collect();
+    assert!(frees.len() >= 3, "{frees:?}");
+    assert!(frees.iter().all(|free| *free), "{frees:?}");
+}
+
+fn rung(name: &str) -> NewRendition {
+    NewRendition {
+        name: name.into(),
+        track: track(),
+        peak_bps: 2,
+        average_bps: 1,
+        frame_rate_millis: 0,
+    }
 }

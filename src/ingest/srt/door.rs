@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::Thread;
 use std::time::Duration;
 
+use super::call::Handover;
 use super::ffi::{Id, Library};
 use super::{Config, socket, streamid};
 use crate::base::network::site;
@@ -59,6 +60,8 @@ pub(super) struct Door<A> {
     guests: Mutex<HashMap<Id, Guest>>,
     seats: Seats,
     told: Mutex<Told>,
+    /// Connections that we made ourselves, on their way to the reactor.
+    pub(super) handover: Handover,
     is_closed: AtomicBool,
     reactor: OnceLock<Thread>,
 }
@@ -115,6 +118,7 @@ impl<A: Admit> Door<A> {
             guests: Mutex::default(),
             seats: Seats::default(),
             told: Mutex::default(),
+            handover: Handover::default(),
             is_closed: AtomicBool::new(false),
             reactor: OnceLock::new(),
         }

@@ -1,6 +1,5 @@
-use std::sync::Mutex;
-
 use super::*;
+use crate::base::clock::Wall;
 use crate::origin::tests::scripted::{OneStream, Scripted};
 
 /// Streams in the order of their ids, and a sampler that looks at them.
@@ -9,6 +8,7 @@ struct Rig {
     clock: Clock,
     timelines: Vec<Arc<Scripted>>,
     sampler: Sampler,
+    found: Mutex<Conformance>,
 }
 
 /// Several streams.
@@ -62,6 +62,7 @@ impl Rig {
             clock,
             timelines,
             sampler: Sampler::default(),
+            found: Mutex::default(),
         }
     }
 
@@ -69,7 +70,8 @@ impl Rig {
     fn sample(&mut self, seconds: u32) -> Vec<(Uuid, String)> {
         let mut seen = Vec::new();
         for _ in 0..seconds {
-            self.sampler.sample(&self.registry, &self.clock);
+            self.sampler
+                .sample(&self.registry, &self.clock, &self.found);
             if let Some(newest) = self.sampler.previous.last() {
                 seen.push((newest.stream, newest.target.file()));
             }
@@ -78,8 +80,12 @@ impl Rig {
         seen
     }
 
+    fn found(&self) -> Conformance {
+        self.found.lock().unwrap().clone()
+    }
+
     fn rules(&self) -> Vec<(&'static str, u64)> {
-        self.sampler.found().rules.into_iter().collect()
+        self.found().rules.into_iter().collect()
     }
 }
 
@@ -123,8 +129,8 @@ fn a_good_stream_breaks_no_rule_while_it_goes_on() {
         }
         rig.sample(1);
     }
-    assert_eq!(rig.sampler.found().newest, []);
-    assert_eq!(rig.sampler.found().samples, 30);
+    assert_eq!(rig.found().newest, []);
+    assert_eq!(rig.found().samples, 30);
 }
 
 #[test]
@@ -139,7 +145,7 @@ fn a_change_that_is_not_allowed_is_found_and_counted() {
     }
     rig.sample(5);
     assert_eq!(rig.rules(), [("P3", 2)]);
-    let newest = rig.sampler.found().newest;
+    let newest = rig.found().newest;
     let files: Vec<&str> = newest.iter().map(|found| &*found.file).collect();
     assert_eq!(files, ["source/index.m3u8", "audio/index.m3u8"]);
     assert!(newest[0].detail.contains("9 needed"), "{newest:?}");
@@ -156,7 +162,7 @@ fn a_rule_that_many_segments_break_is_counted_for_each_and_told_once() {
         (0..3).for_each(|_| rig.timelines[0].segment(name));
     }
     rig.sample(1);
-    let found = rig.sampler.found();
+    let found = rig.found();
     assert!(found.rules["M4"] > 1, "{found:?}");
     let told = found.newest.iter().filter(|found| found.rule == "M4");
     assert_eq!(told.count(), 1);
@@ -173,12 +179,13 @@ fn a_rule_is_logged_once_a_minute_for_each_stream_and_the_newest_are_kept() {
     for _ in 0..130 {
         rig.sample(1);
         let before = rig.sampler.logged.len();
-        rig.sampler
-            .tell(id(0), &Target::Multivariant, broken.clone(), &rig.clock);
+        let target = Target::Multivariant;
+        let told = rig.sampler.tell(id(0), &target, broken.clone(), &rig.clock);
+        add(&mut rig.found.lock().unwrap(), &["P5"], vec![told]);
         logged += rig.sampler.logged.len() - before;
     }
     assert_eq!(logged, 3);
-    let newest = rig.sampler.found().newest;
+    let newest = rig.found().newest;
     assert_eq!(newest.len(), NEWEST);
     assert_eq!(newest[0].detail.chars().count(), DETAIL_CHARS);
 }
@@ -188,12 +195,12 @@ fn what_is_remembered_is_bounded_with_many_streams() {
     let mut rig = Rig::new(20);
     rig.sample(400);
     assert!(rig.sampler.previous.len() <= 31);
-    assert_eq!(rig.sampler.found().samples, 400);
+    assert_eq!(rig.found().samples, 400);
 }
 
 #[test]
 fn streams_without_anything_are_passed_over() {
     let mut rig = Rig::new(0);
     assert_eq!(rig.sample(3), []);
-    assert_eq!(rig.sampler.found(), Conformance::default());
+    assert_eq!(rig.found(), Conformance::default());
 }

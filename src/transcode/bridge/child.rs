@@ -205,7 +205,7 @@ impl Listener {
                 None
             }
             Message::Statistics(counters) => {
-                self.status.set_counters(counters);
+                tracing::debug!(?counters, "worker");
                 None
             }
             Message::Failed {

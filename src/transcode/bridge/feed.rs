@@ -28,6 +28,8 @@ const LAST_WORDS: Duration = Duration::from_secs(5);
 enum Stop {
     /// The stream is over or the server stops.
     Stream,
+    /// The stream gives nothing any more, and is not over.
+    CutOff,
     /// The worker is gone.
     Worker(Ending),
     /// Another worker is to make more.
@@ -59,6 +61,7 @@ impl<I: Inlet> Bridge<I> {
             let ending = match ready.take().map_or_else(|| self.start(), Ok) {
                 Ok(worker) => match self.feed(worker, history, setup).await {
                     Stop::Stream => return Ok(()),
+                    Stop::CutOff => return self.cut_off(),
                     Stop::Worker(ending) => ending,
                     Stop::More => continue,
                 },
@@ -84,30 +87,46 @@ impl<I: Inlet> Bridge<I> {
             let mut random = [0_u8; 1];
             // Without random numbers all workers come back at once: a pity, not an error.
             let _ = getrandom::fill(&mut random);
-            if !self.pause(history, setup, restarts.pause(random[0])).await {
-                return Ok(());
+            match self.pause(history, setup, restarts.pause(random[0])).await {
+                None => {}
+                Some(Stop::CutOff) => return self.cut_off(),
+                Some(_) => return Ok(()),
             }
         }
     }
 
-    /// Waits before a restart, remembering what comes. False when the stream is over.
-    async fn pause(&mut self, history: &mut History, setup: &mut Setup, pause: Duration) -> bool {
+    /// What it means that nothing comes any more: an error, unless the server stops.
+    fn cut_off(&self) -> Result<(), Error> {
+        if self.tasks.is_stopped() {
+            return Ok(());
+        }
+        Err(Error::CutOff)
+    }
+
+    /// Waits before a restart, remembering what comes. Gives why there will be none.
+    async fn pause(
+        &mut self,
+        history: &mut History,
+        setup: &mut Setup,
+        pause: Duration,
+    ) -> Option<Stop> {
         if pause.is_zero() {
-            return true;
+            return None;
         }
         let wait = tokio::time::sleep(pause);
         tokio::pin!(wait);
         loop {
             tokio::select! {
                 event = self.inlet.recv() => match event {
-                    None | Some(Event::End) => return false,
+                    None => return Some(Stop::CutOff),
+                    Some(Event::End) => return Some(Stop::Stream),
                     Some(event) => {
                         self.leave_passthrough(&event, setup);
                         self.remember(event, history);
                     }
                 },
-                () = &mut wait => return true,
-                () = self.tasks.stopped() => return false,
+                () = &mut wait => return None,
+                () = self.tasks.stopped() => return Some(Stop::Stream),
             }
         }
     }
@@ -128,7 +147,11 @@ impl<I: Inlet> Bridge<I> {
             let pending = !orders.is_empty() || history.has_next();
             tokio::select! {
                 event = self.inlet.recv() => match event {
-                    None | Some(Event::End) => {
+                    None => {
+                        worker.stop().await;
+                        return Stop::CutOff;
+                    }
+                    Some(Event::End) => {
                         while let Some(message) = history.next() {
                             orders.push_back(message);
                         }
@@ -192,12 +215,12 @@ impl<I: Inlet> Bridge<I> {
         let now = self.config.clock.monotonic();
         if let Some(published) = self.status.published() {
             history.release(published);
+            self.status.set_held_bytes(history.bytes());
         }
         if watch.shedder.skips(history.backlog(), now) {
             history.skip();
         }
         let lost_units = self.lost_units(history);
-        self.status.set_dropped_units(lost_units);
         let grown = watch.lost.due(lost_units, now);
         if let Some(dropped_units) = grown {
             tracing::warn!(dropped_units, "worker too slow");
@@ -246,6 +269,7 @@ impl<I: Inlet> Bridge<I> {
             self.status.note_media(until, picture, now);
         }
         history.add(event);
+        self.status.set_held_bytes(history.bytes());
     }
 
     /// Adds encodings for sound that came, or stopped passing through, after the decision. Gives

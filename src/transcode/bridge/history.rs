@@ -67,6 +67,11 @@ impl History {
         self.now[1].as_deref()
     }
 
+    /// Bytes of media remembered.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// Units that were left out because the worker was too slow.
     pub(super) fn lost_units(&self) -> u64 {
         self.lost_units

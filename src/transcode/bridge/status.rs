@@ -8,7 +8,7 @@ use super::child::{Known, Published};
 use super::lock;
 use crate::media::{MediaKind, RenditionId, Ticks, Timescale, Track, rescale};
 use crate::transcode::lag::{Lag, Sent};
-use crate::transcode::protocol::{Colour, Counters, Setup};
+use crate::transcode::protocol::{Colour, Setup};
 
 /// Units over which the speed of a rung is measured.
 const PACE_UNITS: usize = 256;
@@ -23,12 +23,11 @@ struct Inner {
     sent: Sent,
     /// How far the source's media goes, 90 kHz.
     newest: Option<Ticks>,
-    counters: Counters,
     /// What the first worker pinned.
     colour: Option<Colour>,
     worker: Option<u32>,
     restarts: u64,
-    dropped_units: u64,
+    held_bytes: usize,
     units: u64,
 }
 
@@ -103,11 +102,6 @@ impl Status {
         inner.rungs.iter().map(show).collect()
     }
 
-    /// What the worker counts, since its start.
-    pub fn counters(&self) -> Counters {
-        lock(&self.0).counters
-    }
-
     /// Process id of the newest worker, for its processor time and memory.
     pub fn worker_pid(&self) -> Option<u32> {
         lock(&self.0).worker
@@ -118,9 +112,9 @@ impl Status {
         lock(&self.0).restarts
     }
 
-    /// Source units that the worker did not get because it was too slow.
-    pub fn dropped_units(&self) -> u64 {
-        lock(&self.0).dropped_units
+    /// Bytes of the source that are remembered for workers.
+    pub fn held_bytes(&self) -> usize {
+        lock(&self.0).held_bytes
     }
 
     /// Units of all rungs.
@@ -275,12 +269,8 @@ impl Status {
         lock(&self.0).colour = Some(colour);
     }
 
-    pub(super) fn set_counters(&self, counters: Counters) {
-        lock(&self.0).counters = counters;
-    }
-
-    pub(super) fn set_dropped_units(&self, dropped: u64) {
-        lock(&self.0).dropped_units = dropped;
+    pub(super) fn set_held_bytes(&self, bytes: usize) {
+        lock(&self.0).held_bytes = bytes;
     }
 
     pub(super) fn restarted(&self) {

@@ -108,7 +108,7 @@ fn start(config: Config, capabilities: &str) -> Running {
             added: Mutex::new(0),
         }),
         capabilities: capabilities.split(',').map(str::to_owned).collect(),
-        slate: Slate::default(),
+        slate: Some(Slate::default()),
         stand_in: None,
         config: Arc::new(config),
         tasks: tasks.clone(),
@@ -229,6 +229,29 @@ async fn a_worker_that_never_works_is_given_up() {
     // In the end there is no ladder, so that the source is listed in any case.
     assert_eq!(plans, [vec!["vld", "uld"], vec![]]);
     assert_eq!(dropped, ["vld", "uld"]);
+    running.tasks.finish().await;
+}
+
+#[tokio::test]
+async fn a_ladder_that_the_stream_cuts_off_is_dropped_and_not_left_dangling() {
+    let mut source = video(0..40, 160, 90, 30);
+    stamp(&mut source.units, &[0, 30]);
+    let mut running = start(config("auto"), "uld,multi-bitrate");
+    open(&running, &source.track, false).await;
+    feed(&running, source.units).await;
+    let (events, _inlet) = mpsc::channel(1);
+    let mut cut = Some(std::mem::replace(&mut running.events, events));
+    let (mut dropped, mut plans) = (Vec::new(), Vec::new());
+    while let Some(call) = running.calls.recv().await {
+        match call {
+            Call::Plan(names, _) => plans.push(names),
+            Call::Drop(name) => dropped.push(name),
+            // In the middle of it, without an end.
+            _ => drop(cut.take()),
+        }
+    }
+    assert_eq!(plans, [vec!["uld"], vec![]]);
+    assert_eq!(dropped, ["uld"]);
     running.tasks.finish().await;
 }
 

@@ -29,8 +29,8 @@ pub struct Setup {
     pub resume: Vec<Option<i64>>,
     /// What an earlier worker pinned; `None` leaves it to the first picture.
     pub colour: Option<Colour>,
-    /// What holes are filled with.
-    pub slate: Slate,
+    /// What long holes are filled with; `None`: the last picture stays.
+    pub slate: Option<Slate>,
 }
 
 /// How pictures mean their values: fixed by the first one, part of every rung's configuration.

@@ -43,10 +43,10 @@ fn samples() -> Vec<Message> {
             thumbnail_ms: 4000,
             resume: vec![Some(90_001), None],
             colour: Some(colour()),
-            slate: Slate {
+            slate: Some(Slate {
                 name: "Main stage".to_owned(),
                 image: Some("stage.png".into()),
-            },
+            }),
         })),
         Message::Track(track(avc.clone(), 90_000)),
         Message::Track(track(opus, 48_000)),

@@ -102,10 +102,12 @@ impl Pictures {
         until: u64,
         filler: Filler,
     ) -> Result<gst::FlowSuccess, gst::FlowError> {
-        if self.slate.is_none() {
+        if self.slate.is_none()
+            && let Some(slate) = self.setup.slate.clone()
+        {
             let caps = self.newest.as_ref().and_then(|newest| newest.caps());
             let colour = self.colour(caps.and_then(|caps| caps.structure(0)));
-            self.slate = Some(Drawing::start(&self.setup, &colour, &self.output));
+            self.slate = Some(Drawing::start(slate, &self.setup, &colour, &self.output));
         }
         while let Some(pts) = self.next_on_grid().filter(|pts| *pts < until) {
             self.repeats += 1;

@@ -39,10 +39,10 @@ pub(super) struct Drawing {
 
 impl Drawing {
     /// Starts to draw, in the size of the first rung and in the colour of all.
-    pub(super) fn start(setup: &Setup, colour: &Colour, output: &Output) -> Drawing {
+    pub(super) fn start(slate: Slate, setup: &Setup, colour: &Colour, output: &Output) -> Drawing {
         let (tell, coming) = sync_channel(1);
         let form = form(setup, colour);
-        let (slate, output) = (setup.slate.clone(), output.clone());
+        let output = output.clone();
         let drawing = std::thread::Builder::new()
             .name("slate".to_owned())
             .spawn(move || {

@@ -192,10 +192,10 @@ fn setup(video: Vec<Rung>, audio: Vec<AudioRung>) -> Setup {
         thumbnail_ms: 1000,
         resume: Vec::new(),
         colour: None,
-        slate: Slate {
+        slate: Some(Slate {
             name: "Main <stage> & more".to_owned(),
             image: None,
-        },
+        }),
     }
 }
 

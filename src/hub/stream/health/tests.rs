@@ -250,3 +250,30 @@ fn every_publisher_has_facts_and_findings_the_backup_too() {
     let stats = bench.stream.stats();
     assert_eq!(stats.ingest_bps, members[0].facts.bitrate_bps);
 }
+
+#[test]
+fn a_silent_encoder_that_gives_its_place_to_another_is_written_down() {
+    let bench = Bench::new(None);
+    let mut first = bench.publisher(48_000);
+    bench.play(&mut [&mut first], 3);
+    bench.wait(700);
+    bench.play(&mut [&mut first], 1);
+    let stalls = bench.stream.stats().stalls;
+    assert_eq!(stalls, 1);
+    let _others: Vec<Encoder> = (1..crate::hub::stream::MAX_MEMBERS)
+        .map(|_| bench.publisher(48_000))
+        .collect();
+    bench.wait(2_000);
+    let _next = bench.publisher(48_000);
+    let history = bench.history();
+    assert!(
+        history
+            .iter()
+            .any(|text| text.contains("publisher 0") && text.contains("went away")),
+        "{history:?}"
+    );
+    assert!(
+        bench.stream.stats().stalls >= stalls,
+        "its pauses are forgotten"
+    );
+}

@@ -104,7 +104,7 @@ fn run_slate(image: Option<std::path::PathBuf>, crop: Option<Aspect>) -> Made {
     all.push(hold(90, Some(60), Filler::Slate));
     all.extend(messages(&after.track, after.units));
     let mut setup = setup(vec![rung("sd", 320, 180, false)], Vec::new());
-    setup.slate.image = image;
+    setup.slate.as_mut().unwrap().image = image;
     if let Some(aspect) = crop {
         setup.crop = Some(aspect);
         // Less than what is cut off the source.
