@@ -353,7 +353,12 @@ impl Attacked {
             answers.push(caller.connect(OTHER.as_bytes()).await);
             crowd.push(caller);
         }
-        assert!(answers.contains(&Err(1402)), "{answers:?}");
+        // Who sends nothing loses its place to the next after a second, so how many are refused depends on
+        // the machine; that no more than four have a place does not.
+        let refusals = answers.iter().filter_map(|answer| answer.err());
+        assert!(refusals.clone().all(|code| code == 1402), "{answers:?}");
+        let few = async || (self.publishers().await? <= 1 + 4).then_some(());
+        self.gateway.until("no more than four", few).await;
         for caller in crowd {
             caller.shutdown().await;
         }
