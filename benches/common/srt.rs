@@ -13,8 +13,9 @@ use super::{Scratch, clip, free_port, free_udp_port, usage};
 pub const LATENCY_MS: u32 = 120;
 /// Bytes of transport stream in a packet, as every encoder sends them: seven packets of 188.
 const PAYLOAD_BYTES: u32 = 1316;
-/// Seconds over which the beginnings are spread: the clip's GOP.
-const SPREAD_SECONDS: f64 = 2.0;
+/// Seconds over which the beginnings are spread, so that callers do not march in step. ffmpeg sends the
+/// first packet at once and the rest when it is due: from a second on, that would be a silence.
+const SPREAD_SECONDS: f64 = 0.9;
 
 /// Callers that send the clip again and again in real time, in one ffmpeg, so that sending costs the
 /// machine little and the same whoever receives. Ended with the value.

@@ -184,6 +184,12 @@ impl Sender {
         assert!(signal(&caller.id().to_string(), name), "it runs");
     }
 
+    /// Whether the last program has ended.
+    pub fn is_over(&mut self) -> bool {
+        let caller = self.0.last_mut().expect("there is one");
+        caller.try_wait().expect("it is our child").is_some()
+    }
+
     /// Waits until the last program ends: whether well, and what it said. One that is fed does not end
     /// with its input, so it is interrupted when it has taken all of it.
     pub async fn ended(mut self) -> (bool, String) {

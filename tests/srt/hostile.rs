@@ -3,6 +3,7 @@
 
 use std::path::PathBuf;
 
+use forebay::base::secret::fingerprint;
 use forebay::manifest::parse::Media;
 
 use super::rubbish::{self, noise};
@@ -20,7 +21,7 @@ const LOCKED: &str = "LockedKey0123456789";
 const PASSPHRASE: &str = "nobody-shall-know-this";
 /// Sockets of a flood.
 const FLOOD: usize = 200;
-/// What memory may grow by from the first round to the last. A connection that was kept would hold a
+/// What memory may grow by from the first round to the second. A connection that was kept would hold a
 /// receive buffer and threads, a few hundred of them in each round; allocators and libsrt's pools settle
 /// within this.
 const GROWTH_BYTES: u64 = 24 << 20;
@@ -352,7 +353,12 @@ impl Attacked {
             answers.push(caller.connect(OTHER.as_bytes()).await);
             crowd.push(caller);
         }
-        assert!(answers.contains(&Err(1402)), "{answers:?}");
+        // Who sends nothing loses its place to the next after a second, so how many are refused depends on
+        // the machine; that no more than four have a place does not.
+        let refusals = answers.iter().filter_map(|answer| answer.err());
+        assert!(refusals.clone().all(|code| code == 1402), "{answers:?}");
+        let few = async || (self.publishers().await? <= 1 + 4).then_some(());
+        self.gateway.until("no more than four", few).await;
         for caller in crowd {
             caller.shutdown().await;
         }
@@ -416,9 +422,7 @@ async fn bad_callers_disturb_nobody_and_leave_nothing_behind() {
     let mut attacked = Attacked::start().await;
     attacked.round().await;
     let before = attacked.memory();
-    for _ in 0..2 {
-        attacked.round().await;
-    }
+    attacked.round().await;
     let seen = nothing_is_missing(&attacked).await;
     // libsrt takes its sockets apart some seconds after their end.
     let mut now = attacked.memory();
@@ -444,4 +448,13 @@ async fn bad_callers_disturb_nobody_and_leave_nothing_behind() {
         assert!(!log.contains(secret), "{secret} is in the log");
     }
     assert!(seen > 60, "{seen} pictures");
+    let key = fingerprint(KEY);
+    let good = |line: &&str| line.contains("publish ended") && line.contains(&key);
+    let end = log
+        .lines()
+        .find(good)
+        .expect("the good one ended with the gateway");
+    assert!(end.contains("continuity_errors=0"), "{end}");
+    // Of a caller in file mode.
+    assert!(log.contains("sends no live messages"), "{log}");
 }

@@ -2,6 +2,7 @@
 //! encoders at the pace of their clocks, the real binary.
 
 use std::path::Path;
+use std::time::Duration;
 
 use forebay::manifest::check::check_media_playlist;
 use forebay::manifest::parse::Media;
@@ -127,8 +128,7 @@ impl Watched {
             let with_media = segments.iter().filter(|segment| !segment.gap);
             with_media
                 .map(|segment| segment.uri.clone())
-                .filter(|uri| !uri.is_empty())
-                .next_back()
+                .rfind(|uri| !uri.is_empty())
         };
         let last = playlist.as_deref().and_then(newest);
         self.gateway
@@ -180,4 +180,30 @@ async fn rtmp_and_srt_on_one_key_fail_over_into_each_other() {
     watched.goes_on().await;
     again.kill();
     watched.gateway.stop().await;
+}
+
+/// As an operator stops it: callers are told, and whoever is in a hurry signals twice.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stop_ends_callers_and_a_second_signal_waits_for_nothing() {
+    let file = clip("ts").file();
+    for signals in 1..=2 {
+        let folder = Folder::new();
+        let settings = [("FOREBAY_STREAM_KEY", KEY)];
+        let mut gateway = folder.serve(&settings).await;
+        let sender = Call::new(gateway.srt(), KEY).ffmpeg_5(&file);
+        gateway.stream_id().await;
+        gateway.signal("TERM").await;
+        if signals == 2 {
+            let stopping = async || gateway.log().contains("stopping").then_some(());
+            gateway.until("begin of the stop", stopping).await;
+            gateway.signal("TERM").await;
+        }
+        let code = gateway.ended(Duration::from_secs(10)).await;
+        assert_eq!(code, Some(0), "{signals} signals: {}", gateway.log());
+        if signals == 1 {
+            let (well, said) = sender.ended().await;
+            assert!(!well, "its stream was cut: {said}");
+            assert!(gateway.log().contains("publish ended"), "{}", gateway.log());
+        }
+    }
 }

@@ -110,7 +110,7 @@ fn crc(bytes: &[u8]) -> u32 {
         crc ^= u32::from(*byte) << 24;
         for _ in 0..8 {
             let carry = crc >> 31;
-            crc = crc << 1 ^ carry * 0x04c1_1db7;
+            crc = (crc << 1) ^ (carry * 0x04c1_1db7);
         }
     }
     crc

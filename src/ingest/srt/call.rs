@@ -3,6 +3,7 @@
 //! (`ingest::pull`).
 
 use std::collections::VecDeque;
+use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -12,7 +13,7 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use super::caller::{Caller, End};
 use super::door::Door;
-use super::ffi::{self, Library};
+use super::ffi::Library;
 use super::reactor::{Message, QUEUE_BATCHES};
 use super::socket::{Options, Socket};
 use super::{MAX_LATENCY, PROTO};
@@ -160,7 +161,7 @@ impl Dialer {
             key_bytes: call.key_bytes.map_or(0, i32::from),
             stream_id: call.stream_id.as_ref().map(|id| id.expose().to_owned()),
         };
-        let failed = |error: ffi::Error| Error::Call(error.io().to_string());
+        let failed = |error: io::Error| Error::Call(error.to_string());
         let socket = Socket::connect(&self.library, address, &options).map_err(failed)?;
         let mut tick = interval(CONNECT_TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);

@@ -216,8 +216,14 @@ impl<A: Admit> Door<A> {
         for (peer, key, has_passphrase) in gone {
             self.config.stats.unpublished_total.add(1);
             let reason = match has_passphrase {
-                true => "the handshake failed: the caller's passphrase is missing or wrong",
-                false => "the handshake failed: the caller encrypts, and no passphrase is set here",
+                true => {
+                    "the handshake failed: the caller's passphrase is missing or wrong, or it sends no \
+                     live messages"
+                }
+                false => {
+                    "the handshake failed: the caller encrypts, and no passphrase is set here, or it \
+                     sends no live messages"
+                }
             };
             self.tell(peer, Some(&key), None, reason);
         }

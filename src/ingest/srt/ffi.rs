@@ -16,6 +16,7 @@ use std::ffi::{CStr, c_char, c_int, c_void};
 use std::io;
 use std::mem::size_of;
 use std::net::SocketAddr;
+use std::os::fd::{IntoRawFd, OwnedFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
 use std::sync::Arc;
@@ -56,7 +57,7 @@ unsafe extern "C" {
     fn srt_setlogflags(flags: c_int);
     fn srt_setloghandler(opaque: *mut c_void, handler: Option<LogHandler>);
     fn srt_create_socket() -> c_int;
-    fn srt_bind(socket: c_int, name: *const Address, length: c_int) -> c_int;
+    fn srt_bind_acquire(socket: c_int, port: c_int) -> c_int;
     fn srt_listen(socket: c_int, backlog: c_int) -> c_int;
     fn srt_listen_callback(socket: c_int, hook: ListenHook, opaque: *mut c_void) -> c_int;
     fn srt_accept(socket: c_int, name: *mut Address, length: *mut c_int) -> c_int;
@@ -290,12 +291,13 @@ impl Handle {
         self.id
     }
 
-    /// Takes a port.
-    pub(super) fn bind(&self, address: SocketAddr) -> Result<(), Error> {
-        let (name, length) = Address::new(address);
-        // SAFETY: the address lives for the call and is as long as said.
-        checked("srt_bind", unsafe {
-            srt_bind(self.id.0, &name, length as c_int)
+    /// Takes over a bound UDP socket, and closes it when nobody of this library uses it any more.
+    pub(super) fn acquire(&self, port: OwnedFd) -> Result<(), Error> {
+        // Not ours in any case: libsrt closes it after some of its errors.
+        let port = port.into_raw_fd();
+        // SAFETY: plain numbers, and nobody else has the descriptor.
+        checked("srt_bind_acquire", unsafe {
+            srt_bind_acquire(self.id.0, port)
         })
         .map(|_| ())
     }

@@ -11,6 +11,7 @@ mod call;
 mod caller;
 mod door;
 mod ffi;
+mod port;
 mod reactor;
 mod socket;
 mod statistics;
@@ -118,10 +119,10 @@ impl Listeners {
                     .iter()
                     .any(|other| other.is_ipv4() && same_port(other));
             let bound = socket::bind(&library, *address, ipv6_only, &options)
-                .and_then(|handle| Ok((handle.address()?, handle)));
-            let (bound, handle) = bound.map_err(|error| Error::Bind {
+                .and_then(|handle| Ok((handle.address().map_err(|error| error.io())?, handle)));
+            let (bound, handle) = bound.map_err(|source| Error::Bind {
                 address: *address,
-                source: error.io(),
+                source,
             })?;
             listeners.ports.push(handle);
             listeners.addresses.push(bound);

@@ -1,10 +1,12 @@
 //! Sockets with their options. In: what a connection is to be like. Out: a socket that receives.
 
 use std::ffi::c_int;
+use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::ffi::{Error, Handle, Id, Library, MAX_PAYLOAD_BYTES, Received};
+use super::port;
 use crate::base::secret::Secret;
 use crate::hub::Link;
 
@@ -14,7 +16,6 @@ const SRTO_RCVSYN: c_int = 2;
 const SRTO_FC: c_int = 4;
 const SRTO_RCVBUF: c_int = 6;
 const SRTO_UDP_RCVBUF: c_int = 9;
-const SRTO_REUSEADDR: c_int = 15;
 const SRTO_RCVDATA: c_int = 20;
 const SRTO_PASSPHRASE: c_int = 26;
 const SRTO_PBKEYLEN: c_int = 27;
@@ -24,7 +25,6 @@ const SRTO_RCVLATENCY: c_int = 43;
 const SRTO_PEERLATENCY: c_int = 44;
 const SRTO_STREAMID: c_int = 46;
 const SRTO_PAYLOADSIZE: c_int = 49;
-const SRTO_IPV6ONLY: c_int = 54;
 const SRTO_PEERIDLETIMEO: c_int = 55;
 const SRT_KM_S_SECURED: c_int = 2;
 
@@ -78,9 +78,11 @@ impl Socket {
         library: &Library,
         peer: SocketAddr,
         options: &Options,
-    ) -> Result<Socket, Error> {
-        let handle = handle(library, options)?;
-        handle.connect(peer)?;
+    ) -> io::Result<Socket> {
+        let handle = handle(library, options).map_err(|error| error.io())?;
+        let port = port::open_for(peer)?;
+        let connected = handle.acquire(port).and_then(|()| handle.connect(peer));
+        connected.map_err(|error| error.io())?;
         Ok(Socket(handle))
     }
 
@@ -156,13 +158,13 @@ pub(super) fn bind(
     address: SocketAddr,
     ipv6_only: bool,
     options: &Options,
-) -> Result<Handle, Error> {
-    let handle = handle(library, options)?;
-    handle.id().set(SRTO_IPV6ONLY, c_int::from(ipv6_only))?;
-    // A port that is named twice is an error here, not when it is to listen.
-    handle.id().set(SRTO_REUSEADDR, 0)?;
-    handle.bind(address)?;
-    Ok(handle)
+) -> io::Result<Handle> {
+    let port = port::open(address, ipv6_only)?;
+    let bound = handle(library, options).and_then(|handle| {
+        handle.acquire(port)?;
+        Ok(handle)
+    });
+    bound.map_err(|error| error.io())
 }
 
 /// Demands a passphrase of a caller that is not let in yet.

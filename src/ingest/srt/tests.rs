@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
 
+use tokio::net::UdpSocket;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{interval, timeout};
@@ -414,6 +415,39 @@ async fn every_listener_takes_callers_and_a_stop_closes_them_all() {
     for caller in callers {
         until(|| !caller.is_alive()).await;
     }
+}
+
+#[tokio::test]
+async fn a_handshake_with_a_window_beyond_reason_is_not_heard() {
+    let server = Server::start(Config::default());
+    // Somebody else, whose connection says that the listener serves.
+    let usual = server.call("KEY", Options::default()).await.unwrap();
+    let caller = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    caller.connect(server.addresses[0]).await.unwrap();
+    // SRT protocol, "Handshake": the first one of a caller, from the socket of this number.
+    let hello = |socket: u32, window: u32| {
+        let words = [0x8000_0000, 0, 0, 0, 4, 2, 7, 1500, window, 1, socket, 0];
+        let mut packet: Vec<u8> = words.iter().flat_map(|word| word.to_be_bytes()).collect();
+        packet.extend([127, 0, 0, 1].iter().chain(&[0; 12]));
+        packet
+    };
+    let packets = [
+        hello(1, u32::MAX),
+        hello(2, 1 << 31),
+        hello(3, 128 * 1024 + 1),
+        vec![0x80],
+        vec![0x80, 0, 0, 0],
+        hello(4, 128 * 1024),
+    ];
+    for packet in packets {
+        caller.send(&packet).await.unwrap();
+    }
+    let mut answer = [0; 256];
+    let count = timeout(PATIENCE, caller.recv(&mut answer)).await.unwrap();
+    assert!(count.unwrap() >= 48);
+    assert_eq!(answer[12..16], 4_u32.to_be_bytes(), "who is answered first");
+    assert!(usual.is_connected());
+    server.stop().await;
 }
 
 #[test]
