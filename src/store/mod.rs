@@ -16,6 +16,7 @@ mod tests;
 
 use std::future::Future;
 use std::path::{Path, PathBuf};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -153,7 +154,7 @@ impl Store {
             store.read_all().await?;
             Ok(store)
         };
-        match tokio::time::timeout(OPEN_DEADLINE, opening).await {
+        match tokio::time::timeout(OPEN_DEADLINE, Box::pin(opening)).await {
             Ok(store) => store,
             Err(_) => Err(Error::Timeout(OPEN_DEADLINE)),
         }
@@ -191,13 +192,21 @@ fn prepare(data: &Path, file: &Path) -> std::io::Result<()> {
     Ok(())
 }
 
-/// Puts the deadline on a call.
-async fn timed<T>(call: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
-    match tokio::time::timeout(DEADLINE, call).await {
-        Ok(Err(Error::Database(sqlx::Error::PoolTimedOut))) | Err(_) => {
-            Err(Error::Timeout(DEADLINE))
+/// Puts the deadline on a call. Boxed, so that callers' futures stay small.
+fn timed<'a, T>(
+    call: impl Future<Output = Result<T, Error>> + Send + 'a,
+) -> impl Future<Output = Result<T, Error>> + Send
+where
+    T: Send + 'a,
+{
+    let call: Pin<Box<dyn Future<Output = Result<T, Error>> + Send + 'a>> = Box::pin(call);
+    async {
+        match tokio::time::timeout(DEADLINE, call).await {
+            Ok(Err(Error::Database(sqlx::Error::PoolTimedOut))) | Err(_) => {
+                Err(Error::Timeout(DEADLINE))
+            }
+            Ok(result) => result,
         }
-        Ok(result) => result,
     }
 }
 
