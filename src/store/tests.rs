@@ -74,6 +74,7 @@ behaviours! {
     channels::declared_channels_cannot_be_deleted,
     channels::text_that_only_one_database_holds_is_refused_by_both,
     channels::an_application_lists_its_channels_page_by_page,
+    channels::what_was_made_in_place_of_the_default_channel_stays_as_it_is,
     known::a_key_opens_its_channel_at_once_and_no_more_once_it_was_changed,
     known::declared_keys_come_go_and_move_with_the_file,
     known::channels_are_known_by_id_and_alias_of_their_application_only,
