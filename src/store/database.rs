@@ -342,7 +342,8 @@ impl Database {
         Ok(Transaction { inner, turn: None })
     }
 
-    async fn turn(&self) -> OwnedSemaphorePermit {
+    /// Waits until this process has no other writer, and keeps it so until the permit is dropped.
+    pub(super) async fn turn(&self) -> OwnedSemaphorePermit {
         let turn = self.turn.clone().acquire_owned().await;
         turn.expect("the semaphore is never closed")
     }
@@ -436,7 +437,9 @@ pub async fn probe(url: &Secret) -> Result<Server, Error> {
 
 fn options_of(url: &Secret) -> Result<PgConnectOptions, Error> {
     check_url(url.expose())?;
-    Ok(PgConnectOptions::from_str(url.expose())?.application_name(APPLICATION_NAME))
+    let options = PgConnectOptions::from_str(url.expose())?.application_name(APPLICATION_NAME);
+    // At every start the server would tell that the tables are there already.
+    Ok(options.options([("client_min_messages", "warning")]))
 }
 
 /// Refuses parameters that the driver does not know: it would log them with their values, and a mistyped

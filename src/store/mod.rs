@@ -1,5 +1,8 @@
-//! What outlives the process: applications, channels, streams. In: domain verbs. Out: plain values.
-//! Not here: anything on the frame path, and anything that could not also be done with PostgreSQL.
+//! What outlives the process: applications, channels, streams, messages, what is known of recordings.
+//! In: domain verbs. Out: plain values. Not here: anything on the frame path, and anything that could be
+//! done with only one of SQLite and PostgreSQL.
+//!
+//! Verbs that begin with `known` do not wait: they answer from memory (`known.rs`).
 //!
 //! Every call has a deadline, so that a stuck disk costs a refusal and not a hanging session.
 

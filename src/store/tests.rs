@@ -80,7 +80,7 @@ behaviours! {
     known::channels_are_known_by_id_and_alias_of_their_application_only,
     known::changes_of_another_process_are_seen_at_the_next_look,
     known::an_own_change_after_one_of_another_process_shows_both,
-    known::what_was_read_before_a_change_does_not_undo_it,
+    known::a_database_that_was_set_back_is_followed,
     known::writers_side_by_side_leave_the_memory_as_the_database_is,
     known::without_the_database_the_last_known_keys_hold,
     known::ten_thousand_channels_are_found_and_only_read_when_they_changed,

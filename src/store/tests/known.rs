@@ -1,7 +1,7 @@
 //! What is known in memory.
 
 use super::super::database::query;
-use super::super::known::{Known, hash};
+use super::super::known::hash;
 use super::*;
 
 const LIVE: &str = "local#app#live";
@@ -127,17 +127,19 @@ pub(super) async fn an_own_change_after_one_of_another_process_shows_both(bench:
     assert_eq!(opened(&server, "key").as_deref(), Some(LIVE));
 }
 
-pub(super) async fn what_was_read_before_a_change_does_not_undo_it(bench: Bench) {
+pub(super) async fn a_database_that_was_set_back_is_followed(bench: Bench) {
     let store = bench.store().await;
     make(&store, "first").await;
-    let revision = store.memory.read().revision;
-    let old = store.known_key("first").unwrap();
-    make(&store, "second").await;
-    let mut late = Known::default();
-    late.revision = revision;
-    late.put(old);
-    store.memory.take(late);
+    // As a backup of an earlier time has it.
+    let mut backup = store.database.begin().await.unwrap();
+    let delete = query("DELETE FROM channels");
+    backup.execute(delete).await.unwrap();
+    let back = query("UPDATE revisions SET value = 1");
+    backup.execute(back).await.unwrap();
+    backup.commit().await.unwrap();
+    store.refresh().await.unwrap();
     assert_eq!(store.known_key("first"), None);
+    make(&store, "second").await;
     assert_eq!(opened(&store, "second").as_deref(), Some(LIVE));
 }
 
