@@ -30,6 +30,7 @@ await build({
   entryPoints: {
     watch: 'src/watch.js',
     live: 'src/live.js',
+    console: 'src/console.js',
     // dash.js is large and seldom wanted: an entry of its own, imported when chosen.
     'engine-dash': 'src/engine-dash.js',
     style: 'src/style.css',
@@ -43,7 +44,7 @@ await build({
   legalComments: 'none',
   logLevel: 'warning',
 });
-for (const name of ['watch.html', 'live.html', 'favicon.svg']) {
+for (const name of ['watch.html', 'live.html', 'console.html', 'favicon.svg']) {
   await cp(join(root, 'src', name), join(dist, name));
 }
 await writeFile(join(dist, 'licences.txt'), await licences());

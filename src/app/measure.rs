@@ -5,9 +5,10 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
 use crate::base::id::Uuid;
 use crate::control::{
-    Conformance, Connections, Measured, Measurements, Probes, RungStats, StreamStats, Violation,
+    Conformance, Connections, LinkStats, ListenerStats, Measured, Measurements, Probes, RungStats,
+    StreamStats, Violation,
 };
-use crate::hub::{Hub, Stream};
+use crate::hub::{Hub, Line, Stream};
 use crate::ingest::rtmp;
 use crate::origin::{self, Origin};
 use crate::package::Live;
@@ -17,7 +18,8 @@ use crate::transcode;
 pub(super) struct Figures {
     hub: OnceLock<Hub>,
     origin: OnceLock<Arc<Origin>>,
-    rtmp: OnceLock<Arc<rtmp::Stats>>,
+    /// Protocols that listen, with what their listeners count.
+    listeners: Mutex<Vec<(&'static str, Arc<rtmp::Stats>)>>,
     /// Per stream: its timeline and its ladder, as long as the hub keeps them.
     streams: Mutex<HashMap<Uuid, Watched>>,
 }
@@ -33,7 +35,7 @@ impl Figures {
         Figures {
             hub: OnceLock::new(),
             origin: OnceLock::new(),
-            rtmp: OnceLock::new(),
+            listeners: Mutex::default(),
             streams: Mutex::default(),
         }
     }
@@ -46,8 +48,9 @@ impl Figures {
         let _ = self.origin.set(origin);
     }
 
-    pub(super) fn watch_rtmp(&self, stats: Arc<rtmp::Stats>) {
-        let _ = self.rtmp.set(stats);
+    /// Counts the listeners of an ingest protocol in. Once for each.
+    pub(super) fn watch_listener(&self, proto: &'static str, stats: Arc<rtmp::Stats>) {
+        self.listeners().push((proto, stats));
     }
 
     pub(super) fn watch_timeline(&self, stream: Uuid, live: Arc<Live>) {
@@ -71,6 +74,11 @@ impl Figures {
             .flat_map(|live| live.held())
             .map(|held| held.bytes as u64)
             .sum()
+    }
+
+    fn listeners(&self) -> MutexGuard<'_, Vec<(&'static str, Arc<rtmp::Stats>)>> {
+        let listeners = self.listeners.lock();
+        listeners.unwrap_or_else(PoisonError::into_inner)
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<Uuid, Watched>> {
@@ -105,6 +113,7 @@ impl Figures {
             drift_seconds: stats.drift_seconds,
             ..StreamStats::default()
         };
+        figures.links = stream.lines().into_iter().map(link).collect();
         if let Some(origin) = self.origin.get() {
             figures.viewers = u64::from(origin.viewers(stream.id()));
             if let Some(served) = origin.stream_stats(stream.id()) {
@@ -142,15 +151,17 @@ impl Measurements for Figures {
                 open: origin.stats().connections,
             });
         }
-        if let Some(rtmp) = self.rtmp.get() {
-            connections.push(Connections {
-                proto: "rtmp",
-                open: rtmp.publishing(),
-            });
-        }
+        let listening = self.listeners();
+        connections.extend(listening.iter().map(|(proto, stats)| Connections {
+            proto,
+            open: stats.publishing(),
+        }));
+        let listeners = listening.iter();
+        let listeners = listeners.map(|(proto, stats)| listener(proto, stats));
         Measured {
             streams,
             connections,
+            listeners: listeners.collect(),
         }
     }
 
@@ -202,5 +213,46 @@ impl Probes for Figures {
             .get()
             .map(|_| ())
             .ok_or_else(|| "the gateway is starting".to_owned())
+    }
+}
+
+/// What a protocol's listeners count, in the words of control.
+fn listener(proto: &'static str, stats: &rtmp::Stats) -> ListenerStats {
+    let publishes = [
+        ("unpublished", &stats.unpublished_total),
+        ("refused", &stats.refused_total),
+        ("accepted", &stats.accepted_total),
+        ("finished", &stats.finished_total),
+        ("lost", &stats.lost_total),
+        ("silent", &stats.silent_total),
+        ("evicted", &stats.evicted_total),
+        ("rejected", &stats.rejected_total),
+    ];
+    ListenerStats {
+        proto,
+        connections: stats.connections_total.get(),
+        received_bytes: stats.received_bytes_total.get(),
+        publishes: publishes
+            .iter()
+            .map(|(event, counter)| (*event, counter.get()))
+            .collect(),
+        dropped_units: stats.dropped_units_total.get(),
+    }
+}
+
+/// A publisher's line, in the words of control.
+fn link(line: Line) -> LinkStats {
+    let link = line.link;
+    LinkStats {
+        place: line.place,
+        proto: line.proto,
+        rtt_seconds: link.rtt.as_secs_f64(),
+        latency_seconds: link.latency.as_secs_f64(),
+        buffer_seconds: link.buffer.as_secs_f64(),
+        packets: link.packets,
+        lost_packets: link.lost_packets,
+        retransmitted_packets: link.retransmitted_packets,
+        dropped_packets: link.dropped_packets,
+        undecrypted_packets: link.undecrypted_packets,
     }
 }

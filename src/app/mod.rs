@@ -119,7 +119,7 @@ impl App {
             lanes: Lanes::start(cores).context("cannot start threads for ingest")?,
             ..rtmp::Config::default()
         };
-        figures.watch_rtmp(rtmp_config.stats.clone());
+        figures.watch_listener("rtmp", rtmp_config.stats.clone());
         let addresses = listeners.addresses()?;
         addresses.log();
         for listener in listeners.rtmp {

@@ -12,7 +12,7 @@ use super::{Error, State, auth};
 use crate::base::id::Uuid;
 use crate::hub::doctor::Finding;
 use crate::hub::story::{self, Incident};
-use crate::hub::{Health, MemberStatus, SwitchError};
+use crate::hub::{Health, Link, MemberStatus, SwitchError};
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -49,8 +49,23 @@ struct PublisherView {
     stalls: u64,
     stall_ms: u64,
     drift_ppm: Option<f64>,
+    link: Option<LinkView>,
     video: Option<TrackView>,
     audio: Option<TrackView>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct LinkView {
+    rtt_ms: f64,
+    latency_ms: u64,
+    buffer_ms: u64,
+    packets: u64,
+    lost_packets: u64,
+    retransmitted_packets: u64,
+    dropped_packets: u64,
+    undecrypted_packets: u64,
+    encrypted: bool,
 }
 
 #[derive(Serialize)]
@@ -242,8 +257,24 @@ fn publisher(member: MemberStatus) -> PublisherView {
         stalls: facts.stalls,
         stall_ms: millis(facts.stall_seconds),
         drift_ppm: facts.drift_ppm.map(f64::round),
+        link: facts.link.map(link),
         video,
         audio,
+    }
+}
+
+fn link(link: Link) -> LinkView {
+    LinkView {
+        // Lines within a building have less than a millisecond.
+        rtt_ms: (link.rtt.as_secs_f64() * 10_000.0).round() / 10.0,
+        latency_ms: millis(link.latency.as_secs_f64()),
+        buffer_ms: millis(link.buffer.as_secs_f64()),
+        packets: link.packets,
+        lost_packets: link.lost_packets,
+        retransmitted_packets: link.retransmitted_packets,
+        dropped_packets: link.dropped_packets,
+        undecrypted_packets: link.undecrypted_packets,
+        encrypted: link.encrypted,
     }
 }
 

@@ -1,5 +1,8 @@
 //! `/metrics`: figures of streams and process, read when they are asked for.
 
+mod link;
+mod listener;
+
 use std::fmt;
 use std::sync::Arc;
 
@@ -15,6 +18,8 @@ use prometheus_client::registry::Registry;
 use super::{Conformance, Error, State, auth, process};
 use crate::base::clock::Clock;
 use crate::base::id::Uuid;
+pub use link::LinkStats;
+pub use listener::ListenerStats;
 
 /// Where figures come from. Called once per scrape: cheap reads, no waiting.
 pub trait Measurements: Send + Sync {
@@ -38,6 +43,8 @@ pub struct Measured {
     pub streams: Vec<StreamStats>,
     /// Open connections by protocol.
     pub connections: Vec<Connections>,
+    /// One entry per ingest protocol that listens.
+    pub listeners: Vec<ListenerStats>,
 }
 
 /// Open connections of one protocol.
@@ -104,6 +111,8 @@ pub struct StreamStats {
     pub sent_bytes: u64,
     /// Rungs of the ladder.
     pub rungs: Vec<RungStats>,
+    /// Lines of publishers whose transport measures them.
+    pub links: Vec<LinkStats>,
     /// Rungs that were given up because the worker was too slow.
     pub shed_rungs: u64,
 }
@@ -328,6 +337,7 @@ impl Collector for Scrape {
         });
         let name = ("forebay_connections", "Open connections");
         family(encoder, name, connections)?;
+        listener::encode(encoder, &measured.listeners)?;
         for (name, help, read) in &PER_CHANNEL {
             let streams = measured.streams.iter();
             let name = (*name, *help);
@@ -351,6 +361,7 @@ impl Collector for Scrape {
             }
         }
         members(encoder, &measured.streams)?;
+        link::encode(encoder, &measured.streams)?;
         violations(encoder, &self.source.conformance())?;
         let rungs = || {
             let streams = measured.streams.iter();

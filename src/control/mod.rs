@@ -34,7 +34,9 @@ pub use conformance::{Conformance, Violation};
 pub use error::Error;
 pub use gate::StoreGate;
 pub(crate) use health::try_write;
-pub use metrics::{Connections, Measured, Measurements, RungStats, StreamStats};
+pub use metrics::{
+    Connections, LinkStats, ListenerStats, Measured, Measurements, RungStats, StreamStats,
+};
 pub use openapi::DOCUMENT as OPENAPI;
 
 /// What control needs to know of streams that live now.

@@ -1,4 +1,4 @@
-//! The pages that people see: watch page and list of streams. In: a request. Out: files of
+//! The pages that people see: watch page, list of streams, and the operators' view of encoders. In: a request. Out: files of
 //! `assets/web/dist`, which `make web` builds and this file embeds. Not here: any data; the pages
 //! fetch playlists, `/streams.json` and thumbnails like every other client.
 
@@ -29,14 +29,17 @@ const HTML: &str = "text/html; charset=utf-8";
 const SCRIPT: &str = "text/javascript; charset=utf-8";
 const WATCH: &str = "watch.html";
 const LIVE: &str = "live.html";
+const CONSOLE: &str = "console.html";
 
 /// Everything that the pages consist of.
 #[rustfmt::skip]
 static FILES: &[File] = &[
     page!("watch.html", HTML),
     page!("live.html", HTML),
+    page!("console.html", HTML),
     page!("watch.js", SCRIPT),
     page!("live.js", SCRIPT),
+    page!("console.js", SCRIPT),
     page!("engine-dash.js", SCRIPT),
     page!("style.css", "text/css; charset=utf-8"),
     page!("favicon.svg", "image/svg+xml"),
@@ -70,13 +73,17 @@ static HASHES: LazyLock<Vec<String>> = LazyLock::new(|| {
 });
 
 /// Routes of the pages: `/watch/{streamId}`, `/streams/{streamId}/watch`, `/live`,
-/// `/assets/{file}`, and `/` for as long as there is no console.
+/// `/console`, `/assets/{file}`, and `/`.
 pub fn routes() -> Router {
     Router::new()
         .route("/", get(|| async { Redirect::temporary("/live") }))
         .route(
             "/live",
             get(|headers: HeaderMap| async move { serve(LIVE, &headers) }),
+        )
+        .route(
+            "/console",
+            get(|headers: HeaderMap| async move { serve(CONSOLE, &headers) }),
         )
         .route("/watch/{streamId}", get(watch))
         .route("/streams/{streamId}/watch", get(watch))
@@ -130,6 +137,10 @@ fn serve(name: &str, request: &HeaderMap) -> Response {
             HeaderValue::from_static(value),
         );
     }
+    if name == CONSOLE {
+        // Whoever operates it must see where they are.
+        headers.insert(header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
+    }
     response
 }
 
@@ -181,7 +192,7 @@ mod tests {
 
     #[tokio::test]
     async fn every_address_in_the_pages_is_served() {
-        for page in ["/watch/live", "/streams/live/watch", "/live"] {
+        for page in ["/watch/live", "/streams/live/watch", "/live", "/console"] {
             let (status, headers, body) = ask(page, &[]).await;
             assert_eq!(status, StatusCode::OK, "{page}");
             assert_eq!(headers[header::CONTENT_TYPE], HTML);
@@ -207,7 +218,7 @@ mod tests {
 
     #[tokio::test]
     async fn nothing_is_loaded_from_elsewhere() {
-        for path in ["/watch/live", "/live", "/assets/style.css"] {
+        for path in ["/watch/live", "/live", "/console", "/assets/style.css"] {
             let (_, headers, body) = ask(path, &[]).await;
             let text = String::from_utf8(body).unwrap();
             assert!(
@@ -217,6 +228,14 @@ mod tests {
             let policy = headers["content-security-policy"].to_str().unwrap();
             assert!(policy.starts_with("default-src 'none'") && !policy.contains("http"));
             assert!(!policy.contains("unsafe"), "{policy}");
+        }
+    }
+
+    #[tokio::test]
+    async fn only_the_console_is_not_for_frames() {
+        for (path, refused) in [("/watch/live", false), ("/live", false), ("/console", true)] {
+            let (_, headers, _) = ask(path, &[]).await;
+            assert_eq!(headers.contains_key(header::X_FRAME_OPTIONS), refused);
         }
     }
 

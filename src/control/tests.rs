@@ -14,7 +14,7 @@ use crate::hub::doctor::{Finding, Severity};
 use crate::hub::gate::{Gate, Told};
 use crate::hub::program::Repairs;
 use crate::hub::story::{self, Incident};
-use crate::hub::{Facts, MemberStatus, PublishRequest, Record, Refusal, Sign, Standing};
+use crate::hub::{Facts, Link, MemberStatus, PublishRequest, Record, Refusal, Sign, Standing};
 use crate::store::NewChannel;
 
 mod gate;

@@ -2,20 +2,26 @@
 
 use std::sync::TryLockError;
 
-use super::{Hub, PublishRequest, Refusal};
+use super::{Hub, PublishRequest, Refusal, Stream};
 
 impl Hub {
     /// What [`Hub::publish`] will answer, as far as that is known without waiting: the channel id.
     pub fn preview(&self, request: &PublishRequest) -> Result<String, Refusal> {
         let channel = self.inner.gate.preview(request)?;
-        self.check_capacity()?;
+        // Of a stream that is at work nobody is counted: the publish itself counts them all.
+        let counted = self.count(|stream| stream.try_member_count().unwrap_or(0));
+        self.check_limits(counted)?;
         self.check_channel(&channel)?;
         Ok(channel)
     }
 
     pub(super) fn check_capacity(&self) -> Result<(), Refusal> {
+        self.check_limits(self.publisher_count())
+    }
+
+    fn check_limits(&self, publishers: usize) -> Result<(), Refusal> {
         let most = self.inner.config.max_publishers;
-        if self.publisher_count() >= most {
+        if publishers >= most {
             return Err(Refusal::Full(format!("{most} publishers")));
         }
         let held = (self.inner.media_bytes)();
@@ -27,10 +33,12 @@ impl Hub {
     }
 
     pub(super) fn publisher_count(&self) -> usize {
-        self.streams()
-            .values()
-            .map(|entry| entry.stream.member_count())
-            .sum()
+        self.count(Stream::member_count)
+    }
+
+    fn count(&self, members: impl Fn(&Stream) -> usize) -> usize {
+        let streams = self.streams();
+        streams.values().map(|entry| members(&entry.stream)).sum()
     }
 
     /// Whether the channel's running stream would take another publisher. A stream that is being opened

@@ -1,11 +1,13 @@
 //! What is wrong with an encoder or its line, in plain sentences with the way to mend it. Pure: facts
 //! go in, findings come out. Not here: measuring (`observer`), logging.
 
+mod line;
 mod rules;
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use super::link::Link;
 use super::observer::Facts;
 use super::program::Repairs;
 
@@ -80,6 +82,39 @@ struct Recent {
     repairs: Repairs,
     stalls: u64,
     stall_seconds: f64,
+    line: Line,
+}
+
+/// Packets of a line; the meanings are [`Link`]'s.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+struct Line {
+    packets: u64,
+    lost: u64,
+    retransmitted: u64,
+    dropped: u64,
+    undecrypted: u64,
+}
+
+impl Line {
+    fn of(link: &Link) -> Line {
+        Line {
+            packets: link.packets,
+            lost: link.lost_packets,
+            retransmitted: link.retransmitted_packets,
+            dropped: link.dropped_packets,
+            undecrypted: link.undecrypted_packets,
+        }
+    }
+
+    fn since(self, earlier: Line) -> Line {
+        Line {
+            packets: self.packets.saturating_sub(earlier.packets),
+            lost: self.lost.saturating_sub(earlier.lost),
+            retransmitted: self.retransmitted.saturating_sub(earlier.retransmitted),
+            dropped: self.dropped.saturating_sub(earlier.dropped),
+            undecrypted: self.undecrypted.saturating_sub(earlier.undecrypted),
+        }
+    }
 }
 
 impl Recent {
@@ -97,6 +132,7 @@ impl Recent {
             },
             stalls: self.stalls.saturating_sub(earlier.stalls),
             stall_seconds: (self.stall_seconds - earlier.stall_seconds).max(0.0),
+            line: self.line.since(earlier.line),
         }
     }
 }
@@ -199,6 +235,7 @@ impl Doctor {
             repairs: surroundings.repairs,
             stalls: facts.stalls,
             stall_seconds: facts.stall_seconds,
+            line: facts.link.as_ref().map(Line::of).unwrap_or_default(),
         };
         let is_old = |(at, _): &(Duration, Recent)| now.saturating_sub(*at) > RECENT;
         while self.readings.front().is_some_and(is_old) {

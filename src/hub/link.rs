@@ -24,3 +24,15 @@ pub struct Link {
     /// Whether the media were encrypted.
     pub encrypted: bool,
 }
+
+/// The line of one of a stream's publishers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Line {
+    /// Which of the stream's places the publisher has, from zero; the next one that comes takes the
+    /// place of one that left.
+    pub place: usize,
+    /// Its protocol.
+    pub proto: &'static str,
+    /// What is measured.
+    pub link: Link,
+}

@@ -36,7 +36,7 @@ use crate::media::timeline::Timeline;
 pub use announcement::Announcement;
 use boundary::Settings;
 pub use gate::{Admission, Gate, PublishRequest, Record, Refusal, Sign};
-pub use link::Link;
+pub use link::{Line, Link};
 pub use member::{Health, MemberStatus, Standing, SwitchError};
 pub use observer::{Facts, Observer};
 pub use outlet::Outlet;

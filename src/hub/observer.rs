@@ -129,6 +129,11 @@ impl Observer {
         self.link = Some(link);
     }
 
+    /// The line, where the transport measures it.
+    pub(super) fn link(&self) -> Option<Link> {
+        self.link
+    }
+
     /// A codec configuration.
     pub fn handle_track(&mut self, track: &Track) {
         self.lane(track.kind()).track = Some(track.clone());

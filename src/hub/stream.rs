@@ -341,13 +341,13 @@ impl Stream {
             state.evict_silent(self.now(), monotonic, self.silence);
         }
         if state.members.len() >= MAX_MEMBERS {
-            return Err(health::full());
+            return Err(places::full());
         }
-        let id = MemberId(state.next_member);
-        state.next_member += 1;
+        let (id, place) = state.next_member();
         let (eviction, receiver) = watch::channel(None);
         state.members.push(Member {
             id,
+            place,
             proto,
             peer,
             joined: monotonic,
@@ -492,6 +492,7 @@ impl Stream {
 
 mod health;
 mod member;
+mod places;
 mod renditions;
 mod state;
 #[cfg(test)]

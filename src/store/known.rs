@@ -320,7 +320,11 @@ impl Store {
                 known.put_application(Arc::new(Application::try_from(&row)?));
             }
             for row in snapshot.fetch_all(query(channel::ALL)).await? {
-                known.put(Arc::new(Channel::try_from(&row)?));
+                // One that is damaged takes no other with it.
+                match Channel::try_from(&row) {
+                    Ok(channel) => known.put(Arc::new(channel)),
+                    Err(err) => tracing::error!(%err, "a channel cannot be used"),
+                }
             }
             Ok(known)
         })

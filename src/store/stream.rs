@@ -104,7 +104,7 @@ impl Store {
         .await
     }
 
-    /// Streams that have not ended, oldest first.
+    /// Streams that have not ended, oldest first. A row that cannot be read is logged and left out.
     pub async fn open_streams(&self) -> Result<Vec<OpenStream>, Error> {
         timed(async {
             let select = query(
@@ -113,7 +113,13 @@ impl Store {
                  FROM streams WHERE ended_us IS NULL ORDER BY opened_us, id",
             );
             let rows = self.database.fetch_all(select).await?;
-            rows.iter().map(open_stream).collect()
+            // One that is damaged takes no other with it.
+            let read = |row| {
+                open_stream(row)
+                    .inspect_err(|err| tracing::error!(%err, "a stream cannot be taken up again"))
+                    .ok()
+            };
+            Ok(rows.iter().filter_map(read).collect())
         })
         .await
     }

@@ -88,8 +88,10 @@ async function refresh() {
 
 const host = location.hostname.includes(':') ? `[${location.hostname}]` : location.hostname;
 byId('rtmp-url').textContent = `rtmp://${host}:1935/live`;
-byId('ffmpeg-line').textContent =
-  `ffmpeg -re -i film.mp4 -c:v libx264 -g 60 -c:a aac \\\n  -f flv rtmp://${host}:1935/live/STREAM_KEY`;
+byId('srt-url').textContent = `srt://${host}:9000`;
+const encode = 'ffmpeg -re -i film.mp4 -c:v libx264 -g 60 -c:a aac';
+byId('ffmpeg-line').textContent = `${encode} \\\n  -f flv rtmp://${host}:1935/live/STREAM_KEY`;
+byId('ffmpeg-srt-line').textContent = `${encode} \\\n  -f mpegts "srt://${host}:9000?streamid=STREAM_KEY"`;
 
 async function run() {
   if (!document.hidden) await refresh();

@@ -109,6 +109,7 @@ async fn operators_see_publishers_findings_and_history_of_every_stream() {
                 "stalls": 1,
                 "stallMs": 3_100,
                 "driftPpm": null,
+                "link": null,
                 "video": null,
                 "audio": null,
             }],
@@ -141,6 +142,43 @@ async fn operators_see_publishers_findings_and_history_of_every_stream() {
         assert_eq!(code, StatusCode::NOT_FOUND);
         assert_eq!(body, serde_json::json!({"status": "not-found"}));
     }
+}
+
+#[tokio::test]
+async fn operators_see_the_line_of_a_publisher_whose_transport_measures_it() {
+    let bench = bench(|_| {}).await;
+    let id = Uuid::from_u128(1);
+    let mut health = health(id, "live");
+    health.members[0].proto = "srt";
+    health.members[0].facts.link = Some(Link {
+        rtt: Duration::from_micros(42_460),
+        latency: Duration::from_millis(250),
+        buffer: Duration::from_micros(198_700),
+        packets: 14_000,
+        lost_packets: 200,
+        retransmitted_packets: 150,
+        dropped_packets: 50,
+        undecrypted_packets: 1,
+        encrypted: true,
+    });
+    *bench.world.health.lock().unwrap() = vec![health];
+    let (_, stream) = bench.operator(&format!("/api/admin/streams/{id}")).await;
+    let (_, list) = bench.operator("/api/admin/streams").await;
+    assert_eq!(list[0], stream);
+    assert_eq!(
+        stream["publishers"][0]["link"],
+        serde_json::json!({
+            "rttMs": 42.5,
+            "latencyMs": 250,
+            "bufferMs": 199,
+            "packets": 14_000,
+            "lostPackets": 200,
+            "retransmittedPackets": 150,
+            "droppedPackets": 50,
+            "undecryptedPackets": 1,
+            "encrypted": true,
+        })
+    );
 }
 
 #[tokio::test]
@@ -246,6 +284,18 @@ async fn metrics_hold_the_figures_of_every_stream_and_rung() {
             stall_seconds: 2.5,
             drift_seconds: -0.25,
             sent_bytes: u64::MAX,
+            links: vec![LinkStats {
+                place: 3,
+                proto: "srt",
+                rtt_seconds: 0.0425,
+                latency_seconds: 0.25,
+                buffer_seconds: 0.2,
+                packets: 14_000,
+                lost_packets: 200,
+                retransmitted_packets: 150,
+                dropped_packets: 50,
+                undecrypted_packets: 1,
+            }],
             rungs: vec![RungStats {
                 rung: "sd".to_owned(),
                 lag_seconds: 0.125,
@@ -258,11 +308,19 @@ async fn metrics_hold_the_figures_of_every_stream_and_rung() {
             proto: "http",
             open: 9,
         }],
+        listeners: vec![ListenerStats {
+            proto: "srt",
+            connections: 8,
+            received_bytes: 1_000_000,
+            publishes: vec![("refused", 3), ("accepted", 5)],
+            dropped_units: 2,
+        }],
     };
     *bench.world.found.lock().unwrap() = found();
     bench.clock.advance(Duration::from_millis(1500));
     let (_, _, text) = bench.get("/metrics").await;
     let channel = r#"channel="local#app#li\"ve",proto="rtmp""#;
+    let link = r#"channel="local#app#li\"ve",proto="srt",publisher="3""#;
     for line in [
         "# TYPE forebay_ingest_bytes counter".to_owned(),
         format!("forebay_ingest_bytes_total{{{channel}}} 1000"),
@@ -278,7 +336,21 @@ async fn metrics_hold_the_figures_of_every_stream_and_rung() {
         format!("forebay_sent_bytes_total{{{channel}}} {}", u64::MAX),
         format!("forebay_rung_lag_seconds{{{channel},rung=\"sd\"}} 0.125"),
         format!("forebay_rung_units_total{{{channel},rung=\"sd\"}} 7"),
+        format!("forebay_link_rtt_seconds{{{link}}} 0.0425"),
+        format!("forebay_link_latency_seconds{{{link}}} 0.25"),
+        format!("forebay_link_buffer_seconds{{{link}}} 0.2"),
+        "# TYPE forebay_link_packets counter".to_owned(),
+        format!("forebay_link_packets_total{{{link}}} 14000"),
+        format!("forebay_link_lost_packets_total{{{link}}} 200"),
+        format!("forebay_link_retransmitted_packets_total{{{link}}} 150"),
+        format!("forebay_link_dropped_packets_total{{{link}}} 50"),
+        format!("forebay_link_undecrypted_packets_total{{{link}}} 1"),
         "forebay_connections{proto=\"http\"} 9".to_owned(),
+        "forebay_listener_connections_total{proto=\"srt\"} 8".to_owned(),
+        "forebay_listener_received_bytes_total{proto=\"srt\"} 1000000".to_owned(),
+        "forebay_listener_publishes_total{proto=\"srt\",event=\"refused\"} 3".to_owned(),
+        "forebay_listener_publishes_total{proto=\"srt\",event=\"accepted\"} 5".to_owned(),
+        "forebay_listener_dropped_units_total{proto=\"srt\"} 2".to_owned(),
         "forebay_uptime_seconds 1.5".to_owned(),
         "# EOF".to_owned(),
     ] {

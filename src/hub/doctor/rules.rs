@@ -1,6 +1,6 @@
 //! The rules of the doctor: each looks at the facts and says its sentence, or nothing.
 
-use super::{Finding, Recent, Severity, Surroundings};
+use super::{Finding, Recent, Severity, Surroundings, line};
 use crate::hub::observer::{Facts, Presence};
 use crate::media::{CodecConfig, Track};
 
@@ -21,21 +21,25 @@ const STALLS: u64 = 2;
 /// Intra pictures in a row that are no key units before the GOP is called open.
 const OPEN_PICTURES: u32 = 2;
 
-struct Case<'a> {
-    facts: &'a Facts,
-    around: &'a Surroundings,
-    recent: &'a Recent,
+pub(super) struct Case<'a> {
+    pub(super) facts: &'a Facts,
+    pub(super) around: &'a Surroundings,
+    pub(super) recent: &'a Recent,
 }
 
 /// How bad it is, what was found, and what to do.
-type Said = Option<(Severity, String, String)>;
+pub(super) type Said = Option<(Severity, String, String)>;
 
 /// The finding's code, and what looks for it.
 type Rule = (&'static str, fn(&Case<'_>) -> Said);
 
-const RULES: [Rule; 16] = [
+const RULES: [Rule; 20] = [
     ("silent", silent),
+    ("srt-encryption", line::encryption),
     ("unsteady", unsteady),
+    ("srt-latency", line::latency),
+    ("srt-latency-short", line::short_latency),
+    ("srt-loss", line::loss),
     ("bit-rate", bit_rate),
     ("key-interval", key_interval),
     ("key-interval-variable", key_interval_variable),
@@ -52,7 +56,10 @@ const RULES: [Rule; 16] = [
     ("codec", codec),
 ];
 
-/// Everything that is so. Of a silent publisher nothing but that is known.
+/// How many of them hold for a silent publisher: nothing is known of its media.
+const RULES_IN_SILENCE: usize = 2;
+
+/// Everything that is so.
 pub(super) fn apply(facts: &Facts, around: &Surroundings, recent: &Recent) -> Vec<Finding> {
     let case = Case {
         facts,
@@ -60,7 +67,7 @@ pub(super) fn apply(facts: &Facts, around: &Surroundings, recent: &Recent) -> Ve
         recent,
     };
     let known = if is_silent(facts, around) {
-        &RULES[..1]
+        &RULES[..RULES_IN_SILENCE]
     } else {
         &RULES[..]
     };
@@ -80,7 +87,7 @@ pub(super) fn is_silent(facts: &Facts, around: &Surroundings) -> bool {
     facts.quiet_seconds > around.silence.as_secs_f64()
 }
 
-fn say(severity: Severity, text: String, remedy: &str) -> Said {
+pub(super) fn say(severity: Severity, text: String, remedy: &str) -> Said {
     Some((severity, text, remedy.to_owned()))
 }
 

@@ -1,12 +1,12 @@
 //! What is written down of a stream and its publishers, and what is told of them. Not here: what is
 //! done about it.
 
-use std::sync::{Arc, TryLockError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::member::Member;
 use super::state::State;
-use super::{MAX_MEMBERS, MemberId, Stream};
+use super::{MemberId, Stream};
 use crate::base::clock::Wall;
 use crate::base::id::Uuid;
 use crate::hub::boundary::Settings;
@@ -15,7 +15,6 @@ use crate::hub::member::{Health, MemberStatus, Standing, SwitchError};
 use crate::hub::observer::Stalls;
 use crate::hub::program::Repairs;
 use crate::hub::story::{self, Cause, Counts, Cover, Happening, Story};
-use crate::hub::{Link, Refusal};
 use crate::media::time::{channel_time, rescale, wall_time};
 use crate::media::{AccessUnit, MediaKind, Ticks, Timescale, Track};
 
@@ -344,39 +343,7 @@ impl State {
     }
 }
 
-/// Why one more publisher is not taken.
-pub(super) fn full() -> Refusal {
-    Refusal::Full(format!(
-        "{MAX_MEMBERS} encoders publish with this key already"
-    ))
-}
-
 impl Stream {
-    /// Whether another publisher would be taken, for those who must not wait: while the stream is at
-    /// work, it is not said to be full.
-    pub(in crate::hub) fn check_room(&self) -> Result<(), Refusal> {
-        let now = self.clock.monotonic();
-        let state = match self.state.try_lock() {
-            Ok(state) => state,
-            Err(TryLockError::Poisoned(state)) => state.into_inner(),
-            Err(TryLockError::WouldBlock) => return Ok(()),
-        };
-        let mut sending = state.members.iter();
-        let all_send = sending.all(|member| !member.is_silent(now, self.silence));
-        match !state.ended && state.members.len() >= MAX_MEMBERS && all_send {
-            true => Err(full()),
-            false => Ok(()),
-        }
-    }
-
-    /// What a publisher's transport measures of its line.
-    pub(in crate::hub) fn report_link(&self, member: MemberId, link: Link) {
-        let mut state = self.lock();
-        if let Some(found) = state.members.iter_mut().find(|found| found.id == member) {
-            found.observer.handle_link(link);
-        }
-    }
-
     /// Counters for metrics.
     pub fn stats(&self) -> Stats {
         let now = self.clock.monotonic();

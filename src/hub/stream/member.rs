@@ -22,6 +22,8 @@ const WARM_BYTES: usize = 32 << 20;
 #[derive(Debug)]
 pub(super) struct Member {
     pub(super) id: MemberId,
+    /// Which of the stream's places it has: below [`super::MAX_MEMBERS`], and free again after it.
+    pub(super) place: usize,
     pub(super) proto: &'static str,
     pub(super) peer: SocketAddr,
     /// Monotonic time at which it joined.

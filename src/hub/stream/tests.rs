@@ -3,6 +3,7 @@ use std::sync::mpsc;
 use bytes::Bytes;
 
 use super::*;
+use crate::hub::Link;
 use crate::hub::boundary::OnLoss;
 use crate::media::Timescale;
 use crate::media::codec::aac;
@@ -204,8 +205,42 @@ fn more_than_four_encoders_on_a_key_are_refused() {
         bench.stream.join("rtmp", PEER),
         Err(Refusal::Full(_))
     ));
+    assert!(bench.stream.check_room().is_err());
+    {
+        let _working = bench.stream.lock();
+        assert!(bench.stream.check_room().is_ok(), "nobody waits to know");
+        assert_eq!(bench.stream.try_member_count(), None);
+    }
     drop(members);
     assert!(bench.stream.join("rtmp", PEER).is_ok());
+}
+
+#[test]
+fn a_place_is_taken_over_by_the_next_publisher_with_its_own_line() {
+    let bench = Bench::new(false);
+    let link = |packets| Link {
+        packets,
+        ..Link::default()
+    };
+    let lines = || -> Vec<(usize, u64)> {
+        let lines = bench.stream.lines().into_iter();
+        lines.map(|line| (line.place, line.link.packets)).collect()
+    };
+    let mut first = bench.publisher();
+    let mut second = bench.publisher();
+    assert_eq!(lines(), [], "nothing is measured yet");
+    first.report_link(link(1));
+    second.report_link(link(2));
+    second.report_link(link(3));
+    assert_eq!(lines(), [(0, 1), (1, 3)]);
+    drop(first);
+    let mut third = bench.publisher();
+    assert_eq!(lines(), [(1, 3)]);
+    third.report_link(link(4));
+    assert_eq!(lines(), [(1, 3), (0, 4)]);
+    let places: Vec<_> = (0..2).map(|_| bench.publisher()).collect();
+    assert_eq!(bench.stream.lock().members[3].place, 3);
+    drop(places);
 }
 
 #[test]

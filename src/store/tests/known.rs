@@ -220,3 +220,30 @@ pub(super) async fn no_key_is_printed_nor_held(bench: Bench) {
     assert!(!text.contains("very-secret") && !text.contains(&digest));
     assert!(text.contains("channels: 1"), "{text}");
 }
+
+pub(super) async fn changes_of_another_process_are_followed_until_the_server_stops(bench: Bench) {
+    let (server, other) = (bench.store().await, bench.store().await);
+    make(&other, "first").await;
+    let tasks = Tasks::new();
+    let following = tasks.spawn(server.clone().follow(tasks.clone()));
+    let seen = async {
+        while server.known_key("first").is_none() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), seen)
+        .await
+        .expect("the first look is at once");
+    tasks.stop();
+    following.await.unwrap();
+}
+
+pub(super) async fn a_damaged_channel_takes_no_other_with_it(bench: Bench) {
+    let store = bench.store().await;
+    declare(&store, &[("a", "key-a"), ("b", "key-b")]).await;
+    let damage = query("UPDATE channels SET tags = 'no list' WHERE alias = 'a'");
+    store.database.execute(damage).await.unwrap();
+    let next = bench.store().await;
+    assert_eq!(opened(&next, "key-a"), None);
+    assert_eq!(opened(&next, "key-b").as_deref(), Some("local#app#b"));
+}
