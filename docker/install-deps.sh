@@ -30,8 +30,8 @@ RUNTIME='ca-certificates gstreamer1.0-plugins-base gstreamer1.0-plugins-good
 # libsrt in the variant that GStreamer and FFmpeg load; two of them in one process do not go together.
 BUILD='gcc libc6-dev make pkg-config libgstreamer1.0-dev libgstreamer-plugins-base1.0-dev
   libsrt-gnutls-dev'
-# gstreamer1.0-tools brings gst-launch-1.0, which tests use as a player.
-TEST='chromium curl ffmpeg fonts-dejavu-core gstreamer1.0-tools jq python3 python3-pip
+# gstreamer1.0-tools brings gst-launch-1.0, which tests use as a player. Tests start PostgreSQL themselves.
+TEST='chromium curl ffmpeg fonts-dejavu-core gstreamer1.0-tools jq postgresql python3 python3-pip
   python3-venv srt-tools'
 BENCH='libnginx-mod-rtmp nginx-light wrk'
 SOAK='libgl1-mesa-dri mpv obs-plugins obs-studio vlc-bin vlc-plugin-base xauth xvfb'
@@ -49,6 +49,7 @@ present() {
     make) command -v make >/dev/null ;;
     pkg-config) command -v pkg-config >/dev/null ;;
     nginx-light) [ -x /usr/sbin/nginx ] ;;
+    postgresql) ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 ;;
     python3) command -v python3 >/dev/null ;;
     python3-pip) python3 -m pip --version >/dev/null 2>&1 ;;
     python3-venv) python3 -c 'import ensurepip, venv' 2>/dev/null ;;
@@ -72,6 +73,16 @@ node_is_there() {
     [ "$(node -p 'process.versions.node.split(".")[0]')" -ge "$NODE_MAJOR" ]
 }
 
+# Debian's package makes a cluster and starts it unless it is told not to. Who has the package, or has
+# decided about clusters before, keeps what is there.
+without_cluster() {
+  conf=/etc/postgresql-common/createcluster.conf
+  case " $missing " in *' postgresql '*) ;; *) return 0 ;; esac
+  [ ! -e "$conf" ] || return 0
+  as_root mkdir -p "${conf%/*}"
+  echo "create_main_cluster = false" | as_root tee "$conf" >/dev/null
+}
+
 install_packages() {
   missing=
   for package in "$@"; do
@@ -80,6 +91,7 @@ install_packages() {
   [ -n "$missing" ] || return 0
   command -v apt-get >/dev/null || fail "apt-get not found; install the counterparts of: $missing"
   say "installing $missing"
+  without_cluster
   as_root apt-get -q -o DPkg::Lock::Timeout=300 update
   # shellcheck disable=SC2086 # a list of package names
   as_root env DEBIAN_FRONTEND=noninteractive \

@@ -91,9 +91,10 @@ impl App {
         let ingest = tasks.child();
         let tls = load_tls(&config)?.map(|config| Arc::new(ArcSwap::new(config)));
         let listeners = Listeners::bind(&config, tls.is_some()).await?;
-        let credentials = Credentials::load_or_make(&config.storage.data, &config.identity)?;
+        let mut credentials = Credentials::load_or_make(&config.storage.data, &config.identity)?;
         let store = commands::open(&config, clock.clone()).await?;
-        let (_, declared) = commands::prepare(&store, &config, &credentials).await?;
+        let (default, declared) = commands::prepare(&store, &config, &credentials).await?;
+        credentials.stream_key = default.key;
         for alias in declared.added {
             info!(alias, "channel declared by the configuration file");
         }

@@ -60,12 +60,16 @@ pub async fn prepare(
     store
         .ensure_application(application_id, &credentials.application_secret)
         .await?;
+    // The kept key is for a new database. Later the channel's own holds, which may have been made anew.
+    let known = store.known_channel(application_id, DEFAULT_ALIAS);
+    let known = known.as_ref().map(|channel| &channel.key);
+    let key = identity.stream_key.as_ref().or(known);
     let channel = NewChannel {
         region: &identity.region,
         application_id,
         alias: DEFAULT_ALIAS,
         name: "Live",
-        key: Some(&credentials.stream_key),
+        key: key.or(Some(&credentials.stream_key)),
         capabilities: None,
     };
     let channel = store.ensure_default_channel(&channel).await?;

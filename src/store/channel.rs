@@ -28,6 +28,8 @@ macro_rules! select {
 
 /// All channels, oldest first.
 pub(super) const ALL: &str = select!("ORDER BY created_us, id");
+/// A channel by id.
+pub(super) const BY_ID: &str = select!("WHERE id = $1");
 
 /// A channel.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,23 +63,6 @@ pub struct Channel {
     pub updated: Wall,
 }
 
-/// What a new channel is made of.
-#[derive(Clone, Debug)]
-pub struct NewChannel<'a> {
-    /// First part of the id.
-    pub region: &'a str,
-    /// Its owner, which exists.
-    pub application_id: &'a str,
-    /// Unique within the application.
-    pub alias: &'a str,
-    /// Name for people.
-    pub name: &'a str,
-    /// Stream key; `None` makes a random one.
-    pub key: Option<&'a Secret>,
-    /// What streams of it can do; `None` when the default applies.
-    pub capabilities: Option<&'a [String]>,
-}
-
 /// What the channel API makes a channel of.
 #[derive(Clone, Debug)]
 pub struct Creation<'a> {
@@ -95,29 +80,6 @@ pub struct Creation<'a> {
     pub options: &'a [String],
     /// Options of the ingest, if any were given.
     pub ingest: Option<&'a IngestOptions>,
-}
-
-/// A channel that the configuration file declares. An alias of its own, so that the caller need not
-/// know of regions and owners.
-#[derive(Clone, Debug)]
-pub struct Declaration<'a> {
-    /// Unique within the application.
-    pub alias: &'a str,
-    /// Name for people.
-    pub name: &'a str,
-    /// Stream key; `None` keeps the stored one, or makes a random one.
-    pub key: Option<&'a Secret>,
-    /// What streams of it can do; `None` when the default applies.
-    pub capabilities: Option<&'a [String]>,
-}
-
-/// What declaring changed.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Declared {
-    /// Aliases that are new.
-    pub added: Vec<String>,
-    /// Ids of channels that the file no longer declares; they are deleted.
-    pub removed: Vec<String>,
 }
 
 impl Store {
@@ -194,82 +156,6 @@ impl Store {
         .await
     }
 
-    /// Makes the default channel, or gives it this key.
-    pub async fn ensure_default_channel(&self, new: &NewChannel<'_>) -> Result<Channel, Error> {
-        timed(async {
-            let mut change = self.begin_change().await?;
-            let now = self.now_us();
-            let (channel, _) = upsert(&mut change.transaction, new, false, now).await?;
-            let known = Arc::new(channel.clone());
-            self.commit_change(change, |memory| memory.put(known))
-                .await?;
-            Ok(channel)
-        })
-        .await
-    }
-
-    /// Makes the channels of the configuration file true: adds, changes, and deletes those that it
-    /// no longer names. All of it or nothing. `limit` bounds the number of channels.
-    pub async fn declare_channels(
-        &self,
-        region: &str,
-        application_id: &str,
-        declarations: &[Declaration<'_>],
-        limit: u64,
-    ) -> Result<Declared, Error> {
-        timed(async {
-            let mut change = self.begin_change().await?;
-            let transaction = &mut change.transaction;
-            let mut channels = Vec::with_capacity(declarations.len());
-            let mut declared = Declared::default();
-            let select = query("SELECT id FROM channels WHERE declared");
-            let rows = transaction.fetch_all(select).await?;
-            let wanted = |id: &str| {
-                let mut wanted = declarations.iter();
-                wanted.any(|new| id == channel_id(region, application_id, new.alias))
-            };
-            // Deletions first: a new channel may take a key over from one that is gone.
-            for row in rows {
-                let id: String = row.get("id")?;
-                if !wanted(&id) {
-                    let delete = query("DELETE FROM channels WHERE id = $1");
-                    transaction.execute(delete.bind(id.as_str())).await?;
-                    declared.removed.push(id);
-                }
-            }
-            let now = self.now_us();
-            for declaration in declarations {
-                let new = NewChannel {
-                    region,
-                    application_id,
-                    alias: declaration.alias,
-                    name: declaration.name,
-                    key: declaration.key,
-                    capabilities: declaration.capabilities,
-                };
-                let (channel, is_new) = upsert(transaction, &new, true, now).await?;
-                channels.push(Arc::new(channel));
-                if is_new {
-                    declared.added.push(declaration.alias.to_owned());
-                }
-            }
-            let count = query("SELECT COUNT(*) AS channels FROM channels");
-            let count: i64 = transaction.fetch_one(count).await?.get("channels")?;
-            if !declared.added.is_empty() && u64::try_from(count).unwrap_or(0) > limit {
-                let what = "channel";
-                return Err(Error::Full { what, limit });
-            }
-            let removed = &declared.removed;
-            self.commit_change(change, |known| {
-                removed.iter().for_each(|id| known.remove(id));
-                channels.into_iter().for_each(|channel| known.put(channel));
-            })
-            .await?;
-            Ok(declared)
-        })
-        .await
-    }
-
     /// The channel with this stream key, as the database has it. See [`Store::known_key`].
     pub async fn find_channel_by_key(&self, key: &str) -> Result<Option<Channel>, Error> {
         let select = query(select!("WHERE key_hash = $1")).bind(hash(key).as_slice());
@@ -279,7 +165,7 @@ impl Store {
 
     /// A channel by id.
     pub async fn channel(&self, id: &str) -> Result<Option<Channel>, Error> {
-        let select = query(select!("WHERE id = $1")).bind(id);
+        let select = query(BY_ID).bind(id);
         self.one_channel(select).await
     }
 
@@ -342,7 +228,7 @@ impl Store {
             .bind(self.now_us())
             .bind(channel_id);
             change.transaction.execute(update).await?;
-            let select = query(select!("WHERE id = $1")).bind(channel_id);
+            let select = query(BY_ID).bind(channel_id);
             let row = change.transaction.fetch_optional(select).await?;
             let row = row.ok_or_else(|| Error::Missing(format!("channel {channel_id}")))?;
             let channel = Arc::new(Channel::try_from(&row)?);
@@ -358,7 +244,7 @@ pub fn random_stream_key() -> Secret {
     Secret::new(random_key(KEY_CHARACTERS))
 }
 
-fn channel_id(region: &str, application_id: &str, alias: &str) -> String {
+pub(super) fn channel_id(region: &str, application_id: &str, alias: &str) -> String {
     format!("{region}#{application_id}#{alias}")
 }
 
@@ -395,56 +281,6 @@ async fn refuse(
         return Err(Error::Full { what, limit });
     }
     Ok(())
-}
-
-/// Makes a channel or changes it; says whether it is new.
-async fn upsert(
-    transaction: &mut Transaction,
-    new: &NewChannel<'_>,
-    declared: bool,
-    now_us: i64,
-) -> Result<(Channel, bool), Error> {
-    let id = channel_id(new.region, new.application_id, new.alias);
-    let select = || query(select!("WHERE id = $1")).bind(id.as_str());
-    let row = transaction.fetch_optional(select()).await?;
-    let old = row.as_ref().map(Channel::try_from).transpose()?;
-    let is_new = old.is_none();
-    let stored = old.as_ref().map(|channel| channel.key.clone());
-    let key = new
-        .key
-        .cloned()
-        .or(stored)
-        .unwrap_or_else(random_stream_key);
-    let same = old.is_some_and(|channel| {
-        channel.key == key
-            && channel.name == new.name
-            && channel.capabilities.as_deref() == new.capabilities
-            && channel.declared == declared
-    });
-    if !same {
-        let insert = query(
-            "INSERT INTO channels (id, application_id, alias, name, stream_key, key_hash,
-                 capabilities, declared, created_us, updated_us)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9)
-             ON CONFLICT (id) DO UPDATE SET name = excluded.name,
-                 stream_key = excluded.stream_key, key_hash = excluded.key_hash,
-                 capabilities = excluded.capabilities, declared = excluded.declared,
-                 ingest = NULL, source_uri = NULL, updated_us = excluded.updated_us",
-        )
-        .bind(id.as_str())
-        .bind(new.application_id)
-        .bind(new.alias)
-        .bind(new.name)
-        .bind(key.expose())
-        .bind(hash(key.expose()).as_slice())
-        .bind(new.capabilities.map(json))
-        .bind(declared)
-        .bind(now_us);
-        let inserted = transaction.execute(insert).await;
-        inserted.map_err(|error| exists(error, || format!("stream key of channel {id}")))?;
-    }
-    let row = transaction.fetch_one(select()).await?;
-    Ok((Channel::try_from(&row)?, is_new))
 }
 
 /// The options as JSON, credentials hidden: they are in a column of their own.

@@ -5,6 +5,8 @@
 //! one, and in PostgreSQL an advisory lock stands for it, so that what a writer has read holds until it
 //! commits, on both alike. What touches single rows only ([`Database::begin_rows`]) leaves PostgreSQL to
 //! its row locks.
+//!
+//! The driver's futures for a connection are large, so they are boxed here, and nobody else has to.
 
 use std::path::Path;
 use std::str::FromStr;
@@ -305,9 +307,11 @@ impl Database {
     pub(super) async fn begin(&self) -> Result<Transaction, Error> {
         let turn = Some(self.turn().await);
         let inner = match &self.pool {
-            Pool::Sqlite(pool) => Inner::Sqlite(pool.begin_with("BEGIN IMMEDIATE").await?),
+            Pool::Sqlite(pool) => {
+                Inner::Sqlite(Box::pin(pool.begin_with("BEGIN IMMEDIATE")).await?)
+            }
             Pool::Postgres(pool) => {
-                let mut transaction = pool.begin().await?;
+                let mut transaction = Box::pin(pool.begin()).await?;
                 sqlx::query(LOCK).execute(&mut *transaction).await?;
                 Inner::Postgres(transaction)
             }
@@ -320,7 +324,7 @@ impl Database {
         match &self.pool {
             Pool::Sqlite(_) => self.begin().await,
             Pool::Postgres(pool) => {
-                let inner = Inner::Postgres(pool.begin().await?);
+                let inner = Inner::Postgres(Box::pin(pool.begin()).await?);
                 Ok(Transaction { inner, turn: None })
             }
         }
@@ -329,16 +333,17 @@ impl Database {
     /// A transaction that reads everything as of one moment.
     pub(super) async fn snapshot(&self) -> Result<Transaction, Error> {
         let inner = match &self.pool {
-            Pool::Sqlite(pool) => Inner::Sqlite(pool.begin().await?),
+            Pool::Sqlite(pool) => Inner::Sqlite(Box::pin(pool.begin()).await?),
             Pool::Postgres(pool) => {
                 let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
-                Inner::Postgres(pool.begin_with(begin).await?)
+                Inner::Postgres(Box::pin(pool.begin_with(begin)).await?)
             }
         };
         Ok(Transaction { inner, turn: None })
     }
 
-    async fn turn(&self) -> OwnedSemaphorePermit {
+    /// Waits until this process has no other writer, and keeps it so until the permit is dropped.
+    pub(super) async fn turn(&self) -> OwnedSemaphorePermit {
         let turn = self.turn.clone().acquire_owned().await;
         turn.expect("the semaphore is never closed")
     }
@@ -432,7 +437,9 @@ pub async fn probe(url: &Secret) -> Result<Server, Error> {
 
 fn options_of(url: &Secret) -> Result<PgConnectOptions, Error> {
     check_url(url.expose())?;
-    Ok(PgConnectOptions::from_str(url.expose())?.application_name(APPLICATION_NAME))
+    let options = PgConnectOptions::from_str(url.expose())?.application_name(APPLICATION_NAME);
+    // At every start the server would tell that the tables are there already.
+    Ok(options.options([("client_min_messages", "warning")]))
 }
 
 /// Refuses parameters that the driver does not know: it would log them with their values, and a mistyped

@@ -3,8 +3,9 @@
 //! second for what others write. Out: what is known now.
 //!
 //! The database counts changes (`revisions`). The memory is always of one revision: a change of this
-//! process is applied to it when it follows directly, and everything is read again when it does not, so
-//! that neither a slow reading nor two writers at once can bring an old key back.
+//! process is applied to it when it follows directly, and everything is read again when it does not. Who
+//! reads has the writers' turn, so that a slow reading cannot bring an old key back; and a database that
+//! was set back, as by a backup, is followed as any other.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
@@ -147,15 +148,9 @@ impl fmt::Debug for Memory {
 }
 
 impl Memory {
-    /// Takes what was read, unless something newer is known.
-    pub(super) fn take(&self, fresh: Known) {
-        let old = {
-            let mut known = self.write();
-            if fresh.revision <= known.revision {
-                return;
-            }
-            std::mem::replace(&mut *known, fresh)
-        };
+    /// Takes what was read.
+    fn take(&self, fresh: Known) {
+        let old = std::mem::replace(&mut *self.write(), fresh);
         // Thousands of entries: freed when nobody waits for the lock.
         drop(old);
     }
@@ -168,7 +163,7 @@ impl Memory {
             change(&mut known);
             known.revision = to;
         }
-        known.revision >= to
+        known.revision == to
     }
 
     pub(super) fn read(&self) -> RwLockReadGuard<'_, Known> {
@@ -259,10 +254,11 @@ impl Store {
     pub async fn refresh(&self) -> Result<(), Error> {
         let row = timed(self.database.fetch_optional(revision())).await?;
         let newest: i64 = row.ok_or_else(no_revision)?.get("value")?;
-        if newest != self.memory.read().revision {
-            self.read_all().await?;
+        if newest == self.memory.read().revision {
+            return Ok(());
         }
-        Ok(())
+        let _turn = timed(async { Ok(self.database.turn().await) }).await?;
+        self.read_all().await
     }
 
     /// Follows changes by other processes until shutdown. While the database is down, what was known last
@@ -319,7 +315,7 @@ impl Store {
         Ok(())
     }
 
-    /// Reads everything, as of one moment.
+    /// Reads everything, as of one moment. Nobody else of this process writes meanwhile.
     pub(super) async fn read_all(&self) -> Result<(), Error> {
         let known = timed(async {
             let mut snapshot = self.database.snapshot().await?;
@@ -331,7 +327,11 @@ impl Store {
                 known.put_application(Arc::new(Application::try_from(&row)?));
             }
             for row in snapshot.fetch_all(query(channel::ALL)).await? {
-                known.put(Arc::new(Channel::try_from(&row)?));
+                // One that is damaged takes no other with it.
+                match Channel::try_from(&row) {
+                    Ok(channel) => known.put(Arc::new(channel)),
+                    Err(err) => tracing::error!(%err, "a channel cannot be used"),
+                }
             }
             Ok(known)
         })

@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use super::channel::Channel;
-use super::database::{Row, Transaction, query};
+use super::database::{Query, Row, Transaction, query};
 use super::{Error, Store, json, timed};
 use crate::base::clock::Wall;
 use crate::base::id::random_key;
@@ -216,7 +216,7 @@ impl Store {
             .bind(room.id.as_str())
             .bind(room.sequence)
             .bind(DELETED_AT_ONCE);
-            match timed(self.database.execute(delete)).await? {
+            match self.delete_some(delete).await? {
                 0 => return Ok(deleted),
                 rows => deleted += rows,
             }
@@ -234,7 +234,7 @@ impl Store {
             )
             .bind(self.expired_us())
             .bind(DELETED_AT_ONCE);
-            match timed(self.database.execute(expired)).await? {
+            match self.delete_some(expired).await? {
                 0 => break,
                 rows => deleted += rows,
             }
@@ -256,7 +256,7 @@ impl Store {
                      SELECT sequence FROM messages WHERE room_id = $1 ORDER BY sequence LIMIT $2)",
             );
             let delete = delete.bind(room.id.as_str()).bind(DELETED_AT_ONCE);
-            match timed(self.database.execute(delete)).await? {
+            match self.delete_some(delete).await? {
                 0 => break,
                 rows => deleted += rows,
             }
@@ -264,6 +264,17 @@ impl Store {
         let delete = query("DELETE FROM rooms WHERE id = $1 AND channel_id IS NULL");
         timed(self.database.execute(delete.bind(room.id.as_str()))).await?;
         Ok(deleted)
+    }
+
+    /// By the one writer: two that delete the same rows would wait for each other in PostgreSQL.
+    async fn delete_some(&self, delete: Query) -> Result<u64, Error> {
+        timed(async {
+            let mut transaction = self.database.begin().await?;
+            let rows = transaction.execute(delete).await?;
+            transaction.commit().await?;
+            Ok(rows)
+        })
+        .await
     }
 
     /// Sweeps messages from time to time until shutdown.

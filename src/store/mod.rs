@@ -1,11 +1,15 @@
-//! What outlives the process: applications, channels, streams. In: domain verbs. Out: plain values.
-//! Not here: anything on the frame path, and anything that could not also be done with PostgreSQL.
+//! What outlives the process: applications, channels, streams, messages, what is known of recordings.
+//! In: domain verbs. Out: plain values. Not here: anything on the frame path, and anything that could be
+//! done with only one of SQLite and PostgreSQL.
+//!
+//! Verbs that begin with `known` do not wait: they answer from memory (`known.rs`).
 //!
 //! Every call has a deadline, so that a stuck disk costs a refusal and not a hanging session.
 
 mod application;
 mod channel;
 mod database;
+mod declared;
 mod ingest;
 mod known;
 mod message;
@@ -16,6 +20,7 @@ mod tests;
 
 use std::future::Future;
 use std::path::{Path, PathBuf};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,9 +28,10 @@ use crate::base::Kind;
 use crate::base::clock::Clock;
 use crate::base::secret::Secret;
 pub use application::Application;
-pub use channel::{Channel, Creation, Declaration, Declared, NewChannel, random_stream_key};
+pub use channel::{Channel, Creation, random_stream_key};
 use database::{Database, query};
 pub use database::{OLDEST_POSTGRESQL, Server, probe};
+pub use declared::{Declaration, Declared, NewChannel};
 pub use ingest::{IngestOptions, SourceUri, Span};
 use known::Memory;
 pub use message::{Message, MessagePage, MessageRange, NewMessage};
@@ -153,7 +159,7 @@ impl Store {
             store.read_all().await?;
             Ok(store)
         };
-        match tokio::time::timeout(OPEN_DEADLINE, opening).await {
+        match tokio::time::timeout(OPEN_DEADLINE, Box::pin(opening)).await {
             Ok(store) => store,
             Err(_) => Err(Error::Timeout(OPEN_DEADLINE)),
         }
@@ -191,13 +197,21 @@ fn prepare(data: &Path, file: &Path) -> std::io::Result<()> {
     Ok(())
 }
 
-/// Puts the deadline on a call.
-async fn timed<T>(call: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
-    match tokio::time::timeout(DEADLINE, call).await {
-        Ok(Err(Error::Database(sqlx::Error::PoolTimedOut))) | Err(_) => {
-            Err(Error::Timeout(DEADLINE))
+/// Puts the deadline on a call. Boxed, so that callers' futures stay small.
+fn timed<'a, T>(
+    call: impl Future<Output = Result<T, Error>> + Send + 'a,
+) -> impl Future<Output = Result<T, Error>> + Send
+where
+    T: Send + 'a,
+{
+    let call: Pin<Box<dyn Future<Output = Result<T, Error>> + Send + 'a>> = Box::pin(call);
+    async {
+        match tokio::time::timeout(DEADLINE, call).await {
+            Ok(Err(Error::Database(sqlx::Error::PoolTimedOut))) | Err(_) => {
+                Err(Error::Timeout(DEADLINE))
+            }
+            Ok(result) => result,
         }
-        Ok(result) => result,
     }
 }
 

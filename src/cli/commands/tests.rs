@@ -85,6 +85,32 @@ async fn a_rotated_default_key_holds_after_a_restart() {
 }
 
 #[tokio::test]
+async fn a_default_channel_made_anew_by_api_keeps_its_key_unless_a_setting_names_one() {
+    let mut bench = bench(|_| {}).await;
+    let live = "local#forebay#live";
+    bench.store.delete_channel(live).await.unwrap();
+    let new = crate::store::Creation {
+        region: "local",
+        application_id: "forebay",
+        alias: "live",
+        name: "Anew",
+        description: "",
+        options: &[],
+        ingest: None,
+    };
+    let made = bench.store.create_channel(&new, 9).await.unwrap();
+    let (kept, _) = prepare(&bench.store, &bench.config, &bench.credentials)
+        .await
+        .unwrap();
+    assert_eq!(kept, *made);
+    bench.config.identity.stream_key = Some(Secret::new("from-a-setting"));
+    let (set, _) = prepare(&bench.store, &bench.config, &bench.credentials)
+        .await
+        .unwrap();
+    assert_eq!(set.key.expose(), "from-a-setting");
+}
+
+#[tokio::test]
 async fn keys_that_are_settings_are_not_rotated() {
     let bench = bench(|config| {
         config.identity.stream_key = Some(Secret::new("from-the-settings"));

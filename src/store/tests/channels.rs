@@ -317,3 +317,43 @@ pub(super) async fn an_application_lists_its_channels_page_by_page(bench: Bench)
     assert_eq!(store.known_channels("nobody", None, 9), []);
     assert_eq!(store.known_channel_count(), 49);
 }
+
+pub(super) async fn what_was_made_in_place_of_the_default_channel_stays_as_it_is(bench: Bench) {
+    let store = bench.store().await;
+    let key = Secret::new("default-key");
+    let default = default_channel(&key);
+    let first = store.ensure_default_channel(&default).await.unwrap();
+    store.delete_channel(&first.id).await.unwrap();
+    let ingest = IngestOptions {
+        capabilities: Some(vec!["fhd".to_owned()]),
+        ..IngestOptions::default()
+    };
+    let new = Creation {
+        ingest: Some(&ingest),
+        ..creation("live")
+    };
+    let made = store.create_channel(&new, 9).await.unwrap();
+    let start = NewChannel {
+        key: Some(&made.key),
+        ..default.clone()
+    };
+    let same = store.ensure_default_channel(&start).await.unwrap();
+    assert_eq!(same, *made);
+    let keyed = store.ensure_default_channel(&default).await.unwrap();
+    assert_eq!((keyed.key, keyed.ingest), (key.clone(), Some(ingest)));
+    assert_eq!(
+        (keyed.name.as_str(), keyed.capabilities),
+        ("live", made.capabilities.clone())
+    );
+    // What the file declared before is the file's no more.
+    let file = [declaration("live", Some(&key))];
+    store
+        .declare_channels("local", "app", &file, 9)
+        .await
+        .unwrap();
+    let default = store.ensure_default_channel(&default).await.unwrap();
+    assert_eq!(
+        (default.declared, default.name.as_str(), default.ingest),
+        (false, "Live", None)
+    );
+}

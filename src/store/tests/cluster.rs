@@ -137,7 +137,6 @@ fn serve(folder: &Path, port: u16) -> Result<Child, String> {
         // It need not outlive a power cut.
         "fsync=off".to_owned(),
         "full_page_writes=off".to_owned(),
-        "synchronous_commit=off".to_owned(),
         "shared_buffers=32MB".to_owned(),
         "lc_messages=C".to_owned(),
     ];
@@ -258,7 +257,7 @@ async fn no_error_about_the_database_shows_its_password() {
 }
 
 #[tokio::test]
-async fn without_postgresql_calls_end_and_what_was_known_holds() {
+async fn without_postgresql_calls_end_and_go_on_when_it_is_back() {
     let mut cluster = Cluster::start();
     let bench = cluster.bench().await;
     let store = bench.store().await;
@@ -267,8 +266,14 @@ async fn without_postgresql_calls_end_and_what_was_known_holds() {
     assert!(store.ping().await.is_err());
     assert!(store.create_channel(&creation("b"), 9).await.is_err());
     assert!(store.refresh().await.is_err());
-    assert_eq!(store.known_channel("app", "a"), Some(channel));
+    assert_eq!(store.known_channel("app", "a").as_ref(), Some(&channel));
     assert_eq!(store.known_channel("app", "b"), None);
+    // What was answered is there when the server is back, and nobody has to start anew.
+    cluster.server = serve(&cluster.folder.0, cluster.port).unwrap();
+    store.create_channel(&creation("b"), 9).await.unwrap();
+    let stored = store.channel(&channel.id).await.unwrap();
+    assert_eq!(stored.as_ref(), Some(&*channel));
+    assert!(store.known_channel("app", "b").is_some());
 }
 
 #[tokio::test]

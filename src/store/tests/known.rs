@@ -1,7 +1,7 @@
 //! What is known in memory.
 
 use super::super::database::query;
-use super::super::known::{Known, hash};
+use super::super::known::hash;
 use super::*;
 
 const LIVE: &str = "local#app#live";
@@ -127,17 +127,19 @@ pub(super) async fn an_own_change_after_one_of_another_process_shows_both(bench:
     assert_eq!(opened(&server, "key").as_deref(), Some(LIVE));
 }
 
-pub(super) async fn what_was_read_before_a_change_does_not_undo_it(bench: Bench) {
+pub(super) async fn a_database_that_was_set_back_is_followed(bench: Bench) {
     let store = bench.store().await;
     make(&store, "first").await;
-    let revision = store.memory.read().revision;
-    let old = store.known_key("first").unwrap();
-    make(&store, "second").await;
-    let mut late = Known::default();
-    late.revision = revision;
-    late.put(old);
-    store.memory.take(late);
+    // As a backup of an earlier time has it.
+    let mut backup = store.database.begin().await.unwrap();
+    let delete = query("DELETE FROM channels");
+    backup.execute(delete).await.unwrap();
+    let back = query("UPDATE revisions SET value = 1");
+    backup.execute(back).await.unwrap();
+    backup.commit().await.unwrap();
+    store.refresh().await.unwrap();
     assert_eq!(store.known_key("first"), None);
+    make(&store, "second").await;
     assert_eq!(opened(&store, "second").as_deref(), Some(LIVE));
 }
 
@@ -221,15 +223,11 @@ pub(super) async fn no_key_is_printed_nor_held(bench: Bench) {
 
 pub(super) async fn changes_of_another_process_are_followed_until_the_server_stops(bench: Bench) {
     let (server, other) = (bench.store().await, bench.store().await);
-    let key = Secret::new("followed-key");
-    other
-        .ensure_default_channel(&default_channel(&key))
-        .await
-        .unwrap();
+    make(&other, "first").await;
     let tasks = Tasks::new();
     let following = tasks.spawn(server.clone().follow(tasks.clone()));
     let seen = async {
-        while server.known_key("followed-key").is_none() {
+        while server.known_key("first").is_none() {
             tokio::task::yield_now().await;
         }
     };
@@ -238,4 +236,14 @@ pub(super) async fn changes_of_another_process_are_followed_until_the_server_sto
         .expect("the first look is at once");
     tasks.stop();
     following.await.unwrap();
+}
+
+pub(super) async fn a_damaged_channel_takes_no_other_with_it(bench: Bench) {
+    let store = bench.store().await;
+    declare(&store, &[("a", "key-a"), ("b", "key-b")]).await;
+    let damage = query("UPDATE channels SET tags = 'no list' WHERE alias = 'a'");
+    store.database.execute(damage).await.unwrap();
+    let next = bench.store().await;
+    assert_eq!(opened(&next, "key-a"), None);
+    assert_eq!(opened(&next, "key-b").as_deref(), Some("local#app#b"));
 }

@@ -92,28 +92,23 @@ pub(super) async fn signs_of_life_replace_each_other_until_the_stream_is_over(be
 pub(super) async fn a_damaged_stream_takes_no_other_with_it(bench: Bench) {
     let store = bench.store().await;
     let key = Secret::new("default-key");
-    let channel = store
-        .ensure_default_channel(&default_channel(&key))
+    let default = default_channel(&key);
+    let channel = store.ensure_default_channel(&default).await.unwrap();
+    let whole = Uuid::new_v4();
+    store
+        .stream_opened(&stream(&channel.id, whole))
         .await
         .unwrap();
-    let whole = Uuid::new_v4();
     for damage in [
-        "",
         "next_sequence = -1",
         "discontinuities = -9223372036854775808",
         "tags = 'no list'",
         "id = 'no id'",
     ] {
-        let id = if damage.is_empty() {
-            whole
-        } else {
-            Uuid::new_v4()
-        };
+        let id = Uuid::new_v4();
         store.stream_opened(&stream(&channel.id, id)).await.unwrap();
-        if !damage.is_empty() {
-            let text = format!("UPDATE streams SET {damage} WHERE id = '{id}'");
-            store.database.execute(query_of(text)).await.unwrap();
-        }
+        let damage = format!("UPDATE streams SET {damage} WHERE id = '{id}'");
+        store.database.execute(query_of(damage)).await.unwrap();
     }
     let open = store.open_streams().await.unwrap();
     assert_eq!(open, [stream(&channel.id, whole)]);
