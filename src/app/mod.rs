@@ -1,5 +1,6 @@
 //! Wiring: the only place that knows everybody. In: settings. Out: a running gateway.
 
+mod access;
 pub mod demo;
 mod listeners;
 mod measure;
@@ -16,7 +17,6 @@ use tokio::task::JoinHandle;
 use tracing::{info, warn};
 
 use crate::base::clock::{Clock, Wall};
-use crate::base::id::Uuid;
 use crate::base::lanes::Lanes;
 use crate::base::shutdown::Tasks;
 use crate::cli::check::Finding;
@@ -34,6 +34,7 @@ use crate::origin::{self, Origin};
 use crate::package::Live;
 use crate::store::Store;
 use crate::transcode;
+use access::{NoPlayback, TokenAccess};
 use listeners::Listeners;
 use measure::Figures;
 
@@ -48,8 +49,6 @@ pub const STOP_DEADLINE: Duration = Duration::from_secs(9);
 const LAST_FETCH: Duration = Duration::from_millis(500);
 /// Capability that asks for a ladder.
 const MULTI_BITRATE: &str = "multi-bitrate";
-/// Capability that asks players for a token.
-const TOKEN_AUTH: &str = "token-auth";
 
 /// The TLS settings in force, replaced by a reload.
 type Tls = Arc<ArcSwap<rustls::ServerConfig>>;
@@ -474,36 +473,6 @@ fn reachable(address: SocketAddr) -> SocketAddr {
         });
     }
     address
-}
-
-/// Protected streams are opened by a token of their channel.
-struct TokenAccess {
-    hub: Hub,
-    tokens: Tokens,
-}
-
-impl origin::Access for TokenAccess {
-    fn allows(&self, stream: Uuid, token: Option<&str>) -> bool {
-        let Some(admission) = self.hub.admission(stream) else {
-            return false;
-        };
-        if !admission.capabilities.iter().any(|word| word == TOKEN_AUTH) {
-            return true;
-        }
-        token.is_some_and(|token| {
-            self.tokens
-                .allows(stream, &admission.channel_id, &admission.alias, token)
-        })
-    }
-}
-
-/// The operators' own address plays nothing.
-struct NoPlayback;
-
-impl origin::Access for NoPlayback {
-    fn allows(&self, _stream: Uuid, _token: Option<&str>) -> bool {
-        false
-    }
 }
 
 /// What `forebay check` says of the transcoder.

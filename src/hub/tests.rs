@@ -45,6 +45,7 @@ impl Gate for Door {
     fn admit<'a>(&'a self, request: &'a PublishRequest) -> Pending<'a, Result<Admission, Refusal>> {
         let alias = request.key.expose().to_owned();
         let capabilities = request.capabilities.clone().unwrap_or_default();
+        let screen_name = alias.strip_prefix("named-").map(str::to_owned);
         let waits = self.admits.lock().unwrap().take();
         Box::pin(async move {
             if let Some(waits) = waits {
@@ -56,7 +57,7 @@ impl Gate for Door {
                 alias,
                 capabilities,
                 tags: Vec::new(),
-                screen_name: None,
+                screen_name,
             })
         })
     }

@@ -238,7 +238,7 @@ impl Bench {
     }
 
     /// Ends what a channel has on air.
-    pub fn kill(&mut self, alias: &str) -> Vec<ChannelMember> {
+    pub fn kill(&self, alias: &str) -> Vec<ChannelMember> {
         let channel = format!("local#forebay#{alias}");
         let killed = self.hub.kill(&channel, "a test", false);
         self.runtime.block_on(killed)

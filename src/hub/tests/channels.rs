@@ -76,6 +76,21 @@ async fn who_sends_is_a_member_with_a_session_of_its_own() {
 }
 
 #[tokio::test]
+async fn a_channel_may_name_its_publishers() {
+    let bench = Bench::new();
+    let mut publishers = Vec::new();
+    for _ in 0..2 {
+        let mut publisher = bench.publish_on("named-Studio", None).await;
+        bench.beep(&mut publisher, 0);
+        publishers.push(publisher);
+    }
+    let members = bench.hub.members("local#app#named-Studio");
+    let names: Vec<&str> = members.iter().map(|it| &*it.screen_name).collect();
+    assert_eq!(names, ["Studio", "Studio"]);
+    assert_ne!(members[0].session, members[1].session);
+}
+
+#[tokio::test]
 async fn who_sends_nothing_any_more_does_not_count_until_it_sends_again() {
     let bench = Bench::new();
     let mut publisher = bench.publish(None).await;

@@ -192,7 +192,21 @@ async fn what_is_killed_takes_its_forks_along_and_not_its_source() {
             .unwrap()
             .ended
     );
+    let health = bench.hub.health(ids[1]).unwrap();
+    assert_eq!(
+        (health.state, health.members.len()),
+        (story::State::Ended, 0)
+    );
+    let source = bench.hub.stream(ids[0]).unwrap();
+    source.set_thumbnail(Bytes::from_static(b"jpeg"));
+    assert!(
+        bench.hub.thumbnail(ids[1]).is_none(),
+        "what goes on is not shown"
+    );
     bench.fork(A, B, PLAINLY).await;
+    let fork = bench.hub.find("b").unwrap();
+    assert_eq!(bench.hub.thumbnail(fork), bench.hub.thumbnail(ids[0]));
+    assert_eq!(bench.hub.health(fork).unwrap().members.len(), 1);
     bench.fork(B, C, PLAINLY).await;
     bench.hub.close(A).await;
     assert_eq!([A, B, C].map(|it| bench.hub.find(it)), [None; 3]);
