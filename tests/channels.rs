@@ -3,9 +3,10 @@
 use forebay::base::id::Uuid;
 use forebay::hub::{Counted, ForkOptions, Forking};
 use forebay::manifest::check::check_media_playlist;
-use forebay::manifest::parse::Media;
+use forebay::manifest::parse::{Media, Multivariant};
 
 use crate::common::encoder::Encoder;
+use crate::common::media::Clip;
 use crate::common::server::{KEY, Server};
 
 const LIVE: &str = "local#forebay#live";
@@ -227,5 +228,70 @@ async fn a_fork_can_be_protected_where_its_source_is_open() {
         }
     }
     encoder.finish().await;
+    server.stop().await;
+}
+
+/// Width and height of every picture that a multivariant playlist lists.
+fn sizes(multivariant: &str) -> Vec<(u32, u32)> {
+    let playlist = Multivariant::parse(multivariant).expect("a multivariant playlist");
+    let sizes = playlist.variants.iter().filter_map(|(inf, _)| {
+        let (width, height) = inf.get("RESOLUTION")?.split_once('x')?;
+        Some((width.parse().ok()?, height.parse().ok()?))
+    });
+    sizes.collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fork_in_portrait_has_a_ladder_of_its_own_over_the_same_encoder() {
+    let server = Server::start(|_| {}).await;
+    let publishing = server.publish(&Clip::h264(900, 60).file(), "-re");
+    let source = server.stream_id().await;
+    let hub = &server.app.hub;
+    let sends = || (!hub.members(LIVE).is_empty()).then_some(());
+    server.until("a member", sends).await;
+    let fork = fork(&server, &["aspect-ratio=9x16"]).await;
+    let begun = |id, wanted: fn(&(u32, u32)) -> bool| {
+        let timeline = hub.timeline(id)?;
+        let description = timeline.description()?;
+        let mut pictures = description.video.iter();
+        pictures
+            .any(|it| it.track.resolution().as_ref().is_some_and(wanted))
+            .then_some(())?;
+        let rung = description.video.last()?;
+        timeline.progress(&rung.name)?.begun.then_some(())
+    };
+    server
+        .until("the source's ladder", || begun(source, |(w, h)| w > h))
+        .await;
+    server
+        .until("the fork's ladder", || begun(fork, |(w, h)| w < h))
+        .await;
+    let landscape = sizes(&text(&server, &format!("/hls/{source}/index.m3u8")).await);
+    let portrait = sizes(&text(&server, &format!("/hls/{fork}/index.m3u8")).await);
+    assert!(
+        landscape.iter().all(|(width, height)| width > height),
+        "{landscape:?}"
+    );
+    assert!(
+        portrait.iter().all(|(width, height)| width < height),
+        "{portrait:?}"
+    );
+    let sessions = |channel| -> Vec<_> {
+        let members = hub.members(channel).into_iter();
+        members.map(|it| (it.session, it.screen_name)).collect()
+    };
+    assert_eq!(sessions(LIVE), sessions(OTHER));
+    assert_eq!(sessions(LIVE).len(), 1);
+
+    hub.kill(LIVE, "test", false).await;
+    for id in [source, fork] {
+        assert!(
+            hub.timeline(id)
+                .and_then(|it| it.description())
+                .is_some_and(|it| it.ended)
+        );
+    }
+    assert_eq!(hub.members(OTHER), []);
+    drop(publishing);
     server.stop().await;
 }
