@@ -244,3 +244,43 @@ impl Index {
         false
     }
 }
+
+#[cfg(test)]
+impl Index {
+    /// What must hold of it at any moment.
+    pub(super) fn assert_sound(&self) {
+        for (channel, bound) in &self.channels {
+            assert!(
+                !bound.is_empty(),
+                "{channel} is forgotten with its last stream"
+            );
+            let mut origins = BTreeSet::new();
+            for id in bound {
+                let entry = &self.entries[id];
+                assert!(entry.lives() && entry.bound);
+                assert_eq!(entry.admission.channel_id, *channel);
+                assert!(self.aliases[&entry.admission.alias].contains(channel));
+                assert!(origins.insert(entry.origin.id()), "no session twice");
+            }
+        }
+        let named = self.aliases.values().flatten();
+        named.for_each(|channel| assert!(self.channels.contains_key(channel)));
+        for (id, entry) in self.iter() {
+            let channel = self.of_channel(&entry.admission.channel_id);
+            assert_eq!(entry.bound && entry.lives(), channel.contains(&id));
+            let shown_ended = entry.timeline.description().map(|it| it.ended);
+            if !entry.lives() {
+                assert_eq!(shown_ended, Some(true), "its players are told");
+                continue;
+            }
+            assert_ne!(shown_ended, Some(true));
+            assert!(!entry.stream.is_ended() && !entry.origin.is_ended());
+            if let Some(fork) = &entry.fork {
+                assert!(
+                    self.entries[&fork.parent].lives(),
+                    "it ends with its source"
+                );
+            }
+        }
+    }
+}

@@ -15,6 +15,7 @@ use crate::media::{
 
 mod channels;
 mod forks;
+mod stories;
 
 /// How long keys are refused after a kill.
 const HOLD_OFF: Duration = Duration::from_secs(3);
@@ -169,6 +170,15 @@ struct Bench {
 type Admits = Arc<Mutex<Option<oneshot::Receiver<()>>>>;
 
 fn run(clock: &Clock, memory: &Arc<Memory>, admits: &Admits) -> (Hub, Arc<Seen>) {
+    run_with(clock, memory, admits, None)
+}
+
+fn run_with(
+    clock: &Clock,
+    memory: &Arc<Memory>,
+    admits: &Admits,
+    opener: Option<Box<Opener>>,
+) -> (Hub, Arc<Seen>) {
     let config = Config {
         reconnect: Duration::from_secs(30),
         silence: Duration::from_secs(1),
@@ -190,7 +200,7 @@ fn run(clock: &Clock, memory: &Arc<Memory>, admits: &Admits) -> (Hub, Arc<Seen>)
         ladder: false,
         on_loss: OnLoss::Slate,
     };
-    let opener = move |stream: &Arc<Stream>, _: Wall| {
+    let usual = move |stream: &Arc<Stream>, _: Wall| {
         stream.attach(Box::new(Packager(packaged.clone())));
         packaged.clone() as Arc<dyn Timeline>
     };
@@ -202,7 +212,7 @@ fn run(clock: &Clock, memory: &Arc<Memory>, admits: &Admits) -> (Hub, Arc<Seen>)
             admits: admits.clone(),
         }),
         Box::new(rules),
-        Box::new(opener),
+        opener.unwrap_or(Box::new(usual)),
         Box::new(|| 0),
         Tasks::new(),
     );
