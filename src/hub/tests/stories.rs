@@ -181,3 +181,88 @@ async fn every_story_of_channels_keeps_sessions_streams_and_forks_in_order() {
         tell(seed).await;
     }
 }
+
+/// What one of several callers does, whatever the others do.
+async fn act(hub: Hub, clock: Clock, seed: u64) {
+    let mut dice = Dice(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
+    let mut publishers: Vec<Publisher> = Vec::new();
+    for at_ms in 0..150 {
+        let channel = id(dice.channel());
+        match dice.below(8) {
+            0 | 1 => {
+                let alias = channel.rsplit('#').next().unwrap();
+                let words = Some(vec!["streaming".to_owned()]);
+                publishers.extend(hub.publish(request(alias, words)).await.map(heard));
+            }
+            2 if !publishers.is_empty() => {
+                publishers.swap_remove(dice.below(publishers.len()));
+            }
+            3 | 4 => {
+                let forking = Forking {
+                    channel_id: id(dice.channel()),
+                    capabilities: Vec::from_iter(dice.chance().then(|| "fhd".to_owned())),
+                    options: ForkOptions {
+                        force: dice.chance(),
+                        additive: dice.chance(),
+                        keep_streams: dice.chance(),
+                    },
+                    ..Forking::default()
+                };
+                let _ = hub.fork(&channel, &forking).await;
+            }
+            5 if dice.chance() => {
+                hub.kill(&channel, "at the same time", dice.chance()).await;
+            }
+            6 if dice.chance() => {
+                hub.close(&channel).await;
+            }
+            7 => {
+                clock.advance(Duration::from_millis(700));
+                hub.tidy().await;
+            }
+            _ => {
+                for publisher in &mut publishers {
+                    publisher.push(AccessUnit {
+                        kind: MediaKind::Audio,
+                        dts: Ticks(at_ms),
+                        pts: Ticks(at_ms),
+                        duration: None,
+                        key: true,
+                        data: Bytes::from_static(b"sound"),
+                    });
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn whatever_happens_at_the_same_time_nobody_waits_for_ever_and_nothing_is_left() {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(4)
+        .enable_time()
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        for seed in 0..20 {
+            let clock = Clock::simulated(START);
+            let memory = Arc::new(Memory::default());
+            let (hub, _) = run(&clock, &memory, &Admits::default());
+            let acting = (0..4).map(|who| {
+                let act = act(hub.clone(), clock.clone(), seed * 4 + who + 1);
+                hub.inner.tasks.spawn(act)
+            });
+            for acted in Vec::from_iter(acting) {
+                acted.await.unwrap();
+            }
+            hub.streams().assert_bound();
+            for channel in CHANNELS {
+                hub.close(&id(channel)).await;
+            }
+            assert!(hub.ids().is_empty(), "nothing is left");
+            assert_eq!(*memory.records(), []);
+            assert_eq!(hub.publisher_count(), 0);
+            hub.inner.tasks.finish().await;
+        }
+    });
+}
