@@ -272,12 +272,9 @@ fn is_aspect(word: &str) -> bool {
     word.starts_with("aspect-ratio=")
 }
 
+/// All words, each once, in the order in which they came.
 fn union<'a>(words: impl Iterator<Item = &'a String>, more: &'a [String]) -> Vec<String> {
-    let mut union: Vec<String> = Vec::new();
-    for word in words.chain(more) {
-        if !union.contains(word) {
-            union.push(word.clone());
-        }
-    }
-    union
+    let mut seen = HashSet::new();
+    let words = words.chain(more).filter(|word| seen.insert(*word));
+    words.cloned().collect()
 }
