@@ -57,6 +57,8 @@
 //! | program | what a stream has on air: it maps units to channel time and stamps boundaries |
 //! | boundary | the stamp on the unit that opens a segment: sequence, time, discontinuity |
 //! | member | one publisher session as its stream sees it: on air, standing by, or silent |
+//! | session | what the channel API calls a publisher: an id that is the same in every fork |
+//! | fork | another channel's stream id over a stream's timeline, or over its source units |
 //! | hole | time in which the encoder on air sends nothing |
 //! | hold | what rungs show in a hole: the last picture, then the slate |
 //! | gap | a segment of which a rendition has no media, and says so |

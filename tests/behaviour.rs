@@ -4,6 +4,7 @@
 
 mod api;
 mod architecture;
+mod channels;
 mod common;
 mod conformance;
 mod continuity;

@@ -15,6 +15,7 @@
 //! | decision 10, several encoders on a key | [`members`] |
 //! | decisions 3 and 15, other settings | [`changes`] |
 //! | S5, X5, decision 11 | [`clocks`] |
+//! | forks: contract, channels, section 7 | [`forks`] |
 //! | P2 over a day, memory | [`long_run`] |
 
 mod absence;
@@ -22,6 +23,7 @@ mod bench;
 mod changes;
 mod clocks;
 mod encoder;
+mod forks;
 mod long_run;
 mod members;
 mod watch;

@@ -1,5 +1,6 @@
 //! Wiring: the only place that knows everybody. In: settings. Out: a running gateway.
 
+mod access;
 mod console;
 pub mod demo;
 mod keys;
@@ -20,7 +21,6 @@ use tokio::task::JoinHandle;
 use tracing::{info, warn};
 
 use crate::base::clock::{Clock, Wall};
-use crate::base::id::Uuid;
 use crate::base::shutdown::Tasks;
 use crate::cli::check::Finding;
 use crate::cli::commands;
@@ -36,6 +36,7 @@ use crate::origin::{self, Origin};
 use crate::package::Live;
 use crate::store::Store;
 use crate::transcode;
+use access::{NoPlayback, TokenAccess};
 use listeners::{Listeners, reachable};
 use measure::Figures;
 
@@ -50,8 +51,6 @@ pub const STOP_DEADLINE: Duration = Duration::from_secs(9);
 const LAST_FETCH: Duration = Duration::from_millis(500);
 /// Capability that asks for a ladder.
 const MULTI_BITRATE: &str = "multi-bitrate";
-/// Capability that asks players for a token.
-const TOKEN_AUTH: &str = "token-auth";
 
 /// The TLS settings in force, replaced by a reload.
 type Tls = Arc<ArcSwap<rustls::ServerConfig>>;
@@ -429,36 +428,6 @@ fn machine_memory() -> u64 {
     let line = text.lines().find_map(|line| line.strip_prefix("MemTotal:"));
     let kib = line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<u64>().ok());
     kib.map_or(2 << 30, |kib| kib * 1024)
-}
-
-/// Protected streams are opened by a token of their channel.
-struct TokenAccess {
-    hub: Hub,
-    tokens: Tokens,
-}
-
-impl origin::Access for TokenAccess {
-    fn allows(&self, stream: Uuid, token: Option<&str>) -> bool {
-        let Some(admission) = self.hub.admission(stream) else {
-            return false;
-        };
-        if !admission.capabilities.iter().any(|word| word == TOKEN_AUTH) {
-            return true;
-        }
-        token.is_some_and(|token| {
-            self.tokens
-                .allows(stream, &admission.channel_id, &admission.alias, token)
-        })
-    }
-}
-
-/// The operators' own address plays nothing.
-struct NoPlayback;
-
-impl origin::Access for NoPlayback {
-    fn allows(&self, _stream: Uuid, _token: Option<&str>) -> bool {
-        false
-    }
 }
 
 /// What `forebay check` says of the transcoder.

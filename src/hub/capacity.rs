@@ -1,6 +1,6 @@
 //! Whether there is room for another publisher: in the process, and on its channel.
 
-use std::sync::TryLockError;
+use std::sync::{Arc, TryLockError};
 
 use super::{Hub, PublishRequest, Refusal, Stream};
 
@@ -45,9 +45,12 @@ impl Hub {
 
     /// Publisher sessions of all streams. A fork has none of its own.
     fn sessions(&self, members: impl Fn(&Stream) -> usize) -> usize {
-        let streams = self.streams();
-        let own = streams.iter().filter(|(_, entry)| entry.fork.is_none());
-        own.map(|(_, entry)| members(&entry.stream)).sum()
+        let own: Vec<Arc<Stream>> = {
+            let streams = self.streams();
+            let own = streams.iter().filter(|(_, entry)| entry.fork.is_none());
+            own.map(|(_, entry)| entry.stream.clone()).collect()
+        };
+        own.iter().map(|stream| members(stream)).sum()
     }
 
     /// Whether the channel's running stream would take another publisher. A stream that is being opened

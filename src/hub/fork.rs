@@ -108,7 +108,8 @@ impl Hub {
         let (forked, gone) = {
             // Nobody opens, ends or forks anything meanwhile.
             let mut channels = self.channels();
-            let plan = plan(&self.streams(), source_channel, forking)?;
+            let sources = self.sending_on(source_channel);
+            let plan = plan(&self.streams(), &sources, forking)?;
             let mut made = Vec::new();
             for source in plan.fork {
                 match self.make_fork(source, forking) {
@@ -197,6 +198,13 @@ impl Hub {
         Ok(Some(id))
     }
 
+    /// What is bound to a channel and has a publisher that sends.
+    fn sending_on(&self, channel_id: &str) -> Vec<Uuid> {
+        let bound = self.streams().bound_to(channel_id);
+        let sends = bound.iter().filter(|bound| bound.origin.sending(None) > 0);
+        sends.map(|bound| bound.id).collect()
+    }
+
     fn members_of(&self, ids: &[Uuid]) -> Vec<ChannelMember> {
         let bound: Vec<_> = {
             let index = self.streams();
@@ -206,22 +214,16 @@ impl Hub {
     }
 }
 
-/// Decides what a fork does.
-fn plan(index: &Index, source_channel: &str, forking: &Forking) -> Result<Plan, Refusal> {
+/// Decides what a fork of `sources` does.
+fn plan(index: &Index, sources: &[Uuid], forking: &Forking) -> Result<Plan, Refusal> {
     let origin = |id: &Uuid| index.get(*id).map(|entry| entry.origin.id());
-    let sends = |id: &&Uuid| {
-        let entry = index.get(**id);
-        entry.is_some_and(|entry| entry.origin.sending(None) > 0)
-    };
-    let sources = index.of_channel(source_channel).iter().filter(sends);
-    let sources: Vec<Uuid> = sources.copied().collect();
     let mut plan = Plan::default();
     if sources.is_empty() {
         return Ok(plan);
     }
     let options = forking.options;
     let present = index.of_channel(&forking.channel_id);
-    for source in &sources {
+    for source in sources {
         let same = present.iter().copied();
         let same = same.filter(|id| origin(id) == origin(source));
         let (fixed, loose): (Vec<Uuid>, Vec<Uuid>) =
@@ -270,12 +272,9 @@ fn is_aspect(word: &str) -> bool {
     word.starts_with("aspect-ratio=")
 }
 
+/// All words, each once, in the order in which they came.
 fn union<'a>(words: impl Iterator<Item = &'a String>, more: &'a [String]) -> Vec<String> {
-    let mut union: Vec<String> = Vec::new();
-    for word in words.chain(more) {
-        if !union.contains(word) {
-            union.push(word.clone());
-        }
-    }
-    union
+    let mut seen = HashSet::new();
+    let words = words.chain(more).filter(|word| seen.insert(*word));
+    words.cloned().collect()
 }

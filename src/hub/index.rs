@@ -159,16 +159,18 @@ impl Index {
             return;
         };
         entry.bound = false;
-        let admission = &entry.admission;
+        let admission = entry.admission.clone();
         let Some(bound) = self.channels.get_mut(&admission.channel_id) else {
             return;
         };
         bound.retain(|bound| *bound != id);
-        if !bound.is_empty() {
-            return;
+        let named = bound.iter().filter_map(|id| self.entries.get(id));
+        let mut aliases = named.map(|entry| &entry.admission.alias);
+        let is_named = aliases.any(|alias| *alias == admission.alias);
+        if bound.is_empty() {
+            self.channels.remove(&admission.channel_id);
         }
-        self.channels.remove(&admission.channel_id);
-        if let Some(channels) = self.aliases.get_mut(&admission.alias) {
+        if !is_named && let Some(channels) = self.aliases.get_mut(&admission.alias) {
             channels.remove(&admission.channel_id);
             if channels.is_empty() {
                 self.aliases.remove(&admission.alias);
@@ -242,5 +244,52 @@ impl Index {
             at = fork.map(|fork| fork.parent);
         }
         false
+    }
+}
+
+#[cfg(test)]
+impl Index {
+    /// What must hold of it at any moment.
+    pub(super) fn assert_sound(&self) {
+        for (channel, bound) in &self.channels {
+            assert!(
+                !bound.is_empty(),
+                "{channel} is forgotten with its last stream"
+            );
+            let mut origins = BTreeSet::new();
+            for id in bound {
+                let entry = &self.entries[id];
+                assert!(entry.lives() && entry.bound);
+                assert_eq!(entry.admission.channel_id, *channel);
+                assert!(self.aliases[&entry.admission.alias].contains(channel));
+                assert!(origins.insert(entry.origin.id()), "no session twice");
+            }
+        }
+        self.assert_bound();
+        for (_, entry) in self.iter() {
+            let shown_ended = entry.timeline.description().map(|it| it.ended);
+            // Its players are told.
+            assert_eq!(shown_ended == Some(true), !entry.lives());
+        }
+    }
+
+    /// The same, without what timelines tell.
+    pub(super) fn assert_bound(&self) {
+        let named = self.aliases.values().flatten();
+        named.for_each(|channel| assert!(self.channels.contains_key(channel)));
+        for (id, entry) in self.iter() {
+            let channel = self.of_channel(&entry.admission.channel_id);
+            assert_eq!(entry.bound && entry.lives(), channel.contains(&id));
+            if !entry.lives() {
+                continue;
+            }
+            assert!(!entry.stream.is_ended() && !entry.origin.is_ended());
+            if let Some(fork) = &entry.fork {
+                assert!(
+                    self.entries[&fork.parent].lives(),
+                    "it ends with its source"
+                );
+            }
+        }
     }
 }

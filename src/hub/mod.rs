@@ -36,6 +36,8 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
+use bytes::Bytes;
+
 use crate::base::clock::{Clock, Wall};
 use crate::base::id::{self, Uuid};
 use crate::base::shutdown::Tasks;
@@ -206,19 +208,37 @@ impl Hub {
         Some(self.streams().get(id)?.admission.clone())
     }
 
-    /// Everything about a stream; of a fork, what is known of the stream whose timeline it shares.
+    /// Everything about a stream; of a fork, what is known of the stream whose timeline it shares, as long
+    /// as it does.
     pub fn health(&self, id: Uuid) -> Option<Health> {
-        let (stream, admission) = {
+        let (stream, admission, lives) = {
             let streams = self.streams();
             let entry = streams.get(id)?;
-            (entry.stream.clone(), entry.admission.clone())
+            (entry.stream.clone(), entry.admission.clone(), entry.lives())
         };
-        Some(Health {
+        let mut health = Health {
             id,
             channel_id: admission.channel_id.clone(),
             alias: admission.alias.clone(),
             ..stream.health()
-        })
+        };
+        if !lives && health.state != story::State::Ended {
+            health.state = story::State::Ended;
+            health.members.clear();
+        }
+        Some(health)
+    }
+
+    /// The newest picture of a stream, as JPEG. Of a fork that ended alone there is none: its source goes
+    /// on.
+    pub fn thumbnail(&self, id: Uuid) -> Option<Bytes> {
+        let (stream, lives) = {
+            let streams = self.streams();
+            let entry = streams.get(id)?;
+            (entry.stream.clone(), entry.lives())
+        };
+        let shows = lives || stream.is_ended();
+        stream.thumbnail().filter(|_| shows)
     }
 
     /// Stream ids of everything that lives or ended a short while ago, forks included.

@@ -47,6 +47,10 @@ impl Hub {
         drop(passage);
         let (member, eviction) = stream.join(joining)?;
         let publisher = Publisher::new(stream.clone(), member, eviction);
+        if !self.is_bound(stream.id()) {
+            let text = "the channel's publishers were ended just now";
+            return Err(Refusal::NotAllowed(text.to_owned()));
+        }
         let sign = self.sign(&stream);
         let is_first = self.signs().handle_publish(&sign);
         match opened {

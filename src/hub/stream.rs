@@ -4,6 +4,8 @@ use std::fmt;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use bytes::Bytes;
+
 use super::NewRendition;
 use super::announcement::Announcement;
 use super::boundary::{Resumed, Settings};
@@ -15,7 +17,6 @@ use super::subscriber::{Event, Feed, Subscriber};
 use crate::base::clock::{Clock, Wall};
 use crate::base::id::Uuid;
 use crate::media::{AccessUnit, MediaKind, RenditionId, Ticks, Timescale, Track};
-use bytes::Bytes;
 use health::Record;
 pub use health::Stats;
 pub(super) use places::Joining;

@@ -1,6 +1,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
+use tokio::sync::oneshot;
 
 use super::boundary::OnLoss;
 use super::gate::{Pending, Told};
@@ -12,6 +13,12 @@ use crate::media::{
     AccessUnit, Boundary, CodecConfig, MediaKind, Rendition, RenditionId, Ticks, Timescale,
 };
 
+mod channels;
+mod forks;
+mod stories;
+
+/// How long keys are refused after a kill.
+const HOLD_OFF: Duration = Duration::from_secs(3);
 const START: Wall = Wall(1_790_000_000_000_000);
 
 /// What outlives the hub of one run.
@@ -25,7 +32,11 @@ impl Memory {
 }
 
 /// The channel is the key.
-struct Door(Arc<Memory>);
+struct Door {
+    memory: Arc<Memory>,
+    /// What an admission waits for, once.
+    admits: Admits,
+}
 
 impl Gate for Door {
     fn preview(&self, request: &PublishRequest) -> Result<String, Refusal> {
@@ -35,14 +46,19 @@ impl Gate for Door {
     fn admit<'a>(&'a self, request: &'a PublishRequest) -> Pending<'a, Result<Admission, Refusal>> {
         let alias = request.key.expose().to_owned();
         let capabilities = request.capabilities.clone().unwrap_or_default();
+        let screen_name = alias.strip_prefix("named-").map(str::to_owned);
+        let waits = self.admits.lock().unwrap().take();
         Box::pin(async move {
+            if let Some(waits) = waits {
+                let _ = waits.await;
+            }
             Ok(Admission {
                 channel_id: format!("local#app#{alias}"),
                 name: alias.clone(),
                 alias,
                 capabilities,
                 tags: Vec::new(),
-                screen_name: None,
+                screen_name,
             })
         })
     }
@@ -62,12 +78,12 @@ impl Gate for Door {
     }
 
     fn stream_opened<'a>(&'a self, record: &'a Record) -> Pending<'a, ()> {
-        self.0.records().push(record.clone());
+        self.memory.records().push(record.clone());
         Box::pin(async {})
     }
 
     fn streams_alive<'a>(&'a self, signs: &'a [Sign]) -> Pending<'a, ()> {
-        for record in self.0.records().iter_mut() {
+        for record in self.memory.records().iter_mut() {
             if let Some(sign) = signs.iter().find(|sign| sign.id == record.id) {
                 record.sign = *sign;
             }
@@ -76,12 +92,14 @@ impl Gate for Door {
     }
 
     fn stream_ended(&self, stream_id: Uuid) -> Pending<'_, ()> {
-        self.0.records().retain(|record| record.id != stream_id);
+        self.memory
+            .records()
+            .retain(|record| record.id != stream_id);
         Box::pin(async {})
     }
 
     fn open_streams(&self) -> Pending<'_, Vec<Record>> {
-        let records = self.0.records().clone();
+        let records = self.memory.records().clone();
         Box::pin(async { records })
     }
 }
@@ -160,16 +178,30 @@ struct Bench {
     memory: Arc<Memory>,
     hub: Hub,
     seen: Arc<Seen>,
+    admits: Admits,
 }
 
-fn run(clock: &Clock, memory: &Arc<Memory>) -> (Hub, Arc<Seen>) {
+type Admits = Arc<Mutex<Option<oneshot::Receiver<()>>>>;
+
+fn run(clock: &Clock, memory: &Arc<Memory>, admits: &Admits) -> (Hub, Arc<Seen>) {
+    run_with(clock, memory, admits, None)
+}
+
+fn run_with(
+    clock: &Clock,
+    memory: &Arc<Memory>,
+    admits: &Admits,
+    opener: Option<Box<Opener>>,
+) -> (Hub, Arc<Seen>) {
     let config = Config {
         reconnect: Duration::from_secs(30),
         silence: Duration::from_secs(1),
         retention: Duration::from_secs(120),
-        kill_holdoff: Duration::ZERO,
+        kill_holdoff: HOLD_OFF,
         region: "local".to_owned(),
-        same_renditions: SameRenditions::new(|_, _| true),
+        same_renditions: SameRenditions::new(|one, other| {
+            one.contains(&"fhd".to_owned()) == other.contains(&"fhd".to_owned())
+        }),
         window: Duration::from_secs(60),
         max_publishers: 10,
         max_media_bytes: 1,
@@ -182,28 +214,43 @@ fn run(clock: &Clock, memory: &Arc<Memory>) -> (Hub, Arc<Seen>) {
         ladder: false,
         on_loss: OnLoss::Slate,
     };
-    let opener = move |stream: &Arc<Stream>, _: Wall| {
+    let usual = move |stream: &Arc<Stream>, _: Wall| {
         stream.attach(Box::new(Packager(packaged.clone())));
         packaged.clone() as Arc<dyn Timeline>
     };
     let hub = Hub::new(
         config,
         clock.clone(),
-        Arc::new(Door(memory.clone())),
+        Arc::new(Door {
+            memory: memory.clone(),
+            admits: admits.clone(),
+        }),
         Box::new(rules),
-        Box::new(opener),
+        opener.unwrap_or(Box::new(usual)),
         Box::new(|| 0),
         Tasks::new(),
     );
     (hub, seen)
 }
 
+fn request(alias: &str, capabilities: Option<Vec<String>>) -> PublishRequest {
+    PublishRequest {
+        proto: "rtmp",
+        peer: ([127, 0, 0, 1], 1).into(),
+        key: Secret::new(alias),
+        capabilities,
+        tags: Vec::new(),
+    }
+}
+
 impl Bench {
     fn new() -> Bench {
         let clock = Clock::simulated(START);
         let memory = Arc::new(Memory::default());
-        let (hub, seen) = run(&clock, &memory);
+        let admits = Admits::default();
+        let (hub, seen) = run(&clock, &memory, &admits);
         Bench {
+            admits,
             clock,
             memory,
             hub,
@@ -214,7 +261,7 @@ impl Bench {
     /// The process is gone, without a goodbye, and another one starts.
     async fn start_anew(&mut self, after: Duration) {
         self.clock.advance(after);
-        (self.hub, self.seen) = run(&self.clock, &self.memory);
+        (self.hub, self.seen) = run(&self.clock, &self.memory, &self.admits);
         self.hub.resume().await;
     }
 
@@ -225,13 +272,11 @@ impl Bench {
     }
 
     async fn publish(&self, capabilities: Option<Vec<String>>) -> Publisher {
-        let request = PublishRequest {
-            proto: "rtmp",
-            peer: ([127, 0, 0, 1], 1).into(),
-            key: Secret::new("live"),
-            capabilities,
-            tags: Vec::new(),
-        };
+        self.publish_on("live", capabilities).await
+    }
+
+    async fn publish_on(&self, alias: &str, capabilities: Option<Vec<String>>) -> Publisher {
+        let request = request(alias, capabilities);
         let mut publisher = self.hub.publish(request).await.unwrap();
         publisher.announce(Announcement {
             video: Some(false),

@@ -330,7 +330,7 @@ impl Streams for crate::hub::Hub {
     }
 
     fn thumbnail(&self, id: Uuid) -> Option<Bytes> {
-        self.stream(id)?.thumbnail()
+        crate::hub::Hub::thumbnail(self, id)
     }
 }
 

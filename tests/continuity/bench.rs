@@ -14,7 +14,8 @@ use forebay::base::shutdown::Tasks;
 use forebay::hub::boundary::{OnLoss, Settings as Cutting};
 use forebay::hub::gate::Pending;
 use forebay::hub::{
-    self, Admission, Gate, Hub, PublishRequest, Record as Kept, Refusal, Sign, Stream,
+    self, Admission, ChannelMember, ForkOptions, Forking, Gate, Hub, PublishRequest,
+    Record as Kept, Refusal, Sign, Stream,
 };
 use forebay::media::Ticks;
 use forebay::media::timeline::{Rules, Timeline};
@@ -59,6 +60,11 @@ impl Terms {
     }
 }
 
+/// The channel of all encoders.
+const CHANNEL: &str = "local#forebay#live";
+/// The capability that asks for renditions of its own.
+pub const PORTRAIT: &str = "aspect-ratio=9x16";
+
 type Shelf = Arc<Mutex<Vec<Opened>>>;
 
 /// See the module.
@@ -68,6 +74,8 @@ pub struct Bench {
     runtime: Runtime,
     shelf: Shelf,
     watches: BTreeMap<Uuid, Watch>,
+    /// Those that share their source's timeline.
+    forks: Vec<Uuid>,
     pub encoders: Vec<Encoder>,
 }
 
@@ -91,7 +99,9 @@ impl Bench {
                 retention: Duration::from_secs(120),
                 kill_holdoff: Duration::ZERO,
                 region: "local".to_owned(),
-                same_renditions: hub::SameRenditions::new(|_, _| true),
+                same_renditions: hub::SameRenditions::new(|one, other| {
+                    one.contains(&PORTRAIT.to_owned()) == other.contains(&PORTRAIT.to_owned())
+                }),
                 window: terms.window,
                 max_publishers: 100,
                 max_media_bytes: u64::MAX,
@@ -111,6 +121,7 @@ impl Bench {
             runtime,
             shelf,
             watches: BTreeMap::new(),
+            forks: Vec::new(),
             encoders: Vec::new(),
         }
     }
@@ -197,8 +208,50 @@ impl Bench {
             let broken = opened.record.lock().unwrap().take_broken();
             assert!(broken.is_empty(), "{broken:#?}");
             let watch = self.watches.entry(opened.stream.id()).or_default();
-            watch.look(&opened.live, self.clock.wall());
+            watch.look(&*opened.live, self.clock.wall());
         }
+        for fork in &self.forks {
+            if let Some(timeline) = self.hub.timeline(*fork) {
+                let watch = self.watches.entry(*fork).or_default();
+                watch.look(&*timeline, self.clock.wall());
+            }
+        }
+    }
+
+    /// Has a channel show what is on air, and players watch it. Gives the id under which they do.
+    pub fn fork(&mut self, alias: &str, capabilities: &[&str], options: ForkOptions) -> Uuid {
+        let forking = Forking {
+            channel_id: format!("local#forebay#{alias}"),
+            alias: alias.to_owned(),
+            name: alias.to_owned(),
+            tags: Vec::new(),
+            capabilities: capabilities.iter().map(|word| (*word).to_owned()).collect(),
+            options,
+        };
+        let forked = self.runtime.block_on(self.hub.fork(CHANNEL, &forking));
+        let forked = forked.expect("there is room for a fork");
+        let member = forked.members.first().expect("somebody publishes");
+        if !self.streams().contains(&member.stream) {
+            self.forks.push(member.stream);
+        }
+        member.stream
+    }
+
+    /// Ends what a channel has on air.
+    pub fn kill(&self, alias: &str) -> Vec<ChannelMember> {
+        let channel = format!("local#forebay#{alias}");
+        let killed = self.hub.kill(&channel, "a test", false);
+        self.runtime.block_on(killed)
+    }
+
+    /// What players of a stream id read.
+    pub fn timeline(&self, id: Uuid) -> Arc<dyn Timeline> {
+        self.hub.timeline(id).expect("it is played")
+    }
+
+    /// Who publishes to a channel.
+    pub fn members(&self, alias: &str) -> Vec<ChannelMember> {
+        self.hub.members(&format!("local#forebay#{alias}"))
     }
 
     /// Ids of the streams so far, oldest first.
@@ -313,7 +366,7 @@ struct OpenGate;
 
 impl Gate for OpenGate {
     fn preview(&self, _request: &PublishRequest) -> Result<String, Refusal> {
-        Ok("local#forebay#live".to_owned())
+        Ok(CHANNEL.to_owned())
     }
 
     fn admit<'a>(
@@ -322,7 +375,7 @@ impl Gate for OpenGate {
     ) -> Pending<'a, Result<Admission, Refusal>> {
         Box::pin(async {
             Ok(Admission {
-                channel_id: "local#forebay#live".to_owned(),
+                channel_id: CHANNEL.to_owned(),
                 alias: "live".to_owned(),
                 name: "live".to_owned(),
                 capabilities: vec!["streaming".to_owned()],

@@ -169,7 +169,7 @@ pub struct Watch {
 
 impl Watch {
     /// Reads everything anew at wall time `now`.
-    pub fn look(&mut self, live: &Live, now: Wall) {
+    pub fn look(&mut self, live: &dyn Timeline, now: Wall) {
         let Some(description) = live.description() else {
             return;
         };
