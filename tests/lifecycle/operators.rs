@@ -1,5 +1,8 @@
 //! What operators ask: health, readiness, metrics, the API description; and their own address.
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+
 use super::{KEY, figure, on_air};
 use crate::common::encoder::Encoder;
 use crate::common::gateway::{Folder, Gateway};
@@ -226,6 +229,8 @@ async fn operator_routes_move_to_their_own_address() {
         "/metrics",
         "/health/conformance",
         "/api/admin/streams",
+        "/api/admin/channels",
+        "/pcast/channels",
         "/openapi.json",
         "/docs",
     ] {
@@ -249,8 +254,13 @@ async fn operator_routes_move_to_their_own_address() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_api_description_lists_routes_that_exist() {
     let folder = Folder::new();
-    let settings = [("FOREBAY_STREAM_KEY", KEY), ("FOREBAY_ADMIN_KEY", ADMIN)];
+    let settings = [
+        ("FOREBAY_STREAM_KEY", KEY),
+        ("FOREBAY_ADMIN_KEY", ADMIN),
+        ("FOREBAY_APPLICATION_SECRET", ADMIN),
+    ];
     let gateway = folder.serve(&settings).await;
+    let basic = format!("Basic {}", STANDARD.encode(format!("forebay:{ADMIN}")));
     let (encoder, id, newest) = on_air(&gateway, KEY).await;
     let document = gateway.get("/openapi.json").await;
     let document: serde_json::Value = serde_json::from_slice(&document.body).unwrap();
@@ -261,12 +271,15 @@ async fn the_api_description_lists_routes_that_exist() {
             .replace("{streamId}", &id)
             .replace("{rendition}", "source")
             .replace("{file}", &format!("{newest}.m4s"))
-            .replace("{channelId}", "local%23forebay%23live")
-            .replace("{manifest}", "live.m3u8");
+            .replace("{channelId}", "local%23forebay%23live");
         for (method, description) in methods.as_object().unwrap() {
+            // What changes channels is tried in `api`, which can do without them afterwards.
+            if method != "get" && path.contains("hannel") || path.contains("{applicationId}") {
+                continue;
+            }
             let method = method.to_uppercase();
-            let key = [("X-Admin-Key", ADMIN)];
-            let answer = http::request(gateway.http(), &method, &real, &key).await;
+            let headers = [("X-Admin-Key", ADMIN), ("Authorization", &basic)];
+            let answer = http::request(gateway.http(), &method, &real, &headers).await;
             let known = description["responses"].get(answer.status.to_string());
             assert!(
                 known.is_some(),
