@@ -2,7 +2,8 @@
 //!
 //! The gateway with SQLite on a folder in memory, its ladder off, nothing on air. Channels are created one
 //! after another over one connection, then up to the limit over four. Fetch and count are asked over four
-//! connections that stay open, each of which waits for its answer before it asks again. CPU is that of all
+//! connections that stay open, each of which waits for its answer before it asks again; fetch by an application
+//! of its own on each, since one is not allowed as much as this. CPU is that of all
 //! threads of the gateway, so that neither the client nor a busy machine counts. The list of all channels is
 //! read while the gateway's resident memory is looked at: how far it grows, at most.
 //!
@@ -29,6 +30,7 @@ use common::table::{Table, verdict};
 use common::usage;
 
 const SECRET: &str = "BenchSecret0123456789";
+const ADMIN_KEY: &str = "BenchAdmin0123456789";
 const CONNECTIONS: usize = 4;
 /// Channels of the row about creating.
 const CREATED: usize = 1000;
@@ -37,8 +39,8 @@ const GOAL_PER_CPU_SECOND: f64 = 10_000.0;
 /// Memory that a list may take: some pages of it and what the allocator keeps.
 const GOAL_LIST_MB: f64 = 16.0;
 
-fn headers() -> String {
-    let credentials = format!("forebay:{SECRET}");
+fn headers(application: &str, secret: &str) -> String {
+    let credentials = format!("{application}:{secret}");
     let credentials = base64::engine::general_purpose::STANDARD.encode(credentials);
     format!("Authorization: Basic {credentials}\r\nContent-Type: application/json\r\n")
 }
@@ -52,14 +54,28 @@ fn create(client: &mut Client, headers: &str, number: usize) {
     assert_eq!(answer.status, 200, "{}", answer.text());
 }
 
-/// Requests in a second of the clock and of CPU.
-fn ask(gateway: &Forebay, path: &str, headers: &str, lasts: Duration) -> (f64, f64) {
+/// Makes an application with a channel `c7`; its headers.
+fn application(client: &mut Client, number: usize) -> String {
+    let admin = format!("X-Admin-Key: {ADMIN_KEY}\r\n");
+    let body = format!(r#"{{"applicationId":"a{number}"}}"#);
+    let answer = client.send("POST", "/api/admin/applications", &admin, &body);
+    let answer = answer.expect("the gateway answers").text();
+    let made: serde_json::Value = serde_json::from_str(&answer).expect("JSON");
+    let secret = made["secret"].as_str().expect("a secret");
+    let headers = headers(&format!("a{number}"), secret);
+    create(client, &headers, 7);
+    headers
+}
+
+/// Requests in a second of the clock and of CPU. `headers`: of each connection.
+fn ask(gateway: &Forebay, path: &str, headers: &[String], lasts: Duration) -> (f64, f64) {
     let (stop, count) = (AtomicBool::new(false), AtomicU64::new(0));
     let before = usage::cpu_seconds(gateway.pid());
     let begin = Instant::now();
     std::thread::scope(|scope| {
-        for _ in 0..CONNECTIONS {
-            scope.spawn(|| {
+        let (stop, count) = (&stop, &count);
+        for headers in headers {
+            scope.spawn(move || {
                 let mut client = Client::connect(gateway.http).expect("it listens");
                 while !stop.load(Ordering::Relaxed) {
                     let answer = client.send("GET", path, headers, "");
@@ -86,11 +102,12 @@ fn main() {
     let settings = [
         ("FOREBAY_LADDER", "off"),
         ("FOREBAY_APPLICATION_SECRET", SECRET),
+        ("FOREBAY_ADMIN_KEY", ADMIN_KEY),
         ("FOREBAY_MAX_CHANNELS", limit.as_str()),
         ("RUST_LOG", "warn"),
     ];
     let gateway = Forebay::start(0, &settings);
-    let headers = headers();
+    let headers = headers("forebay", SECRET);
     println!("load {}", usage::load_average());
     let mut table = Table::new(&["what", "per second", "per CPU second", "goal"]);
 
@@ -118,19 +135,15 @@ fn main() {
             });
         }
     });
+    let by_application = (0..CONNECTIONS).map(|number| application(&mut client, number));
+    let by_application: Vec<String> = by_application.collect();
+    let by_nobody = vec![String::new(); CONNECTIONS];
+    let count = "/pcast/channel/local%23forebay%23c7/publishers/count?failIfLess=0";
     for (name, path, headers) in [
-        (
-            "fetch",
-            "/pcast/channel/local%23forebay%23c7",
-            headers.as_str(),
-        ),
-        (
-            "count",
-            "/pcast/channel/local%23forebay%23c7/publishers/count?failIfLess=0",
-            "",
-        ),
+        ("fetch", "/pcast/channel/c7", by_application),
+        ("count", count, by_nobody),
     ] {
-        let (per_second, per_cpu_second) = ask(&gateway, path, headers, lasts);
+        let (per_second, per_cpu_second) = ask(&gateway, path, &headers, lasts);
         table.row(vec![
             format!("{name}, {CONNECTIONS} connections"),
             format!("{per_second:.0}"),

@@ -13,6 +13,7 @@ use forebay::config::Channel;
 use forebay::manifest::parse::Media;
 
 use crate::common::gateway::Folder;
+use crate::common::http;
 use crate::common::media::{Clip, pictures};
 use crate::common::server::{PATIENCE, Publishing, Server};
 
@@ -336,4 +337,43 @@ async fn a_source_that_is_none_ends_the_start_with_2_and_without_its_credentials
         assert!(text.contains(told) && !text.contains("tell"), "{text}");
         assert!(text.contains("channel.source"), "{text}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_channel_made_with_a_source_is_pulled_until_it_is_deleted() {
+    let port = free_port();
+    let clip = Clip {
+        width: 320,
+        height: 180,
+        ..Clip::h264(60, 30)
+    };
+    let _far = FarSide::transmit(port, &clip.file(), "");
+    let server = Server::start(|config| {
+        config.media.ladder = "off".to_owned();
+        config.publish.pull_private = vec!["127.0.0.0/8".parse().expect("a network")];
+    })
+    .await;
+    let secret = server.app.credentials.application_secret.expose();
+    let credentials = base64::Engine::encode(
+        &base64::engine::general_purpose::STANDARD,
+        format!("forebay:{secret}"),
+    );
+    let authorization = format!("Basic {credentials}");
+    let headers = [("Authorization", authorization.as_str())];
+    let call = async |method: &str, path: &str, body: &str| {
+        http::send(server.http(), method, path, &headers, body).await
+    };
+    let body = serde_json::json!({"channel": {
+        "alias": ALIAS, "name": ALIAS, "description": "", "options": [],
+        "ingestOptions": {"sourceUri": format!("srt://127.0.0.1:{port}")}}});
+    let made = call("PUT", "/pcast/channel", &body.to_string()).await;
+    assert_eq!(made.status, 200, "{}", made.text());
+    let stream = stream_of(&server).await;
+    segments(&server, stream, 1).await;
+    let gone = call("DELETE", &format!("/pcast/channel/{ALIAS}"), "").await;
+    assert_eq!(gone.status, 200, "{}", gone.text());
+    assert!(server.app.hub.find(ALIAS).is_none());
+    let nothing = || server.app.hub.all().is_empty().then_some(());
+    server.until("an end of the stream", nothing).await;
+    server.stop().await;
 }

@@ -236,8 +236,8 @@ fn settings_of_later_features_and_mistyped_variables_are_warned_of() {
     assert_eq!(
         loaded.warnings,
         [
-            "FOREBAY_OPEN_REGISTRATION has no effect in this version",
             "storage.storage_url (forebay.toml line 2) has no effect in this version",
+            "FOREBAY_OPEN_REGISTRATION has no effect in this version",
             "FOREBAY_PART_MSS is no setting and has no effect, did you mean FOREBAY_PART_MS?",
         ]
     );

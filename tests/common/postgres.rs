@@ -83,7 +83,8 @@ fn serve(folder: &Path) -> Child {
             return server;
         }
     }
-    panic!("PostgreSQL does not start: {said}");
+    let ended = server.wait();
+    panic!("PostgreSQL does not start, {ended:?}: {said}");
 }
 
 /// A program of PostgreSQL's newest version, which ends with the test, as a user that is not root: it

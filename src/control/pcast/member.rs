@@ -80,6 +80,7 @@ enum StreamType {
 #[derive(ToSchema)]
 #[schema(as = TrackState)]
 #[expect(dead_code, reason = "it describes words")]
+#[expect(clippy::enum_variant_names, reason = "the contract's words")]
 enum TrackWord {
     TrackEnabled,
     TrackDisabled,
