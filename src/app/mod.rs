@@ -1,5 +1,6 @@
 //! Wiring: the only place that knows everybody. In: settings. Out: a running gateway.
 
+mod access;
 pub mod demo;
 mod listeners;
 mod measure;
@@ -18,7 +19,6 @@ use tokio::task::JoinHandle;
 use tracing::{info, warn};
 
 use crate::base::clock::{Clock, Wall};
-use crate::base::id::Uuid;
 use crate::base::shutdown::Tasks;
 use crate::cli::check::Finding;
 use crate::cli::commands;
@@ -34,6 +34,7 @@ use crate::origin::{self, Origin};
 use crate::package::Live;
 use crate::store::Store;
 use crate::transcode;
+use access::{NoPlayback, TokenAccess};
 use listeners::{Listeners, reachable};
 use measure::Figures;
 
@@ -105,7 +106,8 @@ impl App {
             store.clone(),
             tokens.clone(),
             config.media.default_capabilities.clone(),
-        );
+        )
+        .asking(publishing::admission(&config)?);
 
         let figures = Arc::new(Figures::new());
         let hub = make_hub(&config, &clock, gate.clone(), worker, &figures, &ingest)?;
@@ -416,37 +418,6 @@ fn machine_memory() -> u64 {
     let line = text.lines().find_map(|line| line.strip_prefix("MemTotal:"));
     let kib = line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<u64>().ok());
     kib.map_or(2 << 30, |kib| kib * 1024)
-}
-
-/// Protected streams are opened by a token of their channel.
-struct TokenAccess {
-    hub: Hub,
-    tokens: Tokens,
-}
-
-impl origin::Access for TokenAccess {
-    fn allows(&self, stream: Uuid, token: Option<&str>) -> bool {
-        let Some(stream) = self.hub.stream(stream) else {
-            return false;
-        };
-        let admission = stream.admission();
-        if !stream.has_capability("token-auth") {
-            return true;
-        }
-        token.is_some_and(|token| {
-            self.tokens
-                .allows(stream.id(), &admission.channel_id, &admission.alias, token)
-        })
-    }
-}
-
-/// The operators' own address plays nothing.
-struct NoPlayback;
-
-impl origin::Access for NoPlayback {
-    fn allows(&self, _stream: Uuid, _token: Option<&str>) -> bool {
-        false
-    }
 }
 
 /// What `forebay check` says of the transcoder.

@@ -1,8 +1,9 @@
 //! The control side of HTTP: health, metrics, lists, streams for operators, universal manifests, the
-//! API description, and the gate that admits publishes. In: handles of store and hub, and what the process can tell of
+//! API description, and the gate that admits publishes, with the service that it asks. In: handles of store and hub, and what the process can tell of
 //! itself. Out: axum routers. Not here: playback (`origin`), pages, listeners.
 
 mod admin;
+pub mod admission;
 pub mod auth;
 mod conformance;
 pub mod error;
@@ -55,6 +56,12 @@ pub trait Live: Send + Sync {
 
     /// Gives the air of a stream to one of its publishers.
     fn switch(&self, stream: Uuid, publisher: u64) -> Result<(), SwitchError>;
+
+    /// The stream whose publishers a stream shows: itself, unless it is a fork.
+    fn origin(&self, stream: Uuid) -> Uuid;
+
+    /// Whether a publisher session of this id feeds a stream now.
+    fn has_session(&self, stream: Uuid, session: &str) -> bool;
 }
 
 /// A channel's stream.
@@ -64,13 +71,20 @@ pub struct OnAir {
     pub id: Uuid,
     /// What it was admitted with.
     pub capabilities: Vec<String>,
+    /// Its tags.
+    pub tags: Vec<String>,
 }
 
 impl Live for Hub {
     fn on_air(&self, channel_id: &str) -> Option<OnAir> {
         let id = self.find(channel_id)?;
-        let capabilities = self.stream(id)?.admission().capabilities.clone();
-        Some(OnAir { id, capabilities })
+        let stream = self.stream(id)?;
+        let admission = stream.admission();
+        Some(OnAir {
+            id,
+            capabilities: admission.capabilities.clone(),
+            tags: admission.tags.clone(),
+        })
     }
 
     fn list(&self) -> Vec<Listing> {
@@ -89,6 +103,15 @@ impl Live for Hub {
     fn switch(&self, stream: Uuid, publisher: u64) -> Result<(), SwitchError> {
         let stream = self.stream(stream).ok_or(SwitchError::Ended)?;
         stream.switch_to(publisher)
+    }
+
+    fn origin(&self, stream: Uuid) -> Uuid {
+        stream
+    }
+
+    // Sessions have numbers only, which no token can name.
+    fn has_session(&self, _stream: Uuid, _session: &str) -> bool {
+        false
     }
 }
 
