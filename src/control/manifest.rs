@@ -1,16 +1,17 @@
 //! Universal manifests: one URL per channel, which leads to its newest stream (contract, channels,
 //! section 10).
 
-use std::net::SocketAddr;
+use std::net::IpAddr;
 
 use axum::extract::rejection::{PathRejection, QueryRejection};
-use axum::extract::{ConnectInfo, Extension, Path, Query, State as Extract};
+use axum::extract::{Extension, Path, Query, State as Extract};
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
 use serde::Deserialize;
 
 use super::token::{Target, path_form};
 use super::{Error, State};
+use crate::base::network::ClientAddress;
 
 /// Capability without which a stream has no manifest.
 const STREAMING: &str = "streaming";
@@ -27,9 +28,9 @@ pub(super) async fn redirect(
     Extract(state): Extract<State>,
     path: Result<Path<(String, String)>, PathRejection>,
     query: Result<Query<Params>, QueryRejection>,
-    peer: Option<Extension<ConnectInfo<SocketAddr>>>,
+    client: Option<Extension<ClientAddress>>,
 ) -> Response {
-    let peer = peer.map(|Extension(ConnectInfo(peer))| peer.ip());
+    let peer = client.map(|Extension(ClientAddress(address))| address);
     let location = async {
         let Path((channel, manifest)) = path.map_err(|_| Error::BadRequest)?;
         let Query(params) = query.map_err(|_| Error::BadRequest)?;
@@ -54,7 +55,7 @@ async fn find(
     channel: &str,
     manifest: &str,
     token: Option<String>,
-    peer: Option<std::net::IpAddr>,
+    peer: Option<IpAddr>,
 ) -> Result<String, Error> {
     let setup = state.setup();
     let channel = setup.store.find_channel(channel).await?;
@@ -74,10 +75,18 @@ async fn find(
     let protected = has(TOKEN_AUTH);
     let token = token.filter(|_| protected);
     if protected {
+        let id = stream.as_ref().map(|stream| stream.id);
         let target = Target {
-            stream_id: stream.as_ref().map(|stream| stream.id),
+            stream_id: id,
+            origin_id: id.map(|id| setup.live.origin(id)),
             channel_id: &channel.id,
             alias: &channel.alias,
+            capabilities,
+            tags: match &stream {
+                Some(stream) => &stream.tags,
+                None => &channel.tags,
+            },
+            has_session: &|session| id.is_some_and(|id| setup.live.has_session(id, session)),
             peer,
         };
         let checked = token.as_deref().map(|t| setup.tokens.playback(t, &target));
