@@ -20,6 +20,8 @@ struct StreamView {
     stream_id: String,
     channel_id: String,
     alias: String,
+    capabilities: Vec<String>,
+    tags: Vec<String>,
     state: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     cover: Option<&'static str>,
@@ -39,6 +41,8 @@ struct PublisherView {
     proto: &'static str,
     peer: String,
     encoder: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    ignored_capabilities: Vec<String>,
     state: &'static str,
     on_air: bool,
     reason: String,
@@ -203,6 +207,8 @@ fn view(state: &State, health: Health) -> StreamView {
         stream_id: health.id.to_string(),
         channel_id: health.channel_id,
         alias: health.alias,
+        capabilities: health.capabilities,
+        tags: health.tags,
         state: health.state.word(),
         cover: match health.state {
             story::State::Hole(cover) => Some(cover.word()),
@@ -247,6 +253,7 @@ fn publisher(member: MemberStatus) -> PublisherView {
         proto: member.proto,
         peer: member.peer.to_string(),
         encoder: facts.encoder,
+        ignored_capabilities: member.ignored_capabilities,
         state: member.standing.word(),
         on_air: member.on_air,
         reason: member.reason,

@@ -3,7 +3,8 @@
 
 use std::net::SocketAddr;
 
-use super::{Admission, Hub, PublishRequest, Publisher, Refusal};
+use super::stream::MemberId;
+use super::{Admission, Hub, PublishRequest, Publisher, Refusal, Stream};
 
 impl Hub {
     /// Asks the gate and opens a session, on the channel's running stream or on a new one.
@@ -32,8 +33,10 @@ impl Hub {
         peer: SocketAddr,
     ) -> Result<Publisher, Refusal> {
         self.check_capacity()?;
+        let asked = admission.capabilities.clone();
         let (stream, opened) = self.stream_of(admission);
         let (member, eviction) = stream.join(proto, peer)?;
+        note_ignored(&stream, member, asked);
         let sign = self.sign(&stream);
         let is_first = self.signs().handle_publish(&sign);
         match opened {
@@ -43,5 +46,16 @@ impl Hub {
             None => {}
         }
         Ok(Publisher::new(stream, member, eviction))
+    }
+}
+
+/// Capabilities are those of the publisher that opened the stream, and hold until it ends: what a later one
+/// asks for is shown, and nothing else.
+fn note_ignored(stream: &Stream, member: MemberId, asked: Vec<String>) {
+    let held = &stream.admission().capabilities;
+    let all_in = |some: &[String], others: &[String]| some.iter().all(|it| others.contains(it));
+    if !all_in(&asked, held) || !all_in(held, &asked) {
+        tracing::info!(capabilities = ?asked, ?held, "capabilities of a later publisher are ignored");
+        stream.note_ignored(member, asked);
     }
 }

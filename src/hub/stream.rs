@@ -356,6 +356,7 @@ impl Stream {
             place,
             proto,
             peer,
+            ignored: Vec::new(),
             joined: monotonic,
             reason: String::new(),
             doctor: Doctor::default(),

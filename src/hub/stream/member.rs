@@ -26,6 +26,8 @@ pub(super) struct Member {
     pub(super) place: usize,
     pub(super) proto: &'static str,
     pub(super) peer: SocketAddr,
+    /// Capabilities that it asked for, where the stream has others.
+    pub(super) ignored: Vec<String>,
     /// Monotonic time at which it joined.
     pub(super) joined: Duration,
     /// Why it took the air; empty when it never did.

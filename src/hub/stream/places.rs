@@ -54,6 +54,14 @@ impl Stream {
         }
     }
 
+    /// Notes what a publisher asked for in vain: the stream has other capabilities.
+    pub(in crate::hub) fn note_ignored(&self, member: MemberId, words: Vec<String>) {
+        let mut state = self.lock();
+        if let Some(found) = state.members.iter_mut().find(|found| found.id == member) {
+            found.ignored = words;
+        }
+    }
+
     /// What a publisher's transport measures of its line.
     pub(in crate::hub) fn report_link(&self, member: MemberId, link: Link) {
         let mut state = self.lock();
