@@ -17,3 +17,4 @@ mod players;
 mod pull;
 mod secrets;
 mod srt;
+mod tokens;
