@@ -36,6 +36,7 @@ impl Service {
         let address = listener.local_addr().unwrap();
         // Room for all calls of a test; the service waits when it is full.
         let (told, asked) = mpsc::channel(64);
+        #[expect(clippy::disallowed_methods, reason = "ended with the service")]
         let server = tokio::spawn(async move {
             let mut open = Vec::new();
             loop {

@@ -185,11 +185,8 @@ async fn urls(server: &Server, token: &str) -> Vec<(&'static str, String)> {
         let playlist = server.get(&path).await;
         assert_eq!(playlist.status, 200, "{path}");
         urls.push(("hls", format!("{rendition}/index.m3u8")));
-        let next = playlist
-            .text()
-            .lines()
-            .filter(|line| line.ends_with(".m4s"));
-        let newest = next.last().expect("a segment");
+        let next = playlist.text().lines().rfind(|line| line.ends_with(".m4s"));
+        let newest = next.expect("a segment");
         let msn: u64 = newest.trim_end_matches(".m4s").parse().expect("a number");
         // A blocking reload, and a delta update.
         urls.push(("hls", format!("{rendition}/index.m3u8?_HLS_msn={msn}")));

@@ -413,7 +413,8 @@ async fn a_token_of_a_forks_source_of_a_session_or_of_an_address_opens_the_manif
     let source = Uuid::new_v4();
     *bench.world.fork.lock().unwrap() = Some((id, source));
     let from = "198.51.100.7:1";
-    let cases: [(&dyn Fn(&mut token::Claims), bool); 8] = [
+    type Set<'a> = &'a dyn Fn(&mut token::Claims);
+    let cases: [(Set<'_>, bool); 8] = [
         (&|c| c.origin_stream_id = Some(source.to_string()), true),
         (&|c| c.origin_stream_id = Some(id.to_string()), true),
         (
