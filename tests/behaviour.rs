@@ -2,6 +2,7 @@
 #![allow(unreachable_pub, missing_docs, reason = "nothing here is a library")]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on shall stop")]
 
+mod admission;
 mod api;
 mod architecture;
 mod channels;
@@ -18,3 +19,4 @@ mod players;
 mod pull;
 mod secrets;
 mod srt;
+mod tokens;

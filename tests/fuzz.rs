@@ -86,6 +86,11 @@ fn tokens_end_well() {
 }
 
 #[test]
+fn answers_of_an_admission_service_end_well() {
+    run("admission", forebay::control::admission::fuzz_answer);
+}
+
+#[test]
 fn requests_end_well() {
     run("request", forebay::origin::fuzz_request);
 }

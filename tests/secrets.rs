@@ -245,10 +245,11 @@ async fn nothing_leaks(format: &str) {
     let gateway = folder.serve(&settings).await;
     let mut said = String::new();
     let mut tokens = Vec::new();
+    // Each form of tokens in one of the two logs.
+    let form = if format == "json" { "digest" } else { "jwt" };
     for kind in ["playback", "publish"] {
-        let output = folder
-            .run(&["token", kind, "--channel", "live"], &settings)
-            .await;
+        let command = ["token", kind, "--channel", "live", "--format", form];
+        let output = folder.run(&command, &settings).await;
         assert!(output.status.success(), "{output:?}");
         tokens.push(String::from_utf8(output.stdout).unwrap().trim().to_owned());
         said.push_str(&String::from_utf8_lossy(&output.stderr));
@@ -275,7 +276,8 @@ async fn nothing_leaks(format: &str) {
     let [playback, publish] = &tokens[..] else {
         panic!("two tokens")
     };
-    let body = playback.split(':').nth(1).unwrap();
+    // What follows the prefix of a digest token, and the claims of a JWT, whose header is everybody's.
+    let body = playback.split([':', '.']).nth(1).unwrap();
     for secret in [
         STREAM_KEY,
         SECOND_KEY,

@@ -1,11 +1,14 @@
-//! Who may play what. In: a stream id and the token of a request. Out: whether it is served.
+//! Who may play, by what the hub knows of the stream and the tokens know of their secrets.
+
+use std::net::IpAddr;
 
 use crate::base::id::Uuid;
-use crate::control::token::Tokens;
+use crate::control::Live;
+use crate::control::token::{Target, Tokens};
 use crate::hub::Hub;
 use crate::origin;
 
-/// Capability that asks players for a token.
+/// Capability of a stream that opens for token holders only.
 const TOKEN_AUTH: &str = "token-auth";
 
 /// Protected streams are opened by a token of their channel.
@@ -15,17 +18,27 @@ pub(super) struct TokenAccess {
 }
 
 impl origin::Access for TokenAccess {
-    fn allows(&self, stream: Uuid, token: Option<&str>) -> bool {
-        let Some(admission) = self.hub.admission(stream) else {
+    fn allows(&self, id: Uuid, token: Option<&str>, client: IpAddr) -> bool {
+        let Some(admission) = self.hub.admission(id) else {
             return false;
         };
         if !admission.capabilities.iter().any(|word| word == TOKEN_AUTH) {
             return true;
         }
-        token.is_some_and(|token| {
-            self.tokens
-                .allows(stream, &admission.channel_id, &admission.alias, token)
-        })
+        let Some(token) = token else {
+            return false;
+        };
+        let target = Target {
+            stream_id: Some(id),
+            origin_id: Some(self.hub.origin(id)),
+            channel_id: &admission.channel_id,
+            alias: &admission.alias,
+            capabilities: &admission.capabilities,
+            tags: &admission.tags,
+            has_session: &|session| self.hub.has_session(id, session),
+            peer: Some(client),
+        };
+        self.tokens.playback(token, &target).is_ok()
     }
 }
 
@@ -33,7 +46,7 @@ impl origin::Access for TokenAccess {
 pub(super) struct NoPlayback;
 
 impl origin::Access for NoPlayback {
-    fn allows(&self, _stream: Uuid, _token: Option<&str>) -> bool {
+    fn allows(&self, _stream: Uuid, _token: Option<&str>, _client: IpAddr) -> bool {
         false
     }
 }

@@ -109,7 +109,8 @@ impl App {
             store.clone(),
             tokens.clone(),
             config.media.default_capabilities.clone(),
-        );
+        )
+        .asking(publishing::admission(&config)?);
 
         let figures = Arc::new(Figures::new());
         let hub = make_hub(&config, &clock, gate.clone(), worker, &figures, &ingest)?;

@@ -13,6 +13,7 @@ use crate::base::clock::Clock;
 use crate::base::lanes::Lanes;
 use crate::base::shutdown::Tasks;
 use crate::config::Config;
+use crate::control::admission::{self, OnFailure};
 use crate::hub::Hub;
 use crate::ingest::{rtmp, srt};
 
@@ -21,6 +22,19 @@ pub(super) struct Ports {
     pub(super) rtmp: Vec<TcpListener>,
     pub(super) rtmps: Vec<TcpListener>,
     pub(super) srt: srt::Listeners,
+}
+
+/// The service that is asked before a publish is accepted, if the settings name one.
+pub(super) fn admission(config: &Config) -> anyhow::Result<Option<admission::Service>> {
+    let Some(url) = &config.publish.admission_url else {
+        return Ok(None);
+    };
+    let on_failure = match config.publish.admission_on_failure.as_str() {
+        "allow" => OnFailure::Allow,
+        _ => OnFailure::Refuse,
+    };
+    let service = admission::Service::new(url.expose(), on_failure);
+    Ok(Some(service.context("FOREBAY_ADMISSION_URL")?))
 }
 
 /// Serves them on `tasks`, until `ingest` is stopped.

@@ -198,6 +198,11 @@ fn embedded(address: Ipv6Addr) -> Option<Ipv4Addr> {
     }
 }
 
+/// The address of an HTTP client, as an extension of its request: the peer's, or the one that trusted proxies
+/// forward.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ClientAddress(pub IpAddr);
+
 #[cfg(test)]
 mod tests {
     use super::*;

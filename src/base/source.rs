@@ -120,7 +120,7 @@ impl Source {
                 value: format!("{self}?{}={hidden}", known(name)),
                 accepted,
             };
-            let value = decoded(encoded).ok_or_else(|| refuse("percent-encoded UTF-8"))?;
+            let value = percent_decoded(encoded).ok_or_else(|| refuse("percent-encoded UTF-8"))?;
             if seen.contains(&name) {
                 return Err(refuse("each option once"));
             }
@@ -221,7 +221,7 @@ fn host_of(text: &str) -> Option<String> {
 }
 
 /// RFC 3986 §2.1; `+` is a plus. `None`: an escape that is none, or no UTF-8.
-fn decoded(text: &str) -> Option<String> {
+pub fn percent_decoded(text: &str) -> Option<String> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let [first, tail @ ..] = rest {

@@ -2,12 +2,12 @@
 
 use std::fmt::Write as _;
 
-use super::{Application, ChannelToken, Key, Token};
+use super::{Application, ChannelToken, Format, Key, Token};
 use crate::base::clock::Clock;
 use crate::base::id::random_key;
 use crate::base::secret::Secret;
 use crate::config::{Config, DEFAULT_ALIAS};
-use crate::control::token::{Claims, LivekitGrant, create, livekit, path_form};
+use crate::control::token::{Claims, LivekitGrant, create, jwt, livekit, path_form};
 use crate::credentials;
 use crate::store::{self, Channel, Declaration, Declared, NewChannel, Store};
 
@@ -222,8 +222,12 @@ async fn channel_token(
     let valid_ms = i64::try_from(wanted.expires.as_millis()).unwrap_or(i64::MAX);
     claims.expires = clock.wall().unix_millis().saturating_add(valid_ms);
     claims.required_tag = Some(format!("channelId:{}", channel.id));
-    let token = create(&owner.id, &owner.secret, &claims);
-    Ok(path_form(&token) + "\n")
+    claims.remote_address = wanted.address.map(|address| address.to_string());
+    let token = match wanted.format {
+        Format::Jwt => jwt::create(&owner.id, &owner.secret, &claims)?,
+        Format::Digest => path_form(&create(&owner.id, &owner.secret, &claims)),
+    };
+    Ok(token + "\n")
 }
 
 async fn find(store: &Store, channel: &str) -> Result<Channel, Error> {

@@ -5,10 +5,11 @@ pub mod check;
 pub mod commands;
 
 use std::ffi::OsString;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
 use crate::config;
 
@@ -106,6 +107,22 @@ pub struct ChannelToken {
     /// How long it is good for, such as 90s, 1h or 7d.
     #[arg(long, default_value = "1h", value_parser = validity, value_name = "SPAN")]
     pub expires: Duration,
+    /// The one address it is good for.
+    #[arg(long, value_name = "IP")]
+    pub address: Option<IpAddr>,
+    /// How it is written; both are taken everywhere.
+    #[arg(long, value_enum, default_value = "jwt")]
+    pub format: Format,
+}
+
+/// How a token is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// RFC 7519, HS256: short, and made by any library.
+    #[default]
+    Jwt,
+    /// As the channel API has them.
+    Digest,
 }
 
 /// `forebay application`.

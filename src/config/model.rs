@@ -127,6 +127,10 @@ pub struct Publish {
     pub on_loss: String,
     /// Networks besides the internet from which channels may pull.
     pub pull_private: Vec<Network>,
+    /// Service that is asked before a publish is accepted; its address may hold a password.
+    pub admission_url: Option<Secret>,
+    /// What a publish is while that service fails: `refuse` or `allow`.
+    pub admission_on_failure: String,
 }
 
 /// Section `limits`.
@@ -236,6 +240,8 @@ impl Default for Publish {
             kill_holdoff: Duration::ZERO,
             on_loss: "slate".to_owned(),
             pull_private: Vec::new(),
+            admission_url: None,
+            admission_on_failure: "refuse".to_owned(),
         }
     }
 }

@@ -354,9 +354,26 @@ pub(crate) static SETTINGS: &[Setting] = &[
     setting(
         "FOREBAY_ADMISSION_URL",
         ("publish", "admission_url"),
-        later(value::is_http_url, HTTP_URL),
+        Field::Secret {
+            check: value::is_service_url,
+            accepts: "an address such as https://admission.example.org/publish",
+            at: |c| &mut c.publish.admission_url,
+        },
+        "\"https://admission.example.org/publish\"",
+        "Service that is asked, by POST with a JSON body, before a publish is accepted: 2xx accepts it, \
+         and anything else refuses it. It has 2 s. User and password in the address are sent as Basic \
+         authorization.",
+    ),
+    setting(
+        "FOREBAY_ADMISSION_ON_FAILURE",
+        ("publish", "admission_on_failure"),
+        Field::Text {
+            check: |text| ["refuse", "allow"].contains(&text),
+            accepts: "refuse or allow",
+            at: |c| &mut c.publish.admission_on_failure,
+        },
         "",
-        "Asked before a publish.",
+        "What a publish is while that service cannot be reached, is too slow or answers 5xx.",
     ),
     setting(
         "FOREBAY_OPEN_REGISTRATION",

@@ -154,6 +154,11 @@ pub(super) fn is_http_url(text: &str) -> bool {
     is_url(text, &["http://", "https://"])
 }
 
+/// Unlike a base that is put in front of paths, it may end in a slash.
+pub(super) fn is_service_url(text: &str) -> bool {
+    is_http_url(text.trim_end_matches('/')) && text.parse::<http::Uri>().is_ok()
+}
+
 pub(super) fn is_rtmp_url(text: &str) -> bool {
     is_url(text, &["rtmp://", "rtmps://"])
 }

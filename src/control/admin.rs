@@ -25,6 +25,8 @@ pub(super) struct StreamView {
     pub(super) stream_id: String,
     channel_id: String,
     alias: String,
+    capabilities: Vec<String>,
+    tags: Vec<String>,
     state: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     cover: Option<&'static str>,
@@ -46,6 +48,8 @@ struct PublisherView {
     proto: &'static str,
     peer: String,
     encoder: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    ignored_capabilities: Vec<String>,
     state: &'static str,
     on_air: bool,
     reason: String,
@@ -291,6 +295,8 @@ fn view(state: &State, health: Health) -> StreamView {
         stream_id: health.id.to_string(),
         channel_id: health.channel_id,
         alias: health.alias,
+        capabilities: health.capabilities,
+        tags: health.tags,
         state: health.state.word(),
         cover: match health.state {
             story::State::Hole(cover) => Some(cover.word()),
@@ -336,6 +342,7 @@ fn publisher(member: MemberStatus) -> PublisherView {
         proto: member.proto,
         peer: member.peer.to_string(),
         encoder: facts.encoder,
+        ignored_capabilities: member.ignored_capabilities,
         state: member.standing.word(),
         on_air: member.on_air,
         reason: member.reason,

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 
+use super::admission::Service;
 use super::token::{self, PublishGrant, Tokens};
 use crate::base::id::Uuid;
 use crate::hub::gate::{Gate, Pending, Record, Sign, Told};
@@ -19,6 +20,7 @@ pub struct StoreGate {
     store: Store,
     tokens: Tokens,
     defaults: Arc<ArcSwap<Vec<String>>>,
+    admission: Option<Service>,
 }
 
 impl StoreGate {
@@ -28,7 +30,15 @@ impl StoreGate {
             store,
             tokens,
             defaults: Arc::new(ArcSwap::from_pointee(default_capabilities)),
+            admission: None,
         }
+    }
+
+    /// The same gate, which asks `service` before it admits an encoder. What the gateway pulls itself was
+    /// decided by whoever wrote the source down.
+    pub fn asking(mut self, service: Option<Service>) -> StoreGate {
+        self.admission = service;
+        self
     }
 
     /// New default capabilities, for publishes from now on.
@@ -38,13 +48,13 @@ impl StoreGate {
 
     async fn look_up(&self, request: &PublishRequest) -> Result<Admission, Refusal> {
         let key = request.key.expose();
-        if key.starts_with(token::PREFIX) {
+        if token::is_token(key) {
             return self.by_token(request, key).await;
         }
         let channel = self.store.find_channel_by_key(key).await.map_err(refused)?;
         let channel = channel.ok_or(Refusal::UnknownKey)?;
         let capabilities = request.capabilities.clone();
-        Ok(self.admission(request, channel, capabilities, Vec::new()))
+        self.ask(request, channel, capabilities, Vec::new()).await
     }
 
     /// What the token names holds: its bearer may not add to it.
@@ -57,7 +67,23 @@ impl StoreGate {
             .map_err(refused)?
             .ok_or(Refusal::UnknownKey)?;
         let capabilities = grant.capabilities.or_else(|| request.capabilities.clone());
-        Ok(self.admission(request, channel, capabilities, grant.tags))
+        self.ask(request, channel, capabilities, grant.tags).await
+    }
+
+    /// The admission service has the last word, and knows only of publishes that were admitted so far.
+    async fn ask(
+        &self,
+        request: &PublishRequest,
+        channel: Channel,
+        capabilities: Option<Vec<String>>,
+        tags: Vec<String>,
+    ) -> Result<Admission, Refusal> {
+        let owner = channel.application_id.clone();
+        let admission = self.admission(request, channel, capabilities, tags);
+        match &self.admission {
+            Some(service) => service.ask(request, &owner, admission).await,
+            None => Ok(admission),
+        }
     }
 
     /// What a publish token allows this caller.
@@ -119,7 +145,7 @@ fn refused(error: Error) -> Refusal {
 impl Gate for StoreGate {
     fn preview(&self, request: &PublishRequest) -> Result<String, Refusal> {
         let key = request.key.expose();
-        let channel = if key.starts_with(token::PREFIX) {
+        let channel = if token::is_token(key) {
             let grant = self.grant(request, key)?;
             self.store
                 .known_channel(&grant.application_id, &grant.channel)

@@ -1,8 +1,10 @@
 //! The control side of HTTP: health, metrics, lists, the channel API with its universal manifests, streams,
-//! channels, applications and sessions for operators, the API description, and the gate that admits publishes. In: handles of store and hub, and what the process can tell of
+//! channels, applications and sessions for operators, the API description, and the gate that admits
+//! publishes, with the service that it asks. In: handles of store and hub, and what the process can tell of
 //! itself. Out: axum routers. Not here: playback (`origin`), pages, listeners.
 
 mod admin;
+pub mod admission;
 pub mod auth;
 mod conformance;
 pub mod error;
@@ -93,6 +95,12 @@ pub trait Live: Send + Sync {
         source_channel: &'a str,
         forking: &'a Forking,
     ) -> Pending<'a, Result<Forked, Refusal>>;
+
+    /// The stream whose publishers a stream shows: itself, unless it is a fork.
+    fn origin(&self, stream: Uuid) -> Uuid;
+
+    /// Whether a publisher session of this id feeds a stream now.
+    fn has_session(&self, stream: Uuid, session: &str) -> bool;
 }
 
 /// A channel's stream.
@@ -102,13 +110,19 @@ pub struct OnAir {
     pub id: Uuid,
     /// What it was admitted with.
     pub capabilities: Vec<String>,
+    /// Its tags.
+    pub tags: Vec<String>,
 }
 
 impl Live for Hub {
     fn on_air(&self, channel_id: &str) -> Option<OnAir> {
         let id = self.find(channel_id)?;
-        let capabilities = self.admission(id)?.capabilities.clone();
-        Some(OnAir { id, capabilities })
+        let admission = self.admission(id)?;
+        Some(OnAir {
+            id,
+            capabilities: admission.capabilities.clone(),
+            tags: admission.tags.clone(),
+        })
     }
 
     fn list(&self) -> Vec<Listing> {
@@ -160,6 +174,14 @@ impl Live for Hub {
         forking: &'a Forking,
     ) -> Pending<'a, Result<Forked, Refusal>> {
         Box::pin(Hub::fork(self, source_channel, forking))
+    }
+
+    fn origin(&self, stream: Uuid) -> Uuid {
+        Hub::origin(self, stream)
+    }
+
+    fn has_session(&self, stream: Uuid, session: &str) -> bool {
+        Hub::has_session(self, stream, session)
     }
 }
 

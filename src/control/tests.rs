@@ -12,6 +12,7 @@ use tower::ServiceExt;
 use super::*;
 use crate::base::clock::Wall;
 use crate::base::conformance::{Conformance, Violation};
+use crate::base::network::ClientAddress;
 use crate::hub::doctor::{Finding, Severity};
 use crate::hub::gate::{Gate, Told};
 use crate::hub::program::Repairs;
@@ -37,6 +38,8 @@ pub(in crate::control) struct World {
     pub(in crate::control) members: Mutex<HashMap<String, Vec<ChannelMember>>>,
     pub(in crate::control) forks: Mutex<Vec<Forking>>,
     pub(in crate::control) told: Mutex<Vec<String>>,
+    /// Fork and its source.
+    fork: Mutex<Option<(Uuid, Uuid)>>,
 }
 
 impl Live for World {
@@ -136,6 +139,14 @@ impl Live for World {
             }
         })
     }
+
+    fn origin(&self, stream: Uuid) -> Uuid {
+        self.origin_of(stream)
+    }
+
+    fn has_session(&self, _stream: Uuid, session: &str) -> bool {
+        session == "local#publisher"
+    }
 }
 
 impl Sources for World {
@@ -160,6 +171,15 @@ impl Keys for World {
         let told = format!("keep {channel_id} {}", key.fingerprint());
         self.told.lock().unwrap().push(told);
         Ok(())
+    }
+}
+
+impl World {
+    /// As [`Live::origin`].
+    fn origin_of(&self, stream: Uuid) -> Uuid {
+        let fork = *self.fork.lock().unwrap();
+        fork.filter(|(fork, _)| *fork == stream)
+            .map_or(stream, |(_, source)| source)
     }
 }
 
@@ -287,6 +307,8 @@ impl Bench {
     ) -> (StatusCode, Option<String>, String) {
         let peer: SocketAddr = peer.parse().unwrap();
         request.extensions_mut().insert(ConnectInfo(peer));
+        let address = ClientAddress(peer.ip());
+        request.extensions_mut().insert(address);
         let answer = router(self.state.clone()).oneshot(request).await.unwrap();
         let location = answer.headers().get("location");
         let location = location.map(|value| value.to_str().unwrap().to_owned());
@@ -318,6 +340,7 @@ impl Bench {
         *self.world.on_air.lock().unwrap() = Some(OnAir {
             id,
             capabilities: words.iter().map(|word| (*word).to_owned()).collect(),
+            tags: vec!["vip".to_owned()],
         });
         id
     }
@@ -492,6 +515,41 @@ async fn a_universal_manifest_is_refused_in_the_order_of_the_contract() {
 }
 
 #[tokio::test]
+async fn a_token_of_a_forks_source_of_a_session_or_of_an_address_opens_the_manifest() {
+    let bench = bench(|_| {}).await;
+    let id = bench.put_on_air(&["streaming", "token-auth"]);
+    let source = Uuid::new_v4();
+    *bench.world.fork.lock().unwrap() = Some((id, source));
+    let from = "198.51.100.7:1";
+    type Set<'a> = &'a dyn Fn(&mut token::Claims);
+    let cases: [(Set<'_>, bool); 8] = [
+        (&|c| c.origin_stream_id = Some(source.to_string()), true),
+        (&|c| c.origin_stream_id = Some(id.to_string()), true),
+        (
+            &|c| c.origin_stream_id = Some(Uuid::new_v4().to_string()),
+            false,
+        ),
+        (&|c| c.session_id = Some("local#publisher".to_owned()), true),
+        (&|c| c.session_id = Some("local#viewer".to_owned()), false),
+        (
+            &|c| c.remote_address = Some("198.51.100.7".to_owned()),
+            true,
+        ),
+        (
+            &|c| c.remote_address = Some("198.51.100.8".to_owned()),
+            false,
+        ),
+        (&|c| c.required_tag = Some("vip".to_owned()), true),
+    ];
+    for (set, opens) in cases {
+        let token = escaped(&bench.token(set));
+        let path = format!("/pcast/channel/live/live.mpd?streamToken={token}");
+        let (code, _, _) = bench.ask(&path, from, &[]).await;
+        assert_eq!(code == StatusCode::FOUND, opens, "{code}");
+    }
+}
+
+#[tokio::test]
 async fn a_protected_stream_opens_for_its_token_which_goes_into_the_path() {
     let bench = bench(|_| {}).await;
     let id = bench.put_on_air(&["streaming", "token-auth"]);
@@ -506,13 +564,19 @@ async fn a_protected_stream_opens_for_its_token_which_goes_into_the_path() {
     let (code, location, _) = bench.get(&path(&good)).await;
     assert_eq!(code, StatusCode::FOUND);
     let location = location.unwrap();
+    let target = token::Target {
+        stream_id: Some(id),
+        origin_id: Some(id),
+        channel_id: "local#app#live",
+        alias: "live",
+        capabilities: &[],
+        tags: &[],
+        has_session: &|_| false,
+        peer: None,
+    };
     let inner = location.strip_prefix(&format!("/hls/{id}/~"));
     let inner = inner.and_then(|rest| rest.strip_suffix("/index.m3u8"));
-    assert!(
-        bench
-            .tokens
-            .allows(id, "local#app#live", "live", inner.unwrap())
-    );
+    assert!(bench.tokens.playback(inner.unwrap(), &target).is_ok());
     assert_eq!(bench.get(&path(&bad)).await.0, StatusCode::UNAUTHORIZED);
     bench.clock.advance(Duration::from_secs(1));
     assert_eq!(bench.get(&path(&good)).await.0, StatusCode::UNAUTHORIZED);

@@ -1,8 +1,11 @@
-//! Tokens: `DIGEST` tokens of the channel API (contract, channels, section 10) and LiveKit's.
+//! Tokens: `DIGEST` tokens of the channel API (contract, channels, section 10), the same claims as a JWT
+//! ([`jwt`]), and LiveKit's.
 //!
 //! A `DIGEST` token is `"DIGEST:" + base64(JSON {applicationId, digest, token})`, where `token` is
 //! itself JSON text and `digest` the base64 of HMAC-SHA512 over it, keyed with application id and
 //! secret one after the other.
+
+pub mod jwt;
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -13,7 +16,9 @@ use arc_swap::ArcSwap;
 use base64::Engine as _;
 use base64::alphabet;
 use base64::engine::DecodePaddingMode;
-use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig, STANDARD};
+use base64::engine::general_purpose::{
+    GeneralPurpose, GeneralPurposeConfig, STANDARD, URL_SAFE_NO_PAD,
+};
 use hmac::{Hmac, KeyInit, Mac};
 use serde::{Deserialize, Serialize};
 use sha2::Sha512;
@@ -24,8 +29,8 @@ use crate::base::secret::Secret;
 use crate::base::shutdown::Tasks;
 use crate::store::Store;
 
-/// How every token of this form begins.
-pub const PREFIX: &str = "DIGEST:";
+/// How every token of the digest form begins.
+const PREFIX: &str = "DIGEST:";
 /// Longest token that is looked at, in bytes. Real ones have 300 to 600.
 const LONGEST: usize = 4096;
 /// How often secrets are read again: another process may add applications.
@@ -42,8 +47,8 @@ const LENIENT: GeneralPurpose = GeneralPurpose::new(
 /// Why a token is not accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
-    /// It is not a `DIGEST` token.
-    #[error("not a digest token")]
+    /// It is neither a `DIGEST` token nor a JWT.
+    #[error("not a token")]
     Malformed,
     /// Its application is unknown, or its digest is not this application's.
     #[error("digest does not match")]
@@ -60,18 +65,20 @@ pub enum Error {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Claims {
-    /// Milliseconds since the Unix epoch.
+    /// Milliseconds since the Unix epoch. Zero, which is long over, where a token names none.
+    #[serde(default)]
     pub expires: i64,
     /// `auth`, `stream` or `publish`; none is for viewing.
     #[serde(rename = "type", default, skip_serializing_if = "Option::is_none")]
     pub kind: Option<String>,
-    /// `channelId:…` or `channelAlias:…`: the one channel it is good for.
+    /// `channelId:…`, `channelAlias:…`, or the same as `roomId:…` and `roomAlias:…`: the one channel it is
+    /// good for. Anything else is a tag that the stream must have.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub required_tag: Option<String>,
-    /// The one stream it is good for.
+    /// The one stream it is good for, and the forks of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub origin_stream_id: Option<String>,
-    /// The one session it is good for. Playback over HTTP has none, so it refuses these.
+    /// The one publisher session whose stream it is good for: viewers over HTTP have no session.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub session_id: Option<String>,
     /// The one address it is good for.
@@ -80,7 +87,7 @@ pub struct Claims {
     /// The one gateway address it is good for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub uri: Option<String>,
-    /// Capabilities of a publish.
+    /// Of a publish, its capabilities; for viewing, what the stream must be able to do.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub capabilities: Vec<String>,
     /// Tags put on a published stream.
@@ -118,16 +125,23 @@ pub fn path_form(token: &str) -> String {
     token.trim_end_matches('=').chars().map(letter).collect()
 }
 
-/// Checks digest and time, not the scope. Returns application id and claims.
+/// Whether a stream key is a token in its place.
+pub fn is_token(key: &str) -> bool {
+    key.starts_with(PREFIX) || jwt::is_jwt(key)
+}
+
+/// Checks signature and time, not the scope. Returns application id and claims.
 pub fn verify(
     token: &str,
     secret_of: impl FnOnce(&str) -> Option<Secret>,
     now: Wall,
 ) -> Result<(String, Claims), Error> {
-    let body = token.strip_prefix(PREFIX).ok_or(Error::Malformed)?;
     if token.len() > LONGEST {
         return Err(Error::Malformed);
     }
+    let Some(body) = token.strip_prefix(PREFIX) else {
+        return jwt::verify(token, secret_of, now);
+    };
     let letter = |c| match c {
         // A plus that was not escaped in a query arrives as a blank.
         '-' | ' ' => '+',
@@ -139,11 +153,14 @@ pub fn verify(
     let envelope: Envelope = serde_json::from_slice(&json).map_err(|_| Error::Malformed)?;
     let digest = LENIENT.decode(&envelope.digest);
     let digest = digest.map_err(|_| Error::Malformed)?;
-    let secret = secret_of(&envelope.application_id).ok_or(Error::Digest)?;
+    let secret = secret_of(&envelope.application_id);
+    // Whether there is such an application is not to be told by the time that the answer takes.
+    let key = secret.clone().unwrap_or_else(|| Secret::new(""));
     // Compares in constant time.
-    mac(&envelope.application_id, &secret, &envelope.token)
+    mac(&envelope.application_id, &key, &envelope.token)
         .verify_slice(&digest)
         .map_err(|_| Error::Digest)?;
+    secret.ok_or(Error::Digest)?;
     let claims: Claims = serde_json::from_str(&envelope.token).map_err(|_| Error::Malformed)?;
     if claims.expires <= now.unix_millis() {
         return Err(Error::Expired);
@@ -160,16 +177,81 @@ fn mac(application_id: &str, secret: &Secret, token: &str) -> Hmac<Sha512> {
 }
 
 /// What a viewer wants to see.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct Target<'a> {
     /// Stream on air; `None` while there is none.
     pub stream_id: Option<Uuid>,
+    /// The stream whose publishers it shows: of a fork its source, else the same.
+    pub origin_id: Option<Uuid>,
     /// `{region}#{application}#{alias}`.
     pub channel_id: &'a str,
     /// Channel alias.
     pub alias: &'a str,
+    /// What the stream can do.
+    pub capabilities: &'a [String],
+    /// Tags of the stream.
+    pub tags: &'a [String],
+    /// Whether a publisher session of this id feeds it now. Asked only by tokens that name one.
+    pub has_session: &'a dyn Fn(&str) -> bool,
     /// Who asks, where it is known.
     pub peer: Option<IpAddr>,
+}
+
+impl Target<'_> {
+    fn owner(&self) -> &str {
+        self.channel_id.split('#').nth(1).unwrap_or_default()
+    }
+
+    /// Everything that a token limits itself to must be so: a limit that is not checked is none.
+    fn fits(&self, claims: &Claims) -> bool {
+        let tag = claims.required_tag.as_deref();
+        let stream = claims.origin_stream_id.as_deref();
+        let session = claims.session_id.as_deref();
+        let address = claims.remote_address.as_deref();
+        let mut capabilities = claims.capabilities.iter();
+        matches!(claims.kind.as_deref(), None | Some("stream"))
+            && tag.is_none_or(|tag| self.has_tag(tag))
+            && stream.is_none_or(|id| self.is_stream(id))
+            && session.is_none_or(|id| (self.has_session)(id))
+            && address.is_none_or(|address| is_address(address, self.peer))
+            && capabilities.all(|word| self.capabilities.contains(word))
+            // There is nothing to compare it with.
+            && claims.uri.is_none()
+    }
+
+    fn has_tag(&self, tag: &str) -> bool {
+        match channel_tag(tag) {
+            Some(Channel::Id(id)) => id == self.channel_id,
+            Some(Channel::Alias(alias)) => alias == self.alias,
+            None => self.tags.iter().any(|have| have == tag),
+        }
+    }
+
+    fn is_stream(&self, id: &str) -> bool {
+        let id = Uuid::parse_str(id).ok();
+        id.is_some() && (id == self.stream_id || id == self.origin_id)
+    }
+}
+
+enum Channel<'a> {
+    Id(&'a str),
+    Alias(&'a str),
+}
+
+/// The channel that a required tag names. A room is a channel (contract, channels, C-12). Publishers choose
+/// their tags, so these forms are never looked for among them.
+fn channel_tag(tag: &str) -> Option<Channel<'_>> {
+    match tag.split_once(':')? {
+        ("channelId" | "roomId", id) => Some(Channel::Id(id)),
+        ("channelAlias" | "roomAlias", alias) => Some(Channel::Alias(alias)),
+        _ => None,
+    }
+}
+
+fn is_address(address: &str, peer: Option<IpAddr>) -> bool {
+    let address = address.parse::<IpAddr>().ok();
+    let address = address.map(|address| address.to_canonical());
+    address.is_some() && address == peer.map(|peer| peer.to_canonical())
 }
 
 /// What a publish token allows.
@@ -224,64 +306,22 @@ impl Tokens {
         }
     }
 
-    /// Whether a token opens a protected stream. The port of `origin`.
-    pub fn allows(&self, stream_id: Uuid, channel_id: &str, alias: &str, token: &str) -> bool {
-        let target = Target {
-            stream_id: Some(stream_id),
-            channel_id,
-            alias,
-            peer: None,
-        };
-        self.playback(token, &target).is_ok()
-    }
-
     /// Checks a token for viewing.
     pub fn playback(&self, token: &str, target: &Target<'_>) -> Result<(), Error> {
         let (application_id, claims) = self.verify(token)?;
-        let kind = claims.kind.as_deref();
-        let mut parts = target.channel_id.split('#');
-        let owner = parts.nth(1).unwrap_or_default();
-        let tag = claims.required_tag.as_deref();
-        let tag_fits = tag.is_none_or(|tag| match tag.split_once(':') {
-            Some(("channelId", id)) => id == target.channel_id,
-            Some(("channelAlias", alias)) => alias == target.alias,
-            _ => false,
-        });
-        let stream = claims.origin_stream_id.as_deref();
-        let stream_fits = stream.is_none_or(|id| {
-            let id = Uuid::parse_str(id).ok();
-            id.is_some() && id == target.stream_id
-        });
-        let address = claims.remote_address.as_deref();
-        let address_fits = address.is_none_or(|address| {
-            let address = address.parse::<IpAddr>().ok();
-            address.is_some() && address == target.peer.map(|peer| peer.to_canonical())
-        });
-        let fits = matches!(kind, None | Some("stream"))
-            && owner == application_id
-            && tag_fits
-            && stream_fits
-            && address_fits
-            // Neither can be checked here, and a limit that is not checked is none.
-            && claims.session_id.is_none()
-            && claims.uri.is_none();
+        let fits = target.owner() == application_id && target.fits(&claims);
         fits.then_some(()).ok_or(Error::Scope)
     }
 
     /// Checks a token that stands in for a stream key.
     pub fn publish(&self, token: &str, peer: IpAddr) -> Result<PublishGrant, Error> {
         let (application_id, claims) = self.verify(token)?;
-        let tag = claims
-            .required_tag
-            .as_deref()
-            .and_then(|tag| tag.split_once(':'));
-        let channel = match tag {
-            Some(("channelId" | "channelAlias", channel)) => channel.to_owned(),
-            _ => return Err(Error::Scope),
+        let channel = match claims.required_tag.as_deref().and_then(channel_tag) {
+            Some(Channel::Id(channel) | Channel::Alias(channel)) => channel.to_owned(),
+            None => return Err(Error::Scope),
         };
         let address = claims.remote_address.as_deref();
-        let address_fits = address
-            .is_none_or(|address| address.parse::<IpAddr>().ok() == Some(peer.to_canonical()));
+        let address_fits = address.is_none_or(|address| is_address(address, Some(peer)));
         let unbound = claims.session_id.is_none()
             && claims.uri.is_none()
             && claims.origin_stream_id.is_none();
@@ -374,6 +414,8 @@ pub fn fuzz_token(bytes: &[u8]) {
     let _ = verify(&text, secret, Wall(0));
     let body = STANDARD.encode(bytes);
     let _ = verify(&format!("{PREFIX}{body}"), secret, Wall(0));
+    let body = URL_SAFE_NO_PAD.encode(bytes);
+    let _ = verify(&format!("{}.{body}.{body}", jwt::HEADER), secret, Wall(0));
 }
 
 #[cfg(test)]

@@ -40,6 +40,8 @@ pub struct MemberStatus {
     pub proto: &'static str,
     /// Where it comes from.
     pub peer: SocketAddr,
+    /// Capabilities that it asked for, where the stream has others: those hold until it ends.
+    pub ignored_capabilities: Vec<String>,
     /// Whether it has the air, silent or not.
     pub on_air: bool,
     /// What it is to the stream.
@@ -61,6 +63,10 @@ pub struct Health {
     pub channel_id: String,
     /// Channel alias.
     pub alias: String,
+    /// What it can do, unknown words included.
+    pub capabilities: Vec<String>,
+    /// Its tags.
+    pub tags: Vec<String>,
     /// How it is.
     pub state: State,
     /// Since when.

@@ -208,6 +208,20 @@ impl Hub {
         Some(self.streams().get(id)?.admission.clone())
     }
 
+    /// The stream whose publishers a stream shows: itself, unless it is a fork.
+    pub fn origin(&self, id: Uuid) -> Uuid {
+        let streams = self.streams();
+        streams.get(id).map_or(id, |entry| entry.origin.id())
+    }
+
+    /// Whether a publisher session of this id feeds a stream now.
+    pub fn has_session(&self, id: Uuid, session: &str) -> bool {
+        let origin = self.streams().get(id).map(|entry| entry.origin.clone());
+        let sessions = origin.map(|origin| origin.sessions());
+        let mut sessions = sessions.into_iter().flatten();
+        sessions.any(|found| *found.session == *session)
+    }
+
     /// Everything about a stream; of a fork, what is known of the stream whose timeline it shares, as long
     /// as it does.
     pub fn health(&self, id: Uuid) -> Option<Health> {

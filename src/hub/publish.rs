@@ -4,8 +4,8 @@
 use std::net::SocketAddr;
 
 use super::barrier::Passage;
-use super::stream::Joining;
-use super::{Admission, Hub, PublishRequest, Publisher, Refusal, session};
+use super::stream::{Joining, MemberId};
+use super::{Admission, Hub, PublishRequest, Publisher, Refusal, Stream, session};
 
 impl Hub {
     /// Asks the gate and opens a session, on the channel's running stream or on a new one.
@@ -37,6 +37,7 @@ impl Hub {
         peer: SocketAddr,
     ) -> Result<Publisher, Refusal> {
         self.check_capacity()?;
+        let asked = admission.capabilities.clone();
         let joining = Joining {
             proto,
             peer,
@@ -51,6 +52,7 @@ impl Hub {
             let text = "the channel's publishers were ended just now";
             return Err(Refusal::NotAllowed(text.to_owned()));
         }
+        note_ignored(&stream, member, asked);
         let sign = self.sign(&stream);
         let is_first = self.signs().handle_publish(&sign);
         match opened {
@@ -66,5 +68,16 @@ impl Hub {
             None => {}
         }
         Ok(publisher)
+    }
+}
+
+/// Capabilities are those of the publisher that opened the stream, and hold until it ends: what a later one
+/// asks for is shown, and nothing else.
+fn note_ignored(stream: &Stream, member: MemberId, asked: Vec<String>) {
+    let held = &stream.admission().capabilities;
+    let all_in = |some: &[String], others: &[String]| some.iter().all(|it| others.contains(it));
+    if !all_in(&asked, held) || !all_in(held, &asked) {
+        tracing::info!(capabilities = ?asked, ?held, "capabilities of a later publisher are ignored");
+        stream.note_ignored(member, asked);
     }
 }

@@ -364,6 +364,25 @@ async fn a_stream_goes_on_after_a_kill() {
 }
 
 #[tokio::test]
+async fn capabilities_of_later_publishers_are_ignored_and_shown_as_such() {
+    let bench = Bench::new();
+    let words = |words: &[&str]| Some(words.iter().map(|word| (*word).to_owned()).collect());
+    let held = words(&["streaming", "unheard-of"]);
+    let _first = bench.publish(held.clone()).await;
+    let _same = bench.publish(words(&["unheard-of", "streaming"])).await;
+    let _other = bench.publish(words(&["uhd"])).await;
+    let id = bench.hub.find("live").unwrap();
+    let health = bench.hub.stream(id).unwrap().health();
+    assert_eq!(Some(health.capabilities), held);
+    let ignored: Vec<_> = health
+        .members
+        .iter()
+        .map(|it| it.ignored_capabilities.join(","))
+        .collect();
+    assert_eq!(ignored, ["", "", "uhd"]);
+}
+
+#[tokio::test]
 async fn numbers_go_on_without_a_hole_after_a_stop() {
     let mut bench = Bench::new();
     let mut publisher = bench.publish(None).await;

@@ -1,12 +1,15 @@
 //! Who may play: a port, because tokens are checked by what knows their secrets.
 
+use std::net::IpAddr;
+
 use crate::base::id::Uuid;
 
 /// Decides on each request of a stream.
 pub trait Access: Send + Sync {
     /// Whether `stream` may be played with this token (the characters after `~` in the path, as
-    /// sent). True for unprotected streams, whatever the token. Called per request: must be quick.
-    fn allows(&self, stream: Uuid, token: Option<&str>) -> bool;
+    /// sent) by this client. True for unprotected streams, whatever the token. Called per request: must be
+    /// quick.
+    fn allows(&self, stream: Uuid, token: Option<&str>, client: IpAddr) -> bool;
 }
 
 /// Lets everybody play everything.
@@ -14,7 +17,7 @@ pub trait Access: Send + Sync {
 pub struct Open;
 
 impl Access for Open {
-    fn allows(&self, _stream: Uuid, _token: Option<&str>) -> bool {
+    fn allows(&self, _stream: Uuid, _token: Option<&str>, _client: IpAddr) -> bool {
         true
     }
 }

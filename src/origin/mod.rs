@@ -165,7 +165,7 @@ impl Origin {
         }
         let answering = match route {
             Route::Time => self.time(method).into(),
-            Route::Thumbnail { id } => self.thumbnail(id, query, method, headers),
+            Route::Thumbnail { id } => self.thumbnail(id, query, (method, headers, client)),
             Route::Stream {
                 tree,
                 id,
@@ -191,7 +191,7 @@ impl Origin {
         file: &File<'_>,
         (method, query, headers, client): (&Method, &str, &HeaderMap, IpAddr),
     ) -> Result<Answering, Refused> {
-        let stream = self.stream(id, token)?;
+        let stream = self.stream(id, token, client)?;
         stream.state.requested();
         let second = self.clock.monotonic().as_secs();
         if let File::Beacon = file {
@@ -212,10 +212,10 @@ impl Origin {
         })
     }
 
-    fn stream(&self, id: &str, token: Option<&str>) -> Result<Served, Refused> {
+    fn stream(&self, id: &str, token: Option<&str>, client: IpAddr) -> Result<Served, Refused> {
         let id = route::stream_id(id).ok_or(Refused::NotAnId)?;
         let stream = self.registry.stream(id).ok_or(Refused::Unknown)?;
-        if !self.access.allows(id, token) {
+        if !self.access.allows(id, token, client) {
             return Err(Refused::Denied);
         }
         Ok(stream)
@@ -257,11 +257,16 @@ impl Origin {
         response.into()
     }
 
-    fn thumbnail(&self, id: &str, query: &str, method: &Method, headers: &HeaderMap) -> Answering {
+    fn thumbnail(
+        &self,
+        id: &str,
+        query: &str,
+        (method, headers, client): (&Method, &HeaderMap, IpAddr),
+    ) -> Answering {
         let token = query
             .split('&')
             .find_map(|pair| pair.strip_prefix("token="));
-        match self.picture(id, token) {
+        match self.picture(id, token, client) {
             Ok(Some(jpeg)) => {
                 let etag = cache::etag(&jpeg, "");
                 let terms = Terms::of(method, headers);
@@ -282,12 +287,17 @@ impl Origin {
         }
     }
 
-    fn picture(&self, id: &str, token: Option<&str>) -> Result<Option<Bytes>, Refused> {
+    fn picture(
+        &self,
+        id: &str,
+        token: Option<&str>,
+        client: IpAddr,
+    ) -> Result<Option<Bytes>, Refused> {
         let id = route::stream_id(id).ok_or(Refused::NotAnId)?;
         if !self.registry.exists(id) {
             return Err(Refused::Unknown);
         }
-        if !self.access.allows(id, token) {
+        if !self.access.allows(id, token, client) {
             return Err(Refused::Denied);
         }
         Ok(self.registry.thumbnail(id))

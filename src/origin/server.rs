@@ -26,6 +26,7 @@ use super::body::Other;
 use super::client::Client;
 use super::connection::{Activity, Busy, Metered, Order, Place};
 use super::{Body, Origin};
+use crate::base::network::ClientAddress;
 use crate::base::shutdown::Tasks;
 
 /// TLS handshakes, and the first bytes of a plain connection, must come within this.
@@ -293,6 +294,8 @@ impl hyper::service::Service<Request<Incoming>> for Service {
             },
             None => {
                 request.extensions_mut().insert(client);
+                let address = ClientAddress(client.address);
+                request.extensions_mut().insert(address);
                 let connect_info = axum::extract::ConnectInfo(self.peer);
                 request.extensions_mut().insert(connect_info);
                 let mut router = self.origin.fallback.clone();

@@ -22,7 +22,7 @@ use scripted::{FIRST, OneStream, Scripted};
 struct Guarded;
 
 impl Access for Guarded {
-    fn allows(&self, _stream: Uuid, token: Option<&str>) -> bool {
+    fn allows(&self, _stream: Uuid, token: Option<&str>, _client: IpAddr) -> bool {
         token == Some("good")
     }
 }

@@ -198,7 +198,7 @@ impl<I: Inlet> Bridge<I> {
             .map(Arc::from)
             .collect();
         // Beside a cut picture the whole one is another programme.
-        self.outlet.plan(names, plan.crop.is_none());
+        self.outlet.plan(names, !plan.replaces_source);
         let names = |setup: &Setup| {
             let video = setup.video.iter().map(|rung| rung.name.clone());
             let audio = setup.audio.iter().map(|rung| rung.name.clone());
@@ -315,6 +315,9 @@ impl<I: Inlet> Bridge<I> {
             capabilities: &self.capabilities,
             video,
             audio,
+            avc: history
+                .video()
+                .is_none_or(|track| matches!(track.config, CodecConfig::Avc(_))),
             passthrough,
             cores: self.config.cores,
         })

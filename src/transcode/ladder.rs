@@ -78,6 +78,8 @@ pub struct Request<'a> {
     pub video: Option<VideoFacts>,
     /// Source audio, if there is any.
     pub audio: Option<AudioFacts>,
+    /// Whether the source's video is H.264.
+    pub avc: bool,
     /// Whether the source's video is listed as it is.
     pub passthrough: bool,
     /// Processor cores.
@@ -173,6 +175,9 @@ pub struct Plan {
     pub audio: Vec<AudioRung>,
     /// The aspect ratio to cut to, when it is not the source's.
     pub crop: Option<Aspect>,
+    /// Whether the encodings stand in for the source's video, which is not listed beside them: it has another
+    /// shape, or a codec that is not wanted.
+    pub replaces_source: bool,
     /// What takes the place of a source that is listed, once it can be listed no longer.
     pub stand_in: Option<Rung>,
 }
@@ -209,11 +214,14 @@ impl Book {
             height,
             ..video
         };
-        let passthrough = request.passthrough && crop.is_none();
+        let unwanted = has("prefer-h264") && !request.avc;
+        let passthrough = request.passthrough && crop.is_none() && !unwanted;
         let fixed =
             self.cost.audio * audio.len() as f64 + self.cost.decode_per_mpx * megapixels(&video);
+        let rungs = self.decide_video(request, &picture, passthrough, fixed);
         Plan {
-            video: self.decide_video(request, &picture, passthrough, fixed),
+            replaces_source: crop.is_some() || (unwanted && !rungs.is_empty()),
+            video: rungs,
             audio,
             crop,
             stand_in: (passthrough && width.min(height) >= MIN_SIDE)
@@ -266,19 +274,28 @@ impl Book {
         let Some(audio) = request.audio else {
             return Vec::new();
         };
-        let all = request.capabilities.iter().any(|word| word == "audio-only");
-        let count = match (all, audio.passes_through()) {
-            (true, _) => self.audio.len(),
+        let has = |wanted: &str| request.capabilities.iter().any(|word| word == wanted);
+        let passes = audio.passes_through();
+        // The source's own is the best there is.
+        let best = self.audio.iter().filter(|entry| {
+            let word = entry.word.as_deref();
+            !passes && word.is_some_and(has)
+        });
+        let mut entries: Vec<&AudioEntry> = best.collect();
+        let count = match (has("audio-only"), passes || !entries.is_empty()) {
+            (true, _) => usize::MAX,
             (false, true) => 0,
             (false, false) => 1,
         };
+        let plain = self.audio.iter().filter(|entry| entry.word.is_none());
+        entries.extend(plain.take(count));
         // A rate that passes through is kept, so that the renditions can be switched seamlessly.
         let sample_rate = match audio.sample_rate {
             44_100 if audio.passes_through() => 44_100,
             _ => 48_000,
         };
-        self.audio[..count]
-            .iter()
+        entries
+            .into_iter()
             .map(|entry| AudioRung {
                 name: entry.name.clone(),
                 kbps: entry.kbps,

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::*;
 use crate::base::clock::Wall;
 use crate::base::id::Uuid;
-use crate::control::token::Tokens;
+use crate::control::token::{Target, Tokens};
 use crate::credentials::Credentials;
 
 struct Bench {
@@ -157,6 +157,8 @@ async fn printed_tokens_open_what_they_were_printed_for_until_they_expire() {
     let wanted = ChannelToken {
         channel: "live".to_owned(),
         expires: Duration::from_secs(60),
+        address: None,
+        format: Format::Jwt,
     };
     let print = async |command: Token| {
         let printed = token(&bench.store, &bench.config, &bench.clock, &command).await;
@@ -165,11 +167,37 @@ async fn printed_tokens_open_what_they_were_printed_for_until_they_expire() {
     let playback = print(Token::Playback(wanted.clone())).await;
     let allows = |alias: &str, token: &str| {
         let id = format!("local#forebay#{alias}");
-        tokens.allows(Uuid::new_v4(), &id, alias, token)
+        let target = Target {
+            stream_id: Some(Uuid::new_v4()),
+            origin_id: None,
+            channel_id: &id,
+            alias,
+            capabilities: &[],
+            tags: &[],
+            has_session: &|_| false,
+            peer: Some(IpAddr::from([192, 0, 2, 1])),
+        };
+        tokens.playback(token, &target).is_ok()
     };
     assert!(allows("live", &playback));
     assert!(!allows("other", &playback));
-    assert!(!playback.contains(['+', '/', '=']));
+    let digest = print(Token::Playback(ChannelToken {
+        format: Format::Digest,
+        ..wanted.clone()
+    }))
+    .await;
+    assert!(digest.starts_with("DIGEST:"));
+    assert!(allows("live", &digest));
+    for token in [&playback, &digest] {
+        assert!(!token.contains(['+', '/', '=']));
+    }
+    for (address, opens) in [([192, 0, 2, 1], true), ([192, 0, 2, 2], false)] {
+        let bound = print(Token::Playback(ChannelToken {
+            address: Some(IpAddr::from(address)),
+            ..wanted.clone()
+        }));
+        assert_eq!(allows("live", &bound.await), opens);
+    }
     let publish = print(Token::Publish {
         channel: wanted,
         capabilities: vec!["fhd".to_owned()],

@@ -1,16 +1,17 @@
 //! Universal manifests: one URL per channel, which leads to its newest stream (contract, channels,
 //! section 10).
 
-use std::net::SocketAddr;
+use std::net::IpAddr;
 
 use axum::extract::rejection::{PathRejection, QueryRejection};
-use axum::extract::{ConnectInfo, Extension, Path, Query, State as Extract};
+use axum::extract::{Extension, Path, Query, State as Extract};
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
 use serde::Deserialize;
 
 use super::Error;
 use super::docs::Public;
+use crate::base::network::ClientAddress;
 use crate::control::State;
 use crate::control::token::{Target, path_form};
 
@@ -35,7 +36,7 @@ enum Manifest {
 type Asked = (
     Result<Path<String>, PathRejection>,
     Result<Query<Params>, QueryRejection>,
-    Option<Extension<ConnectInfo<SocketAddr>>>,
+    Option<Extension<ClientAddress>>,
 );
 
 #[utoipa::path(
@@ -57,7 +58,7 @@ pub(in crate::control) async fn hls(
     Extract(state): Extract<State>,
     path: Result<Path<String>, PathRejection>,
     query: Result<Query<Params>, QueryRejection>,
-    peer: Option<Extension<ConnectInfo<SocketAddr>>>,
+    peer: Option<Extension<ClientAddress>>,
 ) -> Response {
     redirect(&state, Manifest::Hls, (path, query, peer)).await
 }
@@ -81,13 +82,13 @@ pub(in crate::control) async fn dash(
     Extract(state): Extract<State>,
     path: Result<Path<String>, PathRejection>,
     query: Result<Query<Params>, QueryRejection>,
-    peer: Option<Extension<ConnectInfo<SocketAddr>>>,
+    peer: Option<Extension<ClientAddress>>,
 ) -> Response {
     redirect(&state, Manifest::Dash, (path, query, peer)).await
 }
 
 async fn redirect(state: &State, manifest: Manifest, (path, query, peer): Asked) -> Response {
-    let peer = peer.map(|Extension(ConnectInfo(peer))| peer.ip());
+    let peer = peer.map(|Extension(ClientAddress(address))| address);
     let bad = |what| Error::Bad(format!("the {what} cannot be read"));
     let location = async {
         let Path(channel) = path.map_err(|_| bad("path"))?;
@@ -113,7 +114,7 @@ async fn find(
     channel: &str,
     manifest: Manifest,
     token: Option<String>,
-    peer: Option<std::net::IpAddr>,
+    peer: Option<IpAddr>,
 ) -> Result<String, Error> {
     let setup = state.setup();
     let channel = setup.store.find_channel(channel).await?;
@@ -132,10 +133,18 @@ async fn find(
     let protected = has(TOKEN_AUTH);
     let token = token.filter(|_| protected);
     if protected {
+        let id = stream.as_ref().map(|stream| stream.id);
         let target = Target {
-            stream_id: stream.as_ref().map(|stream| stream.id),
+            stream_id: id,
+            origin_id: id.map(|id| setup.live.origin(id)),
             channel_id: &channel.id,
             alias: &channel.alias,
+            capabilities,
+            tags: match &stream {
+                Some(stream) => &stream.tags,
+                None => &channel.tags,
+            },
+            has_session: &|session| id.is_some_and(|id| setup.live.has_session(id, session)),
             peer,
         };
         let checked = token.as_deref().map(|t| setup.tokens.playback(t, &target));

@@ -31,8 +31,19 @@ fn target(stream_id: Option<Uuid>) -> Target<'static> {
         stream_id,
         channel_id: "local#forebay#live",
         alias: "live",
+        origin_id: stream_id,
+        capabilities: &[],
+        tags: &[],
+        has_session: &|session| session == "local#publisher",
         peer: None,
     }
+}
+
+/// In both forms.
+fn signed(claims: &Claims) -> [String; 2] {
+    let digest = create("forebay", &secret(), claims);
+    let jwt = jwt::create("forebay", &secret(), claims);
+    [digest, jwt.unwrap()]
 }
 
 #[test]
@@ -45,8 +56,12 @@ fn a_token_of_an_existing_service_is_made_and_read_the_same() {
     assert_eq!(made, GOLDEN);
     let tokens = tokens(&Clock::simulated(NOW));
     assert_eq!(tokens.playback(GOLDEN, &target(None)), Ok(()));
-    assert!(tokens.allows(Uuid::new_v4(), "local#forebay#live", "live", GOLDEN));
-    assert!(!tokens.allows(Uuid::new_v4(), "local#forebay#other", "other", GOLDEN));
+    let other = Target {
+        channel_id: "local#forebay#other",
+        alias: "other",
+        ..target(None)
+    };
+    assert_eq!(tokens.playback(GOLDEN, &other), Err(Error::Scope));
 }
 
 #[test]
@@ -72,7 +87,15 @@ fn the_path_form_and_an_unescaped_query_are_the_same_token() {
 #[test]
 fn a_token_opens_what_it_was_issued_for_and_nothing_else() {
     let tokens = tokens(&Clock::simulated(NOW));
-    let stream = Uuid::new_v4();
+    let (stream, source) = (Uuid::new_v4(), Uuid::new_v4());
+    let capabilities = ["streaming", "token-auth"].map(str::to_owned);
+    let tags = ["vip", "a:b", "channelAlias:other"].map(str::to_owned);
+    let target = Target {
+        origin_id: Some(source),
+        capabilities: &capabilities,
+        tags: &tags,
+        ..target(Some(stream))
+    };
     let tag = |text: &str| Some(text.to_owned());
     let cases = [
         (claims(|_| {}), Ok(())),
@@ -91,9 +114,38 @@ fn a_token_opens_what_it_was_issued_for_and_nothing_else() {
             claims(|c| c.required_tag = tag("channelId:live")),
             Err(Error::Scope),
         ),
+        // A room is a channel.
+        (claims(|c| c.required_tag = tag("roomAlias:live")), Ok(())),
         (
-            claims(|c| c.required_tag = tag("roomAlias:live")),
+            claims(|c| c.required_tag = tag("roomId:local#forebay#live")),
+            Ok(()),
+        ),
+        (
+            claims(|c| c.required_tag = tag("roomId:live")),
             Err(Error::Scope),
+        ),
+        // Any other tag is one of the stream's; one that looks like a channel never is.
+        (claims(|c| c.required_tag = tag("vip")), Ok(())),
+        (claims(|c| c.required_tag = tag("a:b")), Ok(())),
+        (claims(|c| c.required_tag = tag("vi")), Err(Error::Scope)),
+        (claims(|c| c.required_tag = tag("")), Err(Error::Scope)),
+        (
+            claims(|c| c.required_tag = tag("channelAlias:other")),
+            Err(Error::Scope),
+        ),
+        (
+            claims(|c| c.capabilities = vec!["streaming".to_owned()]),
+            Ok(()),
+        ),
+        (
+            claims(|c| c.capabilities = vec!["streaming".to_owned(), "hd".to_owned()]),
+            Err(Error::Scope),
+        ),
+        (claims(|c| c.session_id = tag("local#publisher")), Ok(())),
+        // Of a fork its source, as well as itself.
+        (
+            claims(|c| c.origin_stream_id = Some(source.to_string())),
+            Ok(()),
         ),
         (
             claims(|c| c.origin_stream_id = Some(stream.to_string())),
@@ -117,11 +169,13 @@ fn a_token_opens_what_it_was_issued_for_and_nothing_else() {
             claims(|c| c.expires = NOW.unix_millis()),
             Err(Error::Expired),
         ),
+        (claims(|c| c.expires = 0), Err(Error::Expired)),
     ];
     for (claims, expected) in cases {
-        let token = create("forebay", &secret(), &claims);
-        let got = tokens.playback(&token, &target(Some(stream)));
-        assert_eq!(got, expected, "{claims:?}");
+        for token in signed(&claims) {
+            let got = tokens.playback(&token, &target);
+            assert_eq!(got, expected, "{claims:?}: {token}");
+        }
     }
 }
 
@@ -180,27 +234,34 @@ fn a_publish_token_names_its_channel() {
         c.capabilities = vec!["hd".to_owned()];
         c.apply_tags = vec!["a".to_owned()];
     });
-    let token = create("forebay", &secret(), &good);
-    assert_eq!(
-        tokens.publish(&token, peer),
-        Ok(PublishGrant {
-            application_id: "forebay".to_owned(),
-            channel: "live".to_owned(),
-            capabilities: Some(vec!["hd".to_owned()]),
-            tags: vec!["a".to_owned()],
-        })
-    );
+    let both = signed(&good);
+    for token in &both {
+        assert!(is_token(token));
+        assert_eq!(
+            tokens.publish(token, peer),
+            Ok(PublishGrant {
+                application_id: "forebay".to_owned(),
+                channel: "live".to_owned(),
+                capabilities: Some(vec!["hd".to_owned()]),
+                tags: vec!["a".to_owned()],
+            })
+        );
+    }
+    assert!(!is_token("a-stream-key.with.dots"));
     let anywhere = Claims {
         required_tag: None,
         ..good.clone()
     };
     let viewing = Claims { kind: None, ..good };
     for claims in [anywhere, viewing] {
-        let token = create("forebay", &secret(), &claims);
-        assert_eq!(tokens.publish(&token, peer), Err(Error::Scope));
+        for token in signed(&claims) {
+            assert_eq!(tokens.publish(&token, peer), Err(Error::Scope));
+        }
     }
     clock.advance(Duration::from_secs(60));
-    assert_eq!(tokens.publish(&token, peer), Err(Error::Expired));
+    for token in both {
+        assert_eq!(tokens.publish(&token, peer), Err(Error::Expired));
+    }
 }
 
 #[test]

@@ -35,6 +35,8 @@ pub(super) struct Member {
     pub(super) changed: Wall,
     /// Whether any unit came.
     pub(super) has_sent: bool,
+    /// Capabilities that it asked for, where the stream has others.
+    pub(super) ignored: Vec<String>,
     /// Monotonic time at which it joined.
     pub(super) joined: Duration,
     /// Why it took the air; empty when it never did.

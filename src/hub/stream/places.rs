@@ -71,6 +71,7 @@ impl Stream {
             place,
             proto: joining.proto,
             peer: joining.peer,
+            ignored: Vec::new(),
             session: joining.session,
             screen_name: name.unwrap_or_else(|| screen_name(first, joining.peer.ip(), id.0 + 1)),
             changed: now,
@@ -116,6 +117,14 @@ impl Stream {
             Ok(state) => Some(state),
             Err(TryLockError::Poisoned(state)) => Some(state.into_inner()),
             Err(TryLockError::WouldBlock) => None,
+        }
+    }
+
+    /// Notes what a publisher asked for in vain: the stream has other capabilities.
+    pub(in crate::hub) fn note_ignored(&self, member: MemberId, words: Vec<String>) {
+        let mut state = self.lock();
+        if let Some(found) = state.members.iter_mut().find(|found| found.id == member) {
+            found.ignored = words;
         }
     }
 

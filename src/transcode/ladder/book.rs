@@ -90,6 +90,9 @@ pub struct AudioEntry {
     pub name: String,
     /// Bit rate, kbit/s.
     pub kbps: u32,
+    /// Capability without which it is not made.
+    #[serde(default)]
+    pub word: Option<String>,
 }
 
 impl Book {
@@ -129,8 +132,12 @@ impl Book {
                 return Err(bad("ladder", name, &problem));
             }
         }
-        if book.audio.is_empty() {
-            return Err(bad("audio", "", "is empty"));
+        if book.audio.iter().all(|entry| entry.word.is_some()) {
+            return Err(bad(
+                "audio",
+                "",
+                "has nothing for streams without capabilities",
+            ));
         }
         Ok(book)
     }

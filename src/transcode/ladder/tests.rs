@@ -24,6 +24,7 @@ fn plan(case: &Case<'_>) -> Plan {
             frame_rate_millis: fps * 1000,
         }),
         audio: None,
+        avc: true,
         passthrough: case.passthrough,
         cores: case.cores,
     })
@@ -160,6 +161,71 @@ fn the_quality_word_bounds_what_is_transcoded() {
 }
 
 #[test]
+fn every_quality_word_is_a_top_rung() {
+    // The table of the contract, channels, section 10: lines and rate.
+    for (word, lines, kbps) in [
+        ("uld", 144, 80),
+        ("vvld", 144, 192),
+        ("vld", 240, 350),
+        ("ld", 360, 520),
+        ("sd", 480, 830),
+        ("hd", 720, 1600),
+        ("fhd", 1080, 3000),
+        ("xhd", 1080, 5500),
+        ("uhd", 1080, 8500),
+    ] {
+        let case = |capabilities, passthrough| Case {
+            choice: "auto",
+            capabilities,
+            video: Some((3840, 2160, 30)),
+            passthrough,
+            cores: 64,
+        };
+        let capabilities = format!("{word},multi-bitrate,unheard-of");
+        let bounded = plan(&case(&capabilities, false));
+        let top = &bounded.video[0];
+        assert_eq!((&*top.name, top.height, top.kbps), (word, lines, kbps));
+        // A listed source is on top of it, whatever the word.
+        let beside = plan(&case(&capabilities, true));
+        assert_eq!(beside.video, bounded.video);
+        assert!(!beside.replaces_source);
+        // The word alone asks for nothing.
+        assert!(plan(&case(word, false)).is_empty());
+    }
+}
+
+#[test]
+fn a_source_that_is_not_the_preferred_codec_is_replaced_by_its_rung() {
+    let decide = |capabilities: &str, avc, height: u32| {
+        Book::built_in().decide(&Request {
+            choice: &Choice::Auto,
+            capabilities: &words(capabilities),
+            video: Some(VideoFacts {
+                width: height * 16 / 9,
+                height,
+                frame_rate_millis: 30_000,
+            }),
+            audio: None,
+            avc,
+            passthrough: true,
+            cores: 64,
+        })
+    };
+    let wanted = "hd,multi-bitrate,prefer-h264";
+    let replaced = decide(wanted, false, 720);
+    assert!(replaced.replaces_source);
+    assert_eq!(replaced.stand_in, None);
+    assert_eq!(replaced.video[0].name, "hd");
+    let listed = decide(HD, false, 720);
+    assert!(!listed.replaces_source);
+    assert_eq!(listed.video[0].name, "sd");
+    assert_eq!(decide(wanted, true, 720), decide(HD, true, 720));
+    // Without a rung in its place it stays.
+    assert!(!decide(wanted, false, 16).replaces_source);
+    assert!(!decide("prefer-h264", false, 720).replaces_source);
+}
+
+#[test]
 fn nothing_is_scaled_up_and_a_size_between_two_rungs_keeps_its_own() {
     assert_eq!(
         auto(HD, (1066, 600, 25), false, 64),
@@ -202,6 +268,7 @@ fn rates_are_halved_on_the_lowest_rungs_from_30_fps_up() {
     let halved = |fps_millis: u32| {
         let book = Book::built_in();
         let plan = book.decide(&Request {
+            avc: true,
             choice: &Choice::Auto,
             capabilities: &words(HD),
             video: Some(VideoFacts {
@@ -247,13 +314,18 @@ fn another_aspect_ratio_is_cut_out_and_takes_the_sources_place() {
             height: 16
         })
     );
+    assert!(cut.replaces_source);
     assert_eq!(
         shape(&cut),
         "sd:404x720@641 ld:360x642@520 vld:240x428@350/2 uld:144x256@80/2"
     );
     let same = plan(&case("aspect-ratio=16x9,hd,multi-bitrate", (1280, 720, 30)));
     assert_eq!(same.crop, None);
+    assert!(!same.replaces_source);
     assert_eq!(same.video[0].name, "sd");
+    // Without a ladder nothing is cut.
+    let alone = plan(&case("aspect-ratio=9x16,hd", (1280, 720, 30)));
+    assert_eq!((alone.crop, alone.replaces_source), (None, false));
     for nonsense in [
         "aspect-ratio=0x9,multi-bitrate",
         "aspect-ratio=9:16,multi-bitrate",
@@ -319,6 +391,7 @@ fn audio_is_made_where_the_sources_cannot_be_passed_through_or_audio_only_is_wan
                 sample_rate,
                 channels: 1,
             }),
+            avc: true,
             passthrough: true,
             cores: 2,
         });
@@ -337,6 +410,17 @@ fn audio_is_made_where_the_sources_cannot_be_passed_through_or_audio_only_is_wan
     assert_eq!(
         made("streaming,audio-only", false, 48_000),
         "ahi@128/48000 alo@64/48000"
+    );
+    // High fidelity is the source's own, or the best that is made of it.
+    assert_eq!(made("high-fidelity", true, 48_000), "");
+    assert_eq!(made("high-fidelity", false, 48_000), "hfi@256/48000");
+    assert_eq!(
+        made("high-fidelity,audio-only", true, 48_000),
+        "ahi@128/48000 alo@64/48000"
+    );
+    assert_eq!(
+        made("high-fidelity,audio-only", false, 48_000),
+        "hfi@256/48000 ahi@128/48000 alo@64/48000"
     );
 }
 
