@@ -50,6 +50,12 @@ fn tokens_end_well() {
     run("token", forebay::control::token::fuzz_token);
 }
 
+/// Read after a crash: the disk may hold anything.
+#[test]
+fn indexes_of_recordings_end_well() {
+    run("recording", forebay::record::fuzz_index);
+}
+
 #[test]
 fn requests_end_well() {
     run("request", forebay::origin::fuzz_request);

@@ -3,6 +3,7 @@
 pub mod demo;
 mod listeners;
 mod measure;
+mod recordings;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -36,6 +37,7 @@ use crate::store::Store;
 use crate::transcode;
 use listeners::Listeners;
 use measure::Figures;
+use recordings::Recordings;
 
 /// TARGETDURATION without a ladder: room for the 8.33 s key interval that encoders have by default.
 const PASSTHROUGH_TARGET_S: u32 = 10;
@@ -107,9 +109,18 @@ impl App {
         );
 
         let figures = Arc::new(Figures::new());
-        let hub = make_hub(&config, &clock, gate.clone(), worker, &figures, &ingest)?;
+        let recordings = Recordings::open(&config, &clock, &tasks).await?;
+        let hub = make_hub(
+            &config,
+            &clock,
+            gate.clone(),
+            worker,
+            (&figures, &recordings),
+            &ingest,
+        )?;
         figures.watch(hub.clone());
         hub.resume().await;
+        recordings.settle().await?;
         let housekeeper = hub.clone();
         let housekeeping = tasks.spawn(async move { housekeeper.run().await });
 
@@ -168,11 +179,14 @@ impl App {
         };
         let access = Arc::new(TokenAccess {
             hub: hub.clone(),
-            tokens,
+            tokens: tokens.clone(),
         });
+        let (public, operators) = recordings.routes(own_address, &credentials.admin_key, public);
+        let access = recordings.access(&hub, &tokens, access);
+        let streams = recordings.streams(&hub);
         let origin = make_origin(
             &config,
-            &hub,
+            streams,
             &clock,
             access,
             public.merge(control::pages::routes()),
@@ -188,8 +202,11 @@ impl App {
             ));
         }
         if own_address {
-            let router = control::operator_router(state).merge(control::pages::routes());
-            let operator = make_origin(&config, &hub, &clock, Arc::new(NoPlayback), router);
+            let router = control::operator_router(state)
+                .merge(control::pages::routes())
+                .merge(operators);
+            let streams = recordings.streams(&hub);
+            let operator = make_origin(&config, streams, &clock, Arc::new(NoPlayback), router);
             for listener in listeners.control {
                 let run =
                     origin::server::run(listener, tls.clone(), operator.clone(), tasks.clone());
@@ -285,7 +302,7 @@ fn make_hub(
     clock: &Clock,
     gate: StoreGate,
     worker: PathBuf,
-    figures: &Arc<Figures>,
+    (figures, recordings): (&Arc<Figures>, &Recordings),
     tasks: &Tasks,
 ) -> anyhow::Result<Hub> {
     let media = config.media.clone();
@@ -335,7 +352,7 @@ fn make_hub(
         ..transcode::Config::new(choice, clock.clone())?
     };
     let transcoder = Arc::new(transcoder);
-    let bridge_tasks = tasks.clone();
+    let (bridge_tasks, recordings) = (tasks.clone(), recordings.clone());
     let opener = move |stream: &Arc<Stream>, now: Wall| {
         let live = Live::new(playlist_rules(&rules_config, stream), now);
         stream.attach(live.outlet());
@@ -344,6 +361,7 @@ fn make_hub(
             let status = transcode::attach(stream, transcoder.clone(), &bridge_tasks);
             figures.watch_ladder(stream.id(), status);
         }
+        recordings.handle_stream(stream, live.clone());
         live as Arc<dyn crate::media::timeline::Timeline>
     };
     let hub_config = hub::Config {
@@ -381,7 +399,7 @@ fn srt_config(config: &Config, lanes: Lanes) -> srt::Config {
 
 fn make_origin(
     config: &Config,
-    hub: &Hub,
+    streams: Arc<dyn origin::Streams>,
     clock: &Clock,
     access: Arc<dyn origin::Access>,
     fallback: Router,
@@ -398,13 +416,7 @@ fn make_origin(
         dash_base: base(&config.urls.playback_dash_base, "/dash"),
         ..origin::Config::default()
     };
-    Origin::new(
-        origin_config,
-        Arc::new(hub.clone()),
-        clock.clone(),
-        access,
-        fallback,
-    )
+    Origin::new(origin_config, streams, clock.clone(), access, fallback)
 }
 
 /// TARGETDURATION in whole seconds: a function of settings, never measured (decision 5).

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::recording;
 use super::setting::{At, Field, Setting, Unit};
 use super::value;
 use crate::base::secret::Secret;
@@ -26,7 +27,7 @@ const fn url(check: fn(&str) -> bool, accepts: &'static str, at: At<Option<Strin
     Field::Optional { check, accepts, at }
 }
 
-const fn setting(
+pub(super) const fn setting(
     env: &'static str,
     (section, key): (&'static str, &'static str),
     field: Field,
@@ -45,7 +46,7 @@ const fn setting(
 }
 
 const HTTP_URL: &str = "an address such as https://live.example.org, without a slash at the end";
-const COUNT: &str = "a whole number";
+pub(super) const COUNT: &str = "a whole number";
 /// SRT API, "SRTO_PASSPHRASE".
 pub(super) const PASSPHRASE: &str = "10 to 79 printable characters";
 const ON_OFF: &str = "true or false";
@@ -392,6 +393,9 @@ pub(crate) static SETTINGS: &[Setting] = &[
         "",
         "Anonymous broadcasts.",
     ),
+    recording::DAYS,
+    recording::MIN_FREE,
+    recording::ON_FULL,
     setting(
         "FOREBAY_MAX_CHANNELS",
         ("limits", "max_channels"),

@@ -13,6 +13,7 @@ pub mod metrics;
 mod openapi;
 pub mod pages;
 mod process;
+pub mod recordings;
 mod streams;
 #[cfg(test)]
 mod tests;

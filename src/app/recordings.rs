@@ -1,0 +1,165 @@
+//! Recordings in the running gateway: which streams are kept, where players find them afterwards.
+
+use std::sync::Arc;
+
+use anyhow::Context;
+use axum::Router;
+use bytes::Bytes;
+
+use crate::base::clock::Clock;
+use crate::base::id::Uuid;
+use crate::base::secret::Secret;
+use crate::base::shutdown::Tasks;
+use crate::config::Config;
+use crate::control;
+use crate::control::token::Tokens;
+use crate::hub::{Hub, Stream};
+use crate::media::timeline::Timeline;
+use crate::origin;
+use crate::record::{self, Library, disk};
+
+/// Capability of streams that are kept.
+const ON_DEMAND: &str = "on-demand";
+/// Capability of streams that are played with a token only.
+const TOKEN_AUTH: &str = "token-auth";
+/// Folder of recordings below the data folder.
+const FOLDER: &str = "recordings";
+
+/// All recordings, and who keeps them.
+#[derive(Clone, Debug)]
+pub(super) struct Recordings {
+    pub(super) library: Library,
+    /// Stops when everything that was published is packaged, not before.
+    tasks: Tasks,
+}
+
+impl Recordings {
+    /// Looks through what earlier runs kept.
+    pub(super) async fn open(
+        config: &Config,
+        clock: &Clock,
+        tasks: &Tasks,
+    ) -> anyhow::Result<Recordings> {
+        let settings = record::Config {
+            folder: config.storage.data.join(FOLDER),
+            keep: config.record.keep(),
+            least_free_bytes: config.record.min_free_bytes(),
+            make_room: config.record.on_full == "oldest",
+        };
+        let clock = clock.clone();
+        let opening = tokio::task::spawn_blocking(move || {
+            Library::open(settings, Arc::new(disk::Local), clock)
+        });
+        let library = opening.await?.context("cannot open the recordings")?;
+        Ok(Recordings {
+            library,
+            tasks: tasks.clone(),
+        })
+    }
+
+    /// Keeps a stream that asks for it.
+    pub(super) fn handle_stream(&self, stream: &Arc<Stream>, timeline: Arc<dyn Timeline>) {
+        if stream.has_capability(ON_DEMAND) {
+            self.library.follow(stream.clone(), timeline, &self.tasks);
+        }
+    }
+
+    /// Closes what nobody goes on with, and looks after the rest. Called when the hub has taken up the
+    /// streams of the last run.
+    pub(super) async fn settle(&self) -> anyhow::Result<()> {
+        let library = self.library.clone();
+        tokio::task::spawn_blocking(move || library.settle()).await?;
+        self.tasks
+            .spawn(self.library.clone().run(self.tasks.clone()));
+        Ok(())
+    }
+
+    /// The public routes and those of the operators' own address; without one, the public ones are for
+    /// operators too.
+    pub(super) fn routes(
+        &self,
+        own_address: bool,
+        admin_key: &Secret,
+        public: Router,
+    ) -> (Router, Router) {
+        let routes = control::recordings::routes(self.library.clone(), admin_key.clone());
+        match own_address {
+            true => (public, routes),
+            false => (public.merge(routes), Router::new()),
+        }
+    }
+
+    /// Streams that live, and recordings of those that do not.
+    pub(super) fn streams(&self, hub: &Hub) -> Arc<dyn origin::Streams> {
+        Arc::new(Playable {
+            hub: hub.clone(),
+            library: self.library.clone(),
+        })
+    }
+
+    /// Recordings of protected streams are opened by the same tokens; living streams by `living`.
+    pub(super) fn access(
+        &self,
+        hub: &Hub,
+        tokens: &Tokens,
+        living: Arc<dyn origin::Access>,
+    ) -> Arc<dyn origin::Access> {
+        Arc::new(Access {
+            hub: hub.clone(),
+            library: self.library.clone(),
+            tokens: tokens.clone(),
+            living,
+        })
+    }
+}
+
+struct Playable {
+    hub: Hub,
+    library: Library,
+}
+
+impl origin::Streams for Playable {
+    fn timeline(&self, id: Uuid) -> Option<Arc<dyn Timeline>> {
+        // As long as the hub knows a stream its players see one playlist only.
+        match self.hub.timeline(id) {
+            Some(timeline) => Some(timeline),
+            None => self.library.timeline(id),
+        }
+    }
+
+    fn find(&self, name: &str) -> Option<Uuid> {
+        self.hub.find(name)
+    }
+
+    fn ids(&self) -> Vec<Uuid> {
+        origin::Streams::ids(&self.hub)
+    }
+
+    fn thumbnail(&self, id: Uuid) -> Option<Bytes> {
+        origin::Streams::thumbnail(&self.hub, id)
+    }
+}
+
+struct Access {
+    hub: Hub,
+    library: Library,
+    tokens: Tokens,
+    living: Arc<dyn origin::Access>,
+}
+
+impl origin::Access for Access {
+    fn allows(&self, stream: Uuid, token: Option<&str>) -> bool {
+        if self.hub.stream(stream).is_some() {
+            return self.living.allows(stream, token);
+        }
+        let Some(recording) = self.library.get(stream) else {
+            return false;
+        };
+        let about = &recording.about;
+        !about.has_capability(TOKEN_AUTH)
+            || token.is_some_and(|token| {
+                let (channel, alias) = (&about.channel_id, &about.alias);
+                self.tokens.allows(stream, channel, alias, token)
+            })
+    }
+}
