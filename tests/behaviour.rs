@@ -13,4 +13,5 @@ mod inputs;
 mod lifecycle;
 mod passthrough;
 mod players;
+mod recordings;
 mod secrets;

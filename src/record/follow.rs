@@ -20,8 +20,11 @@ const ROUND: Duration = Duration::from_secs(1);
 /// One stream and what is written of it.
 pub(super) struct Follower {
     library: Library,
-    stream: Arc<Stream>,
+    /// Whose the recording is; what its playlists have in common is known later.
+    about: About,
     timeline: Arc<dyn Timeline>,
+    /// Whether the stream has ended.
+    ended: Box<dyn Fn() -> bool + Send>,
     recorder: Option<Recorder>,
     /// Why nothing is written now.
     paused: Option<String>,
@@ -32,7 +35,21 @@ impl Library {
     /// Keeps a stream from its first segment to its end, in a task of its own. When the tasks stop what is
     /// complete is written, and the recording stays open for the next run.
     pub fn follow(&self, stream: Arc<Stream>, timeline: Arc<dyn Timeline>, tasks: &Tasks) {
-        let mut follower = self.follower(stream, timeline);
+        let admission = stream.admission();
+        let about = About {
+            id: stream.id(),
+            channel_id: admission.channel_id.clone(),
+            alias: admission.alias.clone(),
+            name: admission.name.clone(),
+            capabilities: admission.capabilities.clone(),
+            tags: admission.tags.clone(),
+            epoch: stream.epoch(),
+            target_duration_s: 0,
+            segment_target: Duration::ZERO,
+            started: self.now(),
+        };
+        let ended = Box::new(move || stream.is_ended());
+        let mut follower = self.follower(about, timeline, ended);
         let stop = tasks.clone();
         tasks.spawn(async move {
             let mut tick = tokio::time::interval(ROUND);
@@ -64,12 +81,18 @@ impl Library {
     }
 
     /// The same by hand: each call of [`Follower::round`] is a round.
-    pub(super) fn follower(&self, stream: Arc<Stream>, timeline: Arc<dyn Timeline>) -> Follower {
-        self.reserve(stream.id());
+    pub(super) fn follower(
+        &self,
+        about: About,
+        timeline: Arc<dyn Timeline>,
+        ended: Box<dyn Fn() -> bool + Send>,
+    ) -> Follower {
+        self.reserve(about.id);
         Follower {
             library: self.clone(),
-            stream,
+            about,
             timeline,
+            ended,
             recorder: None,
             paused: None,
             told_missed: 0,
@@ -81,7 +104,7 @@ impl Follower {
     /// Writes what is there. True when nothing will follow. Blocks.
     pub(super) fn round(&mut self) -> bool {
         // Asked first: what was published before the end is there then.
-        let over = self.stream.is_ended();
+        let over = (self.ended)();
         let written = self.write();
         self.tell(written);
         if over {
@@ -90,7 +113,7 @@ impl Follower {
             {
                 warn!(%err, "recording may not outlive a power failure");
             }
-            self.library.close(self.stream.id(), self.paused.clone());
+            self.library.close(self.about.id, self.paused.clone());
         }
         over
     }
@@ -101,19 +124,11 @@ impl Follower {
         };
         self.library.check_room(self.paused.is_some())?;
         if self.recorder.is_none() {
-            let admission = self.stream.admission();
             let rules = &description.rules;
             let about = About {
-                id: self.stream.id(),
-                channel_id: admission.channel_id.clone(),
-                alias: admission.alias.clone(),
-                name: admission.name.clone(),
-                capabilities: admission.capabilities.clone(),
-                tags: admission.tags.clone(),
-                epoch: rules.epoch,
                 target_duration_s: rules.target_duration_s,
                 segment_target: rules.segment_target,
-                started: self.library.now(),
+                ..self.about.clone()
             };
             let folder = self.library.folder_of(about.id);
             let is_new = !folder.exists();
@@ -128,7 +143,7 @@ impl Follower {
                 return Ok(());
             }
             let (recorder, _) = Recorder::open(&folder, self.library.disk())?;
-            info!(recording = %self.stream.id(), is_new, "recording");
+            info!(recording = %self.about.id, is_new, "recording");
             self.recorder = Some(recorder);
         }
         match &mut self.recorder {
@@ -139,7 +154,7 @@ impl Follower {
 
     /// Says how it went, to people and in the list.
     fn tell(&mut self, written: Result<(), Error>) {
-        let id = self.stream.id();
+        let id = self.about.id;
         let paused = written.err().map(|err| err.to_string());
         match (&self.paused, &paused) {
             (None, Some(reason)) => warn!(recording = %id, reason, "recording paused"),
