@@ -191,9 +191,7 @@ fn check_static_root(root: &Element, found: &mut Findings) {
         });
     }
     let length = root.micros("mediaPresentationDuration");
-    found.rule("S3", length.is_some_and(|length| length > 0), || {
-        format!("a static manifest of {length:?} microseconds")
-    });
+    found.rule("S3", length > Some(0), || format!("length {length:?} µs"));
     let first = root.all("Period").next();
     let start = first.and_then(|first| first.micros("start"));
     found.rule("S7", start == Some(0), || {
