@@ -15,12 +15,12 @@
 
 mod common;
 
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use common::load::{Load, Outcome};
 use common::server::{Forebay, KEY_PREFIX, NginxRtmp};
 use common::table::{Table, verdict};
-use common::{http, usage};
+use common::usage;
 
 /// Time between the last publisher's start and the window.
 const SETTLE: Duration = Duration::from_secs(4);
@@ -145,13 +145,12 @@ fn forebay(count: usize) -> Measured {
     let cpu = window(server.pid());
     let rss_mb = usage::rss_mb(server.pid());
     let retained_mb = server.metric("forebay_retained_bytes") / 1e6;
-    let fresh = (0..count).filter(|&channel| is_fresh(&server, channel));
     Measured {
         cpu,
         idle_mb,
         rss_mb,
         retained_mb,
-        fresh: fresh.count(),
+        fresh: server.fresh(count, FRESH),
         outcome: load.stop(),
     }
 }
@@ -163,32 +162,4 @@ fn window(pid: u32) -> f64 {
     std::thread::sleep(WINDOW);
     let used = usage::cpu_seconds(pid) - before;
     used / begin.elapsed().as_secs_f64() * 100.0
-}
-
-/// Whether the newest date in the source's playlist is near the clock.
-fn is_fresh(server: &Forebay, channel: usize) -> bool {
-    let stream = server.stream(channel);
-    let Ok(answer) = http::get(server.http, &format!("{stream}/source/index.m3u8")) else {
-        return false;
-    };
-    let text = answer.text();
-    let dates = text
-        .lines()
-        .filter_map(|line| line.strip_prefix("#EXT-X-PROGRAM-DATE-TIME:"));
-    let now = SystemTime::now()
-        .duration_since(SystemTime::UNIX_EPOCH)
-        .expect("after 1970")
-        .as_secs_f64();
-    let newest = dates.filter_map(seconds_of_day).next_back();
-    newest.is_some_and(|newest| {
-        let age = (now.rem_euclid(86_400.0) - newest).rem_euclid(86_400.0);
-        age < FRESH.as_secs_f64() || age > 86_399.0
-    })
-}
-
-/// `2026-11-22T04:43:27.120Z` to seconds since midnight.
-fn seconds_of_day(date: &str) -> Option<f64> {
-    let mut fields = date.split_once('T')?.1.trim_end_matches('Z').split(':');
-    let mut next = || fields.next()?.parse::<f64>().ok();
-    Some(next()? * 3600.0 + next()? * 60.0 + next()?)
 }

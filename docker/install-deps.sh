@@ -1,7 +1,7 @@
 #!/bin/sh
 # Installs what Forebay needs on Debian 12 and leaves alone what is there.
 #
-#   --runtime  what the binary needs to run: GStreamer and its plugins
+#   --runtime  what the binary needs to run: GStreamer and its plugins, libsrt
 #   --build    what compiling needs: C compiler, headers, Node.js for the web pages
 #   --run      runtime and build (the default)
 #   --test     run, and the players and publishers that `make test` drives
@@ -23,10 +23,13 @@ NODE_MAJOR=18
 # The list is written against Debian 12 (bookworm).
 RUNTIME='ca-certificates gstreamer1.0-plugins-base gstreamer1.0-plugins-good
   gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly gstreamer1.0-libav
-  gstreamer1.0-tools gstreamer1.0-x'
-BUILD='gcc libc6-dev make pkg-config libgstreamer1.0-dev libgstreamer-plugins-base1.0-dev'
+  gstreamer1.0-tools gstreamer1.0-x libsrt1.5-gnutls'
+# libsrt in the variant that GStreamer and FFmpeg load; two of them in one process do not go together.
+BUILD='gcc libc6-dev make pkg-config libgstreamer1.0-dev libgstreamer-plugins-base1.0-dev
+  libsrt-gnutls-dev'
 # gstreamer1.0-tools brings gst-launch-1.0, which tests use as a player.
-TEST='chromium curl ffmpeg fonts-dejavu-core gstreamer1.0-tools jq python3 python3-pip'
+TEST='chromium curl ffmpeg fonts-dejavu-core gstreamer1.0-tools jq python3 python3-pip
+  srt-tools'
 BENCH='libnginx-mod-rtmp nginx-light wrk'
 SOAK='libgl1-mesa-dri mpv obs-plugins obs-studio vlc-bin vlc-plugin-base xauth xvfb'
 

@@ -4,17 +4,18 @@
 //! sequence, program date time and decode time of the stream run on, and no viewer reloads.
 //!
 //! ```text
-//!  RTMP ── ingest ──┐
-//!                   ├─> hub ── program ── package ── Timeline ── origin ── players, CDN
+//!  RTMP ─┬ ingest ──┐
+//!  SRT ──┘          ├─> hub ── program ── package ── Timeline ── origin ── players, CDN
 //!                   │                                   └─ record ── storage, VOD, MP4
 //!  ladder <── transcode (own process) ──> its renditions back into the hub
-//!  control (HTTP API) ──> hub, store (SQLite)
+//!  control (HTTP API) ──> hub, store (SQLite or PostgreSQL)
 //! ```
 //!
 //! The way of a frame, in five files to read in this order: `ingest/rtmp/session.rs` (bytes to
 //! messages), `ingest/rtmp/publish.rs` (message to access unit), `hub/program.rs` (whose unit is on
 //! air, at which channel time, where a segment begins), `package/segmenter.rs` (unit to part and
-//! segment), `origin/hls.rs` (part to HTTP answer).
+//! segment), `origin/hls.rs` (part to HTTP answer). Over SRT the first two are `ingest/srt/reactor.rs`
+//! (libsrt's packets to batches) and `format/ts/mod.rs` (transport stream to access units).
 //!
 //! # Layers
 //!
@@ -43,6 +44,7 @@
 //! - Nobody waits for a slow reader: every queue has a bound, and what happens when it is full.
 //! - The database is never on the way of a frame.
 //! - Input from the network never panics and never allocates by an unchecked size.
+//! - Unsafe code is in `ingest/srt/ffi.rs` only, and a process holds one libsrt.
 //! - Clocks are read in `base::clock` only, and every task is joined at shutdown.
 //!
 //! # Words
@@ -52,6 +54,7 @@
 //! | channel | durable and named: alias, keys, capabilities |
 //! | stream | one unbroken timeline of a channel, with its play id |
 //! | publisher | one encoder's session on a channel |
+//! | pull | the gateway calls a channel's source and publishes what it sends, instead of waiting for an encoder |
 //! | program | what a stream has on air: it maps units to channel time and stamps boundaries |
 //! | boundary | the stamp on the unit that opens a segment: sequence, time, discontinuity |
 //! | member | one publisher session as its stream sees it: on air, standing by, or silent |

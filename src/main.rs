@@ -10,7 +10,6 @@ use forebay::base::telemetry;
 use forebay::cli::{self, Command, check, commands};
 use forebay::config::{Config, Loaded};
 use forebay::credentials::Credentials;
-use forebay::store::Store;
 use forebay::transcode;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::{error, info, warn};
@@ -50,7 +49,7 @@ fn main() -> ExitCode {
             match command {
                 Command::Serve => serve(&cli, loaded, false).await,
                 Command::Demo => serve(&cli, loaded, true).await,
-                Command::Check => Ok(checked(&loaded)),
+                Command::Check => Ok(checked(&loaded).await),
                 command => administer(&loaded.config, &command).await,
             }
         })
@@ -120,8 +119,9 @@ fn worker() -> ExitCode {
 }
 
 /// `forebay check`.
-fn checked(loaded: &Loaded) -> ExitCode {
+async fn checked(loaded: &Loaded) -> ExitCode {
     let mut findings = check::findings(&loaded.config, &loaded.warnings);
+    findings.extend(check::database(&loaded.config).await);
     findings.extend(app::transcoder_findings());
     let (text, runs) = check::report(&findings);
     say(&mut std::io::stdout(), &text);
@@ -137,7 +137,7 @@ async fn administer(config: &Config, command: &Command) -> anyhow::Result<ExitCo
     let clock = Clock::system();
     let data = &config.storage.data;
     let credentials = Credentials::load_or_make(data, &config.identity)?;
-    let store = Store::open(data, clock.clone()).await?;
+    let store = commands::open(config, clock.clone()).await?;
     commands::prepare(&store, config, &credentials).await?;
     let text = match command {
         Command::Token(command) => commands::token(&store, config, &clock, command).await?,

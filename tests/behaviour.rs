@@ -13,5 +13,7 @@ mod inputs;
 mod lifecycle;
 mod passthrough;
 mod players;
+mod pull;
 mod recordings;
 mod secrets;
+mod srt;

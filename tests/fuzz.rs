@@ -41,8 +41,43 @@ fn flv_tags_end_well() {
 }
 
 #[test]
+fn transport_streams_end_well() {
+    run("ts", forebay::format::ts::fuzz::fuzz_ts);
+}
+
+#[test]
+fn program_tables_end_well() {
+    run("psi", forebay::format::ts::fuzz::fuzz_psi);
+}
+
+#[test]
+fn pes_packets_end_well() {
+    run("pes", forebay::format::ts::fuzz::fuzz_pes);
+}
+
+#[test]
+fn adts_frames_end_well() {
+    run("adts", forebay::format::ts::fuzz::fuzz_adts);
+}
+
+#[test]
+fn latm_elements_end_well() {
+    run("latm", forebay::format::ts::fuzz::fuzz_latm);
+}
+
+#[test]
+fn opus_in_transport_streams_ends_well() {
+    run("opus", forebay::format::ts::fuzz::fuzz_opus);
+}
+
+#[test]
 fn rtmp_sessions_end_well() {
     run("session", forebay::ingest::rtmp::fuzz::fuzz_rtmp_session);
+}
+
+#[test]
+fn stream_ids_end_well() {
+    run("streamid", forebay::ingest::srt::streamid::fuzz_streamid);
 }
 
 #[test]

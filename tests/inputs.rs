@@ -27,18 +27,18 @@ const LIP_TOLERANCE: f64 = 0.020;
 type Tag = (u8, u32, Vec<u8>);
 
 /// What is expected of one publish.
-struct Expected<'a> {
+pub(crate) struct Expected<'a> {
     clip: &'a Clip,
     /// The file that was published.
     source: &'a Path,
     /// Rules that the input makes impossible to keep, each named where it is used.
-    excused: &'a [&'a str],
+    pub(crate) excused: &'a [&'a str],
     /// How far a picture may lie from its time, seconds; `None` where it is the exact frame grid.
-    tolerance: Option<f64>,
+    pub(crate) tolerance: Option<f64>,
 }
 
 impl<'a> Expected<'a> {
-    fn of(clip: &'a Clip, source: &'a Path) -> Expected<'a> {
+    pub(crate) fn of(clip: &'a Clip, source: &'a Path) -> Expected<'a> {
         Expected {
             clip,
             source,
@@ -58,7 +58,7 @@ async fn comes_through(clip: &Clip) {
     server.stop().await;
 }
 
-async fn everything_came(server: &Server, expected: &Expected<'_>) {
+pub(crate) async fn everything_came(server: &Server, expected: &Expected<'_>) {
     server.published().await;
     let clip = expected.clip;
     rules_are_kept(server, expected).await;
@@ -132,7 +132,12 @@ fn all_in_order(clip: &Clip, seen: &[Seen]) {
         numbers.pop();
     }
     let wanted: Vec<Option<u32>> = (0..clip.frames as u32).map(Some).collect();
-    assert_eq!(numbers, wanted, "{clip:?}");
+    let wrong = numbers
+        .iter()
+        .zip(&wanted)
+        .find(|(came, sent)| came != sent);
+    let count = (numbers.len(), wanted.len());
+    assert!(numbers == wanted, "{clip:?}: {wrong:?}, {count:?} pictures");
 }
 
 /// The distance of each picture from the first is what the encoder meant.

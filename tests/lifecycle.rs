@@ -2,11 +2,12 @@
 //! commands. Everything here runs the real binary.
 
 mod commands;
+mod libraries;
 mod operators;
 mod restart;
 mod tls;
 
-use std::net::TcpListener;
+use std::net::{TcpListener, UdpSocket};
 use std::time::Duration;
 
 use crate::common::encoder::Encoder;
@@ -268,8 +269,15 @@ async fn a_wrong_file_exits_2_and_names_key_and_line() {
 async fn a_taken_port_is_said_by_setting_and_address() {
     let folder = Folder::new();
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = taken.local_addr().unwrap().to_string();
-    for setting in ["FOREBAY_HTTP", "FOREBAY_RTMP", "FOREBAY_CONTROL"] {
+    let address = taken.local_addr().unwrap();
+    let _taken_udp = UdpSocket::bind(address).unwrap();
+    let address = address.to_string();
+    for setting in [
+        "FOREBAY_HTTP",
+        "FOREBAY_RTMP",
+        "FOREBAY_CONTROL",
+        "FOREBAY_SRT",
+    ] {
         let output = folder.run(&["serve"], &[(setting, &address)]).await;
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         assert_eq!(output.status.code(), Some(1), "{said}");

@@ -9,7 +9,8 @@ use serde_json::Value;
 use tokio::process::Command;
 
 use crate::common::media::Clip;
-use crate::common::server::{PATIENCE, Publishing, Server};
+use crate::common::server::{KEY, PATIENCE, Publishing, Server};
+use crate::common::srt::Call;
 
 /// Two cores play one stream in one browser at a time. Under nextest, where each test is a process of its
 /// own, `.config/nextest.toml` sees to it.
@@ -121,6 +122,22 @@ async fn hls_js_dash_js_and_shaka_play_without_a_stall() {
         ));
     }
     show(&figures);
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn hls_js_plays_what_comes_over_srt() {
+    let _alone = ALONE.lock().await;
+    let server = Server::passthrough().await;
+    let clip = Clip {
+        container: "ts",
+        ..Clip::h264(1800, 60)
+    };
+    let _sender = Call::new(server.srt(), KEY).ffmpeg_5(&clip.file());
+    server.segments("audio", 3).await;
+    let path = format!("/hls/{}/index.m3u8", server.stream_id().await);
+    let seen = play(&server, "hls", &path, &["--seconds", "6"]).await;
+    assert_smooth(&seen, 25.0);
     server.stop().await;
 }
 

@@ -14,7 +14,7 @@ use serde_json::Value;
 use crate::common::gateway::Folder;
 use crate::common::http::{self, Answer};
 use crate::common::media::{Clip, beeps, pictures, sound_seconds};
-use crate::common::server::{KEY, Server};
+use crate::common::server::{KEY, Publishing, Server};
 
 const ADMIN: &str = "AdminKey0123456789";
 
@@ -289,7 +289,7 @@ async fn what_was_written_before_a_kill_plays_after_the_next_start() {
     let gateway = folder.serve(&settings).await;
     let url = format!("rtmp://{}/ingest/{KEY}", gateway.rtmp());
     let clip = Clip::h264(300, 60).file();
-    let publishing = crate::common::server::Publishing::start("ffmpeg", &clip, "-re", &url);
+    let publishing = Publishing::start("ffmpeg", &clip, "-re", &url);
     let id = gateway.stream_id().await;
     let recording = |address| {
         let path = format!("/api/admin/recordings/{id}");
@@ -337,5 +337,50 @@ async fn what_was_written_before_a_kill_plays_after_the_next_start() {
         .unwrap();
     assert!(seen.len() >= 120, "{} frames", seen.len());
     assert!(seen.iter().zip(0..).all(|(seen, number)| *seen == number));
+    gateway.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_encoder_that_returns_after_a_restart_goes_on_in_the_same_recording() {
+    let folder = Folder::new();
+    let settings = [
+        ("FOREBAY_STREAM_KEY", KEY),
+        ("FOREBAY_ADMIN_KEY", ADMIN),
+        ("FOREBAY_DEFAULT_CAPABILITIES", "streaming,on-demand"),
+        ("FOREBAY_RECONNECT_SECONDS", "4"),
+        ("FOREBAY_RECORD_MIN_FREE_MB", "0"),
+    ];
+    let mut ids = Vec::new();
+    for _ in 0..2 {
+        let gateway = folder.serve(&settings).await;
+        let url = format!("rtmp://{}/ingest/{KEY}", gateway.rtmp());
+        let clip = Clip::small("30", 150).file();
+        let publishing = Publishing::start("ffmpeg", &clip, "-re", &url);
+        ids.push(gateway.stream_id().await);
+        publishing.finish().await.unwrap();
+        gateway.stop().await;
+    }
+    assert_eq!(ids[0], ids[1], "the stream goes on");
+    let gateway = folder.serve(&settings).await;
+    let address = gateway.http();
+    let path = format!("/api/admin/recordings/{}", ids[0]);
+    let complete = async || {
+        let answer = http::request(address, "GET", &path, &[("X-Admin-Key", ADMIN)]).await;
+        let found: Value = serde_json::from_str(answer.text()).ok()?;
+        found["endedUnixMs"].is_number().then_some(found)
+    };
+    let recording = gateway.until("end of the recording", complete).await;
+    assert_eq!(recording["state"], "complete", "{recording}");
+    let list = folder.data().join("recordings");
+    assert_eq!(std::fs::read_dir(&list).unwrap().count(), 1);
+    let path = format!("{path}.mp4");
+    let movie = http::request(address, "GET", &path, &[("X-Admin-Key", ADMIN)]).await;
+    assert_eq!(movie.status, 200);
+    let file = save(&format!("{}.mp4", ids[0]), &movie.body);
+    let seen = tokio::task::spawn_blocking(move || numbers(&file))
+        .await
+        .unwrap();
+    let twice: Vec<u32> = (0..150).chain(0..150).collect();
+    assert_eq!(seen, twice, "every picture of both runs");
     gateway.stop().await;
 }

@@ -15,6 +15,7 @@ use crate::common::http;
 use crate::common::media::Clip;
 use crate::common::rtmp::{RtmpPublisher, amf};
 use crate::common::server::PATIENCE;
+use crate::common::srt::{Call, Handshake, RawCaller};
 
 const STREAM_KEY: &str = "StreamKeySecret-7f3a9c51";
 const SECOND_KEY: &str = "SecondKeySecret-b1d2e3f4";
@@ -23,6 +24,8 @@ const ADMIN_KEY: &str = "AdminKeySecret-5e4d3c2b1a";
 const WRONG_ADMIN: &str = "WrongAdminTried-9a8b7c6d";
 const APPLICATION: &str = "ApplicationSecret-1f2e3d4c";
 const LIVEKIT: &str = "LivekitSecret-a1b2c3d4e5f6";
+const PASSPHRASE: &str = "PassphraseSecret-3c2b1a0f";
+const WRONG_PASSPHRASE: &str = "PassphraseTried-8f7e6d5c";
 const IN_FILE: &str = "SecretOfABrokenFile-4d5e6f";
 
 /// The forms in which bytes are found in logs.
@@ -112,6 +115,8 @@ async fn use_everything(folder: &Folder, gateway: &Gateway, tokens: [&str; 3]) {
     let status = tokio::time::timeout(PATIENCE, ffmpeg).await.unwrap();
     assert!(status.unwrap().success());
 
+    call_over_srt(gateway).await;
+
     // Operators.
     for key in [ADMIN_KEY, WRONG_ADMIN] {
         let bearer = format!("Bearer {key}");
@@ -180,6 +185,48 @@ async fn use_everything(folder: &Folder, gateway: &Gateway, tokens: [&str; 3]) {
     gateway.until("complaint", complained).await;
 }
 
+/// Callers with every secret in every form of streamid: let in, refused for the key, the mode or the
+/// passphrase.
+async fn call_over_srt(gateway: &Gateway) {
+    let file = Clip::h264(60, 30).file();
+    let mut senders = Vec::new();
+    for (stream_id, passphrase) in [
+        (format!("{STREAM_KEY};capabilities=streaming"), PASSPHRASE),
+        (format!("#!::r={SECOND_KEY},m=publish"), PASSPHRASE),
+        (format!("publish:{WRONG_KEY}"), PASSPHRASE),
+        (STREAM_KEY.to_owned(), WRONG_PASSPHRASE),
+    ] {
+        let call = Call::new(gateway.srt(), &stream_id).passphrase(passphrase, 16);
+        senders.push(call.ffmpeg_5(&file));
+    }
+    for sender in senders {
+        sender.ended().await;
+    }
+    for key in [STREAM_KEY, SECOND_KEY, WRONG_KEY] {
+        for form in [
+            "",
+            "publish:",
+            "play:",
+            "#!::m=request,r=",
+            "#!::r=",
+            "#!::u=",
+            "\u{1}",
+        ] {
+            let mut caller = RawCaller::new(gateway.srt()).await;
+            let stream_id = format!("{form}{key}");
+            let answer = caller.connect(stream_id.as_bytes()).await;
+            assert!(answer.is_err(), "there is a passphrase: {form}");
+        }
+        let mut caller = RawCaller::new(gateway.srt()).await;
+        let long = format!("{key}{}", "x".repeat(700));
+        let cookie = caller.cookie().await;
+        let handshake = Handshake::conclusion(caller.id, cookie, long.as_bytes());
+        caller.shake(&handshake).await;
+        caller.peer = 1;
+        caller.data(key.as_bytes()).await;
+    }
+}
+
 async fn nothing_leaks(format: &str) {
     let folder = Folder::new();
     let channel = format!("[[channel]]\nalias = \"second\"\nkey = \"{SECOND_KEY}\"\n");
@@ -190,6 +237,7 @@ async fn nothing_leaks(format: &str) {
         ("FOREBAY_LOG_FORMAT", format),
         ("FOREBAY_STREAM_KEY", STREAM_KEY),
         ("FOREBAY_ADMIN_KEY", ADMIN_KEY),
+        ("FOREBAY_SRT_PASSPHRASE", PASSPHRASE),
         ("FOREBAY_APPLICATION_SECRET_FILE", &secret_file),
         ("LIVEKIT_API_KEY", "devkey"),
         ("LIVEKIT_API_SECRET", LIVEKIT),
@@ -236,6 +284,8 @@ async fn nothing_leaks(format: &str) {
         WRONG_ADMIN,
         APPLICATION,
         LIVEKIT,
+        PASSPHRASE,
+        WRONG_PASSPHRASE,
         IN_FILE,
         playback,
         publish,

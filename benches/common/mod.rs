@@ -7,10 +7,11 @@ pub mod http;
 pub mod load;
 pub mod rtmp;
 pub mod server;
+pub mod srt;
 pub mod table;
 pub mod usage;
 
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -18,6 +19,12 @@ use std::sync::atomic::{AtomicU32, Ordering};
 pub fn free_port() -> SocketAddr {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("loopback has ports");
     listener.local_addr().expect("bound")
+}
+
+/// The same for UDP.
+pub fn free_udp_port() -> SocketAddr {
+    let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("loopback has ports");
+    socket.local_addr().expect("bound")
 }
 
 /// A folder in memory, so that no disk is measured; removed with the value.

@@ -2,11 +2,11 @@
 
 use std::fmt::Write as _;
 use std::net::{SocketAddr, TcpStream};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
-use super::{Scratch, free_port, http};
+use super::{Scratch, free_port, free_udp_port, http};
 
 /// Stream keys of [`Forebay`] begin with this; a number follows.
 pub const KEY_PREFIX: &str = "BenchKey-";
@@ -19,10 +19,12 @@ pub fn binary() -> PathBuf {
         .map_or_else(|| env!("CARGO_BIN_EXE_forebay").into(), PathBuf::from)
 }
 
-struct Process(Child);
+/// A server that ends with the value.
+pub struct Process(Child);
 
 impl Process {
-    fn start(command: &mut Command, listens: &[SocketAddr]) -> Process {
+    /// Returns when it listens on these TCP addresses.
+    pub fn start(command: &mut Command, listens: &[SocketAddr]) -> Process {
         let log = std::env::var_os("BENCH_LOG").is_some();
         let err = if log { Stdio::inherit() } else { Stdio::null() };
         let child = command
@@ -37,6 +39,10 @@ impl Process {
             });
         }
         process
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.0.id()
     }
 }
 
@@ -64,6 +70,7 @@ pub struct Forebay {
     process: Process,
     pub http: SocketAddr,
     pub rtmp: SocketAddr,
+    pub srt: SocketAddr,
     _folder: Scratch,
 }
 
@@ -71,10 +78,10 @@ impl Forebay {
     /// `more`: settings from the environment, such as `("FOREBAY_LADDER", "off")`.
     pub fn start(channels: usize, more: &[(&str, &str)]) -> Forebay {
         let folder = Scratch::new("forebay");
-        let (http, rtmp) = (free_port(), free_port());
+        let (http, rtmp, srt) = (free_port(), free_port(), free_udp_port());
         let data = folder.path().join("data");
         let mut config = format!(
-            "[listen]\nhttp = \"{http}\"\nrtmp = \"{rtmp}\"\n[storage]\ndata = \"{}\"\n",
+            "[listen]\nhttp = \"{http}\"\nrtmp = \"{rtmp}\"\nsrt = \"{srt}\"\n[storage]\ndata = \"{}\"\n",
             data.display()
         );
         for index in 0..channels {
@@ -95,6 +102,7 @@ impl Forebay {
             process,
             http,
             rtmp,
+            srt,
             _folder: folder,
         }
     }
@@ -113,6 +121,15 @@ impl Forebay {
             let listed = http::get(self.http, path).is_ok_and(|answer| answer.status == 200);
             listed.then(|| path.trim_end_matches("/index.m3u8").to_owned())
         })
+    }
+
+    /// Channels whose source's playlist ends with a date that is no older than this.
+    pub fn fresh(&self, channels: usize, within: Duration) -> usize {
+        let is_fresh = |&channel: &usize| {
+            let path = format!("{}/source/index.m3u8", self.stream(channel));
+            http::get(self.http, &path).is_ok_and(|answer| newest_age(&answer.text()) < within)
+        };
+        (0..channels).filter(is_fresh).count()
     }
 
     /// The sum of a figure over all channels.
@@ -160,14 +177,44 @@ impl NginxRtmp {
 
     /// Playlists of streams that were written within this time.
     pub fn fresh(&self, within: Duration) -> usize {
-        let files = std::fs::read_dir(self.folder.path()).expect("the folder is there");
-        let fresh = |file: std::fs::DirEntry| {
-            let is_playlist = file.path().extension().is_some_and(|end| end == "m3u8");
-            let age = file.metadata().ok()?.modified().ok()?.elapsed().ok()?;
-            (is_playlist && age < within).then_some(())
-        };
-        files.flatten().filter_map(fresh).count()
+        fresh_playlists(self.folder.path(), within)
     }
+}
+
+/// Playlists in a folder that were written within this time.
+pub fn fresh_playlists(folder: &Path, within: Duration) -> usize {
+    let files = std::fs::read_dir(folder).into_iter().flatten();
+    let fresh = |file: std::fs::DirEntry| {
+        let is_playlist = file.path().extension().is_some_and(|end| end == "m3u8");
+        let age = file.metadata().ok()?.modified().ok()?.elapsed().ok()?;
+        (is_playlist && age < within).then_some(())
+    };
+    files.flatten().filter_map(fresh).count()
+}
+
+/// How long ago the newest date of a media playlist was; a day when it has none.
+fn newest_age(playlist: &str) -> Duration {
+    const DAY: f64 = 86_400.0;
+    let dates = playlist
+        .lines()
+        .filter_map(|line| line.strip_prefix("#EXT-X-PROGRAM-DATE-TIME:"));
+    let now = SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .expect("after 1970")
+        .as_secs_f64();
+    let age = dates.filter_map(seconds_of_day).next_back().map(|newest| {
+        let age = (now.rem_euclid(DAY) - newest).rem_euclid(DAY);
+        // A date that is a little ahead is not a day old.
+        if age > DAY - 1.0 { 0.0 } else { age }
+    });
+    Duration::from_secs_f64(age.unwrap_or(DAY))
+}
+
+/// `2026-11-22T04:43:27.120Z` to seconds since midnight.
+fn seconds_of_day(date: &str) -> Option<f64> {
+    let mut fields = date.split_once('T')?.1.trim_end_matches('Z').split(':');
+    let mut next = || fields.next()?.parse::<f64>().ok();
+    Some(next()? * 3600.0 + next()? * 60.0 + next()?)
 }
 
 /// A file's name, bytes and headers.

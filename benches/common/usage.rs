@@ -56,6 +56,35 @@ pub fn children(pid: u32) -> Vec<u32> {
         .collect()
 }
 
+/// Times that the living threads of a process have gone to sleep of their own accord, which is how often
+/// they were woken.
+pub fn sleeps(pid: u32) -> f64 {
+    let Ok(threads) = fs::read_dir(format!("/proc/{pid}/task")) else {
+        return f64::NAN;
+    };
+    let of_thread = |thread: fs::DirEntry| {
+        let text = fs::read_to_string(thread.path().join("status")).ok()?;
+        let line = text
+            .lines()
+            .find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"))?;
+        line.trim().parse::<f64>().ok()
+    };
+    threads.flatten().filter_map(of_thread).sum()
+}
+
+/// Living threads.
+pub fn threads(pid: u32) -> usize {
+    fs::read_dir(format!("/proc/{pid}/task")).map_or(0, Iterator::count)
+}
+
+/// Bytes that a process has written, to files and to nowhere alike.
+pub fn written_bytes(pid: u32) -> f64 {
+    let text = fs::read_to_string(format!("/proc/{pid}/io")).unwrap_or_default();
+    let line = text.lines().find_map(|line| line.strip_prefix("wchar:"));
+    line.and_then(|line| line.trim().parse().ok())
+        .unwrap_or(f64::NAN)
+}
+
 /// Resident memory, MB of 10^6 bytes.
 pub fn rss_mb(pid: u32) -> f64 {
     let text = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();

@@ -21,7 +21,7 @@ pub fn start(app: &App) -> anyhow::Result<Picture> {
     let address = app.rtmp.first().context("demo needs FOREBAY_RTMP")?;
     let location = format!(
         "rtmp://{}/ingest/{}",
-        super::reachable(*address),
+        super::listeners::reachable(*address),
         app.credentials.stream_key.expose()
     );
     let pipeline = "exec gst-launch-1.0 -q -e \

@@ -86,3 +86,15 @@ async fn bind(setting: &str, addresses: &[SocketAddr]) -> anyhow::Result<Vec<Tcp
     }
     Ok(listeners)
 }
+
+/// An address a person on this machine can use: the unspecified one becomes loopback.
+pub(super) fn reachable(address: SocketAddr) -> SocketAddr {
+    let mut address = address;
+    if address.ip().is_unspecified() {
+        address.set_ip(match address {
+            SocketAddr::V4(_) => std::net::Ipv4Addr::LOCALHOST.into(),
+            SocketAddr::V6(_) => std::net::Ipv6Addr::LOCALHOST.into(),
+        });
+    }
+    address
+}

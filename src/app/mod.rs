@@ -3,6 +3,8 @@
 pub mod demo;
 mod listeners;
 mod measure;
+mod publishing;
+mod pulls;
 mod recordings;
 
 use std::net::SocketAddr;
@@ -18,7 +20,6 @@ use tracing::{info, warn};
 
 use crate::base::clock::{Clock, Wall};
 use crate::base::id::Uuid;
-use crate::base::lanes::Lanes;
 use crate::base::shutdown::Tasks;
 use crate::cli::check::Finding;
 use crate::cli::commands;
@@ -28,14 +29,13 @@ use crate::control::{self, StoreGate};
 use crate::credentials::{Banner, Credentials};
 use crate::hub::boundary::{OnLoss, Settings};
 use crate::hub::{self, Admission, Hub, Stream};
-use crate::ingest::{rtmp, srt};
 use crate::media::timeline::Rules;
 use crate::media::{Ticks, Timescale};
 use crate::origin::{self, Origin};
 use crate::package::Live;
 use crate::store::Store;
 use crate::transcode;
-use listeners::Listeners;
+use listeners::{Listeners, reachable};
 use measure::Figures;
 use recordings::Recordings;
 
@@ -90,7 +90,7 @@ impl App {
         let tls = load_tls(&config)?.map(|config| Arc::new(ArcSwap::new(config)));
         let listeners = Listeners::bind(&config, tls.is_some()).await?;
         let credentials = Credentials::load_or_make(&config.storage.data, &config.identity)?;
-        let store = Store::open(&config.storage.data, clock.clone()).await?;
+        let store = commands::open(&config, clock.clone()).await?;
         let (_, declared) = commands::prepare(&store, &config, &credentials).await?;
         for alias in declared.added {
             info!(alias, "channel declared by the configuration file");
@@ -101,7 +101,8 @@ impl App {
         let tokens = Tokens::new(clock.clone());
         tokens.refresh(&store).await?;
         tasks.spawn(tokens.clone().run(store.clone(), tasks.clone()));
-        tasks.spawn(store.clone().follow_keys(tasks.clone()));
+        tasks.spawn(store.clone().follow(tasks.clone()));
+        tasks.spawn(store.clone().keep_swept(tasks.clone()));
         let gate = StoreGate::new(
             store.clone(),
             tokens.clone(),
@@ -120,44 +121,19 @@ impl App {
         )?;
         figures.watch(hub.clone());
         hub.resume().await;
-        recordings.settle().await?;
+        recordings.settle(&store).await?;
         let housekeeper = hub.clone();
         let housekeeping = tasks.spawn(async move { housekeeper.run().await });
 
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let rtmp_config = rtmp::Config {
-            publish_timeout: config.publish.publish_timeout,
-            lanes: Lanes::start(cores).context("cannot start threads for ingest")?,
-            ..rtmp::Config::default()
-        };
-        figures.watch_listener("rtmp", rtmp_config.stats.clone());
         let addresses = listeners.addresses()?;
         addresses.log();
-        for listener in listeners.rtmp {
-            let run = rtmp::run(
-                listener,
-                None,
-                hub.clone(),
-                rtmp_config.clone(),
-                ingest.clone(),
-            );
-            tasks.spawn(run);
-        }
-        for listener in listeners.rtmps {
-            let run = rtmp::run(
-                listener,
-                tls.clone(),
-                hub.clone(),
-                rtmp_config.clone(),
-                ingest.clone(),
-            );
-            tasks.spawn(run);
-        }
-
-        let srt_config = srt_config(&config, rtmp_config.lanes.clone());
-        figures.watch_listener("srt", srt_config.stats.clone());
-        let run = srt::run(listeners.srt, hub.clone(), srt_config, ingest.clone());
-        tasks.spawn(run);
+        let ports = publishing::Ports {
+            rtmp: listeners.rtmp,
+            rtmps: listeners.rtmps,
+            srt: listeners.srt,
+        };
+        let both = (&tasks, &ingest);
+        publishing::start(ports, &config, tls.as_ref(), &hub, &figures, &clock, both)?;
 
         let own_address = !config.listen.control.is_empty();
         let state = control::State::new(control::Setup {
@@ -383,20 +359,6 @@ fn make_hub(
     ))
 }
 
-fn srt_config(config: &Config, lanes: Lanes) -> srt::Config {
-    let passphrases = config.channels.iter().filter_map(|channel| {
-        let id = config.identity.channel_id(&channel.alias);
-        Some((id, channel.srt_passphrase.clone()?))
-    });
-    srt::Config {
-        publish_timeout: config.publish.publish_timeout,
-        passphrase: config.listen.srt_passphrase.clone(),
-        channel_passphrases: passphrases.collect(),
-        lanes,
-        ..srt::Config::default()
-    }
-}
-
 fn make_origin(
     config: &Config,
     streams: Arc<dyn origin::Streams>,
@@ -466,18 +428,6 @@ fn machine_memory() -> u64 {
     let line = text.lines().find_map(|line| line.strip_prefix("MemTotal:"));
     let kib = line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<u64>().ok());
     kib.map_or(2 << 30, |kib| kib * 1024)
-}
-
-/// An address a person on this machine can use: the unspecified one becomes loopback.
-fn reachable(address: SocketAddr) -> SocketAddr {
-    let mut address = address;
-    if address.ip().is_unspecified() {
-        address.set_ip(match address {
-            SocketAddr::V4(_) => std::net::Ipv4Addr::LOCALHOST.into(),
-            SocketAddr::V6(_) => std::net::Ipv6Addr::LOCALHOST.into(),
-        });
-    }
-    address
 }
 
 /// Protected streams are opened by a token of their channel.

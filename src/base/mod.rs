@@ -1,4 +1,4 @@
-//! What every layer may use: clock, shutdown, ids, secrets, telemetry. No media, no protocol.
+//! What every layer may use: clock, shutdown, ids, secrets, addresses, telemetry. No media, no protocol.
 
 pub mod clock;
 pub mod conformance;
@@ -7,6 +7,7 @@ pub mod lanes;
 pub mod network;
 pub mod secret;
 pub mod shutdown;
+pub mod source;
 pub mod telemetry;
 
 /// What kind of failure an error is, so that the edge can answer in its own words.

@@ -5,9 +5,12 @@ use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::path::Path;
 
+use crate::base::source::Source;
 use crate::config::Config;
 use crate::control::try_write;
+use crate::ingest::pull::address;
 use crate::ingest::srt;
+use crate::store;
 
 /// What SRT asks for a port, bytes. Debian gives 208 KiB: 40 ms of ten encoders at 2.5 Mb/s.
 const GOOD_UDP_BUFFER_BYTES: u64 = 8 * 1024 * 1024;
@@ -103,7 +106,33 @@ pub fn findings(config: &Config, warnings: &[String]) -> Vec<Finding> {
     let slates = config.channels.iter();
     let slates = slates.filter_map(|channel| Some((&channel.alias, channel.slate.as_ref()?)));
     findings.extend(slates.map(|(alias, path)| slate(alias, path)));
+    let sources = config.channels.iter();
+    let sources = sources.filter_map(|channel| Some((&channel.alias, channel.source.as_ref()?)));
+    let private = &config.publish.pull_private;
     findings
+        .extend(sources.map(|(alias, uri)| source(alias, uri, address::blocking(uri, private))));
+    findings
+}
+
+/// Looks at PostgreSQL, if the settings name one; changes nothing there.
+pub async fn database(config: &Config) -> Option<Finding> {
+    let url = config.storage.database_url.as_ref()?;
+    let name = "FOREBAY_DATABASE_URL";
+    Some(match store::probe(url).await {
+        Ok(server) if !server.is_new_enough => Finding::failed(
+            format!("{name}: PostgreSQL {} is too old", server.version),
+            format!("use PostgreSQL {} or newer", store::OLDEST_POSTGRESQL),
+        ),
+        Ok(server) if !server.may_create => Finding::failed(
+            format!("{name}: {} may not create tables", server.user),
+            format!("GRANT CREATE ON SCHEMA public TO {};", server.user),
+        ),
+        Ok(server) => Finding::good(format!("{name}: PostgreSQL {} answers", server.version)),
+        Err(error) => Finding::failed(
+            format!("{name}: {error}"),
+            "start the server, or correct address, user, password or sslmode in the URL",
+        ),
+    })
 }
 
 fn port(name: &str, address: SocketAddr, bound: std::io::Result<()>) -> Finding {
@@ -181,6 +210,25 @@ fn slate(alias: &str, path: &Path) -> Finding {
     }
 }
 
+/// The gateway runs without it, and looks the host up again for each attempt.
+fn source(alias: &str, source: &Source, found: Result<Vec<SocketAddr>, address::Error>) -> Finding {
+    let what = format!("channel {alias}: source {source}");
+    match found {
+        Ok(found) => {
+            let found: Vec<String> = found.iter().map(|found| found.ip().to_string()).collect();
+            Finding::good(format!("{what} is at {}", found.join(", ")))
+        }
+        Err(error @ address::Error::NotAllowed { .. }) => Finding::warning(
+            format!("{what} is not pulled: {error}"),
+            "name its network in FOREBAY_PULL_PRIVATE if it may be pulled from",
+        ),
+        Err(error) => Finding::warning(
+            format!("{what}: {error}"),
+            "correct the host, or look after the name servers of this machine",
+        ),
+    }
+}
+
 /// The text to print, and whether the gateway can run.
 pub fn report(findings: &[Finding]) -> (String, bool) {
     let mut text = String::new();
@@ -226,6 +274,42 @@ mod tests {
     }
 
     #[test]
+    fn a_source_that_is_not_there_or_not_allowed_is_told_without_its_options() {
+        let mut config = config(&std::env::temp_dir());
+        let channel = |alias: &str, source: &str| crate::config::Channel {
+            alias: alias.to_owned(),
+            name: alias.to_owned(),
+            key: None,
+            capabilities: None,
+            slate: None,
+            srt_passphrase: None,
+            source: Some(Source::parse(source).unwrap()),
+        };
+        config.channels = vec![
+            channel("a", "srt://10.1.2.3:9000?passphrase=tell-no-one"),
+            channel("b", "srt://localhost:9000?streamid=tell-no-one"),
+        ];
+        config.publish.pull_private = vec!["10.0.0.0/8".parse().unwrap()];
+        let (text, runs) = report(&findings(&config, &[]));
+        assert!(runs && !text.contains("tell"), "{text}");
+        for part in [
+            "ok       channel a: source srt://10.1.2.3:9000 is at 10.1.2.3\n",
+            "warning  channel b: source srt://localhost:9000 is not pulled: ",
+            "name its network in FOREBAY_PULL_PRIVATE",
+        ] {
+            assert!(text.contains(part), "{text}");
+        }
+        let nowhere = Source::parse("srt://nowhere:9000?streamid=tell-no-one").unwrap();
+        let unknown = source("c", &nowhere, Err(address::Error::Timeout));
+        assert_eq!(unknown.level, Level::Warning);
+        assert!(
+            unknown
+                .what
+                .starts_with("channel c: source srt://nowhere:9000: the host was not")
+        );
+    }
+
+    #[test]
     fn a_taken_udp_port_fails_and_a_small_buffer_is_a_warning() {
         let taken = UdpSocket::bind("127.0.0.1:0").unwrap();
         let mut config = config(&std::env::temp_dir());
@@ -256,6 +340,7 @@ mod tests {
             capabilities: None,
             slate: Some("/nowhere/stage.png".into()),
             srt_passphrase: None,
+            source: None,
         }];
         let warning = "FOREBAY_DATABASE_URL has no effect in this version".to_owned();
         let found = findings(&config, &[warning]);

@@ -40,6 +40,14 @@ pub enum Error {
     Signing(#[from] jsonwebtoken::errors::Error),
 }
 
+/// Opens the database of the settings: PostgreSQL where a URL names it, else SQLite in the data folder.
+pub async fn open(config: &Config, clock: Clock) -> Result<Store, store::Error> {
+    match &config.storage.database_url {
+        Some(url) => Store::connect(url, clock).await,
+        None => Store::open(&config.storage.data, clock).await,
+    }
+}
+
 /// Brings the store in line with settings and credentials: first application, default channel,
 /// declared channels. At every start, before listeners open.
 pub async fn prepare(

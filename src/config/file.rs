@@ -13,9 +13,10 @@ use super::table::SETTINGS;
 use super::value::{is_capability, is_key, is_name, is_passphrase, secret_of};
 use super::{Channel, Error, text};
 use crate::base::secret::Secret;
+use crate::base::source::Source;
 
 /// Keys of a `[[channel]]`.
-const CHANNEL_KEYS: [&str; 8] = [
+const CHANNEL_KEYS: [&str; 10] = [
     "alias",
     "name",
     "key",
@@ -24,9 +25,11 @@ const CHANNEL_KEYS: [&str; 8] = [
     "slate",
     "srt_passphrase",
     "srt_passphrase_file",
+    "source",
+    "source_file",
 ];
 /// Keys of a `[[channel]]` that come with later features.
-const LATER_CHANNEL_KEYS: [&str; 2] = ["source", "pushes"];
+const LATER_CHANNEL_KEYS: [&str; 1] = ["pushes"];
 
 /// The TOML tree of a file.
 pub(super) fn parse<'a>(path: &str, text: &'a str) -> Result<DeTable<'a>, Error> {
@@ -133,7 +136,7 @@ impl<'a> File<'a> {
         read: &dyn Fn(&Path) -> std::io::Result<String>,
     ) -> Result<Channel, Error> {
         let (mut alias, mut name, mut key, mut capabilities) = (None, None, None, None);
-        let (mut slate, mut srt_passphrase) = (None, None);
+        let (mut slate, mut srt_passphrase, mut source) = (None, None, None);
         for entry in entries {
             let refuse = |value: &str, accepted: &str| Error::Value {
                 setting: self.place(entry),
@@ -185,6 +188,17 @@ impl<'a> File<'a> {
                     let accepted = "the path of a PNG or JPEG file";
                     slate = Some(text.ok_or_else(|| refuse(shown, accepted))?.into());
                 }
+                "source" | "source_file" => {
+                    let text = match entry.key {
+                        "source" => text.unwrap_or_default().to_owned(),
+                        _ => secret_of(self, read, entry)?,
+                    };
+                    let parsed = Source::parse(&text);
+                    let parsed = parsed.map_err(|error| refuse(&error.value, error.accepted))?;
+                    if source.replace(parsed).is_some() {
+                        return Err(refuse("(hidden)", "source or source_file, not both"));
+                    }
+                }
                 _ => {
                     let accepted = "a list of words such as [\"hd\", \"streaming\"]";
                     let words = entry.value.as_array().and_then(|items| {
@@ -211,6 +225,7 @@ impl<'a> File<'a> {
             capabilities,
             slate,
             srt_passphrase,
+            source,
         })
     }
 

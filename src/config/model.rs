@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::parts;
 use crate::base::network::Network;
 use crate::base::secret::Secret;
+use crate::base::source::Source;
 use crate::base::telemetry::LogFormat;
 
 /// Every setting, checked. `Default` holds the defaults of `INTERFACE.md`.
@@ -64,6 +65,8 @@ pub struct Listen {
 pub struct Storage {
     /// Folder of database and credentials.
     pub data: PathBuf,
+    /// PostgreSQL, with its password; `None` is SQLite in the folder.
+    pub database_url: Option<Secret>,
 }
 
 /// Section `identity`.
@@ -122,6 +125,8 @@ pub struct Publish {
     pub publish_timeout: Duration,
     /// What the ladder shows in a hole: `slate`, `freeze` or `gap`.
     pub on_loss: String,
+    /// Networks besides the internet from which channels may pull.
+    pub pull_private: Vec<Network>,
 }
 
 /// Section `record`.
@@ -179,6 +184,8 @@ pub struct Channel {
     pub slate: Option<PathBuf>,
     /// What its SRT callers encrypt with; `None` leaves it to the setting for all.
     pub srt_passphrase: Option<Secret>,
+    /// What the gateway pulls for it.
+    pub source: Option<Source>,
 }
 
 impl Default for Listen {
@@ -201,6 +208,7 @@ impl Default for Storage {
     fn default() -> Storage {
         Storage {
             data: PathBuf::from("./data"),
+            database_url: None,
         }
     }
 }
@@ -237,6 +245,7 @@ impl Default for Publish {
             silence: Duration::from_millis(1000),
             publish_timeout: Duration::from_secs(10),
             on_loss: "slate".to_owned(),
+            pull_private: Vec::new(),
         }
     }
 }

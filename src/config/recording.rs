@@ -1,7 +1,7 @@
 //! Rows of the table of settings that are about recordings.
 
-use super::setting::{Field, Setting};
-use super::table::{COUNT, setting};
+use super::setting::{Field, Setting, setting};
+use super::table::COUNT;
 
 pub(super) const DAYS: Setting = setting(
     "FOREBAY_RECORD_DAYS",

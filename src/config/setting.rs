@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::Config;
+use super::{Config, value};
 use crate::base::network::Network;
 use crate::base::secret::Secret;
 
@@ -100,5 +100,47 @@ impl Setting {
     pub(super) const fn reloadable(mut self) -> Setting {
         self.reload = true;
         self
+    }
+}
+
+pub(super) const fn span(unit: Unit, min: Duration, max: Duration, at: At<Duration>) -> Field {
+    Field::Span { unit, min, max, at }
+}
+
+pub(super) const fn later(check: fn(&str) -> bool, accepts: &'static str) -> Field {
+    Field::Later { check, accepts }
+}
+
+pub(super) const fn secret(at: At<Option<Secret>>) -> Field {
+    Field::Secret {
+        check: value::is_key,
+        accepts: "8 to 512 printable characters without space, slash, ;, |, ? and &",
+        at,
+    }
+}
+
+pub(super) const fn url(
+    check: fn(&str) -> bool,
+    accepts: &'static str,
+    at: At<Option<String>>,
+) -> Field {
+    Field::Optional { check, accepts, at }
+}
+
+pub(super) const fn setting(
+    env: &'static str,
+    (section, key): (&'static str, &'static str),
+    field: Field,
+    example: &'static str,
+    doc: &'static str,
+) -> Setting {
+    Setting {
+        env,
+        section,
+        key,
+        field,
+        example,
+        doc,
+        reload: false,
     }
 }

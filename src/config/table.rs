@@ -3,47 +3,8 @@
 use std::time::Duration;
 
 use super::recording;
-use super::setting::{At, Field, Setting, Unit};
+use super::setting::{Field, Setting, Unit, later, secret, setting, span, url};
 use super::value;
-use crate::base::secret::Secret;
-
-const fn span(unit: Unit, min: Duration, max: Duration, at: At<Duration>) -> Field {
-    Field::Span { unit, min, max, at }
-}
-
-const fn later(check: fn(&str) -> bool, accepts: &'static str) -> Field {
-    Field::Later { check, accepts }
-}
-
-const fn secret(at: At<Option<Secret>>) -> Field {
-    Field::Secret {
-        check: value::is_key,
-        accepts: "8 to 512 printable characters without space, slash, ;, |, ? and &",
-        at,
-    }
-}
-
-const fn url(check: fn(&str) -> bool, accepts: &'static str, at: At<Option<String>>) -> Field {
-    Field::Optional { check, accepts, at }
-}
-
-pub(super) const fn setting(
-    env: &'static str,
-    (section, key): (&'static str, &'static str),
-    field: Field,
-    example: &'static str,
-    doc: &'static str,
-) -> Setting {
-    Setting {
-        env,
-        section,
-        key,
-        field,
-        example,
-        doc,
-        reload: false,
-    }
-}
 
 const HTTP_URL: &str = "an address such as https://live.example.org, without a slash at the end";
 pub(super) const COUNT: &str = "a whole number";
@@ -156,9 +117,14 @@ pub(crate) static SETTINGS: &[Setting] = &[
     setting(
         "FOREBAY_DATABASE_URL",
         ("storage", "database_url"),
-        later(|text| text.contains("://"), "postgres://…"),
-        "",
-        "Database.",
+        Field::Secret {
+            check: value::is_database_url,
+            accepts: "postgres://user:password@host:port/database?sslmode=…",
+            at: |c| &mut c.storage.database_url,
+        },
+        "\"postgres://forebay:…@localhost/forebay?sslmode=verify-full\"",
+        "PostgreSQL in place of the embedded database. sslmode is disable, allow, prefer, require, \
+         verify-ca or verify-full; sslrootcert names a certificate to trust.",
     ),
     setting(
         "FOREBAY_STORAGE_URL",
@@ -371,6 +337,15 @@ pub(crate) static SETTINGS: &[Setting] = &[
         "",
         "What the ladder shows while no media comes: the last picture and after two seconds the \
          channel's slate, the last picture only, or a stated gap, as without a ladder.",
+    ),
+    setting(
+        "FOREBAY_PULL_PRIVATE",
+        ("publish", "pull_private"),
+        Field::Networks {
+            at: |c| &mut c.publish.pull_private,
+        },
+        "[\"10.0.0.0/8\", \"127.0.0.1\"]",
+        "Networks besides the internet from which channels may pull (source below).",
     ),
     setting(
         "FOREBAY_ADMISSION_URL",

@@ -232,12 +232,12 @@ fn settings_of_later_features_and_mistyped_variables_are_warned_of() {
         ("FOREBAY_CONFIG", "forebay.toml"),
         ("PATH", "/bin"),
     ];
-    let loaded = load(&env, "[storage]\ndatabase_url = \"postgres://db\"").unwrap();
+    let loaded = load(&env, "[storage]\nstorage_url = \"s3://media\"").unwrap();
     assert_eq!(
         loaded.warnings,
         [
-            "storage.database_url (forebay.toml line 2) has no effect in this version",
             "FOREBAY_KILL_HOLDOFF_SECONDS has no effect in this version",
+            "storage.storage_url (forebay.toml line 2) has no effect in this version",
             "FOREBAY_PART_MSS is no setting and has no effect, did you mean FOREBAY_PART_MS?",
         ]
     );
@@ -259,6 +259,7 @@ fn channels_are_declared_in_the_file() {
                 capabilities: Some(vec!["fhd".to_owned(), "streaming".to_owned()]),
                 slate: Some("stage.png".into()),
                 srt_passphrase: Some(Secret::new("from-a-file-1")),
+                source: None,
             },
             Channel {
                 alias: "b".to_owned(),
@@ -267,17 +268,67 @@ fn channels_are_declared_in_the_file() {
                 capabilities: None,
                 slate: None,
                 srt_passphrase: None,
+                source: None,
             }
         ]
     );
-    let pull = "[[channel]]\nalias = \"a\"\nsource = \"rtmp://x\"";
-    assert!(message(&[], pull).ends_with("line 3) is not supported in this version"));
+    let push = "[[channel]]\nalias = \"a\"\npushes = [\"rtmp://x\"]";
+    assert!(message(&[], push).ends_with("line 3) is not supported in this version"));
     let twice = "[[channel]]\nalias = \"a\"\n[[channel]]\nalias = \"a\"";
     assert_eq!(message(&[], twice), "channel a is declared twice");
     let none = "[[channel]]\nname = \"a\"";
     assert_eq!(
         message(&[], none),
         "a [[channel]] in forebay.toml has no alias"
+    );
+}
+
+#[test]
+fn a_channel_may_pull_and_a_bad_source_is_told_without_its_credentials() {
+    let file = |source: &str| format!("[[channel]]\nalias = \"a\"\nsource = \"{source}\"");
+    let loaded = load(
+        &[("FOREBAY_PULL_PRIVATE", "10.0.0.0/8,127.0.0.1")],
+        &file("srt://h:9000?latency=250&passphrase=0123456789"),
+    );
+    let config = loaded.unwrap().config;
+    assert_eq!(config.publish.pull_private.len(), 2);
+    let source = config.channels[0].source.clone().unwrap();
+    assert_eq!(source.to_string(), "srt://h:9000");
+    for (uri, told) in [
+        (
+            "srt://h:9000?mode=listener",
+            "channel.source (forebay.toml line 3) is srt://h:9000?mode=listener, accepted is \
+             mode=caller",
+        ),
+        (
+            "srt://h:9000?passphrase=se/cret",
+            "channel.source (forebay.toml line 3) is srt://h:9000?passphrase=(hidden), accepted is \
+             10 to 79 characters",
+        ),
+        (
+            "rtmp://h/app/se/cret",
+            "channel.source (forebay.toml line 3) is rtmp://h…, accepted is \
+             srt://host:port?streamid=…&passphrase=…&latency=…&pbkeylen=…&mode=caller, each part \
+             percent-encoded",
+        ),
+    ] {
+        assert_eq!(message(&[], &file(uri)), told);
+    }
+    let both = file("srt://h:9000") + "\nsource_file = \"/run/secret\"";
+    assert!(message(&[], &both).contains("source_file (forebay.toml line 4) is (hidden)"));
+    let number = "[[channel]]\nalias = \"a\"\nsource = 7";
+    assert!(message(&[], number).contains("accepted is srt://host:port"));
+}
+
+#[test]
+fn a_changed_source_needs_a_restart() {
+    let file = |source: &str| format!("[[channel]]\nalias = \"a\"\nsource = \"{source}\"");
+    let old = load(&[], &file("srt://h:9000?passphrase=0123456789")).unwrap();
+    let env = [("FOREBAY_PULL_PRIVATE", "10.0.0.0/8")];
+    let new = load(&env, &file("srt://h:9000?passphrase=0123456780")).unwrap();
+    assert_eq!(
+        old.config.changes(&new.config).restart,
+        ["FOREBAY_PULL_PRIVATE", "channel"]
     );
 }
 

@@ -25,6 +25,16 @@ const CHANNELS: &str = "
 # capabilities = [\"fhd\", \"multi-bitrate\", \"streaming\"]
 # slate = \"/etc/forebay/stage.png\"  # PNG or JPEG; without one a picture with the name is drawn
 # srt_passphrase_file = \"/etc/forebay/stage.passphrase\"  # in place of listen.srt_passphrase
+#
+# A channel may also pull its media: the gateway calls the source, for ever, and what comes is a
+# publisher like any other. latency is in milliseconds; other options: streamid, passphrase (10 to 79
+# characters), pbkeylen (16, 24 or 32), each percent-encoded. A source with credentials may lie in a
+# file (source_file). Private and loopback addresses are pulled from only if FOREBAY_PULL_PRIVATE holds
+# them, link-local ones only if it names a network of nothing else, such as 169.254.7.0/24.
+#
+# [[channel]]
+# alias = \"remote\"
+# source = \"srt://camera.example.org:9000?streamid=remote&latency=250\"
 ";
 
 /// Width of text in the example file and the help.

@@ -162,6 +162,13 @@ pub(super) fn is_flag(text: &str) -> bool {
     ["true", "false"].contains(&text)
 }
 
+/// The driver reads it once more, and says what is wrong with the rest.
+pub(super) fn is_database_url(text: &str) -> bool {
+    let rest = text.strip_prefix("postgres://");
+    let rest = rest.or_else(|| text.strip_prefix("postgresql://"));
+    rest.is_some_and(|rest| !rest.is_empty() && !rest.chars().any(char::is_whitespace))
+}
+
 pub(super) fn is_span(text: &str) -> bool {
     parse_span(text).is_some() || span_of(text, Unit::Millis).is_some()
 }

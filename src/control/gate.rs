@@ -121,11 +121,28 @@ impl Gate for StoreGate {
         } else {
             self.store.known_key(key)
         };
-        channel.ok_or(Refusal::UnknownKey)
+        let channel = channel.ok_or(Refusal::UnknownKey)?;
+        Ok(channel.id.clone())
     }
 
     fn admit<'a>(&'a self, request: &'a PublishRequest) -> Pending<'a, Result<Admission, Refusal>> {
         Box::pin(self.look_up(request))
+    }
+
+    fn admit_pulled<'a>(&'a self, channel_id: &'a str) -> Pending<'a, Result<Admission, Refusal>> {
+        Box::pin(async move {
+            let channel = self.store.channel(channel_id).await.map_err(refused)?;
+            let gone = || Refusal::NotAllowed("the channel does not exist".to_owned());
+            let channel = channel.ok_or_else(gone)?;
+            let capabilities = channel.capabilities;
+            Ok(Admission {
+                channel_id: channel.id,
+                alias: channel.alias,
+                name: channel.name,
+                capabilities: capabilities.unwrap_or_else(|| self.defaults.load().to_vec()),
+                tags: channel.tags,
+            })
+        })
     }
 
     fn stream_opened<'a>(&'a self, record: &'a Record) -> Pending<'a, ()> {

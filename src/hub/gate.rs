@@ -115,6 +115,10 @@ pub trait Gate: Send + Sync {
     /// Looks a request up. Called once per publish, before media.
     fn admit<'a>(&'a self, request: &'a PublishRequest) -> Pending<'a, Result<Admission, Refusal>>;
 
+    /// Admits what the gateway itself pulls for a channel: nobody has to show a key, and the stream is
+    /// what the channel says of its streams.
+    fn admit_pulled<'a>(&'a self, channel_id: &'a str) -> Pending<'a, Result<Admission, Refusal>>;
+
     /// Records that a stream was opened.
     fn stream_opened<'a>(&'a self, record: &'a Record) -> Pending<'a, ()>;
 

@@ -13,6 +13,7 @@ pub mod member;
 pub mod observer;
 pub mod outlet;
 pub mod program;
+mod publish;
 pub mod publisher;
 mod resume;
 pub mod sound;
@@ -170,23 +171,6 @@ impl Hub {
                 tasks,
             }),
         }
-    }
-
-    /// Asks the gate and opens a session, on the channel's running stream or on a new one.
-    pub async fn publish(&self, request: PublishRequest) -> Result<Publisher, Refusal> {
-        let admission = self.inner.gate.admit(&request).await?;
-        self.check_capacity()?;
-        let (stream, opened) = self.stream_of(admission);
-        let (member, eviction) = stream.join(request.proto, request.peer)?;
-        let sign = self.sign(&stream);
-        let is_first = self.signs().handle_publish(&sign);
-        match opened {
-            Some(record) => self.inner.gate.stream_opened(&record).await,
-            // Before any media: from now on the last run's signs are not the whole truth.
-            None if is_first => self.inner.gate.streams_alive(&[sign]).await,
-            None => {}
-        }
-        Ok(Publisher::new(stream, member, eviction))
     }
 
     /// Takes up the streams of an earlier run whose players may still wait: each is there again, without

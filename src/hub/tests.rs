@@ -46,6 +46,19 @@ impl Gate for Door {
         })
     }
 
+    fn admit_pulled<'a>(&'a self, channel_id: &'a str) -> Pending<'a, Result<Admission, Refusal>> {
+        let alias = channel_id.rsplit('#').next().unwrap_or_default().to_owned();
+        Box::pin(async move {
+            Ok(Admission {
+                channel_id: channel_id.to_owned(),
+                name: alias.clone(),
+                alias,
+                capabilities: Vec::new(),
+                tags: Vec::new(),
+            })
+        })
+    }
+
     fn stream_opened<'a>(&'a self, record: &'a Record) -> Pending<'a, ()> {
         self.0.records().push(record.clone());
         Box::pin(async {})

@@ -1,11 +1,13 @@
 //! Ingest protocols. In: what encoders send. Out: tracks and access units, pushed into the hub.
 //! Not here: which publisher is on air, time lines, packaging.
 //!
-//! THE list of protocols: one folder each, and one `run` that `app` starts with its listener.
+//! THE list of protocols: one folder each, and one `run` that `app` starts with its listener. `pull` is
+//! the door for what the gateway fetches itself.
 
 mod counter;
 pub mod key;
 mod port;
+pub mod pull;
 pub mod rtmp;
 pub mod srt;
 mod stats;

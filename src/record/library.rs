@@ -9,6 +9,7 @@ use std::time::Duration;
 use tracing::{error, info, warn};
 
 use super::about::{About, End};
+use super::catalog::{Catalog, News};
 use super::disk::Disk;
 use super::recorder::{INDEX, read_index};
 use super::vod::Vod;
@@ -123,6 +124,9 @@ struct Inner {
     disk: Arc<dyn Disk>,
     clock: Clock,
     entries: Mutex<HashMap<Uuid, Entry>>,
+    news: News,
+    /// What the catalog could not write. As many as there are, at most.
+    untold: Mutex<Vec<Uuid>>,
     /// Whose index is in memory, longest first. Locked after `entries`, or alone.
     loaded: Mutex<VecDeque<Uuid>>,
 }
@@ -149,6 +153,8 @@ impl Library {
             disk,
             clock,
             entries: Mutex::default(),
+            news: News::default(),
+            untold: Mutex::default(),
             loaded: Mutex::default(),
         }));
         for item in found.flatten() {
@@ -214,6 +220,7 @@ impl Library {
             vod,
         };
         self.entries().insert(id, entry);
+        self.0.news.add(id);
     }
 
     fn was_loaded(&self, id: Uuid) {
@@ -271,8 +278,16 @@ impl Library {
 
     /// Notes how far a recording has got.
     pub(super) fn update(&self, id: Uuid, change: impl FnOnce(&mut Summary)) {
-        if let Some(entry) = self.entries().get_mut(&id) {
-            change(&mut entry.summary);
+        let mut entries = self.entries();
+        let Some(entry) = entries.get_mut(&id) else {
+            return;
+        };
+        let before = entry.summary.outcome.clone();
+        change(&mut entry.summary);
+        let is_news = entry.summary.outcome != before;
+        drop(entries);
+        if is_news {
+            self.0.news.add(id);
         }
     }
 
@@ -301,6 +316,7 @@ impl Library {
             entry.summary = summary;
             entry.active = false;
         }
+        self.0.news.add(id);
     }
 
     /// Closes what an earlier run left open and nobody goes on with. Called once, after the streams of that
@@ -317,19 +333,53 @@ impl Library {
         }
     }
 
-    /// Deletes what is too old until the tasks stop.
-    pub async fn run(self, tasks: Tasks) {
+    /// Deletes what is too old and keeps the catalog up to date, until the tasks stop.
+    pub async fn run(self, catalog: Arc<dyn Catalog>, tasks: Tasks) {
         let mut tick = tokio::time::interval(SWEEP);
         loop {
             tokio::select! {
                 () = tasks.stopped() => break,
-                _ = tick.tick() => {}
+                () = self.0.news.come() => {}
+                _ = tick.tick() => {
+                    let library = self.clone();
+                    if let Err(err) = tokio::task::spawn_blocking(move || library.sweep()).await {
+                        error!(%err, "looking for old recordings failed");
+                    }
+                    self.tell_lengths();
+                }
             }
-            let library = self.clone();
-            if let Err(err) = tokio::task::spawn_blocking(move || library.sweep()).await {
-                error!(%err, "looking for old recordings failed");
+            self.tell(&*catalog).await;
+        }
+        self.tell_lengths();
+        self.tell(&*catalog).await;
+    }
+
+    /// How far those have got that are being made is news once a minute.
+    fn tell_lengths(&self) {
+        let entries = self.entries();
+        let open = entries.iter().filter(|(_, entry)| entry.active);
+        let mut again: Vec<Uuid> = open.map(|(id, _)| *id).collect();
+        drop(entries);
+        let mut untold = self.0.untold.lock().unwrap_or_else(PoisonError::into_inner);
+        again.append(&mut untold);
+        drop(untold);
+        again.into_iter().for_each(|id| self.0.news.add(id));
+    }
+
+    /// Tells the catalog what is new. What it could not write is news again a minute later.
+    pub(super) async fn tell(&self, catalog: &dyn Catalog) {
+        let mut failed = Vec::new();
+        for id in self.0.news.take() {
+            let told = match self.get(id) {
+                Some(summary) => catalog.changed(&summary).await,
+                None => catalog.deleted(id).await,
+            };
+            if !told {
+                failed.push(id);
             }
         }
+        let mut untold = self.0.untold.lock().unwrap_or_else(PoisonError::into_inner);
+        untold.extend(failed);
     }
 
     /// Deletes recordings that ended too long ago. Blocks.
@@ -462,6 +512,7 @@ impl Library {
             }
             entries.remove(&id);
         }
+        self.0.news.add(id);
         // What stays of it now goes at the next start.
         if let Err(err) = fs::remove_dir_all(&gone) {
             warn!(%err, recording = %id, "files of a deleted recording are left");

@@ -19,6 +19,7 @@
 //! [`Timeline`]: crate::media::timeline::Timeline
 
 mod about;
+mod catalog;
 pub mod disk;
 mod follow;
 mod index;
@@ -28,6 +29,7 @@ mod recorder;
 mod vod;
 
 pub use about::About;
+pub use catalog::{Catalog, Pending};
 pub use disk::Disk;
 pub use index::fuzz_index;
 pub use library::{Config, Library, Outcome, Refusal, Summary};

@@ -832,3 +832,76 @@ async fn twelve_hours_are_listed_whole() {
         Ticks(1000)
     );
 }
+
+/// A database that can be down.
+#[derive(Default)]
+struct Rows {
+    rows: Mutex<BTreeMap<Uuid, Summary>>,
+    down: AtomicBool,
+}
+
+impl Catalog for Rows {
+    fn changed<'a>(&'a self, summary: &'a Summary) -> Pending<'a> {
+        let down = self.down.load(Ordering::Relaxed);
+        if !down {
+            let mut rows = self.rows.lock().unwrap();
+            rows.insert(summary.about.id, summary.clone());
+        }
+        Box::pin(std::future::ready(!down))
+    }
+
+    fn deleted(&self, id: Uuid) -> Pending<'_> {
+        self.rows.lock().unwrap().remove(&id);
+        Box::pin(std::future::ready(true))
+    }
+}
+
+#[tokio::test]
+async fn rows_follow_what_is_in_the_folder() {
+    let bench = Bench::new();
+    let library = bench.library();
+    let rows = Rows::default();
+    let window = Window::new(1000);
+    let mut follower = follow(&library, 1, &window);
+    window.pass(0..5);
+    follower.round();
+    library.tell(&rows).await;
+    let outcome = |rows: &Rows, number| {
+        let rows = rows.rows.lock().unwrap();
+        rows.get(&id(number)).map(|row| row.outcome.clone())
+    };
+    assert_eq!(outcome(&rows, 1), Some(Outcome::Recording));
+    window.end();
+    follower.round();
+    library.tell(&rows).await;
+    assert_eq!(outcome(&rows, 1), Some(Outcome::Complete));
+    assert_eq!(
+        rows.rows.lock().unwrap()[&id(1)],
+        library.get(id(1)).unwrap()
+    );
+    // A database that was lost is written anew at the next start.
+    let library = bench.library();
+    let rows = Rows::default();
+    library.tell(&rows).await;
+    assert_eq!(outcome(&rows, 1), Some(Outcome::Complete));
+    library.delete(id(1)).unwrap();
+    library.tell(&rows).await;
+    assert_eq!(outcome(&rows, 1), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_row_that_could_not_be_written_is_written_a_minute_later() {
+    let bench = Bench::new();
+    let library = bench.library();
+    let rows = Arc::new(Rows::default());
+    let tasks = crate::base::shutdown::Tasks::new();
+    rows.down.store(true, Ordering::Relaxed);
+    record(&library, 1, 2);
+    tasks.spawn(library.clone().run(rows.clone(), tasks.clone()));
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert!(rows.rows.lock().unwrap().is_empty());
+    rows.down.store(false, Ordering::Relaxed);
+    tokio::time::sleep(Duration::from_secs(120)).await;
+    assert_eq!(rows.rows.lock().unwrap().len(), 1);
+    tasks.finish().await;
+}

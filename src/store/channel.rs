@@ -1,10 +1,10 @@
 //! Channels: named, durable, found by their stream key.
 
-use sqlx::sqlite::SqliteRow;
-use sqlx::{Row, SqliteConnection};
+use std::sync::Arc;
 
-use super::keys::{Entry, Known, hash};
-use super::{Error, Store, exists, json, timed};
+use super::database::{Query, Row, Transaction, query};
+use super::known::hash;
+use super::{Error, IngestOptions, SourceUri, Store, exists, json, timed};
 use crate::base::clock::Wall;
 use crate::base::id::random_key;
 use crate::base::secret::Secret;
@@ -12,16 +12,22 @@ use crate::base::secret::Secret;
 /// Characters of a generated stream key.
 const KEY_CHARACTERS: usize = 96;
 
+/// Characters of a generated alias: 71 bits.
+const ALIAS_CHARACTERS: usize = 12;
+
 /// Columns of a channel, in every query that reads one.
 macro_rules! select {
     ($rest:literal) => {
         concat!(
             "SELECT id, application_id, alias, name, description, stream_key, capabilities, tags, \
-             options, declared, created_us, updated_us FROM channels ",
+             options, ingest, source_uri, declared, created_us, updated_us FROM channels ",
             $rest
         )
     };
 }
+
+/// All channels, oldest first.
+pub(super) const ALL: &str = select!("ORDER BY created_us, id");
 
 /// A channel.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,6 +50,9 @@ pub struct Channel {
     pub tags: Vec<String>,
     /// Opaque words of the channel API.
     pub options: Vec<String>,
+    /// Options of the ingest as the channel API gave them; `None` when it gave none. Capabilities and tags
+    /// of them are those above.
+    pub ingest: Option<IngestOptions>,
     /// Whether the configuration file declares it.
     pub declared: bool,
     /// When it was made.
@@ -69,10 +78,23 @@ pub struct NewChannel<'a> {
     pub capabilities: Option<&'a [String]>,
 }
 
-impl NewChannel<'_> {
-    fn id(&self) -> String {
-        format!("{}#{}#{}", self.region, self.application_id, self.alias)
-    }
+/// What the channel API makes a channel of.
+#[derive(Clone, Debug)]
+pub struct Creation<'a> {
+    /// First part of the id.
+    pub region: &'a str,
+    /// Its owner, which exists.
+    pub application_id: &'a str,
+    /// Unique within the application; empty makes a random one.
+    pub alias: &'a str,
+    /// Name for people, unique within the application.
+    pub name: &'a str,
+    /// Text for people.
+    pub description: &'a str,
+    /// Opaque words.
+    pub options: &'a [String],
+    /// Options of the ingest, if any were given.
+    pub ingest: Option<&'a IngestOptions>,
 }
 
 /// A channel that the configuration file declares. An alias of its own, so that the caller need not
@@ -99,13 +121,87 @@ pub struct Declared {
 }
 
 impl Store {
+    /// Makes a channel with a random stream key. [`Error::Exists`] when the application has a channel of
+    /// this alias or name, [`Error::Full`] when there are `limit` channels, [`Error::Missing`] when there
+    /// is no such application.
+    pub async fn create_channel(
+        &self,
+        new: &Creation<'_>,
+        limit: u64,
+    ) -> Result<Arc<Channel>, Error> {
+        let alias = match new.alias {
+            "" => random_key(ALIAS_CHARACTERS),
+            alias => alias.to_owned(),
+        };
+        let id = channel_id(new.region, new.application_id, &alias);
+        let key = random_stream_key();
+        let now = self.now_us();
+        let ingest = new.ingest;
+        let capabilities = ingest.and_then(|options| options.capabilities.as_deref());
+        let tags = ingest.and_then(|options| options.tags.as_deref());
+        let source = ingest.and_then(|options| options.source_uri.as_ref());
+        timed(async {
+            let mut change = self.begin_change().await?;
+            refuse(&mut change.transaction, new, &alias, limit).await?;
+            let insert = query(
+                "INSERT INTO channels (id, application_id, alias, name, description, stream_key,
+                     key_hash, capabilities, tags, options, ingest, source_uri, created_us, updated_us)
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $13)
+                 RETURNING id, application_id, alias, name, description, stream_key, capabilities,
+                     tags, options, ingest, source_uri, declared, created_us, updated_us",
+            )
+            .bind(id.as_str())
+            .bind(new.application_id)
+            .bind(alias.as_str())
+            .bind(new.name)
+            .bind(new.description)
+            .bind(key.expose())
+            .bind(hash(key.expose()).as_slice())
+            .bind(capabilities.map(json))
+            .bind(json(tags.unwrap_or_default()))
+            .bind(json(new.options))
+            .bind(ingest.map(stored_ingest))
+            .bind(source.map(|uri| uri.expose().to_owned()))
+            .bind(now);
+            let row = change.transaction.fetch_optional(insert).await;
+            let row = row.map_err(|error| exists(error, || format!("channel {id}")))?;
+            let row = row.ok_or(Error::Database(sqlx::Error::RowNotFound))?;
+            let channel = Arc::new(Channel::try_from(&row)?);
+            let known = channel.clone();
+            self.commit_change(change, |memory| memory.put(known))
+                .await?;
+            Ok(channel)
+        })
+        .await
+    }
+
+    /// Deletes a channel with all that belongs to it; its recordings stay. [`Error::Missing`] when there
+    /// is none, [`Error::Declared`] when the configuration file would bring it back.
+    pub async fn delete_channel(&self, id: &str) -> Result<(), Error> {
+        timed(async {
+            let mut change = self.begin_change().await?;
+            let select = query("SELECT declared FROM channels WHERE id = $1").bind(id);
+            let row = change.transaction.fetch_optional(select).await?;
+            match row.map(|row| row.get("declared")).transpose()? {
+                None => return Err(Error::Missing(format!("channel {id}"))),
+                Some(true) => return Err(Error::Declared(id.to_owned())),
+                Some(false) => {}
+            }
+            let delete = query("DELETE FROM channels WHERE id = $1").bind(id);
+            change.transaction.execute(delete).await?;
+            self.commit_change(change, |known| known.remove(id)).await
+        })
+        .await
+    }
+
     /// Makes the default channel, or gives it this key.
     pub async fn ensure_default_channel(&self, new: &NewChannel<'_>) -> Result<Channel, Error> {
         timed(async {
             let mut change = self.begin_change().await?;
             let now = self.now_us();
             let (channel, _) = upsert(&mut change.transaction, new, false, now).await?;
-            self.commit_change(change, |known| known.put(entry(&channel)))
+            let known = Arc::new(channel.clone());
+            self.commit_change(change, |memory| memory.put(known))
                 .await?;
             Ok(channel)
         })
@@ -124,23 +220,20 @@ impl Store {
         timed(async {
             let mut change = self.begin_change().await?;
             let transaction = &mut change.transaction;
-            let mut entries = Vec::with_capacity(declarations.len());
+            let mut channels = Vec::with_capacity(declarations.len());
             let mut declared = Declared::default();
-            let rows = sqlx::query("SELECT id, alias, application_id FROM channels WHERE declared")
-                .fetch_all(&mut **transaction)
-                .await?;
+            let select = query("SELECT id FROM channels WHERE declared");
+            let rows = transaction.fetch_all(select).await?;
             let wanted = |id: &str| {
                 let mut wanted = declarations.iter();
-                wanted.any(|new| id == format!("{region}#{application_id}#{}", new.alias))
+                wanted.any(|new| id == channel_id(region, application_id, new.alias))
             };
             // Deletions first: a new channel may take a key over from one that is gone.
             for row in rows {
-                let id: String = row.try_get("id")?;
+                let id: String = row.get("id")?;
                 if !wanted(&id) {
-                    sqlx::query("DELETE FROM channels WHERE id = $1")
-                        .bind(&id)
-                        .execute(&mut **transaction)
-                        .await?;
+                    let delete = query("DELETE FROM channels WHERE id = $1");
+                    transaction.execute(delete.bind(id.as_str())).await?;
                     declared.removed.push(id);
                 }
             }
@@ -155,14 +248,13 @@ impl Store {
                     capabilities: declaration.capabilities,
                 };
                 let (channel, is_new) = upsert(transaction, &new, true, now).await?;
-                entries.push(entry(&channel));
+                channels.push(Arc::new(channel));
                 if is_new {
                     declared.added.push(declaration.alias.to_owned());
                 }
             }
-            let count: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM channels")
-                .fetch_one(&mut **transaction)
-                .await?;
+            let count = query("SELECT COUNT(*) AS channels FROM channels");
+            let count: i64 = transaction.fetch_one(count).await?.get("channels")?;
             if !declared.added.is_empty() && u64::try_from(count).unwrap_or(0) > limit {
                 let what = "channel";
                 return Err(Error::Full { what, limit });
@@ -170,7 +262,7 @@ impl Store {
             let removed = &declared.removed;
             self.commit_change(change, |known| {
                 removed.iter().for_each(|id| known.remove(id));
-                entries.into_iter().for_each(|entry| known.put(entry));
+                channels.into_iter().for_each(|channel| known.put(channel));
             })
             .await?;
             Ok(declared)
@@ -178,42 +270,23 @@ impl Store {
         .await
     }
 
-    /// The channel with this stream key. Found by the key's SHA-256, so the time it takes tells
-    /// nothing about how much of a guess is right.
+    /// The channel with this stream key, as the database has it. See [`Store::known_key`].
     pub async fn find_channel_by_key(&self, key: &str) -> Result<Option<Channel>, Error> {
-        let found = timed(async {
-            let row = sqlx::query(select!("WHERE key_hash = $1"))
-                .bind(hash(key).as_slice())
-                .fetch_optional(&self.pool)
-                .await?;
-            row.as_ref().map(channel).transpose()
-        })
-        .await?;
+        let select = query(select!("WHERE key_hash = $1")).bind(hash(key).as_slice());
+        let found = self.one_channel(select).await?;
         Ok(found.filter(|channel| channel.key.matches(key)))
     }
 
     /// A channel by id.
     pub async fn channel(&self, id: &str) -> Result<Option<Channel>, Error> {
-        timed(async {
-            let row = sqlx::query(select!("WHERE id = $1"))
-                .bind(id)
-                .fetch_optional(&self.pool)
-                .await?;
-            row.as_ref().map(channel).transpose()
-        })
-        .await
+        let select = query(select!("WHERE id = $1")).bind(id);
+        self.one_channel(select).await
     }
 
     /// A channel by alias; of several applications' channels, the oldest.
     pub async fn channel_by_alias(&self, alias: &str) -> Result<Option<Channel>, Error> {
-        timed(async {
-            let row = sqlx::query(select!("WHERE alias = $1 ORDER BY created_us, id LIMIT 1"))
-                .bind(alias)
-                .fetch_optional(&self.pool)
-                .await?;
-            row.as_ref().map(channel).transpose()
-        })
-        .await
+        let select = select!("WHERE alias = $1 ORDER BY created_us, id LIMIT 1");
+        self.one_channel(query(select).bind(alias)).await
     }
 
     /// A channel by id or, as an id always has a `#`, by alias.
@@ -231,15 +304,18 @@ impl Store {
         application_id: &str,
         id_or_alias: &str,
     ) -> Result<Option<Channel>, Error> {
+        let select = select!(
+            "WHERE application_id = $1 AND (id = $2 OR alias = $2)
+             ORDER BY CASE WHEN id = $2 THEN 0 ELSE 1 END LIMIT 1"
+        );
+        let select = query(select).bind(application_id).bind(id_or_alias);
+        self.one_channel(select).await
+    }
+
+    async fn one_channel(&self, select: Query) -> Result<Option<Channel>, Error> {
         timed(async {
-            let row = sqlx::query(select!(
-                "WHERE application_id = $1 AND (id = $2 OR alias = $2)"
-            ))
-            .bind(application_id)
-            .bind(id_or_alias)
-            .fetch_optional(&self.pool)
-            .await?;
-            row.as_ref().map(channel).transpose()
+            let row = self.database.fetch_optional(select).await?;
+            row.as_ref().map(Channel::try_from).transpose()
         })
         .await
     }
@@ -247,10 +323,8 @@ impl Store {
     /// All channels, oldest first.
     pub async fn channels(&self) -> Result<Vec<Channel>, Error> {
         timed(async {
-            let rows = sqlx::query(select!("ORDER BY created_us, id"))
-                .fetch_all(&self.pool)
-                .await?;
-            rows.iter().map(channel).collect()
+            let rows = self.database.fetch_all(query(ALL)).await?;
+            rows.iter().map(Channel::try_from).collect()
         })
         .await
     }
@@ -258,25 +332,21 @@ impl Store {
     /// Gives a channel a new random stream key. [`Error::Missing`] when there is no such channel.
     pub async fn rotate_key(&self, channel_id: &str) -> Result<Secret, Error> {
         let key = random_stream_key();
-        let hash = hash(key.expose());
         timed(async {
             let mut change = self.begin_change().await?;
-            let done = sqlx::query(
+            let update = query(
                 "UPDATE channels SET stream_key = $1, key_hash = $2, updated_us = $3 WHERE id = $4",
             )
             .bind(key.expose())
-            .bind(hash.as_slice())
+            .bind(hash(key.expose()).as_slice())
             .bind(self.now_us())
-            .bind(channel_id)
-            .execute(&mut *change.transaction)
-            .await?;
-            match done.rows_affected() {
-                0 => Err(Error::Missing(format!("channel {channel_id}"))),
-                _ => {
-                    let apply = |known: &mut Known| known.set_hash(channel_id, hash);
-                    self.commit_change(change, apply).await
-                }
-            }
+            .bind(channel_id);
+            change.transaction.execute(update).await?;
+            let select = query(select!("WHERE id = $1")).bind(channel_id);
+            let row = change.transaction.fetch_optional(select).await?;
+            let row = row.ok_or_else(|| Error::Missing(format!("channel {channel_id}")))?;
+            let channel = Arc::new(Channel::try_from(&row)?);
+            self.commit_change(change, |known| known.put(channel)).await
         })
         .await?;
         Ok(key)
@@ -288,19 +358,56 @@ pub fn random_stream_key() -> Secret {
     Secret::new(random_key(KEY_CHARACTERS))
 }
 
+fn channel_id(region: &str, application_id: &str, alias: &str) -> String {
+    format!("{region}#{application_id}#{alias}")
+}
+
+/// Says why a channel cannot be made. What it finds holds until the commit: there is one writer.
+async fn refuse(
+    transaction: &mut Transaction,
+    new: &Creation<'_>,
+    alias: &str,
+    limit: u64,
+) -> Result<(), Error> {
+    let application_id = new.application_id;
+    let select = query(
+        "SELECT (SELECT COUNT(*) FROM channels) AS channels,
+             EXISTS (SELECT 1 FROM applications WHERE id = $1) AS owner,
+             EXISTS (SELECT 1 FROM channels WHERE application_id = $1 AND alias = $2) AS alias,
+             EXISTS (SELECT 1 FROM channels WHERE application_id = $1 AND name = $3) AS name",
+    )
+    .bind(application_id)
+    .bind(alias)
+    .bind(new.name);
+    let row = transaction.fetch_one(select).await?;
+    if !row.get("owner")? {
+        return Err(Error::Missing(format!("application {application_id}")));
+    }
+    if row.get("alias")? {
+        return Err(Error::Exists(format!("channel alias {alias}")));
+    }
+    if row.get("name")? {
+        return Err(Error::Exists(format!("channel name {}", new.name)));
+    }
+    let channels: i64 = row.get("channels")?;
+    if u64::try_from(channels).unwrap_or(0) >= limit {
+        let what = "channel";
+        return Err(Error::Full { what, limit });
+    }
+    Ok(())
+}
+
 /// Makes a channel or changes it; says whether it is new.
 async fn upsert(
-    connection: &mut SqliteConnection,
+    transaction: &mut Transaction,
     new: &NewChannel<'_>,
     declared: bool,
     now_us: i64,
 ) -> Result<(Channel, bool), Error> {
-    let id = new.id();
-    let row = sqlx::query(select!("WHERE id = $1"))
-        .bind(&id)
-        .fetch_optional(&mut *connection)
-        .await?;
-    let old = row.as_ref().map(channel).transpose()?;
+    let id = channel_id(new.region, new.application_id, new.alias);
+    let select = || query(select!("WHERE id = $1")).bind(id.as_str());
+    let row = transaction.fetch_optional(select()).await?;
+    let old = row.as_ref().map(Channel::try_from).transpose()?;
     let is_new = old.is_none();
     let stored = old.as_ref().map(|channel| channel.key.clone());
     let key = new
@@ -315,67 +422,71 @@ async fn upsert(
             && channel.declared == declared
     });
     if !same {
-        let capabilities = new.capabilities.map(json);
-        sqlx::query(
+        let insert = query(
             "INSERT INTO channels (id, application_id, alias, name, stream_key, key_hash,
                  capabilities, declared, created_us, updated_us)
              VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9)
              ON CONFLICT (id) DO UPDATE SET name = excluded.name,
                  stream_key = excluded.stream_key, key_hash = excluded.key_hash,
                  capabilities = excluded.capabilities, declared = excluded.declared,
-                 updated_us = excluded.updated_us",
+                 ingest = NULL, source_uri = NULL, updated_us = excluded.updated_us",
         )
-        .bind(&id)
+        .bind(id.as_str())
         .bind(new.application_id)
         .bind(new.alias)
         .bind(new.name)
         .bind(key.expose())
         .bind(hash(key.expose()).as_slice())
-        .bind(capabilities)
+        .bind(new.capabilities.map(json))
         .bind(declared)
-        .bind(now_us)
-        .execute(&mut *connection)
-        .await
-        .map_err(|error| exists(error, || format!("stream key of channel {id}")))?;
+        .bind(now_us);
+        let inserted = transaction.execute(insert).await;
+        inserted.map_err(|error| exists(error, || format!("stream key of channel {id}")))?;
     }
-    let row = sqlx::query(select!("WHERE id = $1"))
-        .bind(&id)
-        .fetch_one(connection)
-        .await?;
-    Ok((channel(&row)?, is_new))
+    let row = transaction.fetch_one(select()).await?;
+    Ok((Channel::try_from(&row)?, is_new))
 }
 
-fn channel(row: &SqliteRow) -> Result<Channel, Error> {
-    let id: String = row.try_get("id")?;
-    let list = |what: &'static str, text: &str| {
-        serde_json::from_str::<Vec<String>>(text).map_err(|_| Error::Damaged {
-            what,
-            id: id.clone(),
+/// The options as JSON, credentials hidden: they are in a column of their own.
+fn stored_ingest(options: &IngestOptions) -> String {
+    serde_json::to_string(options).expect("lists, texts and numbers are JSON")
+}
+
+impl TryFrom<&Row> for Channel {
+    type Error = Error;
+
+    fn try_from(row: &Row) -> Result<Channel, Error> {
+        let id: String = row.get("id")?;
+        let damaged = |what| {
+            let id = id.clone();
+            Error::Damaged { what, id }
+        };
+        let list = |what: &'static str, text: &str| {
+            serde_json::from_str::<Vec<String>>(text).map_err(|_| damaged(what))
+        };
+        let capabilities: Option<&str> = row.get("capabilities")?;
+        let capabilities = capabilities.map(|text| list("capabilities", text));
+        let ingest: Option<&str> = row.get("ingest")?;
+        let ingest = ingest.map(serde_json::from_str::<IngestOptions>);
+        let mut ingest = ingest.transpose().map_err(|_| damaged("ingest"))?;
+        if let Some(ingest) = &mut ingest {
+            let source: Option<String> = row.get("source_uri")?;
+            ingest.source_uri = source.map(SourceUri::new);
+        }
+        Ok(Channel {
+            application_id: row.get("application_id")?,
+            alias: row.get("alias")?,
+            name: row.get("name")?,
+            description: row.get("description")?,
+            key: Secret::new(row.get::<String>("stream_key")?),
+            capabilities: capabilities.transpose()?,
+            tags: list("tags", row.get("tags")?)?,
+            options: list("options", row.get("options")?)?,
+            ingest,
+            declared: row.get("declared")?,
+            created: Wall(row.get("created_us")?),
+            updated: Wall(row.get("updated_us")?),
+            id,
         })
-    };
-    let capabilities: Option<String> = row.try_get("capabilities")?;
-    let capabilities = capabilities.map(|text| list("capabilities", &text));
-    Ok(Channel {
-        application_id: row.try_get("application_id")?,
-        alias: row.try_get("alias")?,
-        name: row.try_get("name")?,
-        description: row.try_get("description")?,
-        key: Secret::new(row.try_get::<String, _>("stream_key")?),
-        capabilities: capabilities.transpose()?,
-        tags: list("tags", row.try_get("tags")?)?,
-        options: list("options", row.try_get("options")?)?,
-        declared: row.try_get("declared")?,
-        created: Wall(row.try_get("created_us")?),
-        updated: Wall(row.try_get("updated_us")?),
-        id,
-    })
-}
-
-fn entry(channel: &Channel) -> Entry {
-    Entry {
-        id: channel.id.as_str().into(),
-        application_id: channel.application_id.as_str().into(),
-        alias: channel.alias.as_str().into(),
-        hash: hash(channel.key.expose()),
     }
 }

@@ -5,7 +5,11 @@
 
 mod application;
 mod channel;
-mod keys;
+mod database;
+mod ingest;
+mod known;
+mod message;
+mod recording;
 mod stream;
 #[cfg(test)]
 mod tests;
@@ -15,24 +19,23 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::sqlite::{
-    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
-};
-
 use crate::base::Kind;
 use crate::base::clock::Clock;
+use crate::base::secret::Secret;
 pub use application::Application;
-pub use channel::{Channel, Declaration, Declared, NewChannel, random_stream_key};
+pub use channel::{Channel, Creation, Declaration, Declared, NewChannel, random_stream_key};
+use database::{Database, query};
+pub use database::{OLDEST_POSTGRESQL, Server, probe};
+pub use ingest::{IngestOptions, SourceUri, Span};
+use known::Memory;
+pub use message::{Message, MessagePage, MessageRange, NewMessage};
+pub use recording::{Outcome, Recording};
 pub use stream::{OpenStream, Sign};
 
 /// A call to the database. A publish waits for one, an encoder gives up after a few seconds.
 const DEADLINE: Duration = Duration::from_secs(2);
 /// Opening and migrating. A migration may rewrite tables.
 const OPEN_DEADLINE: Duration = Duration::from_secs(60);
-/// Waiting for another writer's lock. Below [`DEADLINE`], so that the answer says why.
-const BUSY_TIMEOUT: Duration = Duration::from_millis(1500);
-/// Connections. SQLite has one writer; the others let readers go on beside it.
-const CONNECTIONS: u32 = 4;
 /// File name below the data folder.
 const FILE: &str = "forebay.db";
 
@@ -70,6 +73,18 @@ pub enum Error {
         /// The bound.
         limit: u64,
     },
+    /// The configuration file names it, so it would come back.
+    #[error("channel {0} is declared by the configuration file")]
+    Declared(String),
+    /// A message id that was never given out in this channel.
+    #[error("no message of this channel has that id")]
+    UnknownMessage,
+    /// Text that not every database can hold.
+    #[error("text holds a zero byte")]
+    ZeroByte,
+    /// The database's URL has a parameter that the driver does not know.
+    #[error("database URL has an unknown parameter {0}")]
+    Parameter(String),
     /// A stored value is not what this version writes.
     #[error("stored {what} of {id} is damaged")]
     Damaged {
@@ -85,7 +100,11 @@ impl Error {
     pub fn kind(&self) -> Kind {
         match self {
             Error::Timeout(_) => Kind::Timeout,
-            Error::Exists(_) => Kind::Invalid,
+            Error::Exists(_)
+            | Error::Declared(_)
+            | Error::UnknownMessage
+            | Error::ZeroByte
+            | Error::Parameter(_) => Kind::Invalid,
             Error::Missing(_) => Kind::NotFound,
             Error::Full { .. } => Kind::Capacity,
             Error::Folder { .. }
@@ -99,9 +118,9 @@ impl Error {
 /// The database. Cloning shares it.
 #[derive(Clone, Debug)]
 pub struct Store {
-    pool: SqlitePool,
+    database: Database,
     clock: Clock,
-    keys: Arc<keys::Keys>,
+    memory: Arc<Memory>,
 }
 
 impl Store {
@@ -113,22 +132,25 @@ impl Store {
             path: file.clone(),
             source,
         })?;
-        let options = SqliteConnectOptions::new()
-            .filename(&file)
-            .journal_mode(SqliteJournalMode::Wal)
-            // WAL loses no consistency with it, only the last transactions of a power cut.
-            .synchronous(SqliteSynchronous::Normal)
-            .foreign_keys(true)
-            .busy_timeout(BUSY_TIMEOUT);
-        let pool = SqlitePoolOptions::new()
-            .max_connections(CONNECTIONS)
-            .acquire_timeout(DEADLINE);
+        Store::with(Database::open_sqlite(&file), clock).await
+    }
+
+    /// Connects to the PostgreSQL database of a URL, and brings its tables up to date.
+    pub async fn connect(url: &Secret, clock: Clock) -> Result<Store, Error> {
+        Store::with(Database::open_postgres(url), clock).await
+    }
+
+    async fn with(
+        database: impl Future<Output = Result<Database, Error>>,
+        clock: Clock,
+    ) -> Result<Store, Error> {
         let opening = async {
-            let pool = pool.connect_with(options).await?;
-            sqlx::migrate!("src/store/migrations").run(&pool).await?;
-            let keys = Arc::default();
-            let store = Store { pool, clock, keys };
-            store.read_keys().await?;
+            let store = Store {
+                database: database.await?,
+                clock,
+                memory: Arc::default(),
+            };
+            store.read_all().await?;
             Ok(store)
         };
         match tokio::time::timeout(OPEN_DEADLINE, opening).await {
@@ -140,22 +162,16 @@ impl Store {
     /// Whether the database answers.
     pub async fn ping(&self) -> Result<(), Error> {
         timed(async {
-            sqlx::query("SELECT 1").execute(&self.pool).await?;
+            self.database.fetch_all(query("SELECT 1")).await?;
             Ok(())
         })
         .await
     }
 
-    /// Closes every connection, after which the file is complete without its log.
+    /// Closes every connection, after which a file is complete without its log.
     pub async fn close(&self) {
         // Nothing can be done about a close that hangs; the log file is replayed at the next start.
-        let _ = tokio::time::timeout(DEADLINE, self.pool.close()).await;
-    }
-
-    /// A transaction that will write. It takes the write lock at once: one that reads first and
-    /// writes later is refused without waiting when another has written in between.
-    async fn begin(&self) -> Result<sqlx::Transaction<'static, sqlx::Sqlite>, Error> {
-        Ok(self.pool.begin_with("BEGIN IMMEDIATE").await?)
+        let _ = tokio::time::timeout(DEADLINE, self.database.close()).await;
     }
 
     fn now_us(&self) -> i64 {
@@ -190,10 +206,17 @@ fn json(words: &[String]) -> String {
     serde_json::to_string(words).expect("a list of text is JSON")
 }
 
+/// Databases have no unsigned integers; no count comes near the bound.
+fn stored(count: u64) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}
+
 /// Names what a unique constraint stands for.
-fn exists(error: sqlx::Error, what: impl FnOnce() -> String) -> Error {
-    match error.as_database_error() {
-        Some(database) if database.is_unique_violation() => Error::Exists(what()),
-        _ => Error::Database(error),
+fn exists(error: Error, what: impl FnOnce() -> String) -> Error {
+    match &error {
+        Error::Database(sqlx::Error::Database(refusal)) if refusal.is_unique_violation() => {
+            Error::Exists(what())
+        }
+        _ => error,
     }
 }

@@ -1,15 +1,15 @@
 //! Streams: which play ids were handed out, which of them still live, and what the next run of the
 //! server needs to take those up again.
 
-use sqlx::sqlite::SqliteRow;
-use sqlx::{QueryBuilder, Row, Sqlite};
+use std::fmt::Write as _;
 
-use super::{Error, Store, json, timed};
+use super::database::{Query, Row, query, query_of};
+use super::{Error, Store, json, stored, timed};
 use crate::base::clock::Wall;
 use crate::base::id::Uuid;
 
-/// Signs of life in one statement: six values each, of the 32766 that SQLite takes.
-const SIGNS_PER_STATEMENT: usize = 4096;
+/// Signs of life in one statement: six parameters each, of which SQLite compares every name with all before.
+const SIGNS_PER_STATEMENT: usize = 256;
 
 /// A stream that has not ended, possibly of an earlier run.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,7 +53,7 @@ impl Store {
     /// Records a new stream. Repeating it changes nothing.
     pub async fn stream_opened(&self, stream: &OpenStream) -> Result<(), Error> {
         timed(async {
-            sqlx::query(
+            let insert = query(
                 "INSERT INTO streams (id, channel_id, epoch_us, opened_us, capabilities, tags,
                      segment_target_90k, longest_segment_90k, alive_us, next_sequence,
                      discontinuities, end_90k, final)
@@ -61,7 +61,7 @@ impl Store {
                  ON CONFLICT (id) DO NOTHING",
             )
             .bind(stream.id.to_string())
-            .bind(&stream.channel_id)
+            .bind(stream.channel_id.as_str())
             .bind(stream.epoch.0)
             .bind(self.now_us())
             .bind(json(&stream.capabilities))
@@ -72,9 +72,8 @@ impl Store {
             .bind(stored(stream.sign.next_sequence))
             .bind(stored(stream.sign.discontinuities))
             .bind(stream.sign.end_90k)
-            .bind(stream.sign.is_final)
-            .execute(&self.pool)
-            .await?;
+            .bind(stream.sign.is_final);
+            self.database.execute(insert).await?;
             Ok(())
         })
         .await
@@ -83,28 +82,12 @@ impl Store {
     /// Records signs of life. Those of streams that are over change nothing.
     pub async fn streams_alive(&self, signs: &[Sign]) -> Result<(), Error> {
         timed(async {
+            // Many rows at once: beside the one writer, PostgreSQL might find their locks crossed.
+            let mut transaction = self.database.begin().await?;
             for signs in signs.chunks(SIGNS_PER_STATEMENT) {
-                let mut query = QueryBuilder::<Sqlite>::new(
-                    "WITH signs (id, alive_us, next_sequence, discontinuities, end_90k,
-                         final) AS (",
-                );
-                query.push_values(signs, |mut row, sign| {
-                    row.push_bind(sign.id.to_string())
-                        .push_bind(sign.alive.0)
-                        .push_bind(stored(sign.next_sequence))
-                        .push_bind(stored(sign.discontinuities))
-                        .push_bind(sign.end_90k)
-                        .push_bind(sign.is_final);
-                });
-                query.push(
-                    ") UPDATE streams SET alive_us = signs.alive_us,
-                           next_sequence = signs.next_sequence,
-                           discontinuities = signs.discontinuities, end_90k = signs.end_90k,
-                           final = signs.final
-                       FROM signs WHERE streams.id = signs.id AND streams.ended_us IS NULL",
-                );
-                query.build().execute(&self.pool).await?;
+                transaction.execute(update_of(signs)).await?;
             }
+            transaction.commit().await?;
             Ok(())
         })
         .await
@@ -113,11 +96,9 @@ impl Store {
     /// Records that a stream is over. Repeating it keeps the first time.
     pub async fn stream_ended(&self, id: Uuid) -> Result<(), Error> {
         timed(async {
-            sqlx::query("UPDATE streams SET ended_us = $1 WHERE id = $2 AND ended_us IS NULL")
-                .bind(self.now_us())
-                .bind(id.to_string())
-                .execute(&self.pool)
-                .await?;
+            let end = "UPDATE streams SET ended_us = $1 WHERE id = $2 AND ended_us IS NULL";
+            let end = query(end).bind(self.now_us()).bind(id.to_string());
+            self.database.execute(end).await?;
             Ok(())
         })
         .await
@@ -126,13 +107,12 @@ impl Store {
     /// Streams that have not ended, oldest first. A row that cannot be read is logged and left out.
     pub async fn open_streams(&self) -> Result<Vec<OpenStream>, Error> {
         timed(async {
-            let rows = sqlx::query(
+            let select = query(
                 "SELECT id, channel_id, epoch_us, capabilities, tags, segment_target_90k,
                      longest_segment_90k, alive_us, next_sequence, discontinuities, end_90k, final
                  FROM streams WHERE ended_us IS NULL ORDER BY opened_us, id",
-            )
-            .fetch_all(&self.pool)
-            .await?;
+            );
+            let rows = self.database.fetch_all(select).await?;
             // One that is damaged takes no other with it.
             let read = |row| {
                 open_stream(row)
@@ -145,41 +125,61 @@ impl Store {
     }
 }
 
-fn open_stream(row: &SqliteRow) -> Result<OpenStream, Error> {
-    let text: String = row.try_get("id")?;
+fn update_of(signs: &[Sign]) -> Query {
+    let mut sql = String::from(
+        "WITH signs (id, alive_us, next_sequence, discontinuities, end_90k, final) AS (VALUES ",
+    );
+    for number in 0..signs.len() {
+        let comma = if number == 0 { "" } else { ", " };
+        let [a, b, c, d, e, f] = [1, 2, 3, 4, 5, 6].map(|value| number * 6 + value);
+        let _ = write!(sql, "{comma}(${a}, ${b}, ${c}, ${d}, ${e}, ${f})");
+    }
+    sql.push_str(
+        ") UPDATE streams SET alive_us = signs.alive_us, next_sequence = signs.next_sequence,
+             discontinuities = signs.discontinuities, end_90k = signs.end_90k, final = signs.final
+         FROM signs WHERE streams.id = signs.id AND streams.ended_us IS NULL",
+    );
+    signs.iter().fold(query_of(sql), |query, sign| {
+        query
+            .bind(sign.id.to_string())
+            .bind(sign.alive.0)
+            .bind(stored(sign.next_sequence))
+            .bind(stored(sign.discontinuities))
+            .bind(sign.end_90k)
+            .bind(sign.is_final)
+    })
+}
+
+fn open_stream(row: &Row) -> Result<OpenStream, Error> {
+    let text: String = row.get("id")?;
     let damaged = |what| Error::Damaged {
         what,
         id: text.clone(),
     };
     let id = Uuid::parse_str(&text).map_err(|_| damaged("id"))?;
     let list = |what: &'static str| {
-        let list: String = row.try_get(what)?;
+        let list: String = row.get(what)?;
         serde_json::from_str(&list).map_err(|_| damaged(what))
     };
     let count = |what: &'static str| {
-        let count: i64 = row.try_get(what)?;
+        let count: i64 = row.get(what)?;
         u64::try_from(count).map_err(|_| damaged(what))
     };
     Ok(OpenStream {
         id,
-        channel_id: row.try_get("channel_id")?,
-        epoch: Wall(row.try_get("epoch_us")?),
+        channel_id: row.get("channel_id")?,
+        epoch: Wall(row.get("epoch_us")?),
         capabilities: list("capabilities")?,
         tags: list("tags")?,
-        segment_target_90k: row.try_get("segment_target_90k")?,
-        longest_segment_90k: row.try_get("longest_segment_90k")?,
+        segment_target_90k: row.get("segment_target_90k")?,
+        longest_segment_90k: row.get("longest_segment_90k")?,
         sign: Sign {
             id,
-            alive: Wall(row.try_get("alive_us")?),
+            alive: Wall(row.get("alive_us")?),
             next_sequence: count("next_sequence")?,
             discontinuities: count("discontinuities")?,
-            end_90k: row.try_get("end_90k")?,
-            is_final: row.try_get("final")?,
+            end_90k: row.get("end_90k")?,
+            is_final: row.get("final")?,
         },
     })
-}
-
-/// Databases have no unsigned integers; no count comes near the bound.
-fn stored(count: u64) -> i64 {
-    i64::try_from(count).unwrap_or(i64::MAX)
 }

@@ -150,7 +150,7 @@ impl Gateway {
         let line = banner
             .lines()
             .find(|line| line.trim_start().starts_with(name));
-        let address = line.and_then(|line| line.split("://").nth(1)?.split('/').next());
+        let address = line.and_then(|line| line.split("://").nth(1)?.split(['/', '?']).next());
         let address = address.unwrap_or_else(|| panic!("no {name} in {banner}"));
         address.parse().expect("an address")
     }
@@ -165,6 +165,19 @@ impl Gateway {
 
     pub fn rtmp(&self) -> SocketAddr {
         self.told("RTMP URL")
+    }
+
+    pub fn srt(&self) -> SocketAddr {
+        self.told("SRT URL")
+    }
+
+    /// Resident memory, bytes.
+    pub fn memory_bytes(&self) -> u64 {
+        let id = self.child.id().expect("it runs");
+        let status = std::fs::read_to_string(format!("/proc/{id}/status")).expect("it runs");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kilobytes = line.and_then(|line| line.trim().strip_suffix(" kB")?.parse::<u64>().ok());
+        kilobytes.expect("a size") * 1024
     }
 
     /// From the log, in its text form.
@@ -212,6 +225,11 @@ impl Gateway {
     pub async fn signal(&self, name: &str) {
         let id = self.child.id().expect("it runs").to_string();
         assert!(signal(&id, name), "the gateway takes {name}");
+    }
+
+    /// Its process.
+    pub fn id(&self) -> String {
+        self.child.id().expect("it runs").to_string()
     }
 
     /// Processes that it has started and that still run.

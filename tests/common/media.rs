@@ -398,11 +398,10 @@ pub fn beeps(file: &Path) -> Vec<f64> {
             path(file),
         ],
     );
-    let start: f64 = String::from_utf8(start)
-        .expect("text")
-        .trim()
-        .parse()
-        .expect("a time");
+    // Transport streams name it twice, once within their program.
+    let start = String::from_utf8(start).expect("text");
+    let mut times = start.lines().filter_map(|line| line.trim().parse().ok());
+    let start: f64 = times.next().expect("a time");
     let raw = run(
         "ffmpeg",
         &[

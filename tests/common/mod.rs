@@ -5,6 +5,9 @@
 pub mod encoder;
 pub mod gateway;
 pub mod http;
+pub mod lossy;
 pub mod media;
 pub mod rtmp;
 pub mod server;
+pub mod srt;
+pub mod ts;

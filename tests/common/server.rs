@@ -70,6 +70,11 @@ impl Server {
         self.app.rtmp[0]
     }
 
+    /// Address of SRT.
+    pub fn srt(&self) -> SocketAddr {
+        self.app.srt[0]
+    }
+
     /// Where an encoder publishes into the default channel; `options` follow the key.
     pub fn publish_url(&self, options: &str) -> String {
         format!("rtmp://{}/ingest/{KEY}{options}", self.rtmp())

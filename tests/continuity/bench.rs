@@ -328,6 +328,10 @@ impl Gate for OpenGate {
         })
     }
 
+    fn admit_pulled<'a>(&'a self, channel_id: &'a str) -> Pending<'a, Result<Admission, Refusal>> {
+        unreachable!("nothing is pulled into {channel_id}")
+    }
+
     fn stream_opened<'a>(&'a self, _record: &'a Kept) -> Pending<'a, ()> {
         Box::pin(async {})
     }

@@ -44,6 +44,8 @@ async fn check_says_what_is_well_and_leaves_no_trace() {
         "configuration: ",
         "FOREBAY_HTTP: ",
         "FOREBAY_RTMP: ",
+        "FOREBAY_SRT: ",
+        "libsrt 1.",
         "FOREBAY_DATA: ",
     ] {
         assert!(said.contains(&format!("ok       {part}")), "{part}: {said}");

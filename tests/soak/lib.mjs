@@ -90,12 +90,13 @@ export class Gateway {
     gateway.data = await scratch('soak');
     gateway.httpPort = await freePort();
     gateway.rtmpPort = await freePort();
+    gateway.srtPort = await freePort();
     gateway.key = KEY;
     gateway.http = `http://127.0.0.1:${gateway.httpPort}`;
     gateway.rtmp = `rtmp://127.0.0.1:${gateway.rtmpPort}/live`;
     gateway.publishUrl = `${gateway.rtmp}/${KEY}`;
     gateway.env = {
-      FOREBAY_HTTP: `127.0.0.1:${gateway.httpPort}`, FOREBAY_RTMP: `127.0.0.1:${gateway.rtmpPort}`, FOREBAY_SRT: '127.0.0.1:0', FOREBAY_DATA: gateway.data, FOREBAY_STREAM_KEY: KEY, ...env,
+      FOREBAY_HTTP: `127.0.0.1:${gateway.httpPort}`, FOREBAY_RTMP: `127.0.0.1:${gateway.rtmpPort}`, FOREBAY_SRT: `127.0.0.1:${gateway.srtPort}`, FOREBAY_DATA: gateway.data, FOREBAY_STREAM_KEY: KEY, ...env,
     };
     gateway.memory = [];
     gateway.sampler = setInterval(() => gateway.sample(), MEMORY_MS);
@@ -172,13 +173,13 @@ export class Gateway {
  * to the clock; `like`: the width of the picture that this one is another size of.
  */
 export function publish(url, {
-  size = '640x360', fps = 30, gop = 60, bitrate = '800k', clock = false, codec = '-preset veryfast -tune zerolatency', offset = 0, like, rate = 48_000, channels = 2,
+  size = '640x360', fps = 30, gop = 60, bitrate = '800k', clock = false, codec = '-preset veryfast -tune zerolatency', offset = 0, like, rate = 48_000, channels = 2, format = 'flv',
 } = {}) {
   const beep = `aevalsrc='if(lt(mod(t,1),0.05),0.5*sin(2*PI*1000*t),0)':s=${rate}`;
   const source = `node ${join(PLAYERS, 'source.mjs')} --size ${size} --fps ${fps} --start ${offset} ${clock ? '--clock' : '--count'} ${like ? `--like ${like}` : ''}`;
   const encode = `ffmpeg -v error -probesize 32 -analyzeduration 0 -fflags nobuffer -f rawvideo -pix_fmt yuv420p -s ${size} -r ${fps} -i - -re -f lavfi -i "${beep}" -map 0:v -map 1:a `
     + `-c:v libx264 ${codec} -g ${gop} -keyint_min ${Math.min(gop, 25)} -b:v ${bitrate} -maxrate ${bitrate} -bufsize ${bitrate} `
-    + `-c:a aac -b:a 128k -ac ${channels} -shortest -flush_packets 1 -f flv "${url}"`;
+    + `-c:a aac -b:a 128k -ac ${channels} -shortest -flush_packets 1 -f ${format} "${url}"`;
   return start('sh', ['-c', `exec ${source} | ${encode}`]);
 }
 

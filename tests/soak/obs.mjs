@@ -6,7 +6,7 @@ import { Gateway, KEY, isChosen, play, scratch, sleep, stage, start, stop, table
 const seconds = Number(process.env.SOAK_SECONDS ?? 30);
 
 /** A private home with a profile, a service and a scene collection. `keyintSeconds` 0 is OBS's default. */
-export async function writeHome(server, keyintSeconds) {
+export async function writeHome(server, keyintSeconds, key = KEY) {
   const home = await scratch('obs');
   const config = join(home, 'obs-studio');
   const profile = join(config, 'basic', 'profiles', 'Soak');
@@ -27,7 +27,7 @@ export async function writeHome(server, keyintSeconds) {
     // The key interval has no box in simple mode: it is an x264 option there.
     ...(keyintSeconds ? ['UseAdvanced=true', `x264Settings=keyint=${30 * keyintSeconds}`] : []), '',
   ].join('\n'));
-  await writeFile(join(profile, 'service.json'), JSON.stringify({ type: 'rtmp_custom', settings: { server, key: KEY, use_auth: false } }));
+  await writeFile(join(profile, 'service.json'), JSON.stringify({ type: 'rtmp_custom', settings: { server, key, use_auth: false } }));
   const colour = (name, value, width, height) => ({ id: 'color_source', versioned_id: 'color_source_v3', name, settings: { color: value, width, height }, enabled: true, volume: 1, mixers: 0 });
   const scroll = { id: 'scroll_filter', versioned_id: 'scroll_filter', name: 'Scroll', settings: { speed_x: 120, loop: true }, enabled: true };
   const item = (name, id, x, y) => ({ name, id, visible: true, pos: { x, y }, scale: { x: 1, y: 1 }, bounds: { x: 0, y: 0 }, bounds_type: 0, rot: 0, align: 5, crop_left: 0, crop_top: 0, crop_right: 0, crop_bottom: 0, group_item_backup: false, locked: false });
@@ -49,11 +49,17 @@ export function startObs(home) {
   });
 }
 
+const PASSPHRASE = 'the-passphrase-of-the-soak';
+/** As it is typed into the box for the server; its key stays empty. */
+const srt = (gateway, more = '') => `srt://127.0.0.1:${gateway.srtPort}?mode=caller&streamid=${KEY}${more}`;
+
 const CASES = [
   { name: 'default (keyint 250), ladder off', keyintSeconds: 0, env: { FOREBAY_LADDER: 'off' } },
   { name: 'default (keyint 250), ladder on', keyintSeconds: 0, env: {} },
   { name: '2 s, ladder off', keyintSeconds: 2, env: { FOREBAY_LADDER: 'off' } },
   { name: '2 s, ladder on', keyintSeconds: 2, env: {} },
+  { name: '2 s, SRT', keyintSeconds: 2, env: { FOREBAY_LADDER: 'off' }, server: srt },
+  { name: '2 s, SRT with a passphrase', keyintSeconds: 2, env: { FOREBAY_LADDER: 'off', FOREBAY_SRT_PASSPHRASE: PASSPHRASE }, server: (gateway) => srt(gateway, `&passphrase=${encodeURIComponent(PASSPHRASE)}&pbkeylen=32`) },
 ];
 
 /** Key intervals and rate as the served media tell them, by ffprobe on the source rendition. */
@@ -69,10 +75,10 @@ async function probe(gateway, id) {
 if (process.argv[1] === import.meta.filename || process.argv[1]?.endsWith('obs.mjs')) {
   await stage('obs: real OBS publishes', async (promise) => {
     const rows = [];
-    for (const [index, { name, keyintSeconds, env }] of CASES.entries()) {
+    for (const [index, { name, keyintSeconds, env, server }] of CASES.entries()) {
       if (!isChosen(index, name)) continue;
       const gateway = await Gateway.start(env);
-      const home = await writeHome(gateway.rtmp, keyintSeconds);
+      const home = server ? await writeHome(server(gateway), keyintSeconds, '') : await writeHome(gateway.rtmp, keyintSeconds);
       const obs = startObs(home);
       const began = Date.now();
       try {

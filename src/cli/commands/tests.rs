@@ -47,6 +47,7 @@ fn declared(alias: &str, key: Option<&str>) -> crate::config::Channel {
         capabilities: None,
         slate: None,
         srt_passphrase: None,
+        source: None,
     }
 }
 

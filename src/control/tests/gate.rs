@@ -46,6 +46,14 @@ async fn the_gate_admits_by_key_and_takes_capabilities_from_key_channel_or_defau
     // The channel's capabilities are for RTMP only.
     let srt = publish("srt", "stage-key", None);
     assert_eq!(capabilities(srt).await, ["hd"]);
+    // What the gateway pulls itself needs no key, and is what its channel says.
+    let pulled = gate.admit_pulled("local#app#stage").await.unwrap();
+    assert_eq!((&*pulled.alias, &*pulled.name), ("stage", "Stage"));
+    assert_eq!(pulled.capabilities, ["fhd"]);
+    let pulled = gate.admit_pulled("local#app#live").await.unwrap();
+    assert_eq!(pulled.capabilities, ["hd"]);
+    let refused = gate.admit_pulled("local#app#gone").await;
+    assert!(matches!(refused, Err(Refusal::NotAllowed(_))));
     gate.set_default_capabilities(vec!["uhd".to_owned()]);
     let later = publish("rtmp", "stream-key", None);
     assert_eq!(capabilities(later).await, ["uhd"]);

@@ -8,6 +8,8 @@ use smallvec::SmallVec;
 
 use super::Event;
 use super::adts::Adts;
+use super::latm::Latm;
+use super::opus::Opus;
 use super::program::Out;
 use super::stamps::{Stamps, Time};
 use crate::media::{AccessUnit, CodecConfig, MediaKind, Ticks, Timescale, Track};
@@ -28,6 +30,8 @@ pub(super) enum Read {
     Garbage(usize),
     /// So many bytes of a frame that cannot be used.
     Malformed(usize),
+    /// So many bytes of frames before their configuration.
+    Unready(usize),
     /// Frames.
     Frames(Frames),
 }
@@ -49,19 +53,31 @@ pub(super) struct Frames {
 #[derive(Debug)]
 pub(super) enum Framing {
     Adts(Adts),
+    Latm(Latm),
+    Opus(Opus),
 }
 
 impl Framing {
     fn read(&mut self, data: &[u8], last: bool) -> Read {
         match self {
             Framing::Adts(adts) => adts.read(data, last),
+            Framing::Latm(latm) => latm.read(data, last),
+            Framing::Opus(opus) => opus.read(data),
         }
     }
 
-    /// Whether a frame can be found anywhere in the bytes.
+    /// Whether a frame can be found anywhere in the bytes. The prefix of an Opus packet is too short
+    /// for that, and muxers begin a PES packet with each.
     fn has_sync(&self) -> bool {
         match self {
-            Framing::Adts(_) => true,
+            Framing::Adts(_) | Framing::Latm(_) => true,
+            Framing::Opus(_) => false,
+        }
+    }
+
+    fn lose(&mut self) {
+        if let Framing::Latm(latm) = self {
+            latm.lose();
         }
     }
 }
@@ -144,6 +160,7 @@ impl Audio {
             out.counts.malformed_units += 1;
         }
         self.forget();
+        self.framing.lose();
     }
 
     /// The stream is over.
@@ -171,11 +188,16 @@ impl Audio {
                     if !std::mem::replace(&mut self.astray, true) {
                         out.counts.malformed_units += 1;
                     }
-                    // A time of nothing: the frame after it does not begin where it says.
                     size
                 }
                 Read::Malformed(size) => {
                     out.counts.malformed_units += 1;
+                    self.pass_over(at);
+                    size
+                }
+                Read::Unready(size) => {
+                    out.counts.unready_units += 1;
+                    self.pass_over(at);
                     size
                 }
                 Read::Frames(frames) => {
@@ -191,6 +213,12 @@ impl Audio {
         let at = at.min(self.waiting.len());
         self.waiting.drain(..at);
         self.stamps.shift(at);
+    }
+
+    /// A frame at `at` is not used: how long it is nobody knows, so what follows waits for a time.
+    fn pass_over(&mut self, at: usize) {
+        self.stamps.take(at);
+        self.clock = None;
     }
 
     fn take(&mut self, frames: Frames, time: Option<Time>, out: &mut Out) {

@@ -96,6 +96,9 @@ pub(super) struct Packet<'a> {
     pub(super) counter: u8,
     /// `discontinuity_indicator`: the counter may jump here.
     pub(super) discontinuity: bool,
+    /// The adaptation field holds more than its flags say: the last packet of a PES packet, since
+    /// others have enough to be full.
+    pub(super) stuffed: bool,
     /// `None` when the packet holds an adaptation field alone, or one that is too long.
     pub(super) payload: Option<&'a [u8]>,
 }
@@ -105,12 +108,15 @@ impl<'a> Packet<'a> {
         let [_, second, third, fourth, rest @ ..] = packet;
         let mut payload = &rest[..];
         let mut discontinuity = false;
-        let mut whole = true;
+        let (mut whole, mut stuffed) = (true, false);
         if fourth & 0x20 != 0 {
             let length = usize::from(rest[0]);
             discontinuity = length > 0 && rest[1] & 0x80 != 0;
             match rest.get(1 + length..) {
-                Some(after) => payload = after,
+                Some(after) => {
+                    payload = after;
+                    stuffed = is_stuffed(&rest[1..=length]);
+                }
                 None => whole = false,
             }
         }
@@ -122,9 +128,28 @@ impl<'a> Packet<'a> {
             scrambled: fourth & 0xC0 != 0,
             counter: fourth & 0x0F,
             discontinuity,
+            stuffed,
             payload: carries.then_some(payload),
         }
     }
+}
+
+/// Whether an adaptation field is longer than its parts, ISO/IEC 13818-1 §2.4.3.4.
+fn is_stuffed(field: &[u8]) -> bool {
+    let Some((&flags, rest)) = field.split_first() else {
+        return true;
+    };
+    // PCR and OPCR, splice_countdown.
+    let fixed = [(0x10, 6), (0x08, 6), (0x04, 1)];
+    let fixed = fixed.into_iter().filter(|(flag, _)| flags & flag != 0);
+    let mut size: usize = fixed.map(|(_, size)| size).sum();
+    // Private data, the extension: each with its length in front.
+    for flag in [0x02, 0x01] {
+        if flags & flag != 0 {
+            size += 1 + rest.get(size).copied().map_or(0, usize::from);
+        }
+    }
+    rest.len() > size
 }
 
 /// What a packet is to the one before it of the same PID.

@@ -4,13 +4,15 @@ use std::collections::VecDeque;
 
 use super::adts::Adts;
 use super::audio::{Audio, Framing};
+use super::latm::Latm;
+use super::opus::Opus;
 use super::packet::{Continuity, PACKET_BYTES, Packet, Step};
 use super::pes::{Piece, Reader, Times};
 use super::psi::{self, PAT_PID, PAT_TABLE, PMT_TABLE, Program, Sections, Stream};
 use super::stamps::Time;
 use super::streams::{self, Content};
 use super::video::Video;
-use super::{Counts, Event};
+use super::{Counts, Event, Taken};
 use crate::media::MediaKind;
 
 /// Codecs of which the publisher was told that they are not taken. More than a stream can hold at once;
@@ -35,6 +37,9 @@ pub(super) struct Streams {
     video: Option<Lane>,
     audio: Option<Lane>,
     told: Vec<(MediaKind, &'static str)>,
+    taken: Option<Taken>,
+    /// What is to be told of it.
+    news: Option<Taken>,
 }
 
 /// The sections of one PID.
@@ -161,7 +166,7 @@ impl Streams {
                 .clone()
                 .find(|(_, content)| content.taken() == Some(kind));
             let known = lane.as_ref().map(|lane| (lane.pid, &lane.content));
-            if known == taken.as_ref().map(|(pid, content)| (*pid, content)) {
+            if known.is_some() && known == taken.as_ref().map(|(pid, content)| (*pid, content)) {
                 continue;
             }
             if let Some(lane) = lane {
@@ -184,6 +189,18 @@ impl Streams {
                 self.out.events.push_back(Event::Unsupported(text));
             }
         }
+        let taken = Taken {
+            video: self.video.is_some(),
+            audio: self.audio.is_some(),
+        };
+        if self.taken.replace(taken) != Some(taken) {
+            self.news = Some(taken);
+        }
+    }
+
+    /// What the program's map says, when it says something new.
+    pub(super) fn poll_taken(&mut self) -> Option<Taken> {
+        self.news.take()
     }
 }
 
@@ -195,6 +212,8 @@ struct Lane {
     continuity: Continuity,
     reader: Reader,
     decoder: Decoder,
+    /// Whether the last packet was the last one of a PES packet, as its stuffing tells.
+    ended: bool,
 }
 
 #[derive(Debug)]
@@ -208,6 +227,10 @@ impl Lane {
         let decoder = match &content {
             Content::Video(coding) => Decoder::Video(Video::new(*coding)),
             Content::Adts => Decoder::Audio(Audio::new(Framing::Adts(Adts::default()))),
+            Content::Latm => Decoder::Audio(Audio::new(Framing::Latm(Latm::default()))),
+            Content::Opus(config) => {
+                Decoder::Audio(Audio::new(Framing::Opus(Opus::new(config.clone()))))
+            }
             Content::Other(..) | Content::Data => return None,
         };
         Some(Lane {
@@ -216,6 +239,7 @@ impl Lane {
             continuity: Continuity::default(),
             reader: Reader::default(),
             decoder,
+            ended: false,
         })
     }
 
@@ -237,8 +261,10 @@ impl Lane {
         if packet.scrambled {
             out.counts.scrambled_packets += 1;
             self.lose(out);
+            self.ended = packet.stuffed;
             return;
         }
+        self.ended = packet.stuffed;
         let decoder = &mut self.decoder;
         self.reader
             .push(payload, packet.starts, |piece| match piece {
@@ -264,14 +290,14 @@ impl Lane {
     fn lose(&mut self, out: &mut Out) {
         match &mut self.decoder {
             Decoder::Video(video) => {
-                if self.reader.lose(false) {
+                // A picture that was complete is none the worse for what was lost after it.
+                if self.reader.lose(false) && !self.ended {
                     video.lose();
                 }
             }
             Decoder::Audio(audio) => {
-                if self.reader.lose(audio.reads_on()) {
-                    audio.lose(out);
-                }
+                self.reader.lose(audio.reads_on());
+                audio.lose(out);
             }
         }
     }

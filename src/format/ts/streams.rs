@@ -3,6 +3,7 @@
 use super::psi::Stream;
 use super::video::Coding;
 use crate::media::MediaKind;
+use crate::media::codec::opus;
 
 /// What an elementary stream is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -10,6 +11,10 @@ pub(super) enum Content {
     Video(Coding),
     /// AAC with an ADTS header in front of each frame.
     Adts,
+    /// AAC in LATM, with its configuration in band.
+    Latm,
+    /// Opus, with what its descriptor says.
+    Opus(opus::Config),
     /// Video or audio that is not taken, by name.
     Other(MediaKind, &'static str),
     /// Neither video nor audio: metadata, subtitles, splice marks.
@@ -21,7 +26,7 @@ impl Content {
     pub(super) fn taken(&self) -> Option<MediaKind> {
         match self {
             Content::Video(_) => Some(MediaKind::Video),
-            Content::Adts => Some(MediaKind::Audio),
+            Content::Adts | Content::Latm | Content::Opus(_) => Some(MediaKind::Audio),
             Content::Other(..) | Content::Data => None,
         }
     }
@@ -34,6 +39,7 @@ pub(super) fn content(stream: Stream<'_>) -> Content {
         0x1B => Content::Video(Coding::Avc),
         0x24 => Content::Video(Coding::Hevc),
         0x0F => Content::Adts,
+        0x11 => Content::Latm,
         0x01 => Content::Other(Video, "MPEG-1"),
         0x02 => Content::Other(Video, "MPEG-2"),
         0x10 => Content::Other(Video, "MPEG-4 part 2"),
@@ -60,6 +66,7 @@ fn private(stream: Stream<'_>) -> Content {
         let content = match (tag, body) {
             // registration_descriptor, ISO/IEC 13818-1 §2.6.8.
             (0x05, [a, b, c, d, ..]) => match &[*a, *b, *c, *d] {
+                b"Opus" => opus_content(stream),
                 b"HEVC" => Content::Video(Coding::Hevc),
                 b"AV01" => Content::Other(Video, "AV1"),
                 b"VVC " => Content::Other(Video, "VVC"),
@@ -82,6 +89,19 @@ fn private(stream: Stream<'_>) -> Content {
         return content;
     }
     Content::Data
+}
+
+/// Opus, by the extension descriptor that holds its `channel_config_code` ("Opus in MPEG-TS"); stereo
+/// when there is none.
+fn opus_content(stream: Stream<'_>) -> Content {
+    let code = stream.descriptors().find_map(|found| match found {
+        (0x7F, [0x80, code, ..]) => Some(*code),
+        _ => None,
+    });
+    match opus::Config::from_channel_config_code(code.unwrap_or(2)) {
+        Ok(config) => Content::Opus(config),
+        Err(_) => Content::Other(MediaKind::Audio, "Opus with channels of its own order"),
+    }
 }
 
 /// What the publisher reads when nothing of a kind can be taken.

@@ -3,7 +3,24 @@
 use super::*;
 use crate::media::MediaKind;
 
+mod audio;
 mod golden;
+mod loss;
+mod tables;
+mod times;
+mod video;
+#[path = "../../../tests/common/ts.rs"]
+#[allow(
+    dead_code,
+    unreachable_pub,
+    missing_docs,
+    reason = "shared with the behaviour tests"
+)]
+#[allow(
+    clippy::cast_possible_truncation,
+    reason = "bytes of fields are cut out of numbers"
+)]
+mod writer;
 
 /// Every event of a stream that comes in pieces of `size` bytes.
 fn events(stream: &[u8], size: usize) -> (Vec<Event>, Counts) {
@@ -32,4 +49,28 @@ fn tracks(events: &[Event]) -> Vec<&Track> {
         _ => None,
     });
     tracks.collect()
+}
+
+fn video(events: &[Event]) -> Vec<&AccessUnit> {
+    units(events, MediaKind::Video)
+}
+
+fn audio(events: &[Event]) -> Vec<&AccessUnit> {
+    units(events, MediaKind::Audio)
+}
+
+fn pts(units: &[&AccessUnit]) -> Vec<i64> {
+    units.iter().map(|unit| unit.pts.0).collect()
+}
+
+fn sizes(units: &[&AccessUnit]) -> Vec<usize> {
+    units.iter().map(|unit| unit.data.len()).collect()
+}
+
+fn complaints(events: &[Event]) -> Vec<&str> {
+    let texts = events.iter().filter_map(|event| match event {
+        Event::Unsupported(text) => Some(&text[..]),
+        _ => None,
+    });
+    texts.collect()
 }

@@ -174,8 +174,8 @@ impl Video {
         self.tell(out);
     }
 
-    /// Packets are missing in the unit under way. A picture with a slice cut off stops the decoders of
-    /// some browsers; one that is missing does not, so it is left out, as GStreamer does.
+    /// Packets are missing in the unit under way. A picture with a slice cut off may stop a player's
+    /// decoder, one that is missing does not, so it is left out.
     pub(super) fn lose(&mut self) {
         if !self.stream.is_empty() {
             self.damage();

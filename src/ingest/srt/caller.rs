@@ -1,6 +1,7 @@
 //! One caller, from being let in to its end: asks the hub, feeds it what the connection brings, and
 //! keeps the deadlines.
 
+use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +14,7 @@ use super::door::{Door, Guest};
 use super::reactor::{Ending, Message};
 use crate::base::shutdown::Tasks;
 use crate::format::ts::{Demuxer, Event};
-use crate::hub::{PublishRequest, Refusal};
+use crate::hub::{Announcement, Refusal};
 use crate::ingest::port::{Admit, Sink};
 
 /// The hub's answer to a publish; its own limit on a remote admission is shorter.
@@ -23,8 +24,8 @@ const SILENCE_TICKS: u32 = 10;
 
 /// How a caller ended.
 #[derive(Debug, thiserror::Error)]
-enum End {
-    #[error("closed by the caller")]
+pub(super) enum End {
+    #[error("closed by the far side")]
     Closed,
     #[error("connection lost, or closed after a silence")]
     Lost,
@@ -45,6 +46,7 @@ pub(super) struct Caller<A: Admit> {
     door: Arc<Door<A>>,
     tasks: Tasks,
     inbox: Inbox<A>,
+    delivered: bool,
 }
 
 /// What the connection brings. The reactor closes the connection when this is dropped, and is woken for it.
@@ -70,23 +72,39 @@ impl<A: Admit> Caller<A> {
             receiver,
             door: door.clone(),
         };
-        Caller { door, tasks, inbox }
+        Caller {
+            door,
+            tasks,
+            inbox,
+            delivered: false,
+        }
+    }
+
+    /// Whether the hub was given any media.
+    pub(super) fn has_delivered(&self) -> bool {
+        self.delivered
     }
 
     /// Serves the caller to its end.
     pub(super) async fn run(mut self, guest: Guest) {
-        let admitted = self.admit(guest.request).await;
+        let asked = self.door.admit.admit(guest.request);
+        let admitted = self.admit(asked).await;
         drop(guest.seat);
         match admitted {
-            Ok(sink) => self.publish(sink).await,
+            Ok(sink) => {
+                self.publish(sink).await;
+            }
             Err(end) => tracing::info!(reason = %end, "connection ended without a publish"),
         }
     }
 
     /// Asks the hub, which may know more than it did when the caller was let in.
-    async fn admit(&self, request: PublishRequest) -> Result<A::Sink, End> {
+    pub(super) async fn admit(
+        &self,
+        asked: impl Future<Output = Result<A::Sink, Refusal>>,
+    ) -> Result<A::Sink, End> {
         let stats = &self.door.config.stats;
-        let asked = timeout(ADMISSION_DEADLINE, self.door.admit.admit(request));
+        let asked = timeout(ADMISSION_DEADLINE, asked);
         let answer = tokio::select! {
             () = self.tasks.stopped() => {
                 stats.unpublished_total.add(1);
@@ -110,7 +128,7 @@ impl<A: Admit> Caller<A> {
     }
 
     /// Feeds an admitted session to its end.
-    async fn publish(&mut self, mut sink: A::Sink) {
+    pub(super) async fn publish(&mut self, mut sink: A::Sink) -> End {
         let mut demuxer = Demuxer::new();
         let end = self.feed(&mut sink, &mut demuxer).await;
         let counts = demuxer.counts();
@@ -138,6 +156,7 @@ impl<A: Admit> Caller<A> {
             End::Closed => sink.finish(),
             _ => drop(sink),
         }
+        end
     }
 
     async fn feed(&mut self, sink: &mut A::Sink, demuxer: &mut Demuxer) -> End {
@@ -167,7 +186,10 @@ impl<A: Admit> Caller<A> {
             };
             match message {
                 Some(Message::Data(data)) => match self.push(sink, demuxer, &data) {
-                    Ok(true) => silent_ticks = 0,
+                    Ok(true) => {
+                        silent_ticks = 0;
+                        self.delivered = true;
+                    }
                     Ok(false) => {}
                     Err(end) => return end,
                 },
@@ -198,6 +220,13 @@ impl<A: Admit> Caller<A> {
 /// Hands all events to the hub; whether there was media among them.
 fn drain<K: Sink>(sink: &mut K, demuxer: &mut Demuxer) -> Result<bool, End> {
     let mut progress = false;
+    if let Some(taken) = demuxer.poll_taken() {
+        sink.announce(Announcement {
+            video: Some(taken.video),
+            audio: Some(taken.audio),
+            ..Announcement::default()
+        });
+    }
     while let Some(event) = demuxer.poll_event() {
         match event {
             Event::Track(track) => sink.set_track(track),

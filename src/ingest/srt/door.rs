@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::Thread;
 use std::time::Duration;
 
+use super::call::Handover;
 use super::ffi::{Id, Library};
 use super::{Config, socket, streamid};
 use crate::base::network::site;
@@ -22,11 +23,12 @@ use crate::ingest::port::Admit;
 const MAX_WAITING: usize = 256;
 /// The same of one address. A studio behind one address has fewer encoders that start in the same second.
 const MAX_WAITING_PER_SITE: usize = 96;
-/// A caller that was let in and did not connect within this is forgotten; libsrt tries for 3 s.
+/// A caller that was let in and is not connected within this is forgotten: the answer to its handshake is
+/// made at once.
 const CONNECT_DEADLINE: Duration = Duration::from_secs(5);
 /// Refusals told in the log one by one, a second. A flood is counted, and its number told once a second.
 const MAX_TOLD: u32 = 10;
-/// What the guidelines call a second.
+/// Refusals are counted over this.
 const SECOND: Duration = Duration::from_secs(1);
 
 /// access_control.h: the codes in use here.
@@ -58,6 +60,8 @@ pub(super) struct Door<A> {
     guests: Mutex<HashMap<Id, Guest>>,
     seats: Seats,
     told: Mutex<Told>,
+    /// Connections that we made ourselves, on their way to the reactor.
+    pub(super) handover: Handover,
     is_closed: AtomicBool,
     reactor: OnceLock<Thread>,
 }
@@ -114,6 +118,7 @@ impl<A: Admit> Door<A> {
             guests: Mutex::default(),
             seats: Seats::default(),
             told: Mutex::default(),
+            handover: Handover::default(),
             is_closed: AtomicBool::new(false),
             reactor: OnceLock::new(),
         }

@@ -7,6 +7,7 @@
 //! it to `caller`, the task that feeds the hub. `ffi` alone speaks with libsrt.
 
 mod address;
+mod call;
 mod caller;
 mod door;
 mod ffi;
@@ -29,6 +30,7 @@ use crate::base::lanes::Lanes;
 use crate::base::secret::Secret;
 use crate::base::shutdown::Tasks;
 use crate::hub::Hub;
+pub use call::{Call, Dialer, Ended};
 use door::Door;
 use ffi::{Handle, Library};
 use reactor::Reactor;
@@ -110,9 +112,11 @@ impl Listeners {
         let mut listeners = Listeners::default();
         for address in addresses {
             // [::] takes IPv4 callers too, unless there is a listener of their own.
-            let ipv6_only = addresses
-                .iter()
-                .any(|other| other.is_ipv4() && other.port() == address.port());
+            let same_port = |other: &SocketAddr| other.port() == address.port();
+            let ipv6_only = address.port() != 0
+                && addresses
+                    .iter()
+                    .any(|other| other.is_ipv4() && same_port(other));
             let bound = socket::bind(&library, *address, ipv6_only, &options)
                 .and_then(|handle| Ok((handle.address()?, handle)));
             let (bound, handle) = bound.map_err(|error| Error::Bind {
@@ -126,23 +130,63 @@ impl Listeners {
         Ok(listeners)
     }
 
+    /// Starts libsrt although there may be no listener: for calls of our own.
+    pub fn for_calls(mut self) -> Result<Listeners, Error> {
+        if self.library.is_none() {
+            let library = Library::start().map_err(|error| Error::Library(error.io()))?;
+            self.library = Some(library);
+        }
+        Ok(self)
+    }
+
     /// Where they listen: with port 0, the system chose.
     pub fn addresses(&self) -> &[SocketAddr] {
         &self.addresses
     }
 }
 
-/// Serves all listeners until the tasks are stopped.
-pub async fn run(listeners: Listeners, hub: Hub, config: Config, tasks: Tasks) {
-    serve(listeners, hub, config, tasks).await;
+/// SRT in both directions: listeners, and calls of our own.
+#[derive(Debug)]
+pub struct Server {
+    library: Library,
+    ports: Vec<Handle>,
+    door: Arc<Door<Hub>>,
+    tasks: Tasks,
 }
 
+impl Server {
+    /// What serves these listeners; `None` when there is nothing to do, see [`Listeners::for_calls`].
+    pub fn new(listeners: Listeners, hub: Hub, config: Config, tasks: Tasks) -> Option<Server> {
+        let library = listeners.library?;
+        Some(Server {
+            door: Arc::new(Door::new(hub, config, library.clone())),
+            ports: listeners.ports,
+            library,
+            tasks,
+        })
+    }
+
+    /// Makes calls while the server runs.
+    pub fn dialer(&self) -> Dialer {
+        Dialer::new(self.library.clone(), self.door.clone(), self.tasks.clone())
+    }
+
+    /// Runs until the tasks are stopped.
+    pub async fn run(self) {
+        receive(self.library, self.ports, self.door, self.tasks).await;
+    }
+}
+
+/// A server for another hub.
+#[cfg(test)]
 async fn serve<A: Admit>(listeners: Listeners, admit: A, config: Config, tasks: Tasks) {
-    let Some(library) = listeners.library else {
-        return;
-    };
+    let library = listeners.library.expect("a test has a listener");
     let door = Arc::new(Door::new(admit, config, library.clone()));
-    let reactor = match Reactor::new(library, listeners.ports, door.clone(), tasks.clone()) {
+    receive(library, listeners.ports, door, tasks).await;
+}
+
+async fn receive<A: Admit>(library: Library, ports: Vec<Handle>, door: Arc<Door<A>>, tasks: Tasks) {
+    let reactor = match Reactor::new(library, ports, door.clone(), tasks.clone()) {
         Ok(reactor) => reactor,
         Err(err) => {
             tracing::error!(%err, "cannot take callers");

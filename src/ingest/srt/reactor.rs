@@ -1,8 +1,8 @@
 //! One thread for all callers. In: what libsrt has put in order and in time. Out: batches of it, in a
 //! queue per caller. Not here: what is in the batches.
 //!
-//! libsrt makes each packet ready at its own time, some 240 a second and caller. Waking up for each of
-//! them would cost as much as libsrt itself; the thread looks around a hundred times a second instead.
+//! libsrt makes each packet ready at its own time, some 240 a second and caller, and its own wait wakes up
+//! for each of them. This thread looks around a hundred times a second instead, for all callers.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -14,6 +14,7 @@ use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
 use tracing::Instrument;
 
+use super::call::Connection;
 use super::caller::Caller;
 use super::door::Door;
 use super::ffi::{Error, Handle, Id, Library, Listener, MAX_PAYLOAD_BYTES, Poll, Received};
@@ -29,7 +30,7 @@ const TICK: Duration = Duration::from_millis(10);
 const BACKLOG: i32 = 128;
 /// Batches that wait for a caller's task. When it is full, packets wait in libsrt's receive buffer, which
 /// is bounded too: a caller whose task is stuck loses packets and nobody else does.
-const QUEUE_BATCHES: usize = 16;
+pub(super) const QUEUE_BATCHES: usize = 16;
 /// Batches are slices of blocks of this size; at 2.5 Mb/s one lasts 100 ms.
 const BLOCK_BYTES: usize = 32 * 1024;
 /// How often the line is measured.
@@ -128,6 +129,9 @@ impl<A: Admit> Reactor<A> {
                     self.poll.remove(listener.id());
                 }
             }
+            while let Some(connection) = self.door.handover.take() {
+                self.adopt(connection, now);
+            }
             self.read(now);
             self.look_after(now);
             self.door.sweep(now);
@@ -178,6 +182,11 @@ impl<A: Admit> Reactor<A> {
             line.flush();
             if now >= line.next_report && line.over.is_none() {
                 line.report(now);
+                if !line.socket.is_alive() {
+                    // libsrt breaks a connection over a peer's wrong words without a word of its own.
+                    self.poll.remove(*id);
+                    line.over = Some(now);
+                }
             }
             let is_over = line
                 .over
@@ -196,6 +205,23 @@ impl<A: Admit> Reactor<A> {
                 self.poll.remove(id);
             }
         }
+    }
+
+    /// Takes a connection that we made ourselves.
+    fn adopt(&mut self, connection: Connection, now: Duration) {
+        let id = connection.socket.id();
+        if let Err(err) = self.poll.add(id) {
+            // Its task hears of it when the sender goes.
+            tracing::error!(%err, "cannot receive for a call");
+            return;
+        }
+        let line = Line::new(
+            connection.socket,
+            connection.sender,
+            connection.latency,
+            now,
+        );
+        self.lines.insert(id, line);
     }
 
     /// Takes a caller that was let in; whether there was one.
@@ -237,8 +263,14 @@ impl<A: Admit> Reactor<A> {
             channel = format!("key:{}", guest.request.key.fingerprint()),
             stream = tracing::field::Empty,
         );
-        self.lines
-            .insert(socket.id(), Line::new(socket, sender, latency, now));
+        let id = socket.id();
+        let mut line = Line::new(socket, sender, latency, now);
+        if !line.socket.is_alive() {
+            // It was closed before it was watched, of which libsrt says nothing.
+            self.poll.remove(id);
+            line.over = Some(now);
+        }
+        self.lines.insert(id, line);
         let caller = Caller::new(self.door.clone(), receiver, self.tasks.clone());
         let lanes = self.door.config.lanes.clone();
         lanes.spawn(&self.tasks, caller.run(guest).instrument(span));

@@ -45,16 +45,32 @@ pub struct Config {
 impl Config {
     /// Reads a record. SBR that only the frames would tell of (implicit signalling) is not seen.
     pub fn parse(record: Bytes) -> Result<Config, Error> {
-        let mut bits = Bits::new(RECORD, &record);
-        let mut object_type = read_object_type(&mut bits)?;
-        let core_sample_rate = read_rate(&mut bits)?;
+        let data = record.clone();
+        Config::read(&mut Bits::new(RECORD, &data), record, true)
+    }
+
+    /// Reads the record that `data` begins with, and how many bits it takes: as it stands in a
+    /// StreamMuxConfig (ISO/IEC 14496-3 table 1.42), where it has no length, and no extension follows.
+    pub fn parse_front(data: &[u8]) -> Result<(Config, usize), Error> {
+        let mut bits = Bits::new(RECORD, data);
+        let mut config = Config::read(&mut bits, Bytes::new(), false)?;
+        let used = bits.position();
+        let mut record = BytesMut::with_capacity(used.div_ceil(8));
+        put_bits(&mut record, Bits::new(RECORD, data), 0..used)?;
+        config.record = record.freeze();
+        Ok((config, used))
+    }
+
+    fn read(bits: &mut Bits<'_>, record: Bytes, extensible: bool) -> Result<Config, Error> {
+        let mut object_type = read_object_type(bits)?;
+        let core_sample_rate = read_rate(bits)?;
         let mut sample_rate = core_sample_rate;
         let channel_configuration = bits.byte(4, "channelConfiguration")?;
         let mut extension = None;
         if object_type == SBR || object_type == PS {
             extension = Some(object_type);
-            sample_rate = read_rate(&mut bits)?;
-            object_type = read_object_type(&mut bits)?;
+            sample_rate = read_rate(bits)?;
+            object_type = read_object_type(bits)?;
         }
         // Main, LC, SSR and LTP share GASpecificConfig; the low-delay, scalable and USAC types have
         // other frame lengths or layouts and do not occur in live sources.
@@ -72,7 +88,7 @@ impl Config {
         }
         bits.skip(1, "extensionFlag")?;
         let mut channels = match channel_configuration {
-            0 => read_program_config(&mut bits)?,
+            0 => read_program_config(bits)?,
             1..=6 => channel_configuration,
             7 | 12 | 14 => 8,
             11 => 7,
@@ -81,9 +97,9 @@ impl Config {
                 return Err(bits.unsupported("channelConfiguration", u64::from(reserved)));
             }
         };
-        if extension.is_none() {
+        if extension.is_none() && extensible {
             // Not being there is no error, so neither is an end in the middle.
-            if let Ok(Some((kind, rate))) = read_sync_extension(&mut bits) {
+            if let Ok(Some((kind, rate))) = read_sync_extension(bits) {
                 extension = Some(kind);
                 sample_rate = rate;
             }

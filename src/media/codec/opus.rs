@@ -39,13 +39,44 @@ impl Config {
     /// A header for mono or stereo as WebRTC sends it, which has none of its own.
     pub fn new(channels: u8) -> Result<Config, Error> {
         let mut record = BytesMut::with_capacity(19);
-        record.put_slice(MAGIC);
-        record.put_u8(1);
-        record.put_u8(channels);
-        record.put_u16_le(DEFAULT_PRE_SKIP);
-        record.put_u32_le(48_000);
-        record.put_i16_le(0);
-        record.put_u8(0);
+        put_head(&mut record, channels, 0);
+        Config::parse(record.freeze())
+    }
+
+    /// What `channel_config_code` of the descriptor in a transport stream says ("Opus in MPEG-TS"): 0 is
+    /// two mono channels without a place, 1 to 8 are channels in the order of RFC 7845 §5.1.1.2.
+    pub fn from_channel_config_code(code: u8) -> Result<Config, Error> {
+        /// Streams, coupled streams and mapping for 1 to 8 channels, as encoders lay them out.
+        const LAYOUTS: [(u8, u8, &[u8]); 8] = [
+            (1, 0, &[0]),
+            (1, 1, &[0, 1]),
+            (2, 1, &[0, 2, 1]),
+            (2, 2, &[0, 1, 2, 3]),
+            (3, 2, &[0, 4, 1, 2, 3]),
+            (4, 2, &[0, 4, 1, 2, 3, 5]),
+            (4, 3, &[0, 4, 1, 2, 3, 5, 6]),
+            (5, 3, &[0, 6, 1, 2, 3, 4, 5, 7]),
+        ];
+        if matches!(code, 1 | 2) {
+            return Config::new(code);
+        }
+        let index = usize::from(code).wrapping_sub(1);
+        let (family, (streams, coupled, mapping)) = match (code, LAYOUTS.get(index)) {
+            (0, _) => (255, (2, 0, &[0, 1][..])),
+            (_, Some(&layout)) => (1, layout),
+            (_, None) => {
+                return Err(Error::Unsupported {
+                    record: "Opus descriptor",
+                    field: "channel_config_code",
+                    value: u64::from(code),
+                });
+            }
+        };
+        let channels = if code == 0 { 2 } else { code };
+        let mut record = BytesMut::with_capacity(21 + mapping.len());
+        put_head(&mut record, channels, family);
+        record.put_slice(&[streams, coupled]);
+        record.put_slice(mapping);
         Config::parse(record.freeze())
     }
 
@@ -62,6 +93,17 @@ impl Config {
         body.put_slice(header.mapping);
         Ok(body.freeze())
     }
+}
+
+/// A header up to its mapping family: 48 kHz, no gain.
+fn put_head(record: &mut BytesMut, channels: u8, mapping_family: u8) {
+    record.put_slice(MAGIC);
+    record.put_u8(1);
+    record.put_u8(channels);
+    record.put_u16_le(DEFAULT_PRE_SKIP);
+    record.put_u32_le(48_000);
+    record.put_i16_le(0);
+    record.put_u8(mapping_family);
 }
 
 struct Header<'a> {

@@ -30,3 +30,23 @@ x264="-c:v libx264 -preset veryfast -crf 38 -g 15 -bf 2 -threads 1"
 # shellcheck disable=SC2086
 ffmpeg -v error -y $pictures $tone -t 1 $x264 -c:a aac -b:a 32k -f mpegts avc-aac.ts
 expect avc-aac '7|8|9|12'
+
+x265="-c:v libx265 -preset ultrafast -crf 40 -g 15 -threads 1 -x265-params log-level=none:pools=1:frame-threads=1:bframes=2:open-gop=0"
+
+# Two seconds per clip would be more of the same; tables, PES and frames all wrap within one.
+# shellcheck disable=SC2086
+"$NEW" -v error -y $pictures $tone -t 1 $x265 -c:a libopus -b:a 24k -f mpegts hevc-opus.ts
+expect hevc-opus '32|33|34|35|38'
+
+# shellcheck disable=SC2086
+"$NEW" -v error -y $tone -t 1 -c:a aac -b:a 32k "$work/latm.m4a"
+# shellcheck disable=SC2086
+"$NEW" -v error -y $pictures -i "$work/latm.m4a" -t 1 $x264 -c:a copy -mpegts_flags latm -f mpegts avc-latm.ts
+expect avc-latm '7|8|9|12' "$work/latm.m4a"
+
+# GStreamer: H.264 with two slices in each picture, AAC in ADTS.
+gst-launch-1.0 -q videotestsrc num-buffers=25 ! video/x-raw,format=I420,width=160,height=90,framerate=25/1 ! \
+  x264enc threads=1 key-int-max=15 bframes=2 bitrate=64 option-string=slices=2 ! h264parse ! queue ! mux. \
+  audiotestsrc num-buffers=47 samplesperbuffer=1024 ! audio/x-raw,rate=48000,channels=2 ! \
+  avenc_aac bitrate=32000 ! aacparse ! queue ! mux. mpegtsmux name=mux ! filesink location=gst.ts
+expect gst '7|8|9|12'

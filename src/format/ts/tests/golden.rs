@@ -57,3 +57,18 @@ fn compare(clip: &str, codecs: &[&str]) {
 fn ffmpeg_5_with_h264_and_aac_gives_every_packet_of_ffprobe() {
     compare("avc-aac", &["avc1.64000b", "mp4a.40.2"]);
 }
+
+#[test]
+fn ffmpeg_9_with_hevc_and_opus_gives_every_packet_of_ffprobe() {
+    compare("hevc-opus", &["hvc1.1.6.L30.90", "opus"]);
+}
+
+#[test]
+fn ffmpeg_9_with_h264_and_latm_gives_every_packet_of_ffprobe() {
+    compare("avc-latm", &["avc1.64000b", "mp4a.40.2"]);
+}
+
+#[test]
+fn gstreamer_with_slices_gives_every_packet_of_ffprobe() {
+    compare("gst", &["mp4a.40.2", "avc1.64000b"]);
+}

@@ -114,3 +114,12 @@ proptest! {
         prop_assert_eq!(facts(&config), (rate, channels, 1024, 2));
     }
 }
+
+#[test]
+fn a_record_without_length_is_read_to_its_last_bit() {
+    let lc = Config::new_lc(48_000, 2).unwrap();
+    // What follows looks like an extension, and is none.
+    let data = [&lc.record[..], &[0x56, 0xE5, 0x98]].concat();
+    assert_eq!(Config::parse_front(&data), Ok((lc, 16)));
+    assert!(Config::parse_front(&data[..1]).is_err());
+}

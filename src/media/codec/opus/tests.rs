@@ -72,3 +72,15 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn descriptor_codes_of_transport_streams_make_headers_that_can_be_read() {
+    for code in 0..=8 {
+        let config = Config::from_channel_config_code(code).unwrap();
+        assert_eq!(config.channels, if code == 0 { 2 } else { code });
+        assert!(config.dops().is_ok());
+    }
+    for code in [9, 0x81, 0x82, 255] {
+        assert!(Config::from_channel_config_code(code).is_err());
+    }
+}

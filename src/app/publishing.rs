@@ -1,0 +1,82 @@
+//! Ingest protocols, started. In: bound listeners, settings, the hub. Out: tasks that take publishers,
+//! and those that pull.
+
+use std::sync::Arc;
+
+use anyhow::Context;
+use tokio::net::TcpListener;
+
+use super::measure::Figures;
+use super::{Tls, pulls};
+use crate::base::clock::Clock;
+use crate::base::lanes::Lanes;
+use crate::base::shutdown::Tasks;
+use crate::config::Config;
+use crate::hub::Hub;
+use crate::ingest::{rtmp, srt};
+
+/// Listeners of encoders.
+pub(super) struct Ports {
+    pub(super) rtmp: Vec<TcpListener>,
+    pub(super) rtmps: Vec<TcpListener>,
+    pub(super) srt: srt::Listeners,
+}
+
+/// Serves them on `tasks`, until `ingest` is stopped.
+pub(super) fn start(
+    ports: Ports,
+    config: &Config,
+    tls: Option<&Tls>,
+    hub: &Hub,
+    figures: &Arc<Figures>,
+    clock: &Clock,
+    (tasks, ingest): (&Tasks, &Tasks),
+) -> anyhow::Result<()> {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let lanes = Lanes::start(cores).context("cannot start threads for ingest")?;
+    let rtmp_config = rtmp::Config {
+        publish_timeout: config.publish.publish_timeout,
+        lanes: lanes.clone(),
+        ..rtmp::Config::default()
+    };
+    figures.watch_listener("rtmp", rtmp_config.stats.clone());
+    let plain = ports.rtmp.into_iter().map(|listener| (listener, None));
+    let secure = ports.rtmps.into_iter();
+    let secure = secure.map(|listener| (listener, tls.cloned()));
+    for (listener, tls) in plain.chain(secure) {
+        let run = rtmp::run(
+            listener,
+            tls,
+            hub.clone(),
+            rtmp_config.clone(),
+            ingest.clone(),
+        );
+        tasks.spawn(run);
+    }
+    let srt_config = srt_config(config, lanes.clone());
+    figures.watch_listener("srt", srt_config.stats.clone());
+    let jobs = pulls::jobs(config);
+    let port = match jobs.is_empty() {
+        true => ports.srt,
+        false => ports.srt.for_calls().context("cannot pull")?,
+    };
+    if let Some(server) = srt::Server::new(port, hub.clone(), srt_config, ingest.clone()) {
+        pulls::start(jobs, config, &server.dialer(), &lanes, clock, ingest);
+        tasks.spawn(server.run());
+    }
+    Ok(())
+}
+
+fn srt_config(config: &Config, lanes: Lanes) -> srt::Config {
+    let passphrases = config.channels.iter().filter_map(|channel| {
+        let id = config.identity.channel_id(&channel.alias);
+        Some((id, channel.srt_passphrase.clone()?))
+    });
+    srt::Config {
+        publish_timeout: config.publish.publish_timeout,
+        passphrase: config.listen.srt_passphrase.clone(),
+        channel_passphrases: passphrases.collect(),
+        lanes,
+        ..srt::Config::default()
+    }
+}

@@ -1,0 +1,343 @@
+//! Channels and applications in memory, for those who must not wait for the database: publishes, players,
+//! and thousands of API calls a second. In: what this process writes, and a look at the database every
+//! second for what others write. Out: what is known now.
+//!
+//! The database counts changes (`revisions`). The memory is always of one revision: a change of this
+//! process is applied to it when it follows directly, and everything is read again when it does not, so
+//! that neither a slow reading nor two writers at once can bring an old key back.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+use std::ops::Bound;
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::time::Duration;
+
+use sha2::{Digest, Sha256};
+use tokio::sync::OwnedSemaphorePermit;
+
+use super::application::{self, Application};
+use super::channel::{self, Channel};
+use super::database::{Query, Transaction, query};
+use super::{Error, Store, timed};
+use crate::base::clock::Wall;
+use crate::base::shutdown::Tasks;
+
+/// How often the database is asked whether another process has changed something: one row.
+const REFRESH: Duration = Duration::from_secs(1);
+/// Password against which that of an unknown application is compared, so that it takes as long.
+const NOBODY: &str = "................................";
+
+/// SHA-256 of a stream key.
+pub(super) type KeyHash = [u8; 32];
+
+/// What a key is found by, in memory and in the database.
+pub(super) fn hash(key: &str) -> KeyHash {
+    Sha256::digest(key.as_bytes()).into()
+}
+
+/// Where a channel stands among those of its application: oldest first.
+type Place = (Wall, Arc<str>);
+
+/// An application as far as channels know it.
+#[derive(Default)]
+struct Owner {
+    /// `None`: only channels of it were read so far.
+    application: Option<Arc<Application>>,
+    by_alias: HashMap<Arc<str>, Arc<Channel>>,
+    in_order: BTreeMap<Place, Arc<Channel>>,
+}
+
+/// What one revision of the database says.
+#[derive(Default)]
+pub(super) struct Known {
+    pub(super) revision: i64,
+    by_id: HashMap<Arc<str>, Arc<Channel>>,
+    by_hash: HashMap<KeyHash, Arc<Channel>>,
+    owners: HashMap<Arc<str>, Owner>,
+}
+
+impl Known {
+    /// Makes a channel known, in place of what was known of it.
+    pub(super) fn put(&mut self, channel: Arc<Channel>) {
+        self.remove(&channel.id);
+        let id: Arc<str> = channel.id.as_str().into();
+        let owner = self.owner(&channel.application_id);
+        let alias = channel.alias.as_str().into();
+        owner.by_alias.insert(alias, channel.clone());
+        let place = (channel.created, id.clone());
+        owner.in_order.insert(place, channel.clone());
+        let hash = hash(channel.key.expose());
+        self.by_hash.insert(hash, channel.clone());
+        self.by_id.insert(id, channel);
+    }
+
+    /// Forgets a channel.
+    pub(super) fn remove(&mut self, id: &str) {
+        let Some((id, old)) = self.by_id.remove_entry(id) else {
+            return;
+        };
+        let hash = hash(old.key.expose());
+        // A key may have gone over to another channel before.
+        if self.by_hash.get(&hash).is_some_and(|at| at.id == old.id) {
+            self.by_hash.remove(&hash);
+        }
+        if let Some(owner) = self.owners.get_mut(old.application_id.as_str()) {
+            owner.by_alias.remove(old.alias.as_str());
+            owner.in_order.remove(&(old.created, id));
+        }
+    }
+
+    /// Makes an application known, in place of what was known of it.
+    pub(super) fn put_application(&mut self, application: Arc<Application>) {
+        self.owner(&application.id).application = Some(application.clone());
+    }
+
+    /// Forgets an application with its channels.
+    pub(super) fn remove_application(&mut self, id: &str) {
+        let Some(owner) = self.owners.remove(id) else {
+            return;
+        };
+        for channel in owner.in_order.into_values() {
+            self.remove(&channel.id);
+        }
+    }
+
+    fn owner(&mut self, id: &str) -> &mut Owner {
+        if !self.owners.contains_key(id) {
+            self.owners.insert(id.into(), Owner::default());
+        }
+        self.owners.get_mut(id).expect("it was just put there")
+    }
+
+    fn application(&self, id: &str) -> Option<&Arc<Application>> {
+        self.owners.get(id)?.application.as_ref()
+    }
+
+    fn channel_of(&self, application_id: &str, id_or_alias: &str) -> Option<&Arc<Channel>> {
+        let by_id = self.by_id.get(id_or_alias);
+        let by_id = by_id.filter(|channel| channel.application_id == application_id);
+        by_id.or_else(|| {
+            let owner = self.owners.get(application_id)?;
+            owner.by_alias.get(id_or_alias)
+        })
+    }
+
+    /// Of several applications' channels of one alias, the oldest.
+    fn find(&self, id_or_alias: &str) -> Option<&Arc<Channel>> {
+        self.by_id.get(id_or_alias).or_else(|| {
+            let owners = self.owners.values();
+            let channels = owners.filter_map(|owner| owner.by_alias.get(id_or_alias));
+            channels.min_by(|a, b| (a.created, &a.id).cmp(&(b.created, &b.id)))
+        })
+    }
+}
+
+/// What a store knows. Its lock is held for a few instructions, and never while anything waits.
+#[derive(Default)]
+pub(super) struct Memory(RwLock<Known>);
+
+impl fmt::Debug for Memory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let known = self.read();
+        f.debug_struct("Memory")
+            .field("revision", &known.revision)
+            .field("channels", &known.by_id.len())
+            .finish()
+    }
+}
+
+impl Memory {
+    /// Takes what was read, unless something newer is known.
+    pub(super) fn take(&self, fresh: Known) {
+        let old = {
+            let mut known = self.write();
+            if fresh.revision <= known.revision {
+                return;
+            }
+            std::mem::replace(&mut *known, fresh)
+        };
+        // Thousands of entries: freed when nobody waits for the lock.
+        drop(old);
+    }
+
+    /// Applies a change that led from one revision to another; `false` when it does not follow what is
+    /// known, so that everything has to be read.
+    fn apply(&self, (from, to): (i64, i64), change: impl FnOnce(&mut Known)) -> bool {
+        let mut known = self.write();
+        if known.revision == from {
+            change(&mut known);
+            known.revision = to;
+        }
+        known.revision >= to
+    }
+
+    pub(super) fn read(&self) -> RwLockReadGuard<'_, Known> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, Known> {
+        self.0.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A transaction that may change channels and applications: what is known in memory follows its commit.
+pub(super) struct Change {
+    /// What was begun.
+    pub(super) transaction: Transaction,
+    from: i64,
+}
+
+impl Store {
+    /// The channel that a stream key opens, without waiting. As new as every change that this process has
+    /// made; changes of other processes are seen about a second later. Found by the key's SHA-256, so the
+    /// time it takes tells nothing about how much of a guess is right.
+    pub fn known_key(&self, key: &str) -> Option<Arc<Channel>> {
+        let hash = hash(key);
+        self.memory.read().by_hash.get(&hash).cloned()
+    }
+
+    /// An application's channel, by id or alias, without waiting. As new as [`Store::known_key`].
+    pub fn known_channel(&self, application_id: &str, id_or_alias: &str) -> Option<Arc<Channel>> {
+        let known = self.memory.read();
+        known.channel_of(application_id, id_or_alias).cloned()
+    }
+
+    /// A channel by id, or the oldest of an alias, whoever owns it, for calls that need no credentials.
+    /// Without waiting, as new as [`Store::known_key`].
+    pub fn known_public_channel(&self, id_or_alias: &str) -> Option<Arc<Channel>> {
+        self.memory.read().find(id_or_alias).cloned()
+    }
+
+    /// The next channels of an application, oldest first, after one of them; without waiting, as new as
+    /// [`Store::known_key`]. `limit` bounds how long the lock is held and what an answer holds at once.
+    pub fn known_channels(
+        &self,
+        application_id: &str,
+        after: Option<&Channel>,
+        limit: usize,
+    ) -> Vec<Arc<Channel>> {
+        let known = self.memory.read();
+        let Some(owner) = known.owners.get(application_id) else {
+            return Vec::new();
+        };
+        let from = after.map(|channel| (channel.created, channel.id.as_str().into()));
+        let from = from.map_or(Bound::Unbounded, Bound::Excluded);
+        let rest = owner.in_order.range::<Place, _>((from, Bound::Unbounded));
+        rest.map(|(_, channel)| channel.clone())
+            .take(limit)
+            .collect()
+    }
+
+    /// How many channels there are, of all applications.
+    pub fn known_channel_count(&self) -> usize {
+        self.memory.read().by_id.len()
+    }
+
+    /// An application, without waiting. As new as [`Store::known_key`].
+    pub fn known_application(&self, id: &str) -> Option<Arc<Application>> {
+        self.memory.read().application(id).cloned()
+    }
+
+    /// The application with these credentials, without waiting. Takes as long for a wrong id as for a
+    /// wrong secret.
+    pub fn authenticate(&self, id: &str, secret: &str) -> Option<Arc<Application>> {
+        let found = self.known_application(id);
+        let stored = found.as_ref().map_or(NOBODY, |found| found.secret.expose());
+        // Of digests, so that the length of a secret does not show either.
+        let matches = subtle::ConstantTimeEq::ct_eq(&hash(stored)[..], &hash(secret)[..]);
+        found.filter(|_| bool::from(matches))
+    }
+
+    /// Reads everything again if another process has changed something.
+    pub async fn refresh(&self) -> Result<(), Error> {
+        let row = timed(self.database.fetch_optional(revision())).await?;
+        let newest: i64 = row.ok_or_else(no_revision)?.get("value")?;
+        if newest != self.memory.read().revision {
+            self.read_all().await?;
+        }
+        Ok(())
+    }
+
+    /// Follows changes by other processes until shutdown. While the database is down, what was known last
+    /// holds.
+    pub async fn follow(self, tasks: Tasks) {
+        let mut tick = tokio::time::interval(REFRESH);
+        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut is_down = false;
+        loop {
+            tokio::select! {
+                () = tasks.stopped() => return,
+                _ = tick.tick() => {}
+            }
+            match self.refresh().await {
+                Ok(()) if is_down => tracing::info!("channels can be read again"),
+                Err(err) if !is_down => {
+                    tracing::error!(%err, "channels could not be read, the last known hold");
+                    is_down = true;
+                    continue;
+                }
+                Err(_) => continue,
+                Ok(()) => {}
+            }
+            is_down = false;
+        }
+    }
+
+    /// Begins a transaction that may change channels or applications.
+    pub(super) async fn begin_change(&self) -> Result<Change, Error> {
+        let mut transaction = self.database.begin().await?;
+        let from = transaction.fetch_one(revision()).await?.get("value")?;
+        Ok(Change { transaction, from })
+    }
+
+    /// Commits it. `apply` does to the memory what was done to the database.
+    pub(super) async fn commit_change(
+        &self,
+        change: Change,
+        apply: impl FnOnce(&mut Known),
+    ) -> Result<(), Error> {
+        let Change {
+            mut transaction,
+            from,
+        } = change;
+        let to = transaction.fetch_one(revision()).await?.get("value")?;
+        // The next writer's change is applied after this one, so that it follows.
+        let _turn: Option<OwnedSemaphorePermit> = transaction.commit().await?;
+        if !self.memory.apply((from, to), apply)
+            && let Err(err) = self.read_all().await
+        {
+            // The change is made; the next refresh sees it.
+            tracing::error!(%err, "channels could not be read after a change");
+        }
+        Ok(())
+    }
+
+    /// Reads everything, as of one moment.
+    pub(super) async fn read_all(&self) -> Result<(), Error> {
+        let known = timed(async {
+            let mut snapshot = self.database.snapshot().await?;
+            let mut known = Known {
+                revision: snapshot.fetch_one(revision()).await?.get("value")?,
+                ..Known::default()
+            };
+            for row in snapshot.fetch_all(query(application::ALL)).await? {
+                known.put_application(Arc::new(Application::try_from(&row)?));
+            }
+            for row in snapshot.fetch_all(query(channel::ALL)).await? {
+                known.put(Arc::new(Channel::try_from(&row)?));
+            }
+            Ok(known)
+        })
+        .await?;
+        self.memory.take(known);
+        Ok(())
+    }
+}
+
+fn revision() -> Query {
+    query("SELECT value FROM revisions WHERE name = 'keys'")
+}
+
+fn no_revision() -> Error {
+    Error::Database(sqlx::Error::RowNotFound)
+}

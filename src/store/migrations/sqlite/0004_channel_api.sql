@@ -1,0 +1,78 @@
+-- Options of the ingest as the channel API gave them, JSON; NULL: none were given. What a publish takes of
+-- them is in capabilities and tags as well.
+ALTER TABLE channels ADD COLUMN ingest TEXT;
+-- Of these options the one that may hold credentials, whole; in the JSON they are hidden.
+ALTER TABLE channels ADD COLUMN source_uri TEXT;
+
+-- Not unique: channels of the configuration file may have any name.
+CREATE INDEX channels_by_name ON channels (application_id, name);
+
+-- Processes hold whole channels and applications in memory: every change of either counts.
+DROP TRIGGER keys_updated;
+
+CREATE TRIGGER keys_updated AFTER UPDATE ON channels BEGIN
+    UPDATE revisions SET value = value + 1 WHERE name = 'keys';
+END;
+
+CREATE TRIGGER applications_inserted AFTER INSERT ON applications BEGIN
+    UPDATE revisions SET value = value + 1 WHERE name = 'keys';
+END;
+
+CREATE TRIGGER applications_updated AFTER UPDATE ON applications BEGIN
+    UPDATE revisions SET value = value + 1 WHERE name = 'keys';
+END;
+
+CREATE TRIGGER applications_deleted AFTER DELETE ON applications BEGIN
+    UPDATE revisions SET value = value + 1 WHERE name = 'keys';
+END;
+
+-- Where messages of a channel are, and the number of the newest one. Without a channel they can no longer
+-- be reached, and are deleted bit by bit.
+CREATE TABLE rooms (
+    -- Random; the part of message ids that tells a channel from a later one of the same id.
+    id         TEXT PRIMARY KEY NOT NULL,
+    channel_id TEXT UNIQUE REFERENCES channels (id) ON DELETE SET NULL,
+    sequence   INTEGER NOT NULL
+);
+
+CREATE TABLE messages (
+    room_id         TEXT NOT NULL,
+    sequence        INTEGER NOT NULL,
+    sent_us         INTEGER NOT NULL,
+    -- Who sent it, in the words of the sender.
+    session_id      TEXT NOT NULL,
+    screen_name     TEXT NOT NULL,
+    role            TEXT NOT NULL,
+    -- Milliseconds since 1970, as the sender gave them.
+    from_updated_ms INTEGER NOT NULL,
+    mime_type       TEXT NOT NULL,
+    message         TEXT NOT NULL,
+    tags            TEXT NOT NULL,
+    PRIMARY KEY (room_id, sequence)
+);
+
+CREATE INDEX messages_by_time ON messages (sent_us);
+
+-- They outlive their channel: the files do as well.
+CREATE TABLE recordings (
+    -- UUID
+    id             TEXT PRIMARY KEY NOT NULL,
+    application_id TEXT NOT NULL,
+    channel_id     TEXT NOT NULL,
+    -- UUID
+    stream_id      TEXT NOT NULL,
+    started_us     INTEGER NOT NULL,
+    -- NULL while it is written.
+    ended_us       INTEGER,
+    duration_us    INTEGER NOT NULL,
+    bytes          INTEGER NOT NULL,
+    -- recording, complete, failed
+    state          TEXT NOT NULL,
+    -- Why it failed.
+    reason         TEXT,
+    -- Where its files are below the storage.
+    path           TEXT NOT NULL
+);
+
+CREATE INDEX recordings_by_channel ON recordings (channel_id, started_us, id);
+CREATE INDEX recordings_by_time ON recordings (started_us, id);

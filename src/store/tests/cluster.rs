@@ -1,0 +1,291 @@
+//! A PostgreSQL server that lives as long as the test: a new cluster in a folder of its own, as a user
+//! that is not root, on a port that nobody else has.
+
+use std::io::{BufRead, BufReader};
+use std::net::TcpListener;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use super::super::database::query;
+use super::bench::{Bench, Folder};
+use super::*;
+
+/// Where Debian has the programs of each version.
+const PROGRAMS: &str = "/usr/lib/postgresql";
+/// How often a port is looked for: somebody may take it before the server does.
+const ATTEMPTS: usize = 5;
+
+pub(super) struct Cluster {
+    server: Child,
+    /// Declared after the server: it is removed when nobody writes to it.
+    folder: Folder,
+    port: u16,
+}
+
+impl Cluster {
+    /// Makes a cluster and starts it. Connections over TCP may use TLS.
+    pub(super) fn start() -> Cluster {
+        let folder = Folder::new();
+        std::fs::create_dir(&folder.0).unwrap();
+        let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+        std::fs::write(folder.0.join("cert.pem"), made.cert.pem()).unwrap();
+        let key = folder.0.join("key.pem");
+        std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
+        std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o600)).unwrap();
+        if is_root() {
+            let user = nobody();
+            for path in [&folder.0, &key] {
+                chown(path, Some(user), None).unwrap();
+            }
+        }
+        let made = program("initdb")
+            .args(["--auth=trust", "--username=forebay", "--encoding=UTF8"])
+            .args(["--locale=C.UTF-8", "--no-sync", "--no-instructions", "-D"])
+            .arg(folder.0.join("data"))
+            .output()
+            .unwrap();
+        assert!(made.status.success(), "{made:?}");
+        let mut log = String::new();
+        for _ in 0..ATTEMPTS {
+            let port = free_port();
+            match serve(&folder.0, port) {
+                Ok(server) => {
+                    return Cluster {
+                        server,
+                        folder,
+                        port,
+                    };
+                }
+                Err(text) => log = text,
+            }
+        }
+        panic!("PostgreSQL does not start: {log}");
+    }
+
+    /// A new database, of the rights that a gateway needs.
+    pub(super) async fn database(&self) -> String {
+        let name = format!("forebay_{}", Uuid::new_v4().simple());
+        let all = self.url("postgres", "");
+        let options: sqlx::postgres::PgConnectOptions = all.expose().parse().unwrap();
+        let mut connection = sqlx::ConnectOptions::connect(&options).await.unwrap();
+        let create = sqlx::AssertSqlSafe(format!("CREATE DATABASE {name}"));
+        sqlx::raw_sql(create)
+            .execute(&mut connection)
+            .await
+            .unwrap();
+        sqlx::Connection::close(connection).await.unwrap();
+        name
+    }
+
+    pub(super) async fn bench(&self) -> Bench {
+        Bench::postgres(self.url(&self.database().await, ""))
+    }
+
+    /// Address of a database, over the server's socket.
+    pub(super) fn url(&self, database: &str, parameters: &str) -> Secret {
+        let (folder, port) = (self.folder.0.display(), self.port);
+        Secret::new(format!(
+            "postgres://forebay@localhost:{port}/{database}?host={folder}{parameters}"
+        ))
+    }
+
+    /// The same over TCP.
+    pub(super) fn tcp_url(&self, database: &str, parameters: &str) -> Secret {
+        let port = self.port;
+        Secret::new(format!(
+            "postgres://forebay:not-asked-for@localhost:{port}/{database}?{parameters}"
+        ))
+    }
+
+    /// The certificate of its TLS, PEM.
+    pub(super) fn certificate(&self) -> PathBuf {
+        self.folder.0.join("cert.pem")
+    }
+
+    /// Stops the server with all of its connections.
+    pub(super) fn stop(&mut self) {
+        // Immediate shutdown: nobody needs the files.
+        let pid = self.server.id().to_string();
+        let _ = Command::new("kill").args(["-QUIT", &pid]).status();
+        let _ = self.server.wait();
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+/// A port that nobody listens on now.
+fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.local_addr().unwrap().port()
+}
+
+/// Starts the server and waits until it says that it is ready; what it said instead when it ends before.
+fn serve(folder: &Path, port: u16) -> Result<Child, String> {
+    let file = |name: &str| folder.join(name).display().to_string();
+    let settings = [
+        "listen_addresses=127.0.0.1".to_owned(),
+        format!("port={port}"),
+        format!("unix_socket_directories={}", folder.display()),
+        "ssl=on".to_owned(),
+        format!("ssl_cert_file={}", file("cert.pem")),
+        format!("ssl_key_file={}", file("key.pem")),
+        // It need not outlive a power cut.
+        "fsync=off".to_owned(),
+        "full_page_writes=off".to_owned(),
+        "synchronous_commit=off".to_owned(),
+        "shared_buffers=32MB".to_owned(),
+        "lc_messages=C".to_owned(),
+    ];
+    let mut server = program("postgres");
+    server.arg("-D").arg(folder.join("data"));
+    for setting in settings {
+        server.arg("-c").arg(setting);
+    }
+    let mut server = server.stderr(Stdio::piped()).spawn().unwrap();
+    let mut log = BufReader::new(server.stderr.take().unwrap());
+    let mut said = String::new();
+    while log.read_line(&mut said).unwrap() > 0 {
+        if said.contains("ready to accept connections") {
+            // Read on, or the server would wait for its log at some time.
+            std::thread::spawn(move || std::io::copy(&mut log, &mut std::io::sink()));
+            return Ok(server);
+        }
+    }
+    server.wait().unwrap();
+    Err(said)
+}
+
+/// A program of PostgreSQL's newest version, which ends with the test, as a user that is not root: it
+/// refuses to run as root.
+fn program(name: &str) -> Command {
+    let versions = std::fs::read_dir(PROGRAMS).map(|versions| {
+        let versions = versions.filter_map(|version| Some(version.ok()?.path().join("bin")));
+        versions.filter(|bin| bin.join(name).exists()).max()
+    });
+    let bin = versions.ok().flatten();
+    let bin = bin.expect("PostgreSQL is not there: docker/install-deps.sh --test installs it");
+    let mut command = Command::new("setpriv");
+    command.args(["--pdeathsig", "QUIT"]);
+    if is_root() {
+        command.args(["--reuid=nobody", "--regid=nogroup", "--clear-groups"]);
+    }
+    command
+        .arg(bin.join(name))
+        .stdin(Stdio::null())
+        .stdout(Stdio::null());
+    command
+}
+
+fn is_root() -> bool {
+    std::fs::metadata("/proc/self").unwrap().uid() == 0
+}
+
+fn nobody() -> u32 {
+    let users = std::fs::read_to_string("/etc/passwd").unwrap();
+    let mut lines = users.lines().map(|line| line.split(':'));
+    let mut user = lines.find_map(|mut line| (line.next() == Some("nobody")).then_some(line));
+    user.as_mut()
+        .and_then(|line| line.nth(1))
+        .unwrap()
+        .parse()
+        .unwrap()
+}
+
+#[tokio::test]
+async fn postgresql_is_reached_over_tls_as_the_url_says() {
+    let cluster = Cluster::start();
+    let database = cluster.database().await;
+    let clock = Clock::simulated(Wall(1));
+    let root = cluster.certificate();
+    let verified = format!("sslmode=verify-full&sslrootcert={}", root.display());
+    for (parameters, is_encrypted) in [
+        ("sslmode=disable", false),
+        ("sslmode=require", true),
+        (verified.as_str(), true),
+    ] {
+        let url = cluster.tcp_url(&database, parameters);
+        let store = Store::connect(&url, clock.clone()).await.unwrap();
+        let select = query("SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()");
+        let row = store.database.fetch_optional(select).await.unwrap();
+        assert_eq!(row.unwrap().get::<bool>("ssl").unwrap(), is_encrypted);
+        store.close().await;
+    }
+    // A certificate that nobody vouches for.
+    let url = cluster.tcp_url(&database, "sslmode=verify-full");
+    let error = Store::connect(&url, clock).await.unwrap_err();
+    assert!(error.to_string().contains("certificate"), "{error}");
+}
+
+#[tokio::test]
+async fn no_error_about_the_database_shows_its_password() {
+    let mut cluster = Cluster::start();
+    let clock = Clock::simulated(Wall(1));
+    let there = cluster.tcp_url("nowhere", "");
+    let mut urls = vec![
+        there.expose().to_owned(),
+        cluster
+            .tcp_url("postgres", "pasword=not-asked-for")
+            .expose()
+            .to_owned(),
+        cluster
+            .tcp_url("postgres", "sslmode=not-asked-for-this")
+            .expose()
+            .to_owned(),
+        "postgres://u:not-asked-for@[::1/x".to_owned(),
+        "postgres://u:not-asked-for@localhost:99999/x".to_owned(),
+        "postgres://u:not-asked-for/x@/y".to_owned(),
+        "not-asked-for".to_owned(),
+    ];
+    for stopped in [false, true] {
+        for url in &urls {
+            let url = Secret::new(url.as_str());
+            let error = Store::connect(&url, clock.clone()).await.unwrap_err();
+            for text in [error.to_string(), format!("{error:?}")] {
+                let hides = !text.contains("not-asked-for") || text.contains("not-asked-for-this");
+                assert!(hides, "{text}");
+            }
+        }
+        if !stopped {
+            cluster.stop();
+            urls.truncate(1);
+        }
+    }
+}
+
+#[tokio::test]
+async fn without_postgresql_calls_end_and_what_was_known_holds() {
+    let mut cluster = Cluster::start();
+    let bench = cluster.bench().await;
+    let store = bench.store().await;
+    let channel = store.create_channel(&creation("a"), 9).await.unwrap();
+    cluster.stop();
+    assert!(store.ping().await.is_err());
+    assert!(store.create_channel(&creation("b"), 9).await.is_err());
+    assert!(store.refresh().await.is_err());
+    assert_eq!(store.known_channel("app", "a"), Some(channel));
+    assert_eq!(store.known_channel("app", "b"), None);
+}
+
+#[tokio::test]
+async fn a_server_says_who_it_is_and_what_its_user_may() {
+    let cluster = Cluster::start();
+    let database = cluster.database().await;
+    let url = cluster.url(&database, "");
+    let server = probe(&url).await.unwrap();
+    assert!(server.is_new_enough && server.may_create, "{server:?}");
+    assert_eq!(server.user, "forebay");
+    // It has changed nothing.
+    let store = Store::connect(&url, Clock::simulated(Wall(1)))
+        .await
+        .unwrap();
+    let guest = query("CREATE ROLE guest LOGIN");
+    store.database.execute(guest).await.unwrap();
+    let url = Secret::new(url.expose().replace("//forebay@", "//guest@"));
+    let server = probe(&url).await.unwrap();
+    assert_eq!((server.user.as_str(), server.may_create), ("guest", false));
+}

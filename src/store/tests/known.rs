@@ -1,0 +1,241 @@
+//! What is known in memory.
+
+use super::super::database::query;
+use super::super::known::{Known, hash};
+use super::*;
+
+const LIVE: &str = "local#app#live";
+
+/// Id of the channel that a key opens.
+fn opened(store: &Store, key: &str) -> Option<String> {
+    Some(store.known_key(key)?.id.clone())
+}
+
+/// Id of an application's channel.
+fn found(store: &Store, application_id: &str, id_or_alias: &str) -> Option<String> {
+    let channel = store.known_channel(application_id, id_or_alias);
+    Some(channel?.id.clone())
+}
+
+async fn make(store: &Store, key: &str) {
+    let channel = NewChannel {
+        region: "local",
+        application_id: "app",
+        alias: "live",
+        name: "Live",
+        key: Some(&Secret::new(key)),
+        capabilities: None,
+    };
+    store.ensure_default_channel(&channel).await.unwrap();
+}
+
+async fn declare(store: &Store, channels: &[(&str, &str)]) {
+    let keys: Vec<Secret> = channels.iter().map(|(_, key)| Secret::new(*key)).collect();
+    let declarations = channels.iter().zip(&keys).map(|((alias, _), key)| {
+        let capabilities = None;
+        Declaration {
+            alias,
+            name: alias,
+            key: Some(key),
+            capabilities,
+        }
+    });
+    let declarations: Vec<Declaration<'_>> = declarations.collect();
+    store
+        .declare_channels("local", "app", &declarations, 100)
+        .await
+        .unwrap();
+}
+
+pub(super) async fn a_key_opens_its_channel_at_once_and_no_more_once_it_was_changed(bench: Bench) {
+    let store = bench.store().await;
+    assert_eq!(store.known_key("first"), None);
+    make(&store, "first").await;
+    assert_eq!(opened(&store, "first").as_deref(), Some(LIVE));
+    make(&store, "second").await;
+    assert_eq!(store.known_key("first"), None);
+    assert_eq!(opened(&store, "second").as_deref(), Some(LIVE));
+    let third = store.rotate_key(LIVE).await.unwrap();
+    assert_eq!(store.known_key("second"), None);
+    assert_eq!(opened(&store, third.expose()).as_deref(), Some(LIVE));
+    for wrong in ["", "firs", "first ", LIVE, "live"] {
+        assert_eq!(store.known_key(wrong), None);
+    }
+    assert!(store.rotate_key("local#app#none").await.is_err());
+    assert_eq!(opened(&store, third.expose()).as_deref(), Some(LIVE));
+}
+
+pub(super) async fn declared_keys_come_go_and_move_with_the_file(bench: Bench) {
+    let store = bench.store().await;
+    declare(&store, &[("a", "key-a"), ("b", "key-b")]).await;
+    assert_eq!(opened(&store, "key-a").as_deref(), Some("local#app#a"));
+    assert_eq!(opened(&store, "key-b").as_deref(), Some("local#app#b"));
+    // The channel goes, another takes its key over.
+    declare(&store, &[("b", "key-c"), ("c", "key-b")]).await;
+    assert_eq!(store.known_key("key-a"), None);
+    assert_eq!(opened(&store, "key-b").as_deref(), Some("local#app#c"));
+    assert_eq!(opened(&store, "key-c").as_deref(), Some("local#app#b"));
+    assert_eq!(store.known_channel("app", "a"), None);
+    // What is refused changes nothing, what it would have deleted included.
+    let declaration = |alias| Declaration {
+        alias,
+        name: alias,
+        key: None,
+        capabilities: None,
+    };
+    let many = [declaration("d"), declaration("e")];
+    let refused = store.declare_channels("local", "app", &many, 1).await;
+    assert!(matches!(refused, Err(Error::Full { .. })));
+    assert_eq!(opened(&store, "key-b").as_deref(), Some("local#app#c"));
+    assert_eq!(store.known_channel("app", "d"), None);
+}
+
+pub(super) async fn channels_are_known_by_id_and_alias_of_their_application_only(bench: Bench) {
+    let store = bench.store().await;
+    make(&store, "key").await;
+    for name in ["live", LIVE] {
+        assert_eq!(found(&store, "app", name).as_deref(), Some(LIVE));
+        assert_eq!(store.known_channel("other", name), None);
+    }
+    assert_eq!(store.known_channel("app", "none"), None);
+    store.remove_application("app").await.unwrap();
+    assert_eq!(store.known_key("key"), None);
+    assert_eq!(store.known_channel("app", "live"), None);
+    assert_eq!(store.known_channel("app", LIVE), None);
+}
+
+pub(super) async fn changes_of_another_process_are_seen_at_the_next_look(bench: Bench) {
+    let (server, other) = (bench.store().await, bench.store().await);
+    make(&other, "first").await;
+    assert_eq!(server.known_key("first"), None);
+    server.refresh().await.unwrap();
+    assert_eq!(opened(&server, "first").as_deref(), Some(LIVE));
+    let rotated = other.rotate_key(LIVE).await.unwrap();
+    server.refresh().await.unwrap();
+    assert_eq!(server.known_key("first"), None);
+    assert_eq!(opened(&server, rotated.expose()).as_deref(), Some(LIVE));
+    other.remove_application("app").await.unwrap();
+    server.refresh().await.unwrap();
+    assert_eq!(server.known_key(rotated.expose()), None);
+}
+
+pub(super) async fn an_own_change_after_one_of_another_process_shows_both(bench: Bench) {
+    let (server, other) = (bench.store().await, bench.store().await);
+    declare(&other, &[("a", "key-a")]).await;
+    make(&server, "key").await;
+    assert_eq!(opened(&server, "key-a").as_deref(), Some("local#app#a"));
+    assert_eq!(opened(&server, "key").as_deref(), Some(LIVE));
+}
+
+pub(super) async fn what_was_read_before_a_change_does_not_undo_it(bench: Bench) {
+    let store = bench.store().await;
+    make(&store, "first").await;
+    let revision = store.memory.read().revision;
+    let old = store.known_key("first").unwrap();
+    make(&store, "second").await;
+    let mut late = Known::default();
+    late.revision = revision;
+    late.put(old);
+    store.memory.take(late);
+    assert_eq!(store.known_key("first"), None);
+    assert_eq!(opened(&store, "second").as_deref(), Some(LIVE));
+}
+
+pub(super) async fn writers_side_by_side_leave_the_memory_as_the_database_is(bench: Bench) {
+    let store = bench.store().await;
+    make(&store, "first").await;
+    let mut keys = Vec::new();
+    for _ in 0..8 {
+        let (a, b, refreshed) = tokio::join!(
+            store.rotate_key(LIVE),
+            store.rotate_key(LIVE),
+            store.refresh()
+        );
+        refreshed.unwrap();
+        keys.extend([a.unwrap(), b.unwrap()]);
+        for key in &keys {
+            let stored = store.find_channel_by_key(key.expose()).await.unwrap();
+            let stored = stored.map(|channel| channel.id);
+            assert_eq!(opened(&store, key.expose()), stored);
+        }
+    }
+}
+
+pub(super) async fn without_the_database_the_last_known_keys_hold(bench: Bench) {
+    let store = bench.store().await;
+    make(&store, "key").await;
+    store.close().await;
+    assert!(store.refresh().await.is_err());
+    assert_eq!(opened(&store, "key").as_deref(), Some(LIVE));
+}
+
+pub(super) async fn ten_thousand_channels_are_found_and_only_read_when_they_changed(bench: Bench) {
+    let store = bench.store().await;
+    let mut transaction = store.database.begin().await.unwrap();
+    for number in 0..10_000 {
+        let insert = query(
+            "INSERT INTO channels (id, application_id, alias, name, stream_key, key_hash,
+                 created_us, updated_us) VALUES ($1, 'app', $2, '', $3, $4, 0, 0)",
+        )
+        .bind(format!("local#app#{number}"))
+        .bind(number.to_string())
+        .bind(format!("key-{number}"))
+        .bind(hash(&format!("key-{number}")).as_slice());
+        transaction.execute(insert).await.unwrap();
+    }
+    transaction.commit().await.unwrap();
+    assert_eq!(opened(&store, "key-9999"), None);
+    store.refresh().await.unwrap();
+    for number in 0..10_000 {
+        let id = opened(&store, &format!("key-{number}"));
+        assert_eq!(id, Some(format!("local#app#{number}")));
+        assert_eq!(found(&store, "app", &number.to_string()), id);
+    }
+    assert_eq!(opened(&store, "key-10000"), None);
+    // A stream, a sign of life, a message: nothing that a channel is known by.
+    let revision = |store: &Store| store.memory.read().revision;
+    let before = revision(&store);
+    let id = "local#app#7";
+    let stream = streams::stream(id, Uuid::new_v4());
+    store.stream_opened(&stream).await.unwrap();
+    store.streams_alive(&[stream.sign]).await.unwrap();
+    let channel = store.known_channel("app", id).unwrap();
+    let message = messages::text("");
+    store.send_message(&channel, message).await.unwrap();
+    let other = bench.store().await;
+    assert_eq!(revision(&other), before);
+    store.remove_application("app").await.unwrap();
+    assert_eq!(opened(&store, "key-0"), None);
+    assert_eq!(store.known_channel_count(), 0);
+    assert_eq!(store.known_channels("app", None, 9), []);
+}
+
+pub(super) async fn no_key_is_printed_nor_held(bench: Bench) {
+    let store = bench.store().await;
+    make(&store, "a-very-secret-key").await;
+    let text = format!("{store:?}");
+    let digest = Secret::new("a-very-secret-key").fingerprint();
+    assert!(!text.contains("very-secret") && !text.contains(&digest));
+    assert!(text.contains("channels: 1"), "{text}");
+}
+
+pub(super) async fn changes_of_another_process_are_followed_until_the_server_stops(bench: Bench) {
+    let (server, other) = (bench.store().await, bench.store().await);
+    let key = Secret::new("followed-key");
+    other
+        .ensure_default_channel(&default_channel(&key))
+        .await
+        .unwrap();
+    let tasks = Tasks::new();
+    let following = tasks.spawn(server.clone().follow(tasks.clone()));
+    let seen = async {
+        while server.known_key("followed-key").is_none() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), seen)
+        .await
+        .expect("the first look is at once");
+    tasks.stop();
+    following.await.unwrap();
+}
