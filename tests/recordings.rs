@@ -384,3 +384,38 @@ async fn an_encoder_that_returns_after_a_restart_goes_on_in_the_same_recording()
     assert_eq!(seen, twice, "every picture of both runs");
     gateway.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_rung_of_a_ladder_is_kept() {
+    let server = Server::start(|config| {
+        kept(config);
+        config.media.ladder = "auto".to_owned();
+        let words = &mut config.media.default_capabilities;
+        words.extend(["multi-bitrate".to_owned(), "hd".to_owned()]);
+    })
+    .await;
+    let publishing = server.publish(&Clip::h264(300, 60).file(), "-re");
+    let id = server.stream_id().await;
+    publishing.finish().await.unwrap();
+    let recording = forgotten(&server, id).await;
+    assert_eq!(recording["state"], "complete", "{recording}");
+    let multivariant = text(&server, &format!("/hls/{id}/index.m3u8")).await;
+    let mut renditions: Vec<&str> = multivariant
+        .split(['\n', '"'])
+        .filter_map(|line| line.strip_suffix("/index.m3u8"))
+        .collect();
+    renditions.sort_unstable();
+    renditions.dedup();
+    assert!(renditions.len() >= 3, "{multivariant}");
+    check_lists(&server, id, &renditions).await;
+    for rendition in renditions {
+        let path = format!("/api/admin/recordings/{id}.mp4?rendition={rendition}");
+        let movie = admin(&server, "GET", &path).await;
+        assert_eq!(movie.status, 200, "{rendition}");
+        let file = save(&format!("{id}-{rendition}.mp4"), &movie.body);
+        let heard = tokio::task::spawn_blocking(move || sound_seconds(&file));
+        let heard = heard.await.unwrap();
+        assert!((9.0..12.0).contains(&heard), "{rendition}: {heard} s");
+    }
+    server.stop().await;
+}

@@ -15,7 +15,8 @@ use bytes::Bytes;
 use super::about::About;
 use super::index::{Entry, Index, Kept};
 use super::recorder::{media_file, read_index};
-use crate::media::time::{Ticks, Timescale, rescale};
+use crate::base::clock::Wall;
+use crate::media::time::{Ticks, Timescale, rescale, wall_time};
 use crate::media::timeline::{
     Asked, Blob, Description, Found, Init, Part, Progress, Resource, Rules, Segment, Snapshot,
     Stored, Timeline, Wait,
@@ -186,7 +187,9 @@ impl Loaded {
         let mut discontinuities = u64::MAX;
         let mut init = kept.entries.iter().find(|entry| !entry.is_gap());
         let scale = kept.rendition.track.timescale;
-        for (sequence, place) in &self.grid {
+        let mut end = None;
+        let mut places = self.grid.iter().peekable();
+        while let Some((sequence, place)) = places.next() {
             let entry = own.next_if(|entry| entry.sequence == *sequence);
             if let Some(entry) = entry.filter(|entry| !entry.is_gap()) {
                 init = Some(entry);
@@ -196,8 +199,24 @@ impl Loaded {
             };
             let mut segment = match entry {
                 Some(entry) => recorded(entry, map),
-                None => missing(*sequence, place, map, scale, self.rules.epoch),
+                None => {
+                    // Renditions begin and end with frames of their own: what is missing here lies between
+                    // what is there.
+                    let in_own = |micros| rescale(Ticks(micros), Timescale::MICROS, scale);
+                    let start: Ticks = end.unwrap_or(in_own(place.start_micros));
+                    let next = places.peek().map(|(next, place)| {
+                        let entry = own.peek().filter(|entry| entry.sequence == **next);
+                        entry.map_or(in_own(place.start_micros), |entry| entry.start)
+                    });
+                    let to = next.unwrap_or(in_own(place.end_micros));
+                    missing(*sequence, place, map, (start, to.max(start + Ticks(1))))
+                }
             };
+            if entry.is_none() {
+                let date = wall_time(segment.start, scale, self.rules.epoch);
+                segment.program_date_time = date;
+            }
+            end = Some(segment.start + segment.duration);
             // The segment that said so may be among those that nobody has.
             segment.discontinuity |= segment.discontinuity_sequence > discontinuities;
             discontinuities = segment.discontinuity_sequence;
@@ -293,15 +312,12 @@ fn missing(
     sequence: u64,
     place: &Place,
     init: &Arc<Init>,
-    scale: Timescale,
-    epoch: crate::base::clock::Wall,
+    (start, end): (Ticks, Ticks),
 ) -> Segment {
-    let own = |micros| rescale(Ticks(micros), Timescale::MICROS, scale);
-    let start = own(place.start_micros);
     Segment {
         sequence,
         start,
-        duration: own(place.end_micros) - start,
+        duration: end - start,
         discontinuity: place.discontinuity,
         discontinuity_sequence: place.discontinuity_sequence,
         gap: true,
@@ -309,7 +325,7 @@ fn missing(
         complete: true,
         init: init.clone(),
         parts: Vec::new(),
-        program_date_time: epoch.plus_micros(place.start_micros),
+        program_date_time: Wall::default(),
     }
 }
 
