@@ -6,6 +6,7 @@
 //! ```text
 //!  RTMP ─┬ ingest ──┐
 //!  SRT ──┘          ├─> hub ── program ── package ── Timeline ── origin ── players, CDN
+//!                   │                                   └─ record ── storage, VOD, MP4
 //!  ladder <── transcode (own process) ──> its renditions back into the hub
 //!  control (HTTP API) ──> hub, store (SQLite or PostgreSQL)
 //! ```
@@ -27,9 +28,9 @@
 //! | media, store | base |
 //! | format | media, base |
 //! | hub, manifest | media, base |
-//! | ingest, transcode, package | hub, format, media, base |
+//! | ingest, transcode, package, record | hub, format, media, base |
 //! | origin | hub, manifest, media, base |
-//! | control | store, hub, base |
+//! | control | store, hub, record, media, base |
 //! | config | base |
 //! | credentials | config, store, base |
 //! | app, cli | all |
@@ -65,6 +66,7 @@
 //! | access unit | the smallest timed piece of one track: a picture or an audio frame |
 //! | rendition, rung | an encoding that exists (the source included); one that is wanted |
 //! | part, segment | a CMAF fragment, listed as soon as it is cut; the parts between two boundaries |
+//! | recording | what is kept of a stream: its complete segments, playable when it has ended |
 //! | timeline | the port between packager and HTTP: a snapshot of the window, bytes of a part |
 
 pub mod app;
@@ -80,5 +82,6 @@ pub mod manifest;
 pub mod media;
 pub mod origin;
 pub mod package;
+pub mod record;
 pub mod store;
 pub mod transcode;

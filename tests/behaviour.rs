@@ -17,6 +17,7 @@ mod lifecycle;
 mod passthrough;
 mod players;
 mod pull;
+mod recordings;
 mod secrets;
 mod srt;
 mod tokens;

@@ -85,6 +85,12 @@ fn tokens_end_well() {
     run("token", forebay::control::token::fuzz_token);
 }
 
+/// Read after a crash: the disk may hold anything.
+#[test]
+fn indexes_of_recordings_end_well() {
+    run("recording", forebay::record::fuzz_index);
+}
+
 #[test]
 fn answers_of_an_admission_service_end_well() {
     run("admission", forebay::control::admission::fuzz_answer);

@@ -8,6 +8,7 @@ mod listeners;
 mod measure;
 mod publishing;
 mod pulls;
+mod recordings;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -39,6 +40,7 @@ use crate::transcode;
 use access::{NoPlayback, TokenAccess};
 use listeners::{Listeners, reachable};
 use measure::Figures;
+use recordings::Recordings;
 
 /// TARGETDURATION without a ladder: room for the 8.33 s key interval that encoders have by default.
 const PASSTHROUGH_TARGET_S: u32 = 10;
@@ -113,9 +115,18 @@ impl App {
         .asking(publishing::admission(&config)?);
 
         let figures = Arc::new(Figures::new());
-        let hub = make_hub(&config, &clock, gate.clone(), worker, &figures, &ingest)?;
+        let recordings = Recordings::open(&config, &clock, &tasks).await?;
+        let hub = make_hub(
+            &config,
+            &clock,
+            gate.clone(),
+            worker,
+            (&figures, &recordings),
+            &ingest,
+        )?;
         figures.watch(hub.clone());
         hub.resume().await;
+        recordings.settle(&store).await?;
         let housekeeper = hub.clone();
         let housekeeping = tasks.spawn(async move { housekeeper.run().await });
 
@@ -155,12 +166,15 @@ impl App {
             addresses: console::addresses(&config, &addresses),
             clock: clock.clone(),
         });
-        let (public, operators) = console::routers(state, own_address);
+        let kept = recordings.routes(state.clone());
+        let (public, operators) = console::routers(state, own_address, kept);
         let access = Arc::new(TokenAccess {
             hub: hub.clone(),
-            tokens,
+            tokens: tokens.clone(),
         });
-        let origin = make_origin(&config, &hub, &clock, access, public);
+        let access = recordings.access(&hub, &tokens, access);
+        let streams = recordings.streams(&hub);
+        let origin = make_origin(&config, streams.clone(), &clock, access, public);
         figures.watch_origin(origin.clone());
         tasks.spawn(origin::conformance::run(origin.clone(), tasks.clone()));
         for listener in listeners.http {
@@ -172,7 +186,7 @@ impl App {
             ));
         }
         if let Some(router) = operators {
-            let operator = make_origin(&config, &hub, &clock, Arc::new(NoPlayback), router);
+            let operator = make_origin(&config, streams, &clock, Arc::new(NoPlayback), router);
             for listener in listeners.control {
                 let run =
                     origin::server::run(listener, tls.clone(), operator.clone(), tasks.clone());
@@ -268,7 +282,7 @@ fn make_hub(
     clock: &Clock,
     gate: StoreGate,
     worker: PathBuf,
-    figures: &Arc<Figures>,
+    (figures, recordings): (&Arc<Figures>, &Recordings),
     tasks: &Tasks,
 ) -> anyhow::Result<Hub> {
     let media = config.media.clone();
@@ -319,7 +333,7 @@ fn make_hub(
     };
     let transcoder = Arc::new(transcoder);
     let asked = transcoder.clone();
-    let bridge_tasks = tasks.clone();
+    let (bridge_tasks, recordings) = (tasks.clone(), recordings.clone());
     let opener = move |stream: &Arc<Stream>, now: Wall| {
         let live = Live::new(playlist_rules(&rules_config, stream), now);
         stream.attach(live.outlet());
@@ -328,6 +342,7 @@ fn make_hub(
             let status = transcode::attach(stream, transcoder.clone(), &bridge_tasks);
             figures.watch_ladder(stream.id(), status);
         }
+        recordings.handle_stream(stream, live.clone());
         live as Arc<dyn crate::media::timeline::Timeline>
     };
     let hub_config = hub::Config {
@@ -356,7 +371,7 @@ fn make_hub(
 
 fn make_origin(
     config: &Config,
-    hub: &Hub,
+    streams: Arc<dyn origin::Streams>,
     clock: &Clock,
     access: Arc<dyn origin::Access>,
     fallback: Router,
@@ -373,13 +388,7 @@ fn make_origin(
         dash_base: base(&config.urls.playback_dash_base, "/dash"),
         ..origin::Config::default()
     };
-    Origin::new(
-        origin_config,
-        Arc::new(hub.clone()),
-        clock.clone(),
-        access,
-        fallback,
-    )
+    Origin::new(origin_config, streams, clock.clone(), access, fallback)
 }
 
 /// TARGETDURATION in whole seconds: a function of settings, never measured (decision 5).

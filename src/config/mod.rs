@@ -7,6 +7,7 @@
 mod file;
 mod model;
 pub mod parts;
+mod recording;
 mod setting;
 mod table;
 #[cfg(test)]

@@ -25,6 +25,8 @@ pub struct Config {
     pub media: Media,
     /// Publisher sessions.
     pub publish: Publish,
+    /// Recordings.
+    pub record: Record,
     /// Bounds.
     pub limits: Limits,
     /// LiveKit server.
@@ -131,6 +133,17 @@ pub struct Publish {
     pub admission_url: Option<Secret>,
     /// What a publish is while that service fails: `refuse` or `allow`.
     pub admission_on_failure: String,
+}
+
+/// Section `record`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    /// Days after its end at which a recording is deleted; zero keeps it.
+    pub days: u64,
+    /// Bytes of the disk that recordings leave free; `None` is [`Record::DEFAULT_MIN_FREE`].
+    pub min_free: Option<u64>,
+    /// What happens below that: `stop` or `oldest`.
+    pub on_full: String,
 }
 
 /// Section `limits`.
@@ -243,6 +256,31 @@ impl Default for Publish {
             admission_url: None,
             admission_on_failure: "refuse".to_owned(),
         }
+    }
+}
+
+impl Default for Record {
+    fn default() -> Record {
+        Record {
+            days: 0,
+            min_free: None,
+            on_full: "stop".to_owned(),
+        }
+    }
+}
+
+impl Record {
+    /// What the database, logs and the rest of the machine need to go on: 1 GiB.
+    pub const DEFAULT_MIN_FREE: u64 = 1 << 30;
+
+    /// How long recordings are kept; `None`: until somebody deletes them.
+    pub fn keep(&self) -> Option<Duration> {
+        (self.days > 0).then(|| Duration::from_secs(self.days.saturating_mul(86_400)))
+    }
+
+    /// Bytes of the disk that recordings leave free.
+    pub fn min_free_bytes(&self) -> u64 {
+        self.min_free.unwrap_or(Record::DEFAULT_MIN_FREE)
     }
 }
 

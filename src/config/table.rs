@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
+use super::recording;
 use super::setting::{Field, Setting, Unit, later, secret, setting, span, url};
 use super::value;
 
 const HTTP_URL: &str = "an address such as https://live.example.org, without a slash at the end";
-const COUNT: &str = "a whole number";
+pub(super) const COUNT: &str = "a whole number";
 /// SRT API, "SRTO_PASSPHRASE".
 pub(super) const PASSPHRASE: &str = "10 to 79 printable characters";
 const ON_OFF: &str = "true or false";
@@ -389,6 +390,9 @@ pub(crate) static SETTINGS: &[Setting] = &[
         "",
         "Anonymous broadcasts.",
     ),
+    recording::DAYS,
+    recording::MIN_FREE,
+    recording::ON_FULL,
     setting(
         "FOREBAY_MAX_CHANNELS",
         ("limits", "max_channels"),

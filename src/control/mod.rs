@@ -16,6 +16,7 @@ mod openapi;
 pub mod pages;
 mod pcast;
 mod process;
+pub mod recordings;
 mod session;
 mod streams;
 #[cfg(test)]

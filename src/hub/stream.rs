@@ -343,7 +343,8 @@ impl Stream {
         Some(self.clock.monotonic().saturating_sub(since))
     }
 
-    pub(super) fn is_ended(&self) -> bool {
+    /// Whether the stream is over: nothing follows.
+    pub fn is_ended(&self) -> bool {
         self.lock().ended
     }
 

@@ -131,7 +131,7 @@ pub(crate) fn frame_rate_millis(rendition: &Rendition, track: &Track) -> Option<
 
 /// Whether delta updates are offered under these rules.
 pub fn offers_delta(rules: &Rules) -> bool {
-    rules.window.as_secs() > DELTA_WINDOW_S
+    rules.window.as_secs() > DELTA_WINDOW_S && !rules.is_recording()
 }
 
 /// The media playlist of one rendition; a delta update when one is asked for, offered, and leaves
@@ -150,7 +150,10 @@ pub fn media(snapshot: &Snapshot, skip: Option<Skip>) -> String {
         push_u64(&mut out, skipped as u64);
         out.push('\n');
     }
-    let edge = parts_from(snapshot);
+    let edge = match snapshot.rules.is_recording() {
+        true => Ticks(i64::MAX),
+        false => parts_from(snapshot),
+    };
     let part_target = Ticks::from_duration(snapshot.rules.part_target, snapshot.timescale());
     let mut init = skipped.checked_sub(1).map(|last| &*segments[last].init);
     for segment in &segments[skipped..] {
@@ -194,21 +197,11 @@ fn push_header(out: &mut String, snapshot: &Snapshot) {
         "#EXTM3U\n#EXT-X-VERSION:6\n#EXT-X-TARGETDURATION:"
     });
     push_u64(out, u64::from(rules.target_duration_s));
-    let part_target = ten_micros_up(rules.part_target);
-    out.push_str("\n#EXT-X-SERVER-CONTROL:CAN-BLOCK-RELOAD=YES,PART-HOLD-BACK=");
-    // Rounding must not take the hold-backs below three times the rounded targets (APL 14.3).
-    push_short_seconds(
-        out,
-        ten_micros_up(rules.part_hold_back).max(3 * part_target),
-    );
-    out.push_str(",HOLD-BACK=");
-    push_short_seconds(out, ten_micros_up(rules.hold_back));
-    if offers_delta(rules) {
-        out.push_str(",CAN-SKIP-UNTIL=");
-        push_short_seconds(out, ten_micros_up(rules.can_skip_until));
+    if rules.is_recording() {
+        out.push_str("\n#EXT-X-PLAYLIST-TYPE:VOD");
+    } else {
+        push_delivery(out, rules);
     }
-    out.push_str("\n#EXT-X-PART-INF:PART-TARGET=");
-    push_short_seconds(out, part_target);
     let (sequence, discontinuities) = snapshot.segments.first().map_or((0, 0), |first| {
         let own = u64::from(first.discontinuity);
         (
@@ -224,6 +217,25 @@ fn push_header(out: &mut String, snapshot: &Snapshot) {
     if rules.independent_segments {
         out.push_str("#EXT-X-INDEPENDENT-SEGMENTS\n");
     }
+}
+
+/// How a live playlist is delivered, and in which parts.
+fn push_delivery(out: &mut String, rules: &Rules) {
+    let part_target = ten_micros_up(rules.part_target);
+    out.push_str("\n#EXT-X-SERVER-CONTROL:CAN-BLOCK-RELOAD=YES,PART-HOLD-BACK=");
+    // Rounding must not take the hold-backs below three times the rounded targets (APL 14.3).
+    push_short_seconds(
+        out,
+        ten_micros_up(rules.part_hold_back).max(3 * part_target),
+    );
+    out.push_str(",HOLD-BACK=");
+    push_short_seconds(out, ten_micros_up(rules.hold_back));
+    if offers_delta(rules) {
+        out.push_str(",CAN-SKIP-UNTIL=");
+        push_short_seconds(out, ten_micros_up(rules.can_skip_until));
+    }
+    out.push_str("\n#EXT-X-PART-INF:PART-TARGET=");
+    push_short_seconds(out, part_target);
 }
 
 fn push_segment(

@@ -2,6 +2,7 @@
 //!
 //! `package` implements [`Timeline`] for live streams, `playout` for scheduled ones.
 
+use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -87,7 +88,7 @@ pub struct Rules {
     pub epoch: Wall,
     /// EXT-X-TARGETDURATION, whole seconds.
     pub target_duration_s: u32,
-    /// PART-TARGET.
+    /// PART-TARGET; zero where there are no parts, which is in a recording.
     pub part_target: Duration,
     /// PART-HOLD-BACK: at least three times the part target.
     pub part_hold_back: Duration,
@@ -101,6 +102,13 @@ pub struct Rules {
     pub window: Duration,
     /// Whether every segment starts with a key unit (EXT-X-INDEPENDENT-SEGMENTS).
     pub independent_segments: bool,
+}
+
+impl Rules {
+    /// Whether the timeline is a recording: all of it is listed, nothing comes and nothing goes.
+    pub fn is_recording(&self) -> bool {
+        self.part_target.is_zero()
+    }
 }
 
 /// What a multivariant playlist or an MPD lists.
@@ -212,12 +220,34 @@ pub enum Resource<'a> {
 pub enum Found {
     /// All its bytes, in pieces to be sent one after another.
     Whole(Vec<Bytes>),
+    /// All of it, in a storage: to be read while it is sent.
+    Stored(Arc<dyn Stored>),
     /// A segment that grows: its parts so far. More come until a later look-up answers `Whole`.
     Growing(Vec<Bytes>),
     /// It is announced (the hinted part, the next segment) but has no byte yet.
     Announced,
     /// It is not known, or no longer.
     Missing,
+}
+
+/// What a storage is asked, without a runtime.
+pub type Asked<'a, T> = Pin<Box<dyn Future<Output = std::io::Result<T>> + Send + 'a>>;
+
+/// Media that lie in a storage.
+pub trait Stored: Send + Sync + fmt::Debug {
+    /// Opens them; `None` when they do not exist, or no longer. What is open can be read to its end,
+    /// whatever is deleted meanwhile.
+    fn open(&self) -> Asked<'_, Option<Arc<dyn Blob>>>;
+}
+
+/// Open media.
+pub trait Blob: Send + Sync {
+    /// Bytes in all.
+    fn size(&self) -> u64;
+
+    /// Some bytes from `from` on, at least one where there are any and as many as are at hand without
+    /// holding much in memory.
+    fn read(&self, from: u64) -> Asked<'_, Bytes>;
 }
 
 /// A future without a runtime, so that this layer needs none.

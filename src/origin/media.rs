@@ -13,6 +13,7 @@ use super::answer::{self, Answering, Range, Terms};
 use super::body::{self, Body, Growing, Growth, Step};
 use super::hls::next_progress;
 use super::registry::{Served, Turn};
+use super::stored;
 use crate::media::MediaKind;
 use crate::media::timeline::{Found, Resource};
 
@@ -48,11 +49,12 @@ pub(super) fn resource(
             Resource::Part(number) => later(stream, rendition, Awaited::Part(number), terms),
             Resource::Init(_) => missing().into(),
         },
+        Found::Stored(stored) => stored::answer(stream, rendition, resource, stored, terms),
         Found::Missing => missing().into(),
     }
 }
 
-fn missing() -> Response<Body> {
+pub(super) fn missing() -> Response<Body> {
     answer::not_found("this media does not exist, or no longer\n")
 }
 
@@ -127,7 +129,7 @@ async fn come(stream: &Served, rendition: &str, awaited: Awaited) -> (Found, u64
             (Found::Announced, _) => true,
             (Found::Growing(_), Awaited::Part(_)) => true,
             (Found::Growing(_), Awaited::Segment(_)) => false,
-            (Found::Whole(_) | Found::Missing, _) => false,
+            (Found::Whole(_) | Found::Stored(_) | Found::Missing, _) => false,
         };
         let over = progress.is_none_or(|progress| progress.ended);
         if !pending {
@@ -159,6 +161,26 @@ fn whole(
     terms: &Terms,
 ) -> Response<Body> {
     let size = pieces.iter().map(|piece| piece.len() as u64).sum();
+    let (mut response, wanted) = head(stream, rendition, resource, size, terms);
+    if let Some((from, length)) = wanted {
+        stream.state.sent(length);
+        let pieces = match length == size {
+            true => pieces,
+            false => cut(pieces, from, from + length - 1),
+        };
+        *response.body_mut() = Body::pieces(pieces);
+    }
+    response
+}
+
+/// The answer without its body, and which bytes are to follow: the first one's place and their number.
+pub(super) fn head(
+    stream: &Served,
+    rendition: &str,
+    resource: Resource<'_>,
+    size: u64,
+    terms: &Terms,
+) -> (Response<Body>, Option<(u64, u64)>) {
     // Within a URL, number and size say it all: media under one never changes.
     let etag = match resource {
         Resource::Init(name) => format!("\"{name}\""),
@@ -166,7 +188,7 @@ fn whole(
         Resource::Part(number) => format!("\"p{number:x}-{size:x}\""),
     };
     let Ok(etag) = HeaderValue::try_from(etag) else {
-        return missing();
+        return (missing(), None);
     };
     let mut headers = headers(stream, rendition);
     headers.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
@@ -176,32 +198,29 @@ fn whole(
         headers.remove(CONTENT_TYPE);
         headers.insert(ETAG, etag);
         *response.headers_mut() = headers;
-        return response;
+        return (response, None);
     }
-    let (pieces, length) = match terms.range(size, &etag) {
-        Range::All => (pieces, size),
+    let (from, length) = match terms.range(size, &etag) {
+        Range::All => (0, size),
         Range::Some(first, last) => {
             *response.status_mut() = StatusCode::PARTIAL_CONTENT;
             headers.insert(CONTENT_RANGE, content_range(Some((first, last)), size));
-            (cut(pieces, first, last), last - first + 1)
+            (first, last - first + 1)
         }
         Range::Unsatisfiable => {
             let mut response =
                 answer::text(StatusCode::RANGE_NOT_SATISFIABLE, "range beyond the end\n");
             let range = content_range(None, size);
             response.headers_mut().insert(CONTENT_RANGE, range);
-            return response;
+            return (response, None);
         }
     };
     headers.insert(ETAG, etag);
     if terms.head {
         headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
-    } else {
-        stream.state.sent(length);
-        *response.body_mut() = Body::pieces(pieces);
     }
     *response.headers_mut() = headers;
-    response
+    (response, (!terms.head).then_some((from, length)))
 }
 
 fn content_range(range: Option<(u64, u64)>, size: u64) -> HeaderValue {
@@ -266,7 +285,7 @@ fn growth(stream: Served, rendition: Arc<str>, sequence: u64, sent: usize, seen:
                         return Some((tail(pieces, sent), seen, false));
                     }
                     Found::Growing(_) => {}
-                    Found::Announced | Found::Missing => return None,
+                    Found::Announced | Found::Stored(_) | Found::Missing => return None,
                 }
                 seen = next_progress(&stream, &rendition, seen).await?.version;
             }

@@ -16,6 +16,7 @@ mod media;
 mod registry;
 mod route;
 pub mod server;
+mod stored;
 pub mod tls;
 mod viewers;
 

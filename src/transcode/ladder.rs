@@ -236,7 +236,8 @@ impl Book {
             let ladder = *choice != Choice::Off && has("multi-bitrate");
             ladder.then(|| {
                 let quality = self.quality(words).name.clone();
-                (Aspect::wanted(words), quality, has("audio-only"))
+                let more = ["audio-only", "high-fidelity", "prefer-h264"].map(has);
+                (Aspect::wanted(words), quality, more)
             })
         };
         asked(one) == asked(other)

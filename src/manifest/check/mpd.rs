@@ -151,6 +151,10 @@ pub fn check_hls_against_mpd(mpd: &str, representation: &str, playlist: &str) ->
 }
 
 fn check_root(root: &Element, found: &mut Findings) {
+    if root.get("type") == Some("static") {
+        check_static_root(root, found);
+        return;
+    }
     found.rule("S1", root.get("type") == Some("dynamic"), || {
         format!("type {:?}", root.get("type"))
     });
@@ -173,6 +177,26 @@ fn check_root(root: &Element, found: &mut Findings) {
             "neither minimumUpdatePeriod nor a fixed end".to_owned()
         });
     }
+}
+
+/// A recording: all of it is there, and nothing depends on the time of day (ISO/IEC 23009-1 §5.3.1.2).
+fn check_static_root(root: &Element, found: &mut Findings) {
+    for live in [
+        "minimumUpdatePeriod",
+        "timeShiftBufferDepth",
+        "suggestedPresentationDelay",
+    ] {
+        found.rule("S1", root.get(live).is_none(), || {
+            format!("{live} in a static manifest")
+        });
+    }
+    let length = root.micros("mediaPresentationDuration");
+    found.rule("S3", length > Some(0), || format!("length {length:?} µs"));
+    let first = root.all("Period").next();
+    let start = first.and_then(|first| first.micros("start"));
+    found.rule("S7", start == Some(0), || {
+        format!("a static manifest begins at {start:?}")
+    });
 }
 
 fn read(root: &Element, found: &mut Findings) -> Manifest {

@@ -157,6 +157,9 @@ pub(super) fn plan<'a>(
     }
     let last = last?;
     // What was left out once does not come back.
+    let recording = description.rules.is_recording();
+    // A recording has told of nothing before: it begins with whoever began.
+    let joined = joined.filter(|_| !recording);
     periods.first = periods.first.max(joined.unwrap_or(oldest));
     let first = periods.first;
     let mut found: Vec<Period<'a>> = Vec::new();
@@ -268,7 +271,10 @@ fn open<'a>(
             .map(|(row, segment)| micros(segment.start, row.snapshot.timescale()));
         // The stream's first Period begins with the stream, so that it needs no offset: GStreamer's
         // dashdemux (1.22) counts Period@start twice.
-        let is_first = discontinuity_sequence == 0 && periods.openings.is_empty();
+        let live = rows
+            .first()
+            .is_some_and(|row| !row.snapshot.rules.is_recording());
+        let is_first = live && discontinuity_sequence == 0 && periods.openings.is_empty();
         // Another Representation may join a Period that has been told of.
         let told = periods
             .openings

@@ -44,6 +44,7 @@ pub(super) fn manifest(
             ),
         );
     }
+    let beginning = beginning_micros(description, plan);
     for (index, period) in plan.periods.iter().enumerate() {
         let next = plan.periods.get(index + 1);
         // A hole is stated when the next Period is known: dash.js takes a last one with a duration for the
@@ -56,7 +57,7 @@ pub(super) fn manifest(
             &mut out,
             format_args!("  <Period id=\"p{}\" start=\"", period.opening),
         );
-        push_xs_duration(&mut out, period.start_micros);
+        push_xs_duration(&mut out, period.start_micros - beginning);
         if closed {
             out.push_str("\" duration=\"");
             push_xs_duration(&mut out, period.end_micros - period.start_micros);
@@ -65,10 +66,20 @@ pub(super) fn manifest(
         push_sets(&mut out, period, &description.rules, mode);
         out.push_str("  </Period>\n");
     }
-    out.push_str("  <UTCTiming schemeIdUri=\"urn:mpeg:dash:utc:http-xsdate:2014\" value=\"");
-    push_xml(&mut out, utc_timing_url);
-    out.push_str("\"/>\n</MPD>\n");
+    if !description.rules.is_recording() {
+        out.push_str("  <UTCTiming schemeIdUri=\"urn:mpeg:dash:utc:http-xsdate:2014\" value=\"");
+        push_xml(&mut out, utc_timing_url);
+        out.push_str("\"/>\n");
+    }
+    out.push_str("</MPD>\n");
     out
+}
+
+/// What Periods count from: the stream's epoch, or the beginning of a recording.
+fn beginning_micros(description: &Description, plan: &Plan<'_>) -> i64 {
+    let first = plan.periods.first();
+    let first = first.filter(|_| description.rules.is_recording());
+    first.map_or(0, |first| first.start_micros)
 }
 
 fn push(out: &mut String, text: std::fmt::Arguments<'_>) {
@@ -87,6 +98,10 @@ fn push_root(out: &mut String, description: &Description, plan: &Plan<'_>, mode:
     );
     if mode == Mode::LowLatency {
         out.push_str(",http://www.dashif.org/guidelines/low-latency-live-v5");
+    }
+    if rules.is_recording() {
+        push_recording(out, description, plan);
+        return;
     }
     out.push_str("\" type=\"dynamic\" availabilityStartTime=\"");
     push_date(out, rules.epoch);
@@ -124,6 +139,22 @@ fn push_root(out: &mut String, description: &Description, plan: &Plan<'_>, mode:
     // Segments are rounded to the target duration (RFC 8216bis §4.4.3.1).
     span(
         "maxSegmentDuration",
+        i64::from(rules.target_duration_s) * 1_000_000 + 500_000,
+    );
+    out.push_str("\">\n");
+}
+
+/// The rest of the root element of a recording, of which everything is there.
+fn push_recording(out: &mut String, description: &Description, plan: &Plan<'_>) {
+    let rules = &description.rules;
+    let last = plan.periods.last().expect("a plan has a period");
+    out.push_str("\" type=\"static\" mediaPresentationDuration=\"");
+    push_xs_duration(out, last.end_micros - beginning_micros(description, plan));
+    out.push_str("\" minBufferTime=\"");
+    push_xs_duration(out, micros(rules.segment_target));
+    out.push_str("\" maxSegmentDuration=\"");
+    push_xs_duration(
+        out,
         i64::from(rules.target_duration_s) * 1_000_000 + 500_000,
     );
     out.push_str("\">\n");

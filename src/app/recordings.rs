@@ -1,0 +1,223 @@
+//! Recordings in the running gateway: which streams are kept, where players find them afterwards.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use anyhow::Context;
+use axum::Router;
+use bytes::Bytes;
+use tracing::warn;
+
+use crate::base::clock::Clock;
+use crate::base::id::Uuid;
+use crate::base::shutdown::Tasks;
+use crate::config::Config;
+use crate::control;
+use crate::control::token::{Target, Tokens};
+use crate::hub::{Hub, Stream};
+use crate::media::timeline::Timeline;
+use crate::origin;
+use crate::record::{self, Catalog, Library, Outcome, Pending, Summary, disk};
+use crate::store::{self, Store};
+
+/// Capability of streams that are kept.
+const ON_DEMAND: &str = "on-demand";
+/// Capability of streams that are played with a token only.
+const TOKEN_AUTH: &str = "token-auth";
+/// Folder of recordings below the data folder.
+const FOLDER: &str = "recordings";
+
+/// All recordings, and who keeps them.
+#[derive(Clone, Debug)]
+pub(super) struct Recordings {
+    pub(super) library: Library,
+    /// Stops when everything that was published is packaged, not before.
+    tasks: Tasks,
+}
+
+impl Recordings {
+    /// Looks through what earlier runs kept.
+    pub(super) async fn open(
+        config: &Config,
+        clock: &Clock,
+        tasks: &Tasks,
+    ) -> anyhow::Result<Recordings> {
+        let settings = record::Config {
+            folder: config.storage.data.join(FOLDER),
+            keep: config.record.keep(),
+            least_free_bytes: config.record.min_free_bytes(),
+            make_room: config.record.on_full == "oldest",
+        };
+        let clock = clock.clone();
+        let opening = tokio::task::spawn_blocking(move || {
+            Library::open(settings, Arc::new(disk::Local), clock)
+        });
+        let library = opening.await?.context("cannot open the recordings")?;
+        Ok(Recordings {
+            library,
+            tasks: tasks.clone(),
+        })
+    }
+
+    /// Keeps a stream that asks for it.
+    pub(super) fn handle_stream(&self, stream: &Arc<Stream>, timeline: Arc<dyn Timeline>) {
+        if stream.has_capability(ON_DEMAND) {
+            self.library.follow(stream.clone(), timeline, &self.tasks);
+        }
+    }
+
+    /// Closes what nobody goes on with, and looks after the rest. Called when the hub has taken up the
+    /// streams of the last run.
+    pub(super) async fn settle(&self, store: &Store) -> anyhow::Result<()> {
+        let library = self.library.clone();
+        tokio::task::spawn_blocking(move || library.settle()).await?;
+        let rows = Arc::new(Rows(store.clone()));
+        let run = self.library.clone().run(rows, self.tasks.clone());
+        self.tasks.spawn(run);
+        Ok(())
+    }
+
+    /// Routes for operators.
+    pub(super) fn routes(&self, state: control::State) -> Router {
+        control::recordings::routes(self.library.clone(), state)
+    }
+
+    /// Streams that live, and recordings of those that do not.
+    pub(super) fn streams(&self, hub: &Hub) -> Arc<dyn origin::Streams> {
+        Arc::new(Playable {
+            hub: hub.clone(),
+            library: self.library.clone(),
+        })
+    }
+
+    /// Recordings of protected streams are opened by the same tokens; living streams by `living`.
+    pub(super) fn access(
+        &self,
+        hub: &Hub,
+        tokens: &Tokens,
+        living: Arc<dyn origin::Access>,
+    ) -> Arc<dyn origin::Access> {
+        Arc::new(Access {
+            hub: hub.clone(),
+            library: self.library.clone(),
+            tokens: tokens.clone(),
+            living,
+        })
+    }
+}
+
+/// Rows of recordings in the database.
+struct Rows(Store);
+
+impl Rows {
+    async fn write(&self, summary: &Summary) -> Result<(), store::Error> {
+        let about = &summary.about;
+        let row = store::Recording {
+            id: about.id,
+            // {region}#{application}#{…}
+            application_id: about.channel_id.split('#').nth(1).unwrap_or("").to_owned(),
+            channel_id: about.channel_id.clone(),
+            stream_id: about.id,
+            started: about.started,
+            ended: summary.ended,
+            duration: summary.duration,
+            bytes: summary.bytes,
+            outcome: match &summary.outcome {
+                Outcome::Recording | Outcome::Paused(_) => store::Outcome::Recording,
+                Outcome::Complete => store::Outcome::Complete,
+                Outcome::Cut(reason) => store::Outcome::Failed(reason.clone()),
+            },
+            path: format!("{FOLDER}/{}", about.id),
+        };
+        match self.0.recording_changed(&row).await {
+            Err(store::Error::Missing(_)) => self.0.recording_started(&row).await,
+            other => other,
+        }
+    }
+}
+
+impl Catalog for Rows {
+    fn changed<'a>(&'a self, summary: &'a Summary) -> Pending<'a> {
+        Box::pin(async move {
+            let written = self.write(summary).await;
+            told(summary.about.id, written)
+        })
+    }
+
+    fn deleted(&self, id: Uuid) -> Pending<'_> {
+        Box::pin(async move {
+            match self.0.delete_recording(id).await {
+                Err(store::Error::Missing(_)) => true,
+                other => told(id, other),
+            }
+        })
+    }
+}
+
+fn told(id: Uuid, written: Result<(), store::Error>) -> bool {
+    if let Err(err) = &written {
+        warn!(%err, recording = %id, "recording not noted in the database");
+    }
+    written.is_ok()
+}
+
+struct Playable {
+    hub: Hub,
+    library: Library,
+}
+
+impl origin::Streams for Playable {
+    fn timeline(&self, id: Uuid) -> Option<Arc<dyn Timeline>> {
+        // As long as the hub knows a stream its players see one playlist only.
+        match self.hub.timeline(id) {
+            Some(timeline) => Some(timeline),
+            None => self.library.timeline(id),
+        }
+    }
+
+    fn find(&self, name: &str) -> Option<Uuid> {
+        self.hub.find(name)
+    }
+
+    fn ids(&self) -> Vec<Uuid> {
+        origin::Streams::ids(&self.hub)
+    }
+
+    fn thumbnail(&self, id: Uuid) -> Option<Bytes> {
+        origin::Streams::thumbnail(&self.hub, id)
+    }
+}
+
+struct Access {
+    hub: Hub,
+    library: Library,
+    tokens: Tokens,
+    living: Arc<dyn origin::Access>,
+}
+
+impl origin::Access for Access {
+    fn allows(&self, stream: Uuid, token: Option<&str>, client: IpAddr) -> bool {
+        if self.hub.admission(stream).is_some() {
+            return self.living.allows(stream, token, client);
+        }
+        let Some(recording) = self.library.get(stream) else {
+            return false;
+        };
+        let about = &recording.about;
+        if !about.has_capability(TOKEN_AUTH) {
+            return true;
+        }
+        let target = Target {
+            stream_id: Some(stream),
+            origin_id: Some(stream),
+            channel_id: &about.channel_id,
+            alias: &about.alias,
+            capabilities: &about.capabilities,
+            tags: &about.tags,
+            // Nobody feeds it any more.
+            has_session: &|_| false,
+            peer: Some(client),
+        };
+        token.is_some_and(|token| self.tokens.playback(token, &target).is_ok())
+    }
+}

@@ -1,0 +1,421 @@
+//! What is left of a stream that asked for `on-demand`: all of it, wherever a viewer finds it.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use forebay::base::id::Uuid;
+use forebay::config::Config;
+use forebay::manifest::check::{check_hls_against_mpd, check_media_playlist, check_mpd};
+use forebay::manifest::check::{check_multivariant, check_renditions};
+use forebay::manifest::parse::Media;
+use serde_json::Value;
+
+use crate::common::gateway::Folder;
+use crate::common::http::{self, Answer};
+use crate::common::media::{Clip, beeps, pictures, sound_seconds};
+use crate::common::server::{KEY, Publishing, Server};
+
+const ADMIN: &str = "AdminKey0123456789";
+
+/// Streams are kept, end soon after their publisher and are soon forgotten.
+fn kept(config: &mut Config) {
+    config.media.ladder = "off".to_owned();
+    config.media.window = Duration::from_secs(1);
+    config.media.default_capabilities = vec!["streaming".to_owned(), "on-demand".to_owned()];
+    config.publish.reconnect = Duration::from_secs(1);
+    config.identity.admin_key = Some(forebay::base::secret::Secret::new(ADMIN));
+    config.record.min_free = Some(0);
+}
+
+async fn admin(server: &Server, method: &str, path: &str) -> Answer {
+    http::request(server.http(), method, path, &[("X-Admin-Key", ADMIN)]).await
+}
+
+/// Waits until the live stream is forgotten and its recording is all that is left.
+async fn forgotten(server: &Server, id: Uuid) -> Value {
+    server
+        .until("end of the stream", || {
+            server.app.hub.stream(id).is_none().then_some(())
+        })
+        .await;
+    let path = format!("/api/admin/recordings/{id}");
+    let mut again = tokio::time::interval(Duration::from_millis(50));
+    loop {
+        let answer = admin(server, "GET", &path).await;
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        let recording: Value = serde_json::from_str(answer.text()).expect("JSON");
+        if recording["endedUnixMs"].is_number() {
+            return recording;
+        }
+        again.tick().await;
+    }
+}
+
+async fn text(server: &Server, path: &str) -> String {
+    let answer = server.get(path).await;
+    assert_eq!(answer.status, 200, "{path}: {}", answer.text());
+    answer.text().to_owned()
+}
+
+fn save(name: &str, bytes: &[u8]) -> PathBuf {
+    let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    std::fs::write(&file, bytes).expect("the build folder can be written");
+    file
+}
+
+/// All that ffmpeg gets from a playlist or manifest, as it is.
+fn fetched(url: &str, name: &str) -> PathBuf {
+    let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    let ffmpeg = Command::new("ffmpeg")
+        .args(["-v", "error", "-y", "-nostdin", "-i", url, "-map", "0:v:0"])
+        .args(["-c", "copy"])
+        .arg(&file)
+        .output();
+    let output = ffmpeg.expect("ffmpeg is there");
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && told.is_empty(), "{url}: {told}");
+    file
+}
+
+fn numbers(file: &Path) -> Vec<u32> {
+    let seen = pictures(file);
+    let numbers = seen.iter().map(|picture| picture.number);
+    numbers.map(|number| number.expect("readable")).collect()
+}
+
+/// Every rule of playlists and manifests holds for a recording.
+async fn check_lists(server: &Server, id: Uuid, renditions: &[&str]) {
+    let multivariant = text(server, &format!("/hls/{id}/index.m3u8")).await;
+    let mpd = text(server, &format!("/dash/{id}/manifest.mpd")).await;
+    assert_eq!(check_mpd(&mpd, None), []);
+    assert!(mpd.contains("type=\"static\""), "{mpd}");
+    let mut playlists = Vec::new();
+    for rendition in renditions {
+        let playlist = text(server, &format!("/hls/{id}/{rendition}/index.m3u8")).await;
+        assert_eq!(check_media_playlist(&playlist, None), [], "{playlist}");
+        assert!(playlist.contains("#EXT-X-PLAYLIST-TYPE:VOD"), "{playlist}");
+        assert!(playlist.ends_with("#EXT-X-ENDLIST\n"), "{playlist}");
+        assert!(!playlist.contains("PART"), "{playlist}");
+        playlists.push((*rendition, playlist));
+    }
+    for (name, playlist) in &playlists {
+        let found = check_hls_against_mpd(&mpd, name, playlist);
+        // A static manifest has no clock to compare dates with.
+        assert!(found.iter().all(|found| found.rule == "X1"), "{found:?}");
+    }
+    let playlists: Vec<(&str, &str)> = playlists
+        .iter()
+        .map(|(name, playlist)| (*name, playlist.as_str()))
+        .collect();
+    assert_eq!(check_renditions(&playlists), []);
+    assert_eq!(check_multivariant(&multivariant, &playlists), []);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_that_ended_plays_from_its_recording_to_the_last_frame() {
+    let server = Server::start(kept).await;
+    let publishing = server.publish(&Clip::h264(300, 60).file(), "");
+    let id = server.stream_id().await;
+    publishing.finish().await.unwrap();
+    let recording = forgotten(&server, id).await;
+    assert_eq!(recording["state"], "complete", "{recording}");
+    assert_eq!(recording["alias"], "live");
+    assert_eq!(recording["missedSegments"], 0);
+    let length = recording["durationMs"].as_u64().unwrap();
+    assert!((9_900..10_200).contains(&length), "{length} ms");
+    check_lists(&server, id, &["source", "audio"]).await;
+    let all: Vec<u32> = (0..300).collect();
+    let base = format!("http://{}", server.http());
+
+    // Somebody else's HLS and DASH clients.
+    let hls = format!("{base}/hls/{id}/index.m3u8");
+    let dash = format!("{base}/dash/{id}/manifest.mpd");
+    // The file for editors and archives.
+    let path = format!("/api/admin/recordings/{id}.mp4");
+    let movie = admin(&server, "GET", &path).await;
+    assert_eq!(movie.status, 200);
+    let length = movie.header("content-length").unwrap().parse();
+    assert_eq!(length, Ok(movie.body.len()));
+    let file = save(&format!("{id}.mp4"), &movie.body);
+    let (seen, heard) = tokio::task::spawn_blocking(move || {
+        let seen = [
+            numbers(&fetched(&hls, &format!("{id}-hls.mkv"))),
+            numbers(&fetched(&dash, &format!("{id}-dash.mkv"))),
+            numbers(&file),
+        ];
+        let pictures = pictures(&file);
+        let flashes = pictures
+            .windows(2)
+            .filter(|pair| !pair[0].lit && pair[1].lit)
+            .map(|pair| pair[1].time);
+        let beeps = beeps(&file);
+        for flash in flashes {
+            let off = beeps.iter().map(|beep| (beep - flash).abs());
+            assert!(off.fold(f64::MAX, f64::min) < 0.045, "{flash}: {beeps:?}");
+        }
+        assert!(pictures[0].time < 0.1, "begins at {}", pictures[0].time);
+        (seen, sound_seconds(&file))
+    })
+    .await
+    .unwrap();
+    for seen in seen {
+        assert_eq!(seen, all);
+    }
+    assert!((9.9..10.2).contains(&heard), "{heard} s of sound");
+
+    // Any range of the file is the same bytes.
+    let size = movie.body.len();
+    for (from, to) in [(0, 99), (size / 2, size / 2 + 5000), (size - 10, size - 1)] {
+        let range = format!("bytes={from}-{to}");
+        let headers = [("X-Admin-Key", ADMIN), ("Range", &range)];
+        let part = http::request(server.http(), "GET", &path, &headers).await;
+        assert_eq!(part.status, 206);
+        assert_eq!(part.body, movie.body[from..=to]);
+    }
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_segment_of_a_recording_is_answered_in_ranges_and_under_conditions() {
+    let server = Server::start(kept).await;
+    let publishing = server.publish(&Clip::small("30", 150).file(), "");
+    let id = server.stream_id().await;
+    publishing.finish().await.unwrap();
+    forgotten(&server, id).await;
+    let playlist = text(&server, &format!("/hls/{id}/source/index.m3u8")).await;
+    let playlist = Media::parse(&playlist).unwrap();
+    let path = format!("/hls/{id}/source/{}", playlist.segments[0].uri);
+    let whole = server.get(&path).await;
+    assert_eq!(whole.status, 200);
+    assert_eq!(
+        whole.header("content-length").unwrap(),
+        whole.body.len().to_string()
+    );
+    let part = http::request(server.http(), "GET", &path, &[("Range", "bytes=8-19")]).await;
+    assert_eq!((part.status, &part.body[..]), (206, &whole.body[8..=19]));
+    let etag = whole.header("etag").unwrap();
+    let again = http::request(server.http(), "GET", &path, &[("If-None-Match", etag)]).await;
+    assert_eq!((again.status, again.body.len()), (304, 0));
+    let head = http::request(server.http(), "HEAD", &path, &[]).await;
+    assert_eq!(
+        head.header("content-length"),
+        whole.header("content-length")
+    );
+    for wrong in ["99999999.m4s", "p1.m4s", "init-00000000.mp4"] {
+        let answer = server.get(&format!("/hls/{id}/source/{wrong}")).await;
+        assert_eq!(answer.status, 404, "{wrong}");
+    }
+    assert_eq!(
+        server.get(&format!("/hls/{id}/none/0.m4s")).await.status,
+        404
+    );
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn recordings_are_listed_and_deleted_by_operators_only() {
+    let server = Server::start(kept).await;
+    let publishing = server.publish(&Clip::small("30", 150).file(), "");
+    let id = server.stream_id().await;
+    publishing.finish().await.unwrap();
+    let path = format!("/api/admin/recordings/{id}");
+    forgotten(&server, id).await;
+    for (method, path) in [
+        ("GET", "/api/admin/recordings"),
+        ("GET", &*path),
+        ("DELETE", &*path),
+        ("GET", &*format!("{path}.mp4")),
+    ] {
+        let answer = http::request(server.http(), method, path, &[]).await;
+        assert_eq!(answer.status, 401, "{method} {path}");
+    }
+    let list = async |query: &str| -> Value {
+        let path = format!("/api/admin/recordings{query}");
+        let answer = admin(&server, "GET", &path).await;
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        serde_json::from_str(answer.text()).unwrap()
+    };
+    let all = list("").await;
+    assert_eq!(all["recordings"][0]["recordingId"], id.to_string());
+    assert_eq!(all["next"], Value::Null);
+    let own = list("?channel=local%23forebay%23live").await;
+    assert_eq!(own["recordings"].as_array().unwrap().len(), 1);
+    let other = list("?channel=local%23forebay%23other").await;
+    assert_eq!(other["recordings"].as_array().unwrap().len(), 0);
+    let bad = admin(&server, "GET", "/api/admin/recordings?limit=0").await;
+    assert_eq!(bad.status, 400);
+
+    let deleted = admin(&server, "DELETE", &path).await;
+    assert_eq!(
+        (deleted.status, deleted.text()),
+        (200, "{\"status\":\"ok\"}")
+    );
+    let manifest = server.get(&format!("/hls/{id}/index.m3u8")).await;
+    assert_eq!(manifest.status, 404);
+    assert_eq!(admin(&server, "DELETE", &path).await.status, 404);
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_recording_of_a_protected_stream_wants_the_same_token() {
+    let server = Server::start(|config| {
+        kept(config);
+        let words = &mut config.media.default_capabilities;
+        words.push("token-auth".to_owned());
+    })
+    .await;
+    let publishing = server.publish(&Clip::small("30", 150).file(), "");
+    let id = server.stream_id().await;
+    publishing.finish().await.unwrap();
+    forgotten(&server, id).await;
+    let open = server.get(&format!("/hls/{id}/index.m3u8")).await;
+    assert_eq!(open.status, 403, "{}", open.text());
+    let wrong = server.get(&format!("/hls/{id}/~wrong/index.m3u8")).await;
+    assert_eq!(wrong.status, 403);
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_written_before_a_kill_plays_after_the_next_start() {
+    let folder = Folder::new();
+    let settings = [
+        ("FOREBAY_STREAM_KEY", KEY),
+        ("FOREBAY_ADMIN_KEY", ADMIN),
+        ("FOREBAY_DEFAULT_CAPABILITIES", "streaming,on-demand"),
+        ("FOREBAY_RECONNECT_SECONDS", "1"),
+        ("FOREBAY_RECORD_MIN_FREE_MB", "0"),
+    ];
+    let gateway = folder.serve(&settings).await;
+    let url = format!("rtmp://{}/ingest/{KEY}", gateway.rtmp());
+    let clip = Clip::h264(300, 60).file();
+    let publishing = Publishing::start("ffmpeg", &clip, "-re", &url);
+    let id = gateway.stream_id().await;
+    let recording = |address| {
+        let path = format!("/api/admin/recordings/{id}");
+        async move {
+            let answer = http::request(address, "GET", &path, &[("X-Admin-Key", ADMIN)]).await;
+            let text = (answer.status == 200).then(|| answer.text().to_owned())?;
+            serde_json::from_str::<Value>(&text).ok()
+        }
+    };
+    let address = gateway.http();
+    let enough = async || {
+        let found = recording(address).await?;
+        (found["durationMs"].as_u64()? >= 4_000).then_some(found)
+    };
+    let before = gateway.until("four seconds of recording", enough).await;
+    assert_eq!(before["state"], "recording");
+    let busy = http::request(
+        address,
+        "DELETE",
+        &format!("/api/admin/recordings/{id}"),
+        &[("X-Admin-Key", ADMIN)],
+    )
+    .await;
+    assert_eq!(busy.status, 409, "what is made is not deleted");
+    gateway.kill().await;
+    publishing.kill();
+
+    let gateway = folder.serve(&settings).await;
+    let address = gateway.http();
+    let closed = async || {
+        let found = recording(address).await?;
+        found["endedUnixMs"].is_number().then_some(found)
+    };
+    let after = gateway.until("end of the recording", closed).await;
+    assert!(
+        after["durationMs"].as_u64() >= before["durationMs"].as_u64(),
+        "{before} {after}"
+    );
+    let path = format!("/api/admin/recordings/{id}.mp4");
+    let movie = http::request(address, "GET", &path, &[("X-Admin-Key", ADMIN)]).await;
+    assert_eq!(movie.status, 200, "{}", gateway.log());
+    let file = save(&format!("{id}.mp4"), &movie.body);
+    let seen = tokio::task::spawn_blocking(move || numbers(&file))
+        .await
+        .unwrap();
+    assert!(seen.len() >= 120, "{} frames", seen.len());
+    assert!(seen.iter().zip(0..).all(|(seen, number)| *seen == number));
+    gateway.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_encoder_that_returns_after_a_restart_goes_on_in_the_same_recording() {
+    let folder = Folder::new();
+    let settings = [
+        ("FOREBAY_STREAM_KEY", KEY),
+        ("FOREBAY_ADMIN_KEY", ADMIN),
+        ("FOREBAY_DEFAULT_CAPABILITIES", "streaming,on-demand"),
+        ("FOREBAY_RECONNECT_SECONDS", "4"),
+        ("FOREBAY_RECORD_MIN_FREE_MB", "0"),
+    ];
+    let mut ids = Vec::new();
+    for _ in 0..2 {
+        let gateway = folder.serve(&settings).await;
+        let url = format!("rtmp://{}/ingest/{KEY}", gateway.rtmp());
+        let clip = Clip::small("30", 150).file();
+        let publishing = Publishing::start("ffmpeg", &clip, "-re", &url);
+        ids.push(gateway.stream_id().await);
+        publishing.finish().await.unwrap();
+        gateway.stop().await;
+    }
+    assert_eq!(ids[0], ids[1], "the stream goes on");
+    let gateway = folder.serve(&settings).await;
+    let address = gateway.http();
+    let path = format!("/api/admin/recordings/{}", ids[0]);
+    let complete = async || {
+        let answer = http::request(address, "GET", &path, &[("X-Admin-Key", ADMIN)]).await;
+        let found: Value = serde_json::from_str(answer.text()).ok()?;
+        found["endedUnixMs"].is_number().then_some(found)
+    };
+    let recording = gateway.until("end of the recording", complete).await;
+    assert_eq!(recording["state"], "complete", "{recording}");
+    let list = folder.data().join("recordings");
+    assert_eq!(std::fs::read_dir(&list).unwrap().count(), 1);
+    let path = format!("{path}.mp4");
+    let movie = http::request(address, "GET", &path, &[("X-Admin-Key", ADMIN)]).await;
+    assert_eq!(movie.status, 200);
+    let file = save(&format!("{}.mp4", ids[0]), &movie.body);
+    let seen = tokio::task::spawn_blocking(move || numbers(&file))
+        .await
+        .unwrap();
+    let twice: Vec<u32> = (0..150).chain(0..150).collect();
+    assert_eq!(seen, twice, "every picture of both runs");
+    gateway.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_rung_of_a_ladder_is_kept() {
+    let server = Server::start(|config| {
+        kept(config);
+        config.media.ladder = "auto".to_owned();
+        let words = &mut config.media.default_capabilities;
+        words.extend(["multi-bitrate".to_owned(), "hd".to_owned()]);
+    })
+    .await;
+    let publishing = server.publish(&Clip::h264(300, 60).file(), "-re");
+    let id = server.stream_id().await;
+    publishing.finish().await.unwrap();
+    let recording = forgotten(&server, id).await;
+    assert_eq!(recording["state"], "complete", "{recording}");
+    let multivariant = text(&server, &format!("/hls/{id}/index.m3u8")).await;
+    let mut renditions: Vec<&str> = multivariant
+        .split(['\n', '"'])
+        .filter_map(|line| line.strip_suffix("/index.m3u8"))
+        .collect();
+    renditions.sort_unstable();
+    renditions.dedup();
+    assert!(renditions.len() >= 3, "{multivariant}");
+    check_lists(&server, id, &renditions).await;
+    for rendition in renditions {
+        let path = format!("/api/admin/recordings/{id}.mp4?rendition={rendition}");
+        let movie = admin(&server, "GET", &path).await;
+        assert_eq!(movie.status, 200, "{rendition}");
+        let file = save(&format!("{id}-{rendition}.mp4"), &movie.body);
+        let heard = tokio::task::spawn_blocking(move || sound_seconds(&file));
+        let heard = heard.await.unwrap();
+        assert!((9.0..12.0).contains(&heard), "{rendition}: {heard} s");
+    }
+    server.stop().await;
+}
