@@ -3,7 +3,6 @@
 use std::net::IpAddr;
 
 use crate::base::id::Uuid;
-use crate::control::Live;
 use crate::control::token::{Target, Tokens};
 use crate::hub::Hub;
 use crate::origin;

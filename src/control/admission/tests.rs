@@ -29,6 +29,7 @@ fn admission() -> Admission {
         name: "Live".to_owned(),
         capabilities: words(&["fhd", "multi-bitrate", "streaming"]),
         tags: words(&["t"]),
+        screen_name: None,
     }
 }
 
