@@ -9,25 +9,20 @@ use crate::config::Config;
 use crate::control::pages;
 use crate::{control, origin};
 
-/// Routes and pages of the public address, and of the operators' own where they have one. `more` is for
-/// operators.
-pub(super) fn routers(
-    state: control::State,
-    own_address: bool,
-    more: Router,
-) -> (Router, Option<Router>) {
+/// Routes and pages of the public address, and of the operators' own where they have one.
+pub(super) fn routers(state: control::State, own_address: bool) -> (Router, Option<Router>) {
     let (public, operators) = match own_address {
         true => {
             let operators = control::operator_router(state.clone());
             let public = control::public_router(state);
             (
                 public.merge(pages::public_routes()),
-                Some(operators.merge(pages::operator_routes()).merge(more)),
+                Some(operators.merge(pages::operator_routes())),
             )
         }
         false => {
             let everything = control::router(state).merge(pages::routes());
-            (everything.merge(more), None)
+            (everything, None)
         }
     };
     (with_caller(public), operators.map(with_caller))

@@ -146,6 +146,7 @@ impl App {
         let own_address = !config.listen.control.is_empty();
         let state = control::State::new(control::Setup {
             store: store.clone(),
+            library: recordings.library.clone(),
             live: Arc::new(hub.clone()),
             measurements: figures.clone(),
             probes: figures.clone(),
@@ -166,8 +167,7 @@ impl App {
             addresses: console::addresses(&config, &addresses),
             clock: clock.clone(),
         });
-        let kept = recordings.routes(state.clone());
-        let (public, operators) = console::routers(state, own_address, kept);
+        let (public, operators) = console::routers(state, own_address);
         let access = Arc::new(TokenAccess {
             hub: hub.clone(),
             tokens: tokens.clone(),

@@ -4,7 +4,6 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use anyhow::Context;
-use axum::Router;
 use bytes::Bytes;
 use tracing::warn;
 
@@ -12,7 +11,6 @@ use crate::base::clock::Clock;
 use crate::base::id::Uuid;
 use crate::base::shutdown::Tasks;
 use crate::config::Config;
-use crate::control;
 use crate::control::token::{Target, Tokens};
 use crate::hub::{Hub, Stream};
 use crate::media::timeline::Timeline;
@@ -75,11 +73,6 @@ impl Recordings {
         let run = self.library.clone().run(rows, self.tasks.clone());
         self.tasks.spawn(run);
         Ok(())
-    }
-
-    /// Routes for operators.
-    pub(super) fn routes(&self, state: control::State) -> Router {
-        control::recordings::routes(self.library.clone(), state)
     }
 
     /// Streams that live, and recordings of those that do not.

@@ -16,7 +16,7 @@ mod openapi;
 pub mod pages;
 mod pcast;
 mod process;
-pub mod recordings;
+mod recordings;
 mod session;
 mod streams;
 #[cfg(test)]
@@ -42,6 +42,7 @@ use crate::hub::gate::Pending;
 use crate::hub::{
     ChannelMember, Counted, Forked, Forking, Health, Hub, Listing, Refusal, SwitchError,
 };
+use crate::record::Library;
 use crate::store::Store;
 pub use error::Error;
 pub use gate::StoreGate;
@@ -214,6 +215,8 @@ pub trait Keys: Send + Sync {
 pub struct Setup {
     /// The database.
     pub store: Store,
+    /// Recordings.
+    pub library: Library,
     /// Streams that live now.
     pub live: Arc<dyn Live>,
     /// Figures for `/metrics` and lists.
@@ -354,6 +357,7 @@ fn routes() -> Vec<(&'static str, Side, MethodRouter<State>)> {
     ];
     routes.extend(admin::routes());
     routes.extend(pcast::routes());
+    routes.extend(recordings::routes());
     routes
 }
 

@@ -10,6 +10,7 @@ use utoipa::OpenApi;
 
 use super::admin::{applications, channels};
 use super::pcast::{channel, fork, manifest, member, message};
+use super::recordings;
 
 /// OpenAPI 3.1, JSON: playback, health, lists and streams for operators.
 const FILE: &str = include_str!("../../assets/openapi.json");
@@ -32,6 +33,10 @@ const PAGE: &str = include_str!("../../assets/docs.html");
     message::send,
     message::list,
     message::purge,
+    recordings::list,
+    recordings::one,
+    recordings::download,
+    recordings::remove,
     applications::list,
     applications::add,
     applications::remove,

@@ -1,70 +1,58 @@
-//! `/api/admin/recordings`: what is kept, its deletion, and its download as one MP4.
+//! Recordings over HTTP: what is kept, its deletion, and its download as one MP4. Of its channels for an
+//! application, below `/pcast`; of all channels for operators, below `/api/admin/recordings`.
 
-use std::future::Future;
-use std::io;
-use std::pin::Pin;
-use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+mod movie;
 
-use axum::body::{Body, Bytes};
-use axum::extract::{Path, Query, State as Extract};
-use axum::middleware;
-use axum::response::{IntoResponse, Response};
-use axum::routing::get;
-use axum::{Json, Router};
-use http::{HeaderMap, HeaderValue, StatusCode, header};
-use http_body::Frame;
-use serde::{Deserialize, Serialize};
-use serde_json::json;
+use axum::routing::{MethodRouter, get};
+use http::StatusCode;
+use serde::Serialize;
+use utoipa::ToSchema;
 
-use super::{Error, State, auth, session};
+use super::pcast::answer::{Answer, Done, OK, done, json};
+use super::pcast::call::Parameters;
+use super::pcast::docs::{Limited, Lookup, Usual};
+use super::pcast::{ByApplication, ByOperator, Call, Error};
+use super::{Side, State, pcast};
 use crate::base::id::Uuid;
-use crate::media::timeline::Blob;
-use crate::record::{Library, Refusal, Summary};
+use crate::record::{Refusal, Summary};
 
-/// Paths of these routes, as the API description has them.
-pub const PATHS: [&str; 3] = [LIST, ONE, MOVIE];
-const LIST: &str = "/api/admin/recordings";
-const ONE: &str = "/api/admin/recordings/{recordingId}";
-/// Served by the route of one recording: a route cannot end in the middle of a segment.
-const MOVIE: &str = "/api/admin/recordings/{recordingId}.mp4";
-
+/// Folder of the operators' routes.
+const ALL: &str = "/api/admin/recordings";
 /// Recordings in one answer when nothing is said, and at most: half a megabyte of JSON.
 const PAGE: usize = 100;
 const MAX_PAGE: usize = 1000;
 
-struct Api {
-    library: Library,
-    state: State,
+/// The routes. A movie is served by the route of its recording: a route cannot end in the middle of a
+/// segment of the path.
+pub(super) fn routes() -> Vec<(&'static str, Side, MethodRouter<State>)> {
+    vec![
+        (ALL, Side::Operator, get(list_all)),
+        (
+            "/api/admin/recordings/{recordingId}",
+            Side::Operator,
+            get(any).delete(delete_any),
+        ),
+        (
+            "/pcast/channel/{channelId}/recordings",
+            Side::Operator,
+            get(list),
+        ),
+        (
+            "/pcast/channel/{channelId}/recordings/{recordingId}",
+            Side::Operator,
+            get(one).delete(remove),
+        ),
+    ]
 }
 
-/// The routes, for whoever serves operators.
-pub fn routes(library: Library, state: State) -> Router {
-    let guard = middleware::from_fn_with_state(state.clone(), session::guard);
-    Router::new()
-        .route(LIST, get(list))
-        .route(ONE, get(one).delete(delete))
-        .layer(guard)
-        .with_state(Arc::new(Api { library, state }))
-}
-
-#[derive(Deserialize)]
-struct Page {
-    channel: Option<String>,
-    after: Option<String>,
-    limit: Option<usize>,
-}
-
-#[derive(Deserialize)]
-struct Choice {
-    rendition: Option<String>,
-    part: Option<usize>,
-}
-
-#[derive(Serialize)]
+/// A recording. It plays at the addresses of its stream, with a token if that was protected.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Recording)]
 #[serde(rename_all = "camelCase")]
 struct View {
+    /// A UUID, that of the stream.
     recording_id: String,
+    /// The same.
     stream_id: String,
     channel_id: String,
     alias: String,
@@ -72,247 +60,232 @@ struct View {
     capabilities: Vec<String>,
     tags: Vec<String>,
     started_unix_ms: i64,
+    /// Null while it is made.
+    #[schema(required)]
     ended_unix_ms: Option<i64>,
     duration_ms: u64,
     bytes: u64,
+    /// Segments that could not be written in time; playlists state them as gaps.
     missed_segments: u64,
+    /// `recording`, `paused` (nothing can be written now), `complete`, or `cut` (it ended before its stream).
     state: &'static str,
+    /// Why it is paused or cut.
+    #[schema(required)]
     reason: Option<String>,
+    /// Its HLS playlist.
     hls: String,
+    /// Its DASH manifest.
     dash: String,
+    /// Where it is one file, for whoever may see this.
     download: String,
 }
 
-async fn list(
-    Extract(api): Extract<Arc<Api>>,
-    headers: HeaderMap,
-    page: Result<Query<Page>, axum::extract::rejection::QueryRejection>,
-) -> Response {
-    if let Err(refused) = api.operator(&headers) {
-        return refused.into_response();
+/// An answer with recordings.
+#[derive(Serialize, ToSchema)]
+#[schema(as = RecordingList)]
+struct Page {
+    /// `ok`.
+    status: &'static str,
+    /// Newest first.
+    recordings: Vec<View>,
+    /// What `after` is for those that follow; null at the end.
+    #[schema(required)]
+    next: Option<String>,
+}
+
+/// An answer with a recording.
+#[derive(Serialize, ToSchema)]
+#[schema(as = RecordingAnswer)]
+struct One {
+    /// `ok`.
+    status: &'static str,
+    recording: View,
+}
+
+/// An MP4 file.
+#[derive(ToSchema)]
+#[schema(value_type = String, format = Binary)]
+#[expect(dead_code, reason = "it describes answers")]
+struct File(Vec<u8>);
+
+#[utoipa::path(
+    get, path = "/pcast/channel/{channelId}/recordings", tag = "recordings",
+    operation_id = "listRecordings", summary = "Recordings of a channel, newest first",
+    security(("basicAuth" = [])),
+    params(
+        ("channelId" = String, Path, example = "live",
+            description = "Channel id, percent-encoded, or alias."),
+        ("limit" = Option<u64>, Query, minimum = 1, maximum = 1000,
+            description = "Recordings in the answer, at most; 100 without it."),
+        ("after" = Option<String>, Query,
+            description = "Only those behind this one: `next` of the answer before."),
+    ),
+    responses((status = 200, description = "Newest first.", body = inline(Page)), Usual, Limited, Lookup,
+        (status = 413, description = "`limit` is above 1000: `limit-too-large`.",
+            body = inline(pcast::error::Body))),
+)]
+pub(super) async fn list(ByApplication(mut call): ByApplication) -> Answer {
+    let channel = call.channel("channelId").await?;
+    let query = call.query().await?;
+    page(&call.state, &query, Some(&channel.id), &folder(&channel.id))
+}
+
+#[utoipa::path(
+    get, path = "/pcast/channel/{channelId}/recordings/{recordingId}", tag = "recordings",
+    operation_id = "fetchRecording", summary = "One recording of a channel",
+    security(("basicAuth" = [])),
+    params(("channelId" = String, Path, example = "live",
+            description = "Channel id, percent-encoded, or alias."),
+        ("recordingId" = String, Path, description = "Recording id, which is the stream's.")),
+    responses((status = 200, description = "The recording.", body = inline(One)), Usual, Limited, Lookup),
+)]
+pub(super) async fn one(ByApplication(mut call): ByApplication) -> Answer {
+    let channel = call.channel("channelId").await?;
+    let name = call.parameter("recordingId").await?;
+    if let Some(id) = name.strip_suffix(".mp4") {
+        return download(call, &channel.id, id).await;
     }
-    let Ok(Query(page)) = page else {
-        return Error::BadRequest.into_response();
+    let found = find(&call.state, Some(&channel.id), &name)?;
+    let recording = view(&call.state, &found, &folder(&channel.id));
+    let status = OK;
+    Ok(json(StatusCode::OK, &One { status, recording }))
+}
+
+#[utoipa::path(
+    get, path = "/pcast/channel/{channelId}/recordings/{recordingId}.mp4", tag = "recordings",
+    operation_id = "downloadRecording", summary = "A recording of a channel as one MP4",
+    security(("basicAuth" = [])),
+    params(("channelId" = String, Path, example = "live",
+            description = "Channel id, percent-encoded, or alias."),
+        ("recordingId" = String, Path, description = "Recording id, which is the stream's."),
+        ("rendition" = Option<String>, Query,
+            description = "Which picture, or a sound rendition alone; the best picture without it."),
+        ("part" = Option<u64>, Query, minimum = 1,
+            description = "Which part, counted from 1: another one begins where a codec configuration changes.")),
+    responses((status = 200, description = "Fragmented MP4. `Link` names the next part, if there is one.",
+            content_type = "video/mp4", body = inline(File)),
+        (status = 206, description = "The range that was asked for.",
+            content_type = "video/mp4", body = inline(File)),
+        Usual, Limited, Lookup,
+        (status = 409, description = "It is being made.", body = inline(pcast::error::Body)),
+        (status = 416, description = "The range lies behind the end.")),
+)]
+pub(super) async fn download(call: Call, channel: &str, id: &str) -> Answer {
+    let found = find(&call.state, Some(channel), id)?;
+    let library = call.state.setup().library.clone();
+    movie::answer(&library, &found, call).await
+}
+
+#[utoipa::path(
+    delete, path = "/pcast/channel/{channelId}/recordings/{recordingId}", tag = "recordings",
+    operation_id = "deleteRecording", summary = "Delete a recording of a channel",
+    security(("basicAuth" = [])),
+    params(("channelId" = String, Path, example = "live",
+            description = "Channel id, percent-encoded, or alias."),
+        ("recordingId" = String, Path, description = "Recording id, which is the stream's.")),
+    responses((status = 200, description = "It is gone.", body = inline(Done)), Usual, Lookup,
+        (status = 409, description = "It is being made.", body = inline(pcast::error::Body))),
+)]
+pub(super) async fn remove(ByApplication(mut call): ByApplication) -> Answer {
+    let channel = call.channel("channelId").await?;
+    let id = call.parameter("recordingId").await?;
+    deleted(&call.state, Some(&channel.id), &id).await
+}
+
+async fn list_all(ByOperator(mut call): ByOperator) -> Answer {
+    let query = call.query().await?;
+    page(&call.state, &query, query.text("channel")?, ALL)
+}
+
+async fn any(ByOperator(mut call): ByOperator) -> Answer {
+    let name = call.parameter("recordingId").await?;
+    let state = call.state.clone();
+    match name.strip_suffix(".mp4") {
+        Some(id) => movie::answer(&state.setup().library, &find(&state, None, id)?, call).await,
+        None => {
+            let found = find(&state, None, &name)?;
+            Ok(json(StatusCode::OK, &view(&state, &found, ALL)))
+        }
+    }
+}
+
+async fn delete_any(ByOperator(mut call): ByOperator) -> Answer {
+    let id = call.parameter("recordingId").await?;
+    deleted(&call.state, None, &id).await
+}
+
+/// Where the recordings of a channel are.
+fn folder(channel: &str) -> String {
+    let escaped = |byte: u8| match byte {
+        // RFC 3986 §2.3, unreserved characters.
+        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
+            char::from(byte).to_string()
+        }
+        byte => format!("%{byte:02X}"),
     };
-    let limit = page.limit.unwrap_or(PAGE);
-    let after = page.after.as_deref().map(Uuid::parse_str).transpose();
-    let (1..=MAX_PAGE, Ok(after)) = (limit, after) else {
-        return Error::BadRequest.into_response();
+    let channel: String = channel.bytes().map(escaped).collect();
+    format!("/pcast/channel/{channel}/recordings")
+}
+
+/// The recording of this id, if it is one of the channel, or of any channel.
+fn find(state: &State, channel: Option<&str>, id: &str) -> Result<Summary, Error> {
+    let found = Uuid::parse_str(id).ok();
+    let found = found.and_then(|id| state.setup().library.get(id));
+    found
+        .filter(|found| channel.is_none_or(|channel| found.about.channel_id == channel))
+        .ok_or(Error::NotFound("recording"))
+}
+
+/// A page of those of a channel, or of all channels.
+fn page(state: &State, query: &Parameters, channel: Option<&str>, folder: &str) -> Answer {
+    let limit = match query.count("limit")? {
+        None => PAGE,
+        Some(0) => return Err(Error::Bad("limit is 0".to_owned())),
+        Some(limit) => usize::try_from(limit)
+            .ok()
+            .filter(|limit| *limit <= MAX_PAGE)
+            .ok_or(Error::LimitTooLarge(MAX_PAGE))?,
     };
-    let mut found = api.library.list(page.channel.as_deref(), after, limit + 1);
+    let after = match query.text("after")? {
+        None => None,
+        Some(id) => {
+            let unknown = |_| Error::Bad("after is no recording here".to_owned());
+            Some(find(state, channel, id).map_err(unknown)?.about.id)
+        }
+    };
+    let mut found = state.setup().library.list(channel, after, limit + 1);
     let more = found.len() > limit;
     found.truncate(limit);
     let next = found.last().filter(|_| more);
-    let next = next.map(|last| last.about.id.to_string());
-    let recordings: Vec<View> = found.into_iter().map(view).collect();
-    answer(json!({ "recordings": recordings, "next": next }))
-}
-
-async fn one(
-    Extract(api): Extract<Arc<Api>>,
-    Path(name): Path<String>,
-    headers: HeaderMap,
-    choice: Result<Query<Choice>, axum::extract::rejection::QueryRejection>,
-) -> Response {
-    if let Err(refused) = api.operator(&headers) {
-        return refused.into_response();
-    }
-    let (id, is_movie) = match name.strip_suffix(".mp4") {
-        Some(id) => (id, true),
-        None => (name.as_str(), false),
+    let answer = Page {
+        status: OK,
+        next: next.map(|last| last.about.id.to_string()),
+        recordings: found
+            .iter()
+            .map(|found| view(state, found, folder))
+            .collect(),
     };
-    let found = Uuid::parse_str(id).ok().and_then(|id| api.library.get(id));
-    let Some(found) = found else {
-        return Error::NotFound.into_response();
-    };
-    if !is_movie {
-        return answer(view(found));
-    }
-    match choice {
-        Ok(Query(choice)) => movie(&api, found, choice, &headers).await,
-        Err(_) => Error::BadRequest.into_response(),
-    }
+    Ok(json(StatusCode::OK, &answer))
 }
 
-async fn delete(
-    Extract(api): Extract<Arc<Api>>,
-    Path(id): Path<String>,
-    headers: HeaderMap,
-) -> Response {
-    if let Err(refused) = api.operator(&headers) {
-        return refused.into_response();
-    }
-    let Ok(id) = Uuid::parse_str(&id) else {
-        return Error::NotFound.into_response();
-    };
-    let library = api.library.clone();
-    let deleted = tokio::task::spawn_blocking(move || library.delete(id)).await;
-    let error = match deleted {
-        Ok(Ok(())) => return answer(json!({ "status": "ok" })),
-        Ok(Err(Refusal::Unknown)) => Error::NotFound,
-        Ok(Err(Refusal::Busy)) => Error::Conflict,
-        Ok(Err(Refusal::Failed)) | Err(_) => Error::Internal,
-    };
-    error.into_response()
-}
-
-/// The file, or the range of it that is asked for.
-async fn movie(api: &Api, found: Summary, choice: Choice, headers: &HeaderMap) -> Response {
-    if found.ended.is_none() {
-        return Error::Conflict.into_response();
-    }
-    let about = &found.about;
-    let part = choice.part.unwrap_or(1);
-    let opened = api
-        .library
-        .movie(about.id, choice.rendition.as_deref(), part);
-    let movie = match opened.await {
-        Ok(Some(movie)) => movie,
-        Ok(None) => return Error::NotFound.into_response(),
-        Err(err) => {
-            tracing::error!(%err, recording = %about.id, "recording cannot be read");
-            return Error::Internal.into_response();
-        }
-    };
-    let size = movie.size();
-    let etag = format!("\"{}-{part}-{size:x}\"", about.id);
-    let fresh = headers
-        .get(header::IF_RANGE)
-        .is_none_or(|tag| tag.as_bytes() == etag.as_bytes());
-    let range = headers.get(header::RANGE).filter(|_| fresh);
-    let range = range.and_then(|range| wanted(range.to_str().ok()?, size));
-    let mut response = Response::new(Body::empty());
-    let (from, length) = match range {
-        None => (0, size),
-        Some(Err(())) => {
-            *response.status_mut() = StatusCode::RANGE_NOT_SATISFIABLE;
-            set(
-                &mut response,
-                header::CONTENT_RANGE,
-                format!("bytes */{size}"),
-            );
-            return response;
-        }
-        Some(Ok((first, last))) => {
-            *response.status_mut() = StatusCode::PARTIAL_CONTENT;
-            let text = format!("bytes {first}-{last}/{size}");
-            set(&mut response, header::CONTENT_RANGE, text);
-            (first, last - first + 1)
-        }
-    };
-    let alias: String = about
-        .alias
-        .chars()
-        .filter(|c| c.is_ascii_alphanumeric() || *c == '-')
-        .collect();
-    let started = about.started.unix_seconds();
-    let name = format!("attachment; filename=\"{alias}-{started}-{part}.mp4\"");
-    set(&mut response, header::CONTENT_DISPOSITION, name);
-    set(&mut response, header::CONTENT_TYPE, "video/mp4".to_owned());
-    set(&mut response, header::CONTENT_LENGTH, length.to_string());
-    set(&mut response, header::ACCEPT_RANGES, "bytes".to_owned());
-    set(&mut response, header::CACHE_CONTROL, "no-store".to_owned());
-    set(&mut response, header::ETAG, etag);
-    if part < movie.parts {
-        let next = format!("<{}.mp4?part={}>; rel=\"next\"", about.id, part + 1);
-        set(&mut response, header::LINK, next);
-    }
-    *response.body_mut() = Body::new(Download {
-        blob: Arc::new(movie),
-        from,
-        left: length,
-        reading: None,
-    });
-    response
-}
-
-fn set(response: &mut Response, name: header::HeaderName, value: String) {
-    if let Ok(value) = HeaderValue::try_from(value) {
-        response.headers_mut().insert(name, value);
+async fn deleted(state: &State, channel: Option<&str>, id: &str) -> Answer {
+    let id = find(state, channel, id)?.about.id;
+    let library = state.setup().library.clone();
+    match tokio::task::spawn_blocking(move || library.delete(id)).await {
+        Ok(Ok(())) => Ok(done()),
+        Ok(Err(Refusal::Unknown)) => Err(Error::NotFound("recording")),
+        Ok(Err(Refusal::Busy)) => Err(Error::Conflict(Refusal::Busy.to_string())),
+        Ok(Err(Refusal::Failed)) | Err(_) => Err(Error::Internal),
     }
 }
 
-/// First and last byte of a range (RFC 9110 §14.1.2); `None` where it is to be ignored.
-fn wanted(text: &str, size: u64) -> Option<Result<(u64, u64), ()>> {
-    let (first, last) = text.strip_prefix("bytes=")?.trim().split_once('-')?;
-    let (first, last) = match (first, last) {
-        ("", last) => {
-            let length: u64 = last.parse().ok()?;
-            (size.saturating_sub(length.max(1)), size.saturating_sub(1))
-        }
-        (first, "") => (first.parse().ok()?, size.saturating_sub(1)),
-        (first, last) => {
-            let last: u64 = last.parse().ok()?;
-            (first.parse().ok()?, last.min(size.saturating_sub(1)))
-        }
-    };
-    Some(match first <= last && first < size {
-        true => Ok((first, last)),
-        false => Err(()),
-    })
-}
-
-type Reading = Pin<Box<dyn Future<Output = io::Result<Bytes>> + Send>>;
-
-/// A body that reads no faster than it is taken, a segment at a time.
-struct Download {
-    blob: Arc<dyn Blob>,
-    from: u64,
-    left: u64,
-    reading: Option<Reading>,
-}
-
-impl http_body::Body for Download {
-    type Data = Bytes;
-    type Error = io::Error;
-
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
-        let this = self.get_mut();
-        if this.left == 0 {
-            return Poll::Ready(None);
-        }
-        let (blob, from) = (&this.blob, this.from);
-        let reading = this.reading.get_or_insert_with(|| {
-            let blob = blob.clone();
-            Box::pin(async move { blob.read(from).await })
-        });
-        let read = ready!(reading.as_mut().poll(cx));
-        this.reading = None;
-        let read = read.and_then(|mut bytes| {
-            bytes.truncate(usize::try_from(this.left).unwrap_or(usize::MAX));
-            this.from += bytes.len() as u64;
-            this.left -= bytes.len() as u64;
-            match bytes.is_empty() {
-                true => Err(io::ErrorKind::UnexpectedEof.into()),
-                false => Ok(Frame::data(bytes)),
-            }
-        });
-        if read.is_err() {
-            this.left = 0;
-        }
-        Poll::Ready(Some(read))
-    }
-}
-
-impl Api {
-    fn operator(&self, headers: &HeaderMap) -> Result<(), Error> {
-        match auth::is_operator(&self.state, headers) {
-            true => Ok(()),
-            false => Err(Error::Unauthorized),
-        }
-    }
-}
-
-fn answer(body: impl Serialize) -> Response {
-    ([(header::CACHE_CONTROL, "no-store")], Json(body)).into_response()
-}
-
-fn view(summary: Summary) -> View {
+fn view(state: &State, summary: &Summary, folder: &str) -> View {
     let about = &summary.about;
     let id = about.id;
+    let setup = state.setup();
+    let base = |set: &Option<String>, default: &str| set.as_deref().unwrap_or(default).to_owned();
+    let hls = base(&setup.hls_base, "/hls");
+    let dash = base(&setup.dash_base, "/dash");
     View {
         recording_id: id.to_string(),
         stream_id: id.to_string(),
@@ -328,26 +301,8 @@ fn view(summary: Summary) -> View {
         missed_segments: summary.missed,
         state: summary.outcome.word(),
         reason: summary.outcome.reason().map(str::to_owned),
-        hls: format!("/hls/{id}/index.m3u8"),
-        dash: format!("/dash/{id}/manifest.mpd"),
-        download: format!("/api/admin/recordings/{id}.mp4"),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_range_is_cut_to_the_file_or_refused() {
-        assert_eq!(wanted("bytes=0-9", 100), Some(Ok((0, 9))));
-        assert_eq!(wanted("bytes=90-", 100), Some(Ok((90, 99))));
-        assert_eq!(wanted("bytes=-10", 100), Some(Ok((90, 99))));
-        assert_eq!(wanted("bytes=-1000", 100), Some(Ok((0, 99))));
-        assert_eq!(wanted("bytes=50-1000", 100), Some(Ok((50, 99))));
-        assert_eq!(wanted("bytes=100-", 100), Some(Err(())));
-        assert_eq!(wanted("bytes=9-3", 100), Some(Err(())));
-        assert_eq!(wanted("bytes=0-1,3-4", 100), None);
-        assert_eq!(wanted("lines=0-1", 100), None);
+        hls: format!("{hls}/{id}/index.m3u8"),
+        dash: format!("{dash}/{id}/manifest.mpd"),
+        download: format!("{folder}/{id}.mp4"),
     }
 }

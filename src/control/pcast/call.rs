@@ -130,8 +130,13 @@ impl Call {
         found.ok_or(Error::NotFound("channel"))
     }
 
+    /// What came before the body.
+    pub(in crate::control) fn headers(&self) -> &HeaderMap {
+        &self.parts.headers
+    }
+
     /// The parameters behind the path.
-    pub(super) async fn query(&mut self) -> Result<Parameters, Error> {
+    pub(in crate::control) async fn query(&mut self) -> Result<Parameters, Error> {
         Parameters::of(&mut self.parts, &self.state).await
     }
 
@@ -202,7 +207,7 @@ impl State {
 
 /// Parameters of a query.
 #[derive(Debug)]
-pub(super) struct Parameters(Vec<(String, String)>);
+pub(in crate::control) struct Parameters(Vec<(String, String)>);
 
 impl Parameters {
     /// Reads them from a request.
@@ -214,7 +219,7 @@ impl Parameters {
     }
 
     /// The value of a parameter, which may be there once.
-    pub(super) fn text(&self, name: &str) -> Result<Option<&str>, Error> {
+    pub(in crate::control) fn text(&self, name: &str) -> Result<Option<&str>, Error> {
         let mut values = self.0.iter().filter(|(key, _)| key == name);
         let value = values.next().map(|(_, value)| value.as_str());
         match values.next() {
@@ -224,7 +229,7 @@ impl Parameters {
     }
 
     /// A number of 0 or more; what is above every bound is taken as the largest one.
-    pub(super) fn count(&self, name: &str) -> Result<Option<u64>, Error> {
+    pub(in crate::control) fn count(&self, name: &str) -> Result<Option<u64>, Error> {
         let Some(text) = self.text(name)? else {
             return Ok(None);
         };

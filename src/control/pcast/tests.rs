@@ -18,6 +18,7 @@ mod contract;
 mod live;
 mod messages;
 mod operators;
+mod recordings;
 
 /// An answer.
 struct Answer {
