@@ -59,7 +59,8 @@ export const purge = (id) => call('DELETE', `${channel(id)}/messages`);
 export const send = (id, text) => call('PUT', `${channel(id)}/message`, {
   message: { from: { screenName: 'Console', role: 'Moderator', lastUpdate: Date.now() }, mimeType: 'text/plain', message: text, tags: [] },
 });
-export const recordings = async (id) => (await call('GET', `recordings?channel=${segment(id)}&limit=100`)).recordings;
+/** The newest ones, and whether there are more. */
+export const recordings = (id) => call('GET', `recordings?channel=${segment(id)}&limit=100`);
 export const removeRecording = (id) => call('DELETE', `recordings/${segment(id)}`);
 
 /** Server-sent events. The browser connects again by itself; `handlers.state` hears whether it listens. */

@@ -7,8 +7,6 @@ import { bytes, count, lasting, millis, moment, stateWord } from './words.js';
 
 /** How often messages and recordings are asked for while they are on the page. */
 const REFRESH_MS = 10_000;
-/** Whether this server keeps recordings. */
-let hasRecordings = true;
 const MASK = '••••••••••••••••';
 
 const panel = (title, ...children) => {
@@ -209,7 +207,8 @@ function messages(id) {
 function recordings(id, at) {
   const list = make('ol', { class: 'recordings' });
   const empty = make('p', { class: 'dim' }, 'None. Streams with the capability “on-demand” are kept.');
-  const { element } = panel('Recordings', list, empty);
+  const more = make('p', { class: 'dim' }, 'Older ones are not listed here.');
+  const { element } = panel('Recordings', list, more, empty);
   const rows = new Rows(list, (recording) => {
     const [time, about] = [make('b'), make('span', { class: 'dim' })];
     const play = make('a', { class: 'button plain small', target: '_blank', rel: 'noopener' }, 'Play');
@@ -230,15 +229,18 @@ function recordings(id, at) {
         // While it is written it cannot be had as one file, nor be deleted.
         const isOver = now.endedUnixMs !== null;
         for (const part of [save, remove]) show(part, isOver);
+        // Behind a token, which the console does not make.
+        show(play, !now.capabilities.includes('token-auth'));
         play.href = at(`/watch/${now.recordingId}`);
         save.href = now.download;
       },
     };
   });
   async function load() {
-    const all = await api.recordings(id);
-    rows.update(all, (recording) => recording.recordingId);
-    show(empty, all.length === 0);
+    const { recordings: newest, next } = await api.recordings(id);
+    rows.update(newest, (recording) => recording.recordingId);
+    show(more, next !== null);
+    show(empty, newest.length === 0);
   }
   return { element, load };
 }
@@ -311,15 +313,12 @@ export function channelView(first, context) {
       make('div', { class: 'wide' }, banner, publishers, nobody, made.element, mended.element, happened.element),
       make('div', { class: 'narrow' }, picture.element, publish.element, said.element, kept.element)));
 
-  /** Parts that are asked for. Those that this server does not have are not shown, nor asked for again. */
+  /** Parts that are asked for, and not shown while there is no answer. */
   const asked = [said, kept];
   function load() {
     for (const part of asked) {
-      if (document.hidden || (part === kept && !hasRecordings)) continue;
-      part.load().then(() => show(part.element, true), (error) => {
-        if (part === kept && error.status === 404) hasRecordings = false;
-        show(part.element, false);
-      });
+      if (document.hidden) continue;
+      part.load().then(() => show(part.element, true), () => show(part.element, false));
     }
   }
   for (const part of asked) show(part.element, false);
