@@ -4,8 +4,13 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use forebay::base::clock::Clock;
 use forebay::base::id::Uuid;
+use forebay::base::secret::Secret;
 use forebay::config::Config;
+use forebay::control::token::{Claims, create, jwt, path_form};
 use forebay::manifest::check::{check_hls_against_mpd, check_media_playlist, check_mpd};
 use forebay::manifest::check::{check_multivariant, check_renditions};
 use forebay::manifest::parse::Media;
@@ -17,6 +22,8 @@ use crate::common::media::{Clip, beeps, pictures, sound_seconds};
 use crate::common::server::{KEY, Publishing, Server};
 
 const ADMIN: &str = "AdminKey0123456789";
+const APPLICATION: &str = "forebay";
+const SECRET: &str = "RecordingSecret-0123456789";
 
 /// Streams are kept, end soon after their publisher and are soon forgotten.
 fn kept(config: &mut Config) {
@@ -24,7 +31,8 @@ fn kept(config: &mut Config) {
     config.media.window = Duration::from_secs(1);
     config.media.default_capabilities = vec!["streaming".to_owned(), "on-demand".to_owned()];
     config.publish.reconnect = Duration::from_secs(1);
-    config.identity.admin_key = Some(forebay::base::secret::Secret::new(ADMIN));
+    config.identity.admin_key = Some(Secret::new(ADMIN));
+    config.identity.application_secret = Some(Secret::new(SECRET));
     config.record.min_free = Some(0);
 }
 
@@ -258,6 +266,74 @@ async fn recordings_are_listed_and_deleted_by_operators_only() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_channels_owner_lists_downloads_and_deletes_its_recordings() {
+    let server = Server::start(kept).await;
+    let publishing = server.publish(&Clip::small("30", 150).file(), "-re");
+    let id = server.stream_id().await;
+    let credentials = STANDARD.encode(format!("{APPLICATION}:{SECRET}"));
+    let credentials = format!("Basic {credentials}");
+    let own = async |method: &str, path: &str, more: &[(&str, &str)]| {
+        let path = format!("/pcast/channel/live/recordings{path}");
+        let mut headers = vec![("Authorization", &*credentials)];
+        headers.extend(more);
+        http::request(server.http(), method, &path, &headers).await
+    };
+    let (one, movie) = (format!("/{id}"), format!("/{id}.mp4"));
+    server.segments("source", 2).await;
+    let listed = async || {
+        let list: Value = serde_json::from_str(own("GET", "", &[]).await.text()).unwrap();
+        list["recordings"][0]["recordingId"].as_str() == Some(&*id.to_string())
+    };
+    let mut again = tokio::time::interval(Duration::from_millis(50));
+    while !listed().await {
+        again.tick().await;
+    }
+    for (method, path) in [("GET", &movie), ("DELETE", &one)] {
+        let busy = own(method, path, &[]).await;
+        assert_eq!(busy.status, 409, "{method}: {}", busy.text());
+    }
+    publishing.finish().await.unwrap();
+    forgotten(&server, id).await;
+    let answer: Value = serde_json::from_str(own("GET", &one, &[]).await.text()).unwrap();
+    assert_eq!(answer["recording"]["state"], "complete", "{answer}");
+    let download = answer["recording"]["download"].as_str().unwrap();
+    let headers = [("Authorization", &*credentials)];
+    let file = http::request(server.http(), "GET", download, &headers).await;
+    assert_eq!(file.status, 200);
+    assert_eq!(file.header("content-type"), Some("video/mp4"));
+    let operators = admin(&server, "GET", &format!("/api/admin/recordings/{id}.mp4")).await;
+    assert_eq!(file.body, operators.body);
+    let part = own("GET", &movie, &[("Range", "bytes=4-7")]).await;
+    assert_eq!((part.status, &part.body[..]), (206, &b"ftyp"[..]));
+    let behind = own("GET", &movie, &[("Range", "bytes=999999999-")]).await;
+    assert_eq!(behind.status, 416);
+    for query in ["?rendition=none", "?part=2"] {
+        let answer = own("GET", &format!("{movie}{query}"), &[]).await;
+        assert_eq!(answer.status, 404, "{query}");
+    }
+    let open = http::request(server.http(), "GET", download, &[]).await;
+    assert_eq!(open.status, 401);
+    assert_eq!(own("DELETE", &one, &[]).await.status, 200);
+    assert_eq!(own("GET", &movie, &[]).await.status, 404);
+    let manifest = server.get(&format!("/hls/{id}/index.m3u8")).await;
+    assert_eq!(manifest.status, 404);
+    server.stop().await;
+}
+
+/// A digest token and a JWT with the same claims, as they stand in a path; for a minute unless these say
+/// otherwise.
+fn tokens(application: &str, secret: &str, set: impl FnOnce(&mut Claims)) -> [String; 2] {
+    let mut claims = Claims {
+        expires: Clock::system().wall().unix_millis() + 60_000,
+        ..Claims::default()
+    };
+    set(&mut claims);
+    let secret = Secret::new(secret);
+    let jwt = jwt::create(application, &secret, &claims).expect("claims are signed");
+    [path_form(&create(application, &secret, &claims)), jwt]
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_recording_of_a_protected_stream_wants_the_same_token() {
     let server = Server::start(|config| {
         kept(config);
@@ -273,6 +349,83 @@ async fn a_recording_of_a_protected_stream_wants_the_same_token() {
     assert_eq!(open.status, 403, "{}", open.text());
     let wrong = server.get(&format!("/hls/{id}/~wrong/index.m3u8")).await;
     assert_eq!(wrong.status, 403);
+
+    // Everything below a token that is right; nothing of it without, or below another one.
+    let tag =
+        |tag: &'static str| move |claims: &mut Claims| claims.required_tag = Some(tag.to_owned());
+    let right = tokens(APPLICATION, SECRET, tag("channelAlias:live"));
+    let playlist = text(
+        &server,
+        &format!("/hls/{id}/~{}/source/index.m3u8", right[0]),
+    )
+    .await;
+    let playlist = Media::parse(&playlist).unwrap();
+    let segment = &playlist.segments[0].uri;
+    let mut below = vec![
+        ("hls", "index.m3u8".to_owned()),
+        ("hls", "source/index.m3u8".to_owned()),
+        ("dash", "manifest.mpd".to_owned()),
+        ("dash", format!("source/{segment}")),
+        ("hls", format!("source/{segment}")),
+    ];
+    let multivariant = text(&server, &format!("/hls/{id}/~{}/index.m3u8", right[0])).await;
+    assert!(!multivariant.contains('~'), "relative: {multivariant}");
+    below.push(("hls", "audio/index.m3u8".to_owned()));
+    let closed = tokens(APPLICATION, SECRET, tag("channelAlias:other"));
+    for (tree, below) in &below {
+        for token in &right {
+            let answer = server.get(&format!("/{tree}/{id}/~{token}/{below}")).await;
+            assert_eq!(answer.status, 200, "{tree} {below}");
+        }
+        let mut without = vec![format!("/{tree}/{id}/{below}")];
+        without.extend(
+            closed
+                .iter()
+                .map(|token| format!("/{tree}/{id}/~{token}/{below}")),
+        );
+        for path in without {
+            assert_eq!(server.get(&path).await.status, 403, "{path}");
+        }
+    }
+    let now = Clock::system().wall().unix_millis();
+    let opens = async |[digest, jwt]: [String; 2]| {
+        let digest = server.get(&format!("/hls/{id}/~{digest}/index.m3u8")).await;
+        let jwt = server.get(&format!("/hls/{id}/~{jwt}/index.m3u8")).await;
+        assert_eq!(digest.status, jwt.status);
+        assert!([200, 403].contains(&jwt.status), "{}", jwt.status);
+        jwt.status == 200
+    };
+    let own = |set: &dyn Fn(&mut Claims)| tokens(APPLICATION, SECRET, set);
+    assert!(opens(own(&|_| ())).await);
+    assert!(opens(own(&tag("channelId:local#forebay#live"))).await);
+    assert!(opens(own(&|claims| claims.origin_stream_id = Some(id.to_string()))).await);
+    assert!(
+        opens(own(
+            &|claims| claims.capabilities = vec!["on-demand".to_owned()]
+        ))
+        .await
+    );
+    assert!(
+        opens(own(
+            &|claims| claims.remote_address = Some("127.0.0.1".to_owned())
+        ))
+        .await
+    );
+    let other = Uuid::new_v4().to_string();
+    assert!(!opens(own(&|claims| claims.origin_stream_id = Some(other.clone()))).await);
+    assert!(!opens(own(&tag("channelId:local#forebay#other"))).await);
+    assert!(!opens(own(&|claims| claims.expires = now - 1000)).await);
+    assert!(!opens(own(&|claims| claims.kind = Some("publish".to_owned()))).await);
+    assert!(!opens(own(&|claims| claims.capabilities = vec!["uhd".to_owned()])).await);
+    assert!(!opens(own(&|claims| claims.session_id = Some("local#x".to_owned()))).await);
+    assert!(
+        !opens(own(
+            &|claims| claims.remote_address = Some("192.0.2.1".to_owned())
+        ))
+        .await
+    );
+    assert!(!opens(tokens(APPLICATION, "another-secret-0123", |_| ())).await);
+    assert!(!opens(tokens("nobody", SECRET, |_| ())).await);
     server.stop().await;
 }
 
