@@ -30,8 +30,9 @@ pub(crate) static SETTINGS: &[Setting] = &[
             at: |c| &mut c.listen.control,
         },
         "\"127.0.0.1:8081\"",
-        "A second HTTP address: console, metrics and API description move there. Without it, \
-         /metrics needs the admin key unless the caller is loopback.",
+        "A second HTTP address: console, metrics, API description and the channel API move there, \
+         but for its manifests; its publishers/count is at both. Without it, /metrics needs the \
+         admin key unless the caller is loopback.",
     ),
     setting(
         "FOREBAY_RTMP",
@@ -112,7 +113,7 @@ pub(crate) static SETTINGS: &[Setting] = &[
             at: |c| &mut c.storage.data,
         },
         "",
-        "Folder of the embedded database and the generated credentials.",
+        "Folder of the embedded database, the generated credentials and the recordings.",
     ),
     setting(
         "FOREBAY_DATABASE_URL",

@@ -16,7 +16,8 @@ const HEAD: &str = "\
 
 const CHANNELS: &str = "
 # Channels beside the default one, without any API. A channel that is taken out of this file is
-# deleted at the next start. Without a key a random one is made: forebay key rotate prints a new one.
+# deleted at the next start, and cannot be deleted otherwise. Without a key a random one is made:
+# forebay key rotate prints a new one.
 #
 # [[channel]]
 # alias = \"stage\"
