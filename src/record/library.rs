@@ -145,7 +145,12 @@ impl Library {
     pub fn open(config: Config, disk: Arc<dyn Disk>, clock: Clock) -> Result<Library, Error> {
         let folder = config.folder.clone();
         let what = format!("cannot use {}", folder.display());
-        fs::create_dir_all(&folder).map_err(Error::io(&*what))?;
+        let mut builder = fs::DirBuilder::new();
+        builder.recursive(true);
+        // Protected streams are in there, too.
+        #[cfg(unix)]
+        std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+        builder.create(&folder).map_err(Error::io(&*what))?;
         let found = fs::read_dir(&folder).map_err(Error::io(&*what))?;
         let library = Library(Arc::new(Inner {
             config,
