@@ -409,10 +409,10 @@ async fn files_of_the_data_folder_are_their_owner_s_only() {
         let files: Vec<_> = entries.map(|entry| entry.unwrap()).collect();
         assert!(files.len() >= least, "{when}: {files:?}");
         for file in files {
-            let found = file.metadata().unwrap();
-            let expected = if found.is_dir() { 0o700 } else { 0o600 };
-            let mode = found.permissions().mode() & 0o777;
-            assert_eq!(mode, expected, "{when}: {}", file.path().display());
+            let about = file.metadata().unwrap();
+            let allowed = if about.is_dir() { 0o700 } else { 0o600 };
+            let mode = about.permissions().mode() & 0o777;
+            assert_eq!(mode, allowed, "{when}: {}", file.path().display());
         }
     };
     let gateway = folder.serve(&[]).await;

@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::fs;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -145,12 +146,12 @@ impl Library {
     pub fn open(config: Config, disk: Arc<dyn Disk>, clock: Clock) -> Result<Library, Error> {
         let folder = config.folder.clone();
         let what = format!("cannot use {}", folder.display());
-        let mut builder = fs::DirBuilder::new();
-        builder.recursive(true);
-        // Protected streams are in there, too.
-        #[cfg(unix)]
-        std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-        builder.create(&folder).map_err(Error::io(&*what))?;
+        // What is in it may be for token holders only.
+        let made = fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&folder);
+        made.map_err(Error::io(&*what))?;
         let found = fs::read_dir(&folder).map_err(Error::io(&*what))?;
         let library = Library(Arc::new(Inner {
             config,
