@@ -135,6 +135,8 @@ async fn a_kill_ends_a_fork_alone_and_a_source_with_its_forks() {
     stage.goes_on(&of_a).await;
     assert_eq!(sessions(&stage.members(&a).await), sessions(&members));
 
+    let caller = stage.srt(&a, &long("ts"));
+    let members = stage.until_complete(&a, 2).await;
     fork(&stage, &b, &a, &[]).await;
     let of_b = stage.location(&b).await;
     let reason = json!({"reason": "the show is over"});
@@ -142,10 +144,18 @@ async fn a_kill_ends_a_fork_alone_and_a_source_with_its_forks() {
     let killed = killed["killedMembers"].as_array().expect("a list").clone();
     assert_eq!(sessions(&killed), sessions(&members));
     assert!(encoder.finish().await.is_err(), "its connection is closed");
+    let (well, said) = caller.ended().await;
+    assert!(!well, "its connection is closed: {said}");
     for (channel, location) in [(&a, &of_a), (&b, &of_b)] {
         stage.over(location).await;
         stage.until_members(channel, 0).await;
         assert_eq!(stage.count(channel, "").await, (200, "0".to_owned()));
     }
+    // The key survives.
+    let encoder = stage.rtmp(&a, &long("flv"));
+    let back = stage.until_complete(&a, 1).await;
+    assert!(!sessions(&members).contains(&word(&back[0], "sessionId")));
+    assert_ne!(stage.location(&a).await, of_a);
+    encoder.kill();
     stage.gateway.stop().await;
 }

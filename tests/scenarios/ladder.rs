@@ -184,5 +184,6 @@ async fn an_encoder_for_studios_comes_out_of_every_rung_as_players_take_it() {
         }
     }
     assert!(seen_rungs >= 2, "{master}");
+    eprintln!("DEBUG {master} {meant:?}");
     stage.gateway.stop().await;
 }
