@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::{Stage, long};
 
-/// M-10. The connection stands, and what comes over it is taken.
+/// M-10. The connection stands, what comes over it is taken, and who plays it goes on playing.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_kill_that_keeps_streams_takes_the_members_and_leaves_encoders_connected() {
     let stage = Stage::set(&[]).await;
@@ -16,6 +16,8 @@ async fn a_kill_that_keeps_streams_takes_the_members_and_leaves_encoders_connect
     let mut over_srt = stage.srt(&srt, &long("ts"));
     for (channel, proto) in [(&rtmp, "rtmp"), (&srt, "srt")] {
         let members = stage.until_complete(channel, 1).await;
+        let location = stage.location(channel).await;
+        stage.segments(&location, "source", 1).await;
         let body = json!({"options": ["keep-streams"]});
         let killed = stage.done("PUT", &channel.path("/kill"), &body).await;
         let session = &killed["killedMembers"][0]["sessionId"];
@@ -30,11 +32,17 @@ async fn a_kill_that_keeps_streams_takes_the_members_and_leaves_encoders_connect
                 (taken(&stage, channel, proto).await? > before?).then_some(())
             })
             .await;
+        stage.goes_on(&location).await;
         assert_eq!(stage.count(channel, "").await, (200, "0".to_owned()));
     }
     assert!(!over_rtmp.is_over() && !over_srt.is_over());
-    over_rtmp.kill();
-    over_srt.kill();
+    // They are still the channel's: with it they go.
+    for channel in [&rtmp, &srt] {
+        stage.done("DELETE", &channel.path(""), &Value::Null).await;
+    }
+    assert!(over_rtmp.finish().await.is_err(), "it is hung up on");
+    let (well, said) = over_srt.ended().await;
+    assert!(!well, "it is hung up on: {said}");
     stage.gateway.stop().await;
 }
 

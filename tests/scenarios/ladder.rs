@@ -112,7 +112,7 @@ fn profile(rung: &str) -> &'static str {
 /// M-16.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_encoder_for_studios_comes_out_of_every_rung_as_players_take_it() {
-    let mut clip = Clip::h264(400, 100).audio_from(2).video(
+    let mut clip = Clip::h264(300, 100).size(960, 540).audio_from(2).video(
         "-c:v libx264 -preset veryfast -pix_fmt yuv422p -profile:v high422 -crf 24 -bf 3 \
          -b_strategy 0 -g 100 -keyint_min 100 -sc_threshold 0",
     );
@@ -129,7 +129,7 @@ async fn an_encoder_for_studios_comes_out_of_every_rung_as_players_take_it() {
         ("FOREBAY_RECONNECT_SECONDS", "1"),
     ])
     .await;
-    let words = ["ld", "multi-bitrate", "streaming"];
+    let words = ["sd", "multi-bitrate", "streaming"];
     let channel = stage.channel("a", &words).await;
     let encoder = stage.rtmp(&channel, &clip);
     let location = stage.location(&channel).await;
@@ -150,12 +150,11 @@ async fn an_encoder_for_studios_comes_out_of_every_rung_as_players_take_it() {
     };
     let heard = beeps(&complete(sound).await);
     let meant = lip_offsets(&flashes(&pictures(&source)), &beeps(&source));
-    assert!(meant.len() >= 4, "{meant:?}");
+    assert!(meant.len() >= 3, "{meant:?}");
     let listed = renditions(&master);
     let rungs = listed.iter().filter(|(name, ..)| name != "source");
-    let mut seen_rungs = 0;
+    let mut steps = Vec::new();
     for (name, ..) in rungs {
-        seen_rungs += 1;
         let file = complete(name).await;
         let shape = probe(&file, "stream=profile,pix_fmt,has_b_frames");
         assert_eq!(shape, [profile(name), "0", "yuv420p"], "{name}");
@@ -170,8 +169,9 @@ async fn an_encoder_for_studios_comes_out_of_every_rung_as_players_take_it() {
         // Every picture, or every second one.
         let step = numbers[1] - numbers[0];
         assert!([1, 2].contains(&step), "{name}: {numbers:?}");
+        steps.push(step);
         assert!(numbers.windows(2).all(|pair| pair[1] - pair[0] == step));
-        assert!(numbers.len() as u32 * step >= 398, "{name}: {numbers:?}");
+        assert!(numbers.len() as u32 * step >= 298, "{name}: {numbers:?}");
         let now = lip_offsets(&flashes(&seen), &heard);
         assert_eq!(now.len(), meant.len(), "{name}: {now:?}, {meant:?}");
         // Where the first picture of a flash is left out, it is lit one picture later.
@@ -183,7 +183,8 @@ async fn an_encoder_for_studios_comes_out_of_every_rung_as_players_take_it() {
             );
         }
     }
-    assert!(seen_rungs >= 2, "{master}");
-    eprintln!("DEBUG {master} {meant:?}");
+    for step in [1, 2] {
+        assert!(steps.contains(&step), "full rate and half of it: {master}");
+    }
     stage.gateway.stop().await;
 }
