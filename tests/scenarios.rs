@@ -1,5 +1,5 @@
 //! What the channel API says and does while real encoders publish: ffmpeg over RTMP and SRT, at the pace of
-//! its clock, into the real program.
+//! its clock, into the real program. M-1 to M-16 are the media scenarios of the channel contract.
 
 mod forks;
 mod kills;
