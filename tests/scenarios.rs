@@ -236,7 +236,8 @@ impl Stage {
             .await;
     }
 
-    /// What a rendition lists, up to its first change of configuration, as a file.
+    /// What a rendition lists, the parts of its growing segment included, up to its first change of
+    /// configuration, as a file.
     async fn download(&self, location: &str, rendition: &str, media: &Media) -> PathBuf {
         let mut names: Vec<String> = Vec::new();
         for segment in media.segments.iter().filter(|segment| !segment.gap) {
@@ -244,7 +245,10 @@ impl Stage {
                 break;
             }
             names.extend(segment.map.clone());
-            if !segment.uri.is_empty() {
+            if segment.uri.is_empty() {
+                let parts = segment.parts.iter().filter(|part| !part.gap);
+                names.extend(parts.map(|part| part.uri.clone()));
+            } else {
                 names.push(segment.uri.clone());
             }
         }
