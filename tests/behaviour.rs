@@ -18,6 +18,7 @@ mod passthrough;
 mod players;
 mod pull;
 mod recordings;
+mod scenarios;
 mod secrets;
 mod srt;
 mod tokens;

@@ -251,6 +251,17 @@ impl Publishing {
             .expect("no panic")
     }
 
+    /// Sends the encoder a signal by its name.
+    pub fn signal(&self, name: &str) {
+        let sent = super::gateway::signal(&self.0.id().to_string(), name);
+        assert!(sent, "it runs");
+    }
+
+    /// Whether the encoder has ended.
+    pub fn is_over(&mut self) -> bool {
+        self.0.try_wait().expect("it is our child").is_some()
+    }
+
     /// Takes the encoder away without a goodbye.
     pub fn kill(mut self) {
         let _ = self.0.kill();

@@ -142,6 +142,7 @@ impl Watched {
     }
 }
 
+/// M-5 and M-11 of the channel contract, across protocols.
 #[tokio::test(flavor = "multi_thread")]
 async fn rtmp_and_srt_on_one_key_fail_over_into_each_other() {
     let mut watched = Watched::start().await;
