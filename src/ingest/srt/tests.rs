@@ -366,9 +366,10 @@ async fn the_larger_latency_counts_up_to_a_bound() {
 #[tokio::test]
 async fn who_is_refused_after_all_or_ended_by_the_hub_is_closed() {
     let mut server = Server::start(Config::default());
-    let caller = server.call("SOON", Options::default()).await.unwrap();
+    let caller = server.caller("SOON", Options::default());
+    let stats = server.stats.clone();
+    until(|| stats.refused_total.get() == 1).await;
     until(|| !caller.is_alive()).await;
-    assert_eq!(server.stats.refused_total.get(), 1);
     let caller = server.call("KEY", Options::default()).await.unwrap();
     while !matches!(server.next_event().await, Seen::Request(key, ..) if key == "KEY") {}
     server.evict.send_replace(Some("deleted".to_owned()));
