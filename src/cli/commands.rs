@@ -4,15 +4,11 @@ use std::fmt::Write as _;
 
 use super::{Application, ChannelToken, Format, Key, Token};
 use crate::base::clock::Clock;
-use crate::base::id::random_key;
 use crate::base::secret::Secret;
 use crate::config::{Config, DEFAULT_ALIAS};
 use crate::control::token::{Claims, LivekitGrant, create, jwt, livekit, path_form};
 use crate::credentials;
 use crate::store::{self, Channel, Declaration, Declared, NewChannel, Store};
-
-/// Characters of a generated application secret: 190 bits.
-const SECRET_CHARACTERS: usize = 32;
 
 /// Why a command did not do what was asked.
 #[derive(Debug, thiserror::Error)]
@@ -32,6 +28,11 @@ pub enum Error {
     /// It would come back at the next start.
     #[error("{0} is the first application (FOREBAY_APPLICATION_ID) and cannot be removed")]
     FirstApplication(String),
+    /// It would be the old one again at the next start.
+    #[error(
+        "{0} is the first application: its secret is FOREBAY_APPLICATION_SECRET or in credentials.toml"
+    )]
+    FirstSecret(String),
     /// LiveKit's credentials are not set.
     #[error("LIVEKIT_API_KEY and LIVEKIT_API_SECRET are not set")]
     NoLivekit,
@@ -102,12 +103,9 @@ pub async fn application(
 ) -> Result<String, Error> {
     match command {
         Application::Add { id } => {
-            let secret = Secret::new(random_key(SECRET_CHARACTERS));
+            let secret = store::random_secret();
             store.add_application(id, &secret).await?;
-            Ok(format!(
-                "Application {id}\nSecret      {}\nThe secret is shown this once.\n",
-                secret.expose()
-            ))
+            Ok(shown_once(id, &secret))
         }
         Application::List => {
             let mut text = String::new();
@@ -123,7 +121,21 @@ pub async fn application(
             store.remove_application(id).await?;
             Ok(format!("Application {id} and its channels are removed.\n"))
         }
+        Application::Rotate { id } => {
+            if *id == config.identity.application_id {
+                return Err(Error::FirstSecret(id.clone()));
+            }
+            let secret = store.rotate_secret(id).await?;
+            Ok(shown_once(id, &secret))
+        }
     }
+}
+
+fn shown_once(application_id: &str, secret: &Secret) -> String {
+    format!(
+        "Application {application_id}\nSecret      {}\nThe secret is shown this once.\n",
+        secret.expose()
+    )
 }
 
 /// `forebay key …`

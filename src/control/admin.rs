@@ -8,7 +8,7 @@ use axum::Json;
 use axum::body::Bytes;
 use axum::extract::{Path, State as Extract};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{MethodRouter, get, put};
+use axum::routing::{MethodRouter, delete, get, post, put};
 use http::{HeaderMap, header};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -146,7 +146,12 @@ pub(super) fn routes() -> Vec<(&'static str, Side, MethodRouter<State>)> {
         (
             "/api/admin/applications/{applicationId}",
             Operator,
-            axum::routing::delete(applications::remove),
+            delete(applications::remove),
+        ),
+        (
+            "/api/admin/applications/{applicationId}/secret",
+            Operator,
+            post(applications::rotate),
         ),
         (
             "/api/admin/channels",

@@ -40,6 +40,7 @@ const PAGE: &str = include_str!("../../assets/docs.html");
     applications::list,
     applications::add,
     applications::remove,
+    applications::rotate,
     channels::list,
     channels::create,
     channels::fetch,

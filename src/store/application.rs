@@ -12,6 +12,11 @@ use crate::base::secret::Secret;
 /// Characters of a generated secret: 190 bits.
 const SECRET_CHARACTERS: usize = 32;
 
+/// A new secret of an application.
+pub fn random_secret() -> Secret {
+    Secret::new(random_key(SECRET_CHARACTERS))
+}
+
 /// All applications, oldest first.
 pub(super) const ALL: &str =
     "SELECT id, secret, created_us FROM applications ORDER BY created_us, id";
@@ -94,7 +99,7 @@ impl Store {
 
     /// Gives an application a new random secret. [`Error::Missing`] when there is none.
     pub async fn rotate_secret(&self, id: &str) -> Result<Secret, Error> {
-        let secret = Secret::new(random_key(SECRET_CHARACTERS));
+        let secret = random_secret();
         timed(async {
             let mut change = self.begin_change().await?;
             let update = query(

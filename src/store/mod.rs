@@ -27,7 +27,7 @@ use std::time::Duration;
 use crate::base::Kind;
 use crate::base::clock::Clock;
 use crate::base::secret::Secret;
-pub use application::Application;
+pub use application::{Application, random_secret};
 pub use channel::{Channel, Creation, random_stream_key};
 use database::{Database, query};
 pub use database::{OLDEST_POSTGRESQL, Server, probe};

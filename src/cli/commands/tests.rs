@@ -129,7 +129,7 @@ async fn keys_that_are_settings_are_not_rotated() {
 }
 
 #[tokio::test]
-async fn applications_are_added_listed_and_removed() {
+async fn applications_are_added_listed_rotated_and_removed() {
     let bench = bench(|_| {}).await;
     let run = async |command: Application| application(&bench.store, &bench.config, &command).await;
     let id = || "other".to_owned();
@@ -142,11 +142,21 @@ async fn applications_are_added_listed_and_removed() {
     let mut listed: Vec<&str> = listed.lines().collect();
     listed.sort_unstable();
     assert_eq!(listed, ["forebay", "other"]);
+    let rotated = run(Application::Rotate { id: id() }).await.unwrap();
+    let new = bench
+        .store
+        .known_application("other")
+        .unwrap()
+        .secret
+        .clone();
+    assert!(rotated.contains(new.expose()) && new != stored.secret);
     run(Application::Remove { id: id() }).await.unwrap();
     assert_eq!(run(Application::List).await.unwrap(), "forebay\n");
-    let first = "forebay".to_owned();
-    let error = run(Application::Remove { id: first }).await.unwrap_err();
+    let first = || "forebay".to_owned();
+    let error = run(Application::Remove { id: first() }).await.unwrap_err();
     assert!(matches!(error, Error::FirstApplication(_)));
+    let error = run(Application::Rotate { id: first() }).await.unwrap_err();
+    assert!(matches!(error, Error::FirstSecret(_)));
 }
 
 #[tokio::test]
