@@ -22,6 +22,7 @@ use tokio::task::JoinHandle;
 use tracing::{info, warn};
 
 use crate::base::clock::{Clock, Wall};
+use crate::base::id::Uuid;
 use crate::base::shutdown::Tasks;
 use crate::cli::check::Finding;
 use crate::cli::commands;
@@ -173,7 +174,7 @@ impl App {
             tokens: tokens.clone(),
         });
         let access = recordings.access(&hub, &tokens, access);
-        let streams = recordings.streams(&hub);
+        let streams = recordings.streams(&hub, &store);
         let origin = make_origin(&config, streams.clone(), &clock, access, public);
         figures.watch_origin(origin.clone());
         tasks.spawn(origin::conformance::run(origin.clone(), tasks.clone()));
@@ -210,6 +211,12 @@ impl App {
             ingest,
             housekeeping,
         })
+    }
+
+    /// The newest stream of a channel, by its id or alias.
+    pub fn on_air(&self, channel: &str) -> Option<Uuid> {
+        let channel = self.store.known_public_channel(channel)?;
+        self.hub.newest(&channel.id)
     }
 
     /// The lines printed at start.

@@ -118,7 +118,7 @@ pub struct OnAir {
 
 impl Live for Hub {
     fn on_air(&self, channel_id: &str) -> Option<OnAir> {
-        let id = self.find(channel_id)?;
+        let id = self.newest(channel_id)?;
         let admission = self.admission(id)?;
         Some(OnAir {
             id,
@@ -141,7 +141,7 @@ impl Live for Hub {
     }
 
     fn thumbnail(&self, stream: Uuid) -> Option<Bytes> {
-        self.stream(stream)?.thumbnail()
+        Hub::thumbnail(self, stream)
     }
 
     fn switch(&self, stream: Uuid, publisher: u64) -> Result<(), SwitchError> {

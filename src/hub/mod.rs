@@ -288,9 +288,9 @@ impl Hub {
         playable.then(|| entry.timeline.clone())
     }
 
-    /// The newest stream of a channel, forks included, by alias or channel id.
-    pub fn find(&self, alias_or_channel: &str) -> Option<Uuid> {
-        self.streams().newest(alias_or_channel)
+    /// The newest stream of a channel, forks included.
+    pub fn newest(&self, channel_id: &str) -> Option<Uuid> {
+        self.streams().of_channel(channel_id).last().copied()
     }
 
     /// Streams that live now and belong to a channel.

@@ -332,8 +332,8 @@ impl Streams for crate::hub::Hub {
         crate::hub::Hub::timeline(self, id)
     }
 
-    fn find(&self, name: &str) -> Option<Uuid> {
-        crate::hub::Hub::find(self, name)
+    fn find(&self, channel_id: &str) -> Option<Uuid> {
+        self.newest(channel_id)
     }
 
     fn ids(&self) -> Vec<Uuid> {

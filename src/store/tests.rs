@@ -76,6 +76,7 @@ behaviours! {
     channels::an_application_lists_its_channels_page_by_page,
     channels::what_was_made_in_place_of_the_default_channel_stays_as_it_is,
     known::a_key_opens_its_channel_at_once_and_no_more_once_it_was_changed,
+    known::of_channels_of_one_alias_the_oldest_is_public_and_none_is_the_one,
     known::declared_keys_come_go_and_move_with_the_file,
     known::channels_are_known_by_id_and_alias_of_their_application_only,
     known::changes_of_another_process_are_seen_at_the_next_look,

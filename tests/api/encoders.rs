@@ -1,8 +1,8 @@
 //! What calls do to an encoder that publishes.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use super::{Client, SETTINGS};
+use super::{Client, SETTINGS, new_channel};
 use crate::common::encoder::Encoder;
 use crate::common::gateway::{Folder, Gateway};
 
@@ -111,6 +111,62 @@ async fn deleting_a_live_channel_closes_its_encoder_and_voids_its_key() {
     assert_ne!(key, again);
     assert!(members(&client, "a").await.is_empty());
     gateway.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_alias_of_another_application_takes_over_what_a_channels_viewers_open() {
+    let folder = Folder::new();
+    let gateway = folder.serve(&SETTINGS).await;
+    let operator = Client::operator(gateway.http());
+    let application = json!({"applicationId": "another"});
+    let path = "/api/admin/applications";
+    assert_eq!(operator.call("POST", path, &application).await.0, 200);
+    let mut encoders = Vec::new();
+    // An alias like the id of a channel, and one that sorts before it.
+    for (alias, id) in [
+        (
+            "local#forebay#live",
+            "local%23another%23local%23forebay%23live",
+        ),
+        ("live", "local%23another%23live"),
+    ] {
+        let mut body = new_channel(alias);
+        body["applicationId"] = json!("another");
+        let (code, made) = operator.call("PUT", "/api/admin/channels", &body).await;
+        assert_eq!(code, 200, "{made}");
+        let key = format!("/api/admin/channels/{id}/key");
+        let (_, key) = operator.call("GET", &key, &Value::Null).await;
+        let key = key["streamKey"].as_str().expect("a key");
+        let encoder = Encoder::start(gateway.rtmp(), key).await;
+        let mut encoder = encoder.expect("the key is good");
+        encoder.lap().await.expect("it listens");
+        let own = format!("/pcast/channel/{id}/live.m3u8");
+        let leads = async || found(&gateway, &own).await;
+        gateway.until("its own manifest", leads).await;
+        encoders.push(encoder);
+    }
+    for path in [
+        "/pcast/channel/local%23forebay%23live/live.m3u8",
+        "/pcast/channel/live/live.mpd",
+        "/hls/local%23forebay%23live/index.m3u8",
+        "/hls/live/index.m3u8",
+    ] {
+        assert_eq!(gateway.get(path).await.status, 404, "{path}");
+    }
+    // Operators have to say which one they mean.
+    let path = "/api/admin/channels/live";
+    let (code, refused) = operator.call("DELETE", path, &Value::Null).await;
+    assert_eq!((code, refused["status"].as_str()), (409, Some("conflict")));
+    for encoder in encoders {
+        encoder.finish().await;
+    }
+    gateway.stop().await;
+}
+
+/// Where a universal manifest leads to.
+async fn found(gateway: &Gateway, manifest: &str) -> Option<String> {
+    let answer = gateway.get(manifest).await;
+    answer.header("location").map(str::to_owned)
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -78,7 +78,7 @@ async fn every_form_of_streamid_publishes() {
         let answer = caller.connect(text.as_bytes()).await;
         assert_eq!(answer, Ok(()), "{text}");
         let alias = format!("form{form}");
-        let found = || server.app.hub.find(&alias);
+        let found = || server.app.on_air(&alias);
         let id = server.until("a stream", found).await;
         let stream = server.app.hub.stream(id).unwrap();
         for capability in *capabilities {

@@ -125,7 +125,7 @@ impl Call {
         let store = &self.state.setup().store;
         let found = match &self.scope {
             Scope::Application(application) => store.known_channel(&application.id, &id),
-            Scope::Operator => store.known_public_channel(&id),
+            Scope::Operator => store.known_one_channel(&id)?,
         };
         found.ok_or(Error::NotFound("channel"))
     }

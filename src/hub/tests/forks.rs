@@ -65,7 +65,7 @@ async fn a_fork_carries_the_same_sessions_under_another_stream_id_and_repeating_
     assert_eq!(forked.members, bench.hub.members(B));
     assert_eq!(forked.members[0].capabilities, ["streaming", "hd"]);
     assert_eq!(forked.members[0].tags, ["fork"]);
-    assert_eq!(bench.hub.find("b"), Some(there[0].1));
+    assert_eq!(bench.newest("b"), Some(there[0].1));
     assert_eq!(bench.hub.publisher_count(), 1, "nobody is counted twice");
     assert_eq!(bench.hub.all().len(), 1, "nothing is made twice");
     assert_eq!(bench.hub.health(there[0].1).unwrap().channel_id, B);
@@ -138,17 +138,13 @@ async fn other_members_of_the_destination_go_stay_or_live_on() {
         let stream = bench.hub.stream(own.stream_id()).unwrap();
         assert_eq!(stream.is_ended(), ends, "{options:?}");
         let newest = forked.members[0].stream;
-        assert_eq!(
-            bench.hub.find("b"),
-            Some(newest),
-            "the most recent one plays"
-        );
+        assert_eq!(bench.newest("b"), Some(newest), "the most recent one plays");
         assert_eq!(bench.hub.members(A).len(), 1);
 
         // Without the fork the channel has what is left of it.
         bench.hub.kill(A, "", false).await;
         let left = (options.additive).then(|| own.stream_id());
-        assert_eq!(bench.hub.find("b"), left);
+        assert_eq!(bench.newest("b"), left);
     }
 }
 
@@ -204,12 +200,12 @@ async fn what_is_killed_takes_its_forks_along_and_not_its_source() {
         "what goes on is not shown"
     );
     bench.fork(A, B, PLAINLY).await;
-    let fork = bench.hub.find("b").unwrap();
+    let fork = bench.newest("b").unwrap();
     assert_eq!(bench.hub.thumbnail(fork), bench.hub.thumbnail(ids[0]));
     assert_eq!(bench.hub.health(fork).unwrap().members.len(), 1);
     bench.fork(B, C, PLAINLY).await;
     bench.hub.close(A).await;
-    assert_eq!([A, B, C].map(|it| bench.hub.find(it)), [None; 3]);
+    assert_eq!([A, B, C].map(|it| bench.hub.newest(it)), [None; 3]);
     let other = bench.hub.timeline(ids[2]);
     assert!(other.is_some(), "what ended can be played to its end");
 }
@@ -219,14 +215,14 @@ async fn a_source_to_which_nobody_comes_back_ends_its_forks() {
     let bench = Bench::new();
     let publisher = bench.air("a").await;
     bench.fork(A, B, PLAINLY).await;
-    let fork = bench.hub.find("b").unwrap();
+    let fork = bench.newest("b").unwrap();
     drop(publisher);
     bench.clock.advance(Duration::from_secs(29));
     bench.hub.tidy().await;
-    assert_eq!(bench.hub.find("b"), Some(fork));
+    assert_eq!(bench.newest("b"), Some(fork));
     bench.clock.advance(Duration::from_secs(1));
     bench.hub.tidy().await;
-    assert_eq!((bench.hub.find("a"), bench.hub.find("b")), (None, None));
+    assert_eq!((bench.newest("a"), bench.newest("b")), (None, None));
     bench.clock.advance(Duration::from_secs(120));
     bench.hub.tidy().await;
     assert!(bench.hub.ids().is_empty(), "nothing is kept for ever");
@@ -264,7 +260,7 @@ async fn capabilities_are_inherited_and_added_and_only_other_pictures_are_made_a
     let member = capabilities(&["token-auth", "hd"]).await;
     assert_eq!(member.capabilities, ["streaming", "hd", "token-auth"]);
     assert_eq!(bench.hub.admission(member.stream).unwrap().channel_id, B);
-    let source = bench.hub.find("a").unwrap();
+    let source = bench.newest("a").unwrap();
     assert_eq!(bench.hub.stream(member.stream).unwrap().id(), source);
     let listing = bench.hub.list().into_iter();
     let protected: Vec<bool> = listing.map(|listed| listed.protected).collect();
@@ -320,7 +316,7 @@ async fn after_a_restart_the_source_is_there_and_its_forks_are_not() {
     let mut publisher = bench.air("a").await;
     bench.play(&mut publisher, 3).await;
     bench.fork(A, B, PLAINLY).await;
-    let source = bench.hub.find("a");
+    let source = bench.newest("a");
     bench.start_anew(Duration::from_secs(1)).await;
-    assert_eq!((bench.hub.find("a"), bench.hub.find("b")), (source, None));
+    assert_eq!((bench.newest("a"), bench.newest("b")), (source, None));
 }

@@ -121,14 +121,14 @@ async fn tell(seed: u64) {
                 let killed = hub.kill(&id(channel), "a story", dice.chance()).await;
                 assert_eq!(killed, before);
                 assert_eq!(
-                    (hub.members(&id(channel)), hub.find(channel)),
+                    (hub.members(&id(channel)), hub.newest(&id(channel))),
                     (vec![], None)
                 );
             }
             8 if dice.chance() => {
                 hub.close(&id(channel)).await;
                 assert_eq!(
-                    (hub.members(&id(channel)), hub.find(channel)),
+                    (hub.members(&id(channel)), hub.newest(&id(channel))),
                     (vec![], None)
                 );
             }
