@@ -85,6 +85,7 @@ behaviours! {
     known::writers_side_by_side_leave_the_memory_as_the_database_is,
     known::without_the_database_the_last_known_keys_hold,
     known::ten_thousand_channels_are_found_and_only_read_when_they_changed,
+    known::a_key_is_looked_up_by_its_digest_alone,
     known::no_key_is_printed_nor_held,
     known::changes_of_another_process_are_followed_until_the_server_stops,
     known::a_damaged_channel_takes_no_other_with_it,

@@ -110,8 +110,6 @@ pub(super) async fn add(ByOperator(mut call): ByOperator) -> Answer {
             let setup = state.setup();
             setup.store.add_application(&id, &secret).await?;
             tracing::info!(application = id, "application added");
-            // Its tokens open streams from now on.
-            setup.tokens.refresh(&setup.store).await?;
             Ok(())
         })
         .await?;
@@ -188,7 +186,6 @@ pub(super) async fn remove(ByOperator(mut call): ByOperator) -> Answer {
                 setup.sources.stop(&channel.id);
                 setup.live.close(&channel.id).await;
             }
-            setup.tokens.refresh(&setup.store).await?;
             Ok(())
         })
         .await?;
