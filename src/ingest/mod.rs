@@ -8,6 +8,8 @@ mod counter;
 pub mod key;
 mod port;
 pub mod pull;
+#[cfg(test)]
+mod recorder;
 pub mod rtmp;
 pub mod srt;
 mod stats;

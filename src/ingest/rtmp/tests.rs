@@ -10,111 +10,8 @@ use tokio::time::Instant;
 
 use super::publisher::{RtmpPublisher, Status, amf, chunks, synthetic};
 use super::*;
-use crate::hub::{Announcement, Link, PublishRequest, Refusal};
-use crate::ingest::port::Sink;
-use crate::media::{AccessUnit, MediaKind, Ticks, Track};
-
-/// What the recorder saw.
-#[derive(Clone, Debug, PartialEq)]
-enum Seen {
-    Request(String, Option<Vec<String>>, Vec<String>, &'static str),
-    Announced(Announcement),
-    Track(Track),
-    Unit(AccessUnit),
-    Finished,
-    Lost,
-}
-
-/// A hub that accepts the key `KEY`, refuses `LATER` and `FULL`, never answers `HANG`, and knows no
-/// other.
-#[derive(Clone, Debug)]
-struct Recorder {
-    seen: mpsc::Sender<Seen>,
-    evict: watch::Receiver<Option<String>>,
-}
-
-#[derive(Debug)]
-struct Recording {
-    recorder: Recorder,
-    finished: bool,
-}
-
-impl Admit for Recorder {
-    type Sink = Recording;
-
-    fn preview(&self, _request: &PublishRequest) -> Result<String, Refusal> {
-        unreachable!("RTMP asks when it may wait")
-    }
-
-    async fn admit(&self, request: PublishRequest) -> Result<Recording, Refusal> {
-        let key = request.key.expose().to_owned();
-        self.see(Seen::Request(
-            key.clone(),
-            request.capabilities,
-            request.tags,
-            request.proto,
-        ));
-        match key.as_str() {
-            "KEY" => Ok(Recording {
-                recorder: self.clone(),
-                finished: false,
-            }),
-            "LATER" => Err(Refusal::NotAllowed("the event begins at noon".to_owned())),
-            "FULL" => Err(Refusal::Full("500 publishers".to_owned())),
-            "HANG" => std::future::pending().await,
-            _ => Err(Refusal::UnknownKey),
-        }
-    }
-}
-
-impl Recorder {
-    fn see(&self, seen: Seen) {
-        self.seen.try_send(seen).expect("the test reads in time");
-    }
-}
-
-impl Sink for Recording {
-    fn stream(&self) -> String {
-        "stream".to_owned()
-    }
-
-    fn announce(&mut self, announcement: Announcement) {
-        self.recorder.see(Seen::Announced(announcement));
-    }
-
-    fn report_link(&mut self, _link: Link) {
-        unreachable!("TCP measures no line")
-    }
-
-    fn set_track(&mut self, track: Track) {
-        self.recorder.see(Seen::Track(track));
-    }
-
-    fn push(&mut self, unit: AccessUnit) {
-        self.recorder.see(Seen::Unit(unit));
-    }
-
-    fn evicted(&self) -> impl Future<Output = String> + Send + use<> {
-        let mut evict = self.recorder.evict.clone();
-        async move {
-            let evicted = evict.wait_for(Option::is_some).await;
-            evicted.unwrap().clone().unwrap()
-        }
-    }
-
-    fn finish(mut self) {
-        self.finished = true;
-        self.recorder.see(Seen::Finished);
-    }
-}
-
-impl Drop for Recording {
-    fn drop(&mut self) {
-        if !self.finished {
-            self.recorder.see(Seen::Lost);
-        }
-    }
-}
+use crate::ingest::recorder::{Recorder, Seen};
+use crate::media::{AccessUnit, MediaKind, Ticks};
 
 struct Server {
     context: Context<Recorder>,
@@ -125,18 +22,14 @@ struct Server {
 
 impl Server {
     fn new() -> Server {
-        let (sender, seen) = mpsc::channel(10_000);
-        let (evict, evicted) = watch::channel(None);
+        let (admit, seen, evict) = Recorder::new();
         let config = Config::default();
         Server {
             stats: config.stats.clone(),
             seen,
             evict,
             context: Context {
-                admit: Recorder {
-                    seen: sender,
-                    evict: evicted,
-                },
+                admit,
                 tls: None,
                 config,
                 lobby: Lobby::default(),
