@@ -11,6 +11,7 @@ pub mod pull;
 #[cfg(test)]
 mod recorder;
 pub mod rtmp;
+mod silence;
 pub mod srt;
 mod stats;
 
