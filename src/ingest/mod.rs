@@ -8,7 +8,10 @@ mod counter;
 pub mod key;
 mod port;
 pub mod pull;
+#[cfg(test)]
+mod recorder;
 pub mod rtmp;
+mod silence;
 pub mod srt;
 mod stats;
 

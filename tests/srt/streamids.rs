@@ -9,7 +9,8 @@ use forebay::config::{Channel, Config, Sources};
 use crate::common::gateway::{Folder, Gateway};
 use crate::common::media::{Clip, enhanced_ffmpeg};
 use crate::common::server::Server;
-use crate::common::srt::{Call, Handshake, RawCaller, extension, swapped};
+use crate::common::srt::Call;
+use crate::common::srt::raw::{Handshake, RawCaller, extension, swapped};
 
 const KEY: &str = "StreamIdKey-0123456789";
 const WRONG: &str = "NoSuchKey-9876543210";

@@ -2,6 +2,21 @@
 
 use super::*;
 
+fn found() -> Conformance {
+    Conformance {
+        samples: 12,
+        rules: [("P5", 2)].into(),
+        newest: [Violation {
+            at: NOW,
+            stream: Uuid::nil(),
+            file: "source/index.m3u8".to_owned(),
+            rule: "P5",
+            detail: "listed parts of 7 changed".to_owned(),
+        }]
+        .into(),
+    }
+}
+
 #[tokio::test]
 async fn conformance_is_told_to_operators_and_callers_on_this_machine() {
     let bench = bench(|_| {}).await;
