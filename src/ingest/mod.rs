@@ -11,6 +11,7 @@ pub mod pull;
 pub mod rtmp;
 pub mod srt;
 mod stats;
+mod told;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 

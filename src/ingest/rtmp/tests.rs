@@ -140,6 +140,7 @@ impl Server {
                 tls: None,
                 config,
                 lobby: Lobby::default(),
+                told: Arc::new(Told::new("rtmp")),
                 tasks: Tasks::new(),
             },
         }
