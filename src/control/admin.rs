@@ -5,14 +5,14 @@ pub(super) mod applications;
 pub(super) mod channels;
 
 use axum::Json;
-use axum::body::Bytes;
-use axum::extract::{Path, State as Extract};
+use axum::extract::{Path, Request, State as Extract};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, delete, get, post, put};
 use http::{HeaderMap, header};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
+use super::pcast::call::whole;
 use super::{Error, Side, State, auth};
 use crate::base::id::Uuid;
 use crate::hub::doctor::Finding;
@@ -244,18 +244,20 @@ pub(super) async fn thumbnail(
 pub(super) async fn switch(
     Extract(state): Extract<State>,
     Path(id): Path<String>,
-    headers: HeaderMap,
-    body: Bytes,
+    request: Request,
 ) -> Response {
-    let checked = operator(&state, &headers)
-        .and_then(|()| find(&state, &id))
-        .and_then(|health| {
-            let wanted: Result<Switch, _> = serde_json::from_slice(&body);
-            Ok((health.id, wanted.map_err(|_| Error::BadRequest)?.publisher))
-        });
-    let (stream, publisher) = match checked {
-        Ok(checked) => checked,
+    let (parts, body) = request.into_parts();
+    let found = operator(&state, &parts.headers).and_then(|()| find(&state, &id));
+    let stream = match found {
+        Ok(health) => health.id,
         Err(refused) => return refused.into_response(),
+    };
+    let body = match whole(&parts.headers, body).await {
+        Ok(body) => body,
+        Err(refused) => return refused.into_response(),
+    };
+    let Ok(Switch { publisher }) = serde_json::from_slice(&body) else {
+        return Error::BadRequest.into_response();
     };
     match state.setup().live.switch(stream, publisher) {
         Ok(()) => answer(json!({ "status": "ok" })),

@@ -14,6 +14,7 @@ pub mod rtmp;
 mod silence;
 pub mod srt;
 mod stats;
+mod told;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 

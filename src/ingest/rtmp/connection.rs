@@ -117,7 +117,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send, A: Admit> Connection<S, A> {
                 self.publish(sink).await;
             }
             Err(end) => {
-                tracing::info!(reason = %end, "connection ended without a publish");
+                if self
+                    .context
+                    .told
+                    .admits(self.context.config.clock.monotonic())
+                {
+                    tracing::info!(reason = %end, "connection ended without a publish");
+                }
                 if let End::Refused(_) = end {
                     // Still in the lobby, so that these are bounded too.
                     seat.past_handshake();

@@ -35,6 +35,7 @@ impl Server {
                 tls: None,
                 config,
                 lobby: Lobby::default(),
+                told: Arc::new(Told::new("rtmp")),
                 tasks: Tasks::new(),
             },
         }
