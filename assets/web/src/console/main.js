@@ -3,7 +3,7 @@ import * as api from './api.js';
 import { channelView } from './channel.js';
 import { ask, attempt, field } from './dialogs.js';
 import { Rates } from './graph.js';
-import { Rows, make, say, show, toggle, write } from './dom.js';
+import { Rows, make, show, toggle, write } from './dom.js';
 import { picture } from './picture.js';
 import { count, isLive, moment, stateWord } from './words.js';
 
@@ -12,7 +12,7 @@ const CHANNELS_MS = 15_000;
 /** Rows of the list at once: the filter finds the others. */
 const MOST_ROWS = 200;
 /** Without any event for so long nobody is there: the server sends one every 8 s. */
-const SILENCE_MS = 20_000;
+const SILENCE_MS = 15_000;
 /** After a refusal it is tried again so soon. */
 const RETRY_MS = 2000;
 /** From this width on list and channel are side by side, as in console.css; px. */
@@ -31,7 +31,7 @@ let addresses = {};
 let source = null;
 /** When the last event came. */
 let heardAt = 0;
-/** Since when nobody answers; `null` while somebody does. */
+/** Since when there is no news; `null` while there is. */
 let lostSince = null;
 let view = null;
 let wanted = false;
@@ -165,12 +165,12 @@ function disconnect() {
   source = null;
 }
 
-/** Says since when nobody answers. What is on the page stays, it may still be of use. */
+/** Says since when there is no news. What is on the page stays, it may still be of use. */
 function lose() {
   lostSince ??= Date.now();
   toggle(byId('link'), 'off', true);
-  write(byId('link'), 'No answer');
-  write(byId('lost'), `The server has not answered since ${moment(lostSince)}. What you see is from then; this page keeps trying.`);
+  write(byId('link'), 'No news');
+  write(byId('lost'), `No news from the server since ${moment(lostSince)}: what you see is from then. This page keeps trying.`);
   show(byId('lost'), true);
 }
 

@@ -7,13 +7,13 @@ import { codec, megabits, millis, percent, sentence, stateWord } from './words.j
 function media({ video, audio, ...publisher }) {
   const size = video?.width ? `${video.width} × ${video.height}` : '–';
   const speakers = { 1: ' mono', 2: ' stereo' }[audio?.channels] ?? (audio?.channels ? ` ${audio.channels} ch` : '');
-  const sound = audio ? `${codec(audio.codec)}${audio.sampleRate ? ` ${audio.sampleRate / 1000} kHz` : ''}${speakers}` : 'none';
   return [
     ['Video', video ? codec(video.codec) : 'none', false, video?.codec],
     ['Size', size],
     ['Frame rate', `${publisher.frameRate.toFixed(2)} fps`],
     ['Key interval', publisher.keyIntervalMs === null ? '–' : `${(publisher.keyIntervalMs / 1000).toFixed(1)} s`, publisher.keyIntervalMs > 6000, 'The longest of the last distances between key frames'],
-    ['Audio', sound, false, audio?.codec],
+    ['Audio', audio ? `${codec(audio.codec)}${speakers}` : 'none', false, audio?.codec],
+    ['Sample rate', audio?.sampleRate ? `${audio.sampleRate / 1000} kHz` : '–'],
     ['Delay', millis(publisher.delayMs), publisher.delayMs > 2000, 'How much later than its most punctual frame the newest one came'],
     ['Drift', publisher.driftPpm === null ? '–' : `${publisher.driftPpm} ppm`, Math.abs(publisher.driftPpm ?? 0) > 200, 'How much slower than ours the encoder’s clock runs'],
     ['Pauses', publisher.stalls ? `${publisher.stalls} · ${millis(publisher.stallMs)}` : 'none', false, 'Pauses of more than half a second, and their sum'],
