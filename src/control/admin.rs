@@ -25,6 +25,9 @@ pub(super) struct StreamView {
     pub(super) stream_id: String,
     channel_id: String,
     alias: String,
+    current: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    origin_stream_id: Option<String>,
     capabilities: Vec<String>,
     tags: Vec<String>,
     state: &'static str,
@@ -298,10 +301,15 @@ fn view(state: &State, health: Health) -> StreamView {
         findings.map(|found| finding(member.id, found))
     });
     let repairs = health.repairs;
+    let live = &state.setup().live;
+    let current = live.on_air(&health.channel_id).map(|stream| stream.id);
+    let origin = live.origin(health.id);
     StreamView {
         stream_id: health.id.to_string(),
         channel_id: health.channel_id,
         alias: health.alias,
+        current: current == Some(health.id),
+        origin_stream_id: (origin != health.id).then(|| origin.to_string()),
         capabilities: health.capabilities,
         tags: health.tags,
         state: health.state.word(),
@@ -311,7 +319,7 @@ fn view(state: &State, health: Health) -> StreamView {
         },
         since_unix_ms: health.since.unix_millis(),
         viewers: measurements.viewers(health.id),
-        has_thumbnail: state.setup().live.thumbnail(health.id).is_some(),
+        has_thumbnail: live.thumbnail(health.id).is_some(),
         findings: findings.collect(),
         publishers: health.members.into_iter().map(publisher).collect(),
         rungs: rungs

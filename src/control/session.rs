@@ -256,6 +256,8 @@ pub struct Addresses {
     pub rtmp_url: Option<String>,
     /// Port of RTMP; none when it is off.
     pub rtmp_port: Option<u16>,
+    /// Port of RTMP over TLS; none when it is off.
+    pub rtmps_port: Option<u16>,
     /// Port of SRT; none when it is off.
     pub srt_port: Option<u16>,
     /// Whether SRT wants a passphrase.

@@ -234,6 +234,8 @@ impl Hub {
             id,
             channel_id: admission.channel_id.clone(),
             alias: admission.alias.clone(),
+            capabilities: admission.capabilities.clone(),
+            tags: admission.tags.clone(),
             ..stream.health()
         };
         if !lives && health.state != story::State::Ended {

@@ -84,7 +84,10 @@ async fn a_fork_carries_the_same_sessions_under_another_stream_id_and_repeating_
     assert_eq!(bench.newest("b"), Some(there[0].1));
     assert_eq!(bench.hub.publisher_count(), 1, "nobody is counted twice");
     assert_eq!(bench.hub.all().len(), 1, "nothing is made twice");
-    assert_eq!(bench.hub.health(there[0].1).unwrap().channel_id, B);
+    let health = bench.hub.health(there[0].1).unwrap();
+    assert_eq!(health.channel_id, B);
+    assert_eq!(health.capabilities, forked.members[0].capabilities);
+    assert_eq!(health.tags, ["fork"]);
 
     let again = bench.fork(A, B, PLAINLY).await;
     assert_eq!((again.members, again.untouched), (vec![], forked.members));
