@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use tokio::sync::Semaphore;
 use tracing::{info, warn};
 
 use super::about::{About, End};
@@ -129,6 +130,8 @@ struct Inner {
     untold: Mutex<Vec<Uuid>>,
     /// Whose index is in memory, longest first. Locked after `entries`, or alone.
     loaded: Mutex<VecDeque<Uuid>>,
+    /// One header of a movie is made at a time. Bounds memory: see there.
+    making: Semaphore,
 }
 
 /// All recordings. Cloning shares them.
@@ -161,6 +164,7 @@ impl Library {
             news: News::default(),
             untold: Mutex::default(),
             loaded: Mutex::default(),
+            making: Semaphore::new(1),
         }));
         for item in found.flatten() {
             let name = item.file_name();
@@ -370,8 +374,8 @@ impl Library {
         Some(entry.timeline.clone())
     }
 
-    /// A recording that has ended as one file: a run of segments without a change of codec
-    /// configurations, counted from 1. Without a rendition's name the best picture is taken.
+    /// A recording that has ended as one file: the run of segments that is counted from 1, which ends at
+    /// a change of codec configurations. Without a rendition's name the best picture is taken.
     pub async fn movie(
         &self,
         id: Uuid,
@@ -385,7 +389,7 @@ impl Library {
             entry.map(|entry| entry.vod.clone())
         };
         match vod {
-            Some(vod) => Movie::open(&vod, rendition, part).await,
+            Some(vod) => Movie::open(&vod, rendition, part, &self.0.making).await,
             None => Ok(None),
         }
     }
