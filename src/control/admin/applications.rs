@@ -149,7 +149,6 @@ pub(super) async fn rotate(ByOperator(mut call): ByOperator) -> Answer {
             let setup = state.setup();
             let secret = setup.store.rotate_secret(&id).await?;
             tracing::info!(application = id, "application's secret replaced");
-            setup.tokens.refresh(&setup.store).await?;
             Ok(made(&id, &secret))
         })
         .await

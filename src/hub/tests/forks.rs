@@ -185,9 +185,9 @@ async fn an_encoder_that_a_fork_sent_away_and_that_comes_back_is_a_member_beside
         bench.play(&mut source, 1).await;
         seen.push(back.stream_id());
         let newest = Some(back.stream_id());
-        assert_eq!(bench.hub.find("b"), newest);
+        assert_eq!(bench.newest("b"), newest);
         drop(back);
-        assert_eq!((count(), bench.hub.find("b")), (1, newest));
+        assert_eq!((count(), bench.newest("b")), (1, newest));
     }
     assert!(seen.windows(2).all(|pair| pair[0] == pair[1]), "{seen:?}");
     let mut back = bench.air("b").await;
@@ -202,16 +202,16 @@ async fn an_encoder_that_a_fork_sent_away_and_that_comes_back_is_a_member_beside
     // Forked once more, the channel has the first fork as it was.
     let again = bench.fork(A, B, PLAINLY).await;
     assert_eq!((again.members.len(), again.untouched.len()), (0, 1));
-    assert_eq!((count(), bench.hub.find("b")), (1, Some(fork)));
+    assert_eq!((count(), bench.newest("b")), (1, Some(fork)));
     bench.clock.advance(HOLD_OFF);
 
     // Without that, it has it when nobody comes back any more.
     drop(bench.air("b").await);
-    assert_ne!(bench.hub.find("b"), Some(fork));
+    assert_ne!(bench.newest("b"), Some(fork));
     for _ in 0..31 {
         bench.play(&mut source, 1).await;
     }
-    assert_eq!((count(), bench.hub.find("b")), (1, Some(fork)));
+    assert_eq!((count(), bench.newest("b")), (1, Some(fork)));
 }
 
 #[tokio::test]
