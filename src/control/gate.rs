@@ -69,10 +69,11 @@ impl StoreGate {
             let grant = self.grant(request, key)?;
             let (owner, channel) = (&grant.application_id, &grant.channel);
             let found = self.store.channel_of(owner, channel).await;
+            // Tags open streams to viewers: those of a token are its issuer's alone.
             (found, grant.capabilities.or(asked), grant.tags)
         } else {
             let found = self.store.find_channel_by_key(key).await;
-            (found, asked, Vec::new())
+            (found, asked, request.tags.clone())
         };
         let channel = found.map_err(refused)?.ok_or(Refusal::UnknownKey)?;
         let admission = self.admission(request, &channel, capabilities, tags);
@@ -108,7 +109,6 @@ impl StoreGate {
     ) -> Admission {
         // The channel's defaults are for RTMP publishes only (contract, channels, section 2).
         let of_channel = request.proto.starts_with("rtmp");
-        tags.extend(request.tags.iter().cloned());
         if of_channel && tags.is_empty() {
             tags.clone_from(&channel.tags);
         }

@@ -251,6 +251,8 @@ fn plan(index: &Index, sources: &[Uuid], forking: &Forking) -> Result<Plan, Refu
             let is_of = Some(entry.origin.id()) == origin(source);
             is_of && entry.fork.is_some()
         });
+        // Those that make room for it do not count.
+        let forks = forks.filter(|(id, _)| !plan.remove.contains(id) || options.keep_streams);
         if forks.count() >= MAX_FORKS {
             return Err(Refusal::Full(format!("{MAX_FORKS} forks of a stream")));
         }

@@ -25,7 +25,7 @@ impl Hub {
     ///
     /// With `keep_streams` the channel only loses them: it has no member and nothing to play, while
     /// encoders stay connected and the streams go on under their own URLs, until nobody feeds them. The
-    /// next publish opens a new stream.
+    /// next publish opens a new stream. What was kept so ends with the next kill that does not keep it.
     ///
     /// Done at once; what is waited for is that it is written down.
     pub async fn kill(
@@ -46,8 +46,11 @@ impl Hub {
                 true => Fate::Keep,
                 false => Fate::End(&reason),
             };
-            let bound = self.streams().of_channel(channel_id).to_vec();
-            (members, self.remove(&bound, fate))
+            let ids = match keep_streams {
+                true => self.streams().of_channel(channel_id).to_vec(),
+                false => self.living_of(channel_id),
+            };
+            (members, self.remove(&ids, fate))
         };
         self.record_ended(gone).await;
         members
@@ -62,14 +65,7 @@ impl Hub {
             self.inner.barrier.close(channel_id);
             let members = self.members(channel_id);
             channels.remove(channel_id);
-            // Those that a kill left going, too.
-            let all: Vec<Uuid> = {
-                let index = self.streams();
-                let of_channel = index
-                    .living()
-                    .filter(|(_, entry)| entry.admission.channel_id == channel_id);
-                of_channel.map(|(id, _)| id).collect()
-            };
+            let all = self.living_of(channel_id);
             let gone = self.remove(&all, Fate::End("the channel was deleted"));
             self.write_streams()
                 .forget(|entry| entry.admission.channel_id == channel_id);
@@ -77,6 +73,15 @@ impl Hub {
         };
         self.record_ended(gone).await;
         members
+    }
+
+    /// Every stream of a channel that lives, with those that were taken off it and left going.
+    fn living_of(&self, channel_id: &str) -> Vec<Uuid> {
+        let index = self.streams();
+        let of_channel = index
+            .living()
+            .filter(|(_, entry)| entry.admission.channel_id == channel_id);
+        of_channel.map(|(id, _)| id).collect()
     }
 
     /// Keeps publishers that were just ended off their channel for a while. Called with the channels locked.

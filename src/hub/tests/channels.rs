@@ -254,6 +254,20 @@ async fn a_kill_that_keeps_streams_leaves_encoder_and_players_alone() {
 }
 
 #[tokio::test]
+async fn what_a_kill_kept_ends_with_the_next_one_that_does_not() {
+    let bench = Bench::new();
+    let mut kept = bench.publish(words(&["streaming"])).await;
+    bench.play(&mut kept, 3).await;
+    bench.hub.kill(LIVE, "", true).await;
+    assert_eq!(bench.hub.kill(LIVE, "", true).await, []);
+    assert!(!bench.hub.stream(kept.stream_id()).unwrap().is_ended());
+    let gone = bench.hub.kill(LIVE, "enough", false).await;
+    assert_eq!(gone, [], "it is no member any more");
+    assert!(bench.hub.stream(kept.stream_id()).unwrap().is_ended());
+    assert_eq!(kept.evicted().await, "enough");
+}
+
+#[tokio::test]
 async fn nothing_of_a_deleted_channel_is_found() {
     let bench = Bench::new();
     let mut kept = bench.publish(words(&["streaming"])).await;

@@ -390,6 +390,13 @@ async fn forks_of_a_stream_are_bounded_and_so_is_what_ended_ones_leave() {
     assert_eq!(made, 64);
     assert!(matches!(refusal, Refusal::Full(_)));
     assert_eq!(on(&bench, B).len(), 1, "what was there stays");
+    // One that takes another's place needs no room of its own.
+    let there = bench.newest("b");
+    bench.fork(A, B, FORCE).await;
+    assert_ne!(bench.newest("b"), there);
+    // What was kept ends with a kill, and makes room again.
+    bench.hub.kill(B, "", false).await;
+    assert_eq!(bench.hub.fork(A, &keep).await.unwrap().members.len(), 1);
 }
 
 #[tokio::test]
