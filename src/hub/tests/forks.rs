@@ -126,14 +126,7 @@ async fn other_members_of_the_destination_go_stay_or_live_on() {
         let mut own = bench.air("b").await;
         bench.play(&mut source, 1).await;
         let forked = bench.fork(A, B, options).await;
-        own.push(AccessUnit {
-            kind: MediaKind::Audio,
-            dts: Ticks(2000),
-            pts: Ticks(2000),
-            duration: None,
-            key: true,
-            data: Bytes::from_static(b"sound"),
-        });
+        own.push(sound(Ticks(2000)));
         assert_eq!(bench.hub.members(B).len(), count, "{options:?}");
         let stream = bench.hub.stream(own.stream_id()).unwrap();
         assert_eq!(stream.is_ended(), ends, "{options:?}");
