@@ -16,6 +16,7 @@ use crate::common::gateway::Folder;
 use crate::common::http;
 use crate::common::media::{Clip, pictures};
 use crate::common::server::{PATIENCE, Publishing, Server};
+use crate::common::srt::feeder;
 
 const PASSPHRASE: &str = "PassphraseOfTheFarSide";
 const STREAM_ID: &str = "#!::r=StreamIdOfTheFarSide,m=request";
@@ -41,18 +42,7 @@ impl FarSide {
 
     /// srt-live-transmit, fed by ffmpeg: it sends what is on now, whoever calls.
     fn transmit(port: u16, file: &Path, options: &str) -> FarSide {
-        let mut feeder = Command::new("ffmpeg")
-            .args(["-v", "error", "-nostdin", "-re", "-stream_loop", "-1", "-i"])
-            .arg(file)
-            .args([
-                "-c",
-                "copy",
-                "-f",
-                "mpegts",
-                "-flush_packets",
-                "1",
-                "pipe:1",
-            ])
+        let mut feeder = feeder(file, "-stream_loop -1")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .spawn()

@@ -172,6 +172,18 @@ impl Timeline for Seen {
     }
 }
 
+/// A frame of sound.
+pub(super) fn sound(time: Ticks) -> AccessUnit {
+    AccessUnit {
+        kind: MediaKind::Audio,
+        dts: time,
+        pts: time,
+        duration: None,
+        key: true,
+        data: Bytes::from_static(b"sound"),
+    }
+}
+
 /// One run of the server after another, on one memory.
 struct Bench {
     clock: Clock,
@@ -299,14 +311,7 @@ impl Bench {
     async fn play(&self, publisher: &mut Publisher, seconds: i64) {
         for frame in 0..seconds * 375 / 8 {
             let time = Ticks(frame * 64 / 3);
-            publisher.push(AccessUnit {
-                kind: MediaKind::Audio,
-                dts: time,
-                pts: time,
-                duration: None,
-                key: true,
-                data: Bytes::from_static(b"sound"),
-            });
+            publisher.push(sound(time));
             self.clock.advance(Duration::from_micros(21_333));
             if frame % 12 == 0 {
                 self.hub.tidy().await;

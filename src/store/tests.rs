@@ -18,7 +18,7 @@ use crate::base::clock::Wall;
 use crate::base::id::Uuid;
 use crate::base::secret::Secret;
 use crate::base::shutdown::Tasks;
-use bench::{Bench, creation, declaration, default_channel};
+use bench::{Bench, creation, declaration, default_channel, ensured};
 use cluster::Cluster;
 
 /// A test that needs a database.

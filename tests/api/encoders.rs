@@ -43,10 +43,7 @@ async fn a_replaced_key_is_refused_at_once_and_the_stream_on_air_goes_on() {
     let folder = Folder::new();
     let gateway = folder.serve(&SETTINGS).await;
     let client = Client::new(gateway.http());
-    let old = client.make("a").await["streamKey"]
-        .as_str()
-        .unwrap()
-        .to_owned();
+    let old = client.make_key("a").await;
     let (mut encoder, session) = on_air(&gateway, &client, "a", &old).await;
     let operator = Client::operator(gateway.http());
     let path = "/api/admin/channels/a/key";
@@ -90,10 +87,7 @@ async fn deleting_a_live_channel_closes_its_encoder_and_voids_its_key() {
     let folder = Folder::new();
     let gateway = folder.serve(&SETTINGS).await;
     let client = Client::new(gateway.http());
-    let key = client.make("a").await["streamKey"]
-        .as_str()
-        .unwrap()
-        .to_owned();
+    let key = client.make_key("a").await;
     let (mut encoder, _) = on_air(&gateway, &client, "a", &key).await;
     let (code, _) = client
         .call("DELETE", "/pcast/channel/a", &Value::Null)
@@ -104,10 +98,7 @@ async fn deleting_a_live_channel_closes_its_encoder_and_voids_its_key() {
     let manifest = gateway.get("/pcast/channel/a/live.m3u8").await;
     assert_eq!(manifest.status, 404);
     // Of the same name, but another one.
-    let again = client.make("a").await["streamKey"]
-        .as_str()
-        .unwrap()
-        .to_owned();
+    let again = client.make_key("a").await;
     assert_ne!(key, again);
     assert!(members(&client, "a").await.is_empty());
     gateway.stop().await;
@@ -174,10 +165,7 @@ async fn members_count_and_manifest_follow_an_encoder_and_a_kill() {
     let folder = Folder::new();
     let gateway = folder.serve(&SETTINGS).await;
     let client = Client::new(gateway.http());
-    let key = client.make("a").await["streamKey"]
-        .as_str()
-        .unwrap()
-        .to_owned();
+    let key = client.make_key("a").await;
     let count = "/pcast/channel/local%23forebay%23a/publishers/count?failIfLess=1";
     assert_eq!(gateway.get(count).await.status, 412);
     assert_eq!(gateway.get("/pcast/channel/a/live.m3u8").await.status, 404);
@@ -205,10 +193,7 @@ async fn a_fork_shows_the_source_under_its_own_address() {
     let folder = Folder::new();
     let gateway = folder.serve(&SETTINGS).await;
     let client = Client::new(gateway.http());
-    let key = client.make("from").await["streamKey"]
-        .as_str()
-        .unwrap()
-        .to_owned();
+    let key = client.make_key("from").await;
     client.make("to").await;
     let (encoder, session) = on_air(&gateway, &client, "from", &key).await;
     let path = "/pcast/channel/to/fork/from";

@@ -8,6 +8,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use super::gateway::signal;
+use super::http::percent_encoded;
 use super::media::{enhanced_ffmpeg, words};
 use super::server::PATIENCE;
 
@@ -102,19 +103,7 @@ impl Call {
 
     /// `srt-live-transmit`, fed by ffmpeg at the pace of the clock.
     pub fn transmit(&self, file: &Path) -> Sender {
-        let mut feeder = Command::new("ffmpeg");
-        feeder
-            .args(["-v", "error", "-nostdin", "-re", "-i"])
-            .arg(file)
-            .args([
-                "-c",
-                "copy",
-                "-f",
-                "mpegts",
-                "-flush_packets",
-                "1",
-                "pipe:1",
-            ]);
+        let feeder = feeder(file, "");
         let mut transmit = Command::new("srt-live-transmit");
         let url = self.url(self.latency_ms, str::to_owned);
         transmit
@@ -144,14 +133,16 @@ impl Call {
     }
 }
 
-fn percent_encoded(text: &str) -> String {
-    let encode = |byte: u8| match byte {
-        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' => {
-            char::from(byte).to_string()
-        }
-        _ => format!("%{byte:02X}"),
-    };
-    text.bytes().map(encode).collect()
+/// An ffmpeg that writes a file as a transport stream to its standard output, at the pace of the clock.
+pub fn feeder(file: &Path, options: &str) -> Command {
+    let mut command = Command::new("ffmpeg");
+    command
+        .args(["-v", "error", "-nostdin", "-re"])
+        .args(words(options))
+        .arg("-i")
+        .arg(file)
+        .args(words("-c copy -f mpegts -flush_packets 1 pipe:1"));
+    command
 }
 
 /// Programs that publish, the first one feeding the next; ended with the test.

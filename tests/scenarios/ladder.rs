@@ -5,7 +5,7 @@ use std::process::Command;
 
 use forebay::manifest::parse::{Media, Multivariant, Part};
 
-use super::{Stage, beside, long};
+use super::{Stage, beside};
 use crate::common::media::{Clip, beeps, flashes, lip_offsets, pictures};
 
 const LADDER: (&str, &str) = ("FOREBAY_LADDER", "auto");
@@ -65,9 +65,9 @@ async fn a_channels_aspect_ratio_holds_over_rtmp_and_not_over_srt() {
         let channel = stage.channel(alias, &words).await;
         let (mut rtmp, mut srt) = (None, None);
         if portrait {
-            rtmp = Some(stage.rtmp(&channel, &long("flv")));
+            rtmp = Some(stage.rtmp(&channel, &Clip::long("flv")));
         } else {
-            srt = Some(stage.srt(&channel, &long("ts")));
+            srt = Some(stage.srt(&channel, &Clip::long("ts")));
         }
         let location = stage.location(&channel).await;
         let listed = renditions(&stage.multivariant(&location).await);

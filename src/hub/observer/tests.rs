@@ -47,16 +47,19 @@ fn millis(millis: i64) -> Duration {
     Duration::from_millis(millis.unsigned_abs())
 }
 
+/// What a number of a picture stands for, milliseconds.
+type OfPicture = fn(i64) -> i64;
+
 /// An encoder of pictures: 30 a second of 10 kB, a key unit every two seconds, unless a test says
 /// otherwise. The server's clock reads 100 s when its first picture comes.
 struct Encoder {
     observer: Observer,
     payload: Bytes,
     pictures: i64,
-    time_ms: fn(i64) -> i64,
+    time_ms: OfPicture,
     /// Presentation minus decode time.
-    offset_ms: fn(i64) -> i64,
-    lag_ms: fn(i64) -> i64,
+    offset_ms: OfPicture,
+    lag_ms: OfPicture,
     key_every: i64,
 }
 
@@ -129,7 +132,7 @@ fn shown(facts: &Facts) -> String {
 
 #[test]
 fn a_constant_frame_rate_is_told_to_the_hundredth_from_times_in_whole_milliseconds() {
-    let rates: [(&str, fn(i64) -> i64); 9] = [
+    let rates: [(&str, OfPicture); 9] = [
         ("15.00", |n| n * 1000 / 15),
         ("23.98", |n| n * 1001 / 24),
         ("24.00", |n| n * 1000 / 24),
@@ -141,7 +144,7 @@ fn a_constant_frame_rate_is_told_to_the_hundredth_from_times_in_whole_millisecon
         ("60.00", |n| n * 1000 / 60),
     ];
     // Punctual, with jitter, in bursts of half a second, and late by more and more.
-    let lags: [fn(i64) -> i64; 4] = [|_| 0, |n| n * 37 % 200, |n| 500 - n % 15 * 33, |n| n * 3];
+    let lags: [OfPicture; 4] = [|_| 0, |n| n * 37 % 200, |n| 500 - n % 15 * 33, |n| n * 3];
     for (expected, time_ms) in rates {
         for lag_ms in lags {
             let mut encoder = Encoder::new();
@@ -206,11 +209,11 @@ fn intra_pictures_that_are_no_key_units_are_counted_up_to_the_next() {
 #[test]
 fn b_frames_are_seen_by_their_order_and_not_by_their_offset() {
     // Decoded I P B B P B B, shown I B B P B B P: a P is shown two pictures after the B's behind it.
-    let reordered: fn(i64) -> i64 = |n| match n % 3 {
+    let reordered: OfPicture = |n| match n % 3 {
         1 => 100,
         _ => 0,
     };
-    let constant: fn(i64) -> i64 = |_| 66;
+    let constant: OfPicture = |_| 66;
     for (offset, expected) in [(reordered, 2), (constant, 0)] {
         let mut encoder = Encoder::new();
         encoder.offset_ms = offset;
@@ -220,9 +223,9 @@ fn b_frames_are_seen_by_their_order_and_not_by_their_offset() {
 
 #[test]
 fn a_variable_rate_is_told_from_dropped_pictures_and_from_rounding() {
-    let constant: fn(i64) -> i64 = |n| n * 1000 / 60;
-    let dropped: fn(i64) -> i64 = |n| (n + n / 5) * 1000 / 30;
-    let variable: fn(i64) -> i64 = |n| n * 33 + [0, 14, 2, 9, 21][usize::try_from(n % 5).unwrap()];
+    let constant: OfPicture = |n| n * 1000 / 60;
+    let dropped: OfPicture = |n| (n + n / 5) * 1000 / 30;
+    let variable: OfPicture = |n| n * 33 + [0, 14, 2, 9, 21][usize::try_from(n % 5).unwrap()];
     for (time_ms, is_variable) in [(constant, false), (dropped, false), (variable, true)] {
         let mut encoder = Encoder::new();
         encoder.time_ms = time_ms;

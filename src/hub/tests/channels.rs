@@ -15,14 +15,7 @@ fn all() -> Counted {
 impl Bench {
     /// One frame of sound.
     fn beep(&self, publisher: &mut Publisher, at_ms: i64) {
-        publisher.push(AccessUnit {
-            kind: MediaKind::Audio,
-            dts: Ticks(at_ms),
-            pts: Ticks(at_ms),
-            duration: None,
-            key: true,
-            data: Bytes::from_static(b"sound"),
-        });
+        publisher.push(sound(Ticks(at_ms)));
     }
 
     fn count(&self) -> usize {

@@ -42,18 +42,6 @@ fn on(bench: &Bench, channel_id: &str) -> Vec<(Arc<str>, Uuid)> {
     members.map(|it| (it.session, it.stream)).collect()
 }
 
-/// One frame of sound.
-fn beep(publisher: &mut Publisher) {
-    publisher.push(AccessUnit {
-        kind: MediaKind::Audio,
-        dts: Ticks(2000),
-        pts: Ticks(2000),
-        duration: None,
-        key: true,
-        data: Bytes::from_static(b"sound"),
-    });
-}
-
 impl Bench {
     async fn air(&self, alias: &str) -> Publisher {
         let words = Some(vec!["streaming".to_owned(), "hd".to_owned()]);
@@ -145,7 +133,7 @@ async fn other_members_of_the_destination_go_stay_or_live_on() {
         let mut own = bench.air("b").await;
         bench.play(&mut source, 1).await;
         let forked = bench.fork(A, B, options).await;
-        beep(&mut own);
+        own.push(sound(Ticks(2000)));
         assert_eq!(bench.hub.members(B).len(), count, "{options:?}");
         let stream = bench.hub.stream(own.stream_id()).unwrap();
         assert_eq!(stream.is_ended(), ends, "{options:?}");
@@ -191,8 +179,8 @@ async fn an_encoder_that_a_fork_sent_away_and_that_comes_back_is_a_member_beside
     }
     assert!(seen.windows(2).all(|pair| pair[0] == pair[1]), "{seen:?}");
     let mut back = bench.air("b").await;
-    beep(&mut source);
-    beep(&mut back);
+    source.push(sound(Ticks(2000)));
+    back.push(sound(Ticks(2000)));
     let members = on(&bench, B);
     assert_eq!(count(), members.len());
     assert_eq!(members.len(), 2, "{members:?}");

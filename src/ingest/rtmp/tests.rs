@@ -65,6 +65,15 @@ impl Server {
         publisher
     }
 
+    /// The same, and its sound has begun.
+    async fn sounding(&mut self) -> RtmpPublisher<DuplexStream> {
+        let mut publisher = self.publishing().await;
+        let config = synthetic::aac_config();
+        publisher.send_audio(0, &config).await.unwrap();
+        assert!(matches!(self.seen().await, Seen::Track(_)));
+        publisher
+    }
+
     async fn listen(&self, tls: Option<Tls>) -> SocketAddr {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -201,12 +210,7 @@ async fn the_order_of_obs_is_understood() {
 #[tokio::test(start_paused = true)]
 async fn time_runs_on_over_2_to_the_32() {
     let mut server = Server::new();
-    let mut encoder = server.publishing().await;
-    encoder
-        .send_audio(0, &synthetic::aac_config())
-        .await
-        .unwrap();
-    assert!(matches!(server.seen().await, Seen::Track(_)));
+    let mut encoder = server.sounding().await;
     for step in -3..4_i64 {
         let time = (1 << 32) + step * 20;
         let raw = u32::try_from(time & 0xffff_ffff).unwrap();
@@ -221,11 +225,7 @@ async fn time_runs_on_over_2_to_the_32() {
 #[tokio::test(start_paused = true)]
 async fn an_aggregate_message_is_its_tags_with_the_messages_time() {
     let mut server = Server::new();
-    let mut encoder = server.publishing().await;
-    encoder
-        .send_audio(0, &synthetic::aac_config())
-        .await
-        .unwrap();
+    let mut encoder = server.sounding().await;
     let mut run = Vec::new();
     for time in [100_u8, 123] {
         let body = synthetic::aac_frame(5);
@@ -234,7 +234,6 @@ async fn an_aggregate_message_is_its_tags_with_the_messages_time() {
         run.extend([0, 0, 0, 18]);
     }
     encoder.send_message(4, 22, 1, 5000, &run).await.unwrap();
-    assert!(matches!(server.seen().await, Seen::Track(_)));
     assert_eq!(server.unit().await.dts, Ticks(5000));
     assert_eq!(server.unit().await.dts, Ticks(5023));
 }
