@@ -1,6 +1,7 @@
 //! Channels over the wire: what a fork serves, how it ends alone, what a kill does to an encoder.
 
 use forebay::base::id::Uuid;
+use forebay::config::Channel;
 use forebay::hub::{Counted, ForkOptions, Forking};
 use forebay::manifest::check::check_media_playlist;
 use forebay::manifest::parse::{Media, Multivariant};
@@ -15,7 +16,19 @@ const RENDITIONS: [&str; 2] = ["source", "audio"];
 
 /// A gateway on which somebody has published some segments.
 async fn on_air() -> (Server, Encoder) {
-    let server = Server::passthrough().await;
+    let server = Server::start(|config| {
+        config.media.ladder = "off".to_owned();
+        config.channels = vec![Channel {
+            alias: "other".to_owned(),
+            name: "Other".to_owned(),
+            key: None,
+            capabilities: None,
+            slate: None,
+            srt_passphrase: None,
+            source: None,
+        }];
+    })
+    .await;
     let encoder = Encoder::start(server.rtmp(), KEY).await;
     let mut encoder = encoder.expect("the key is good");
     let begun = |rendition| {

@@ -173,7 +173,7 @@ impl App {
             tokens: tokens.clone(),
         });
         let access = recordings.access(&hub, &tokens, access);
-        let streams = recordings.streams(&hub);
+        let streams = recordings.streams(&hub, &store);
         let origin = make_origin(&config, streams.clone(), &clock, access, public);
         figures.watch_origin(origin.clone());
         tasks.spawn(origin::conformance::run(origin.clone(), tasks.clone()));

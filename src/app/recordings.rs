@@ -76,9 +76,10 @@ impl Recordings {
     }
 
     /// Streams that live, and recordings of those that do not.
-    pub(super) fn streams(&self, hub: &Hub) -> Arc<dyn origin::Streams> {
+    pub(super) fn streams(&self, hub: &Hub, store: &Store) -> Arc<dyn origin::Streams> {
         Arc::new(Playable {
             hub: hub.clone(),
+            store: store.clone(),
             library: self.library.clone(),
         })
     }
@@ -156,6 +157,7 @@ fn told(id: Uuid, written: Result<(), store::Error>) -> bool {
 
 struct Playable {
     hub: Hub,
+    store: Store,
     library: Library,
 }
 
@@ -168,8 +170,11 @@ impl origin::Streams for Playable {
         }
     }
 
+    /// As universal manifests do: of several applications' channels of one alias the oldest, whichever of
+    /// them are on air.
     fn find(&self, name: &str) -> Option<Uuid> {
-        self.hub.find(name)
+        let channel = self.store.known_public_channel(name)?;
+        self.hub.on_air(&channel.id)
     }
 
     fn ids(&self) -> Vec<Uuid> {

@@ -117,7 +117,7 @@ pub struct OnAir {
 
 impl Live for Hub {
     fn on_air(&self, channel_id: &str) -> Option<OnAir> {
-        let id = self.find(channel_id)?;
+        let id = Hub::on_air(self, channel_id)?;
         let admission = self.admission(id)?;
         Some(OnAir {
             id,

@@ -288,6 +288,11 @@ impl Hub {
         playable.then(|| entry.timeline.clone())
     }
 
+    /// The newest stream of a channel, forks included. By its id alone: an alias is anybody's to choose.
+    pub fn on_air(&self, channel_id: &str) -> Option<Uuid> {
+        self.streams().of_channel(channel_id).last().copied()
+    }
+
     /// The newest stream of a channel, forks included, by alias or channel id.
     pub fn find(&self, alias_or_channel: &str) -> Option<Uuid> {
         self.streams().newest(alias_or_channel)

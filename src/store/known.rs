@@ -123,9 +123,13 @@ impl Known {
         })
     }
 
-    /// Of several applications' channels of one alias, the oldest.
+    /// Of several applications' channels of one alias, the oldest. What has a `#` is an id, as in
+    /// [`Store::find_channel`]: an alias may be written like the id of somebody else's channel.
     fn find(&self, id_or_alias: &str) -> Option<&Arc<Channel>> {
         self.by_id.get(id_or_alias).or_else(|| {
+            if id_or_alias.contains('#') {
+                return None;
+            }
             let owners = self.owners.values();
             let channels = owners.filter_map(|owner| owner.by_alias.get(id_or_alias));
             channels.min_by(|a, b| (a.created, &a.id).cmp(&(b.created, &b.id)))
