@@ -391,7 +391,9 @@ fn make_origin(
         trusted_proxies: config.urls.trusted_proxies.clone(),
         hls_base: base(&config.urls.playback_hls_base, "/hls"),
         dash_base: base(&config.urls.playback_dash_base, "/dash"),
-        ..origin::Config::default()
+        max_connections: origin::Config::default()
+            .max_connections
+            .min(descriptors() / 2),
     };
     Origin::new(origin_config, streams, clock.clone(), access, fallback)
 }
@@ -435,6 +437,13 @@ fn load_tls(config: &Config) -> anyhow::Result<Option<Arc<rustls::ServerConfig>>
         std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))
     };
     Ok(Some(origin::tls::config(&read(cert)?, &read(key)?)?))
+}
+
+/// Files that this process may have open. Viewers get half of them: encoders, recordings and the database
+/// need theirs, however many connections somebody opens.
+fn descriptors() -> usize {
+    let limit = rlimit::Resource::NOFILE.get_soft();
+    limit.map_or(1024, |limit| usize::try_from(limit).unwrap_or(usize::MAX))
 }
 
 /// Bytes of memory of this machine; 2 GiB where the kernel does not tell.

@@ -170,6 +170,8 @@ impl origin::Streams for Playable {
         }
     }
 
+    /// As universal manifests do: of several applications' channels of one alias the oldest, whichever of
+    /// them are on air.
     fn find(&self, name: &str) -> Option<Uuid> {
         self.hub.newest(&self.store.known_public_channel(name)?.id)
     }

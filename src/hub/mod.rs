@@ -290,7 +290,7 @@ impl Hub {
         playable.then(|| entry.timeline.clone())
     }
 
-    /// The newest stream of a channel, forks included.
+    /// The newest stream of a channel, forks included. By its id alone: an alias is anybody's to choose.
     pub fn newest(&self, channel_id: &str) -> Option<Uuid> {
         self.streams().of_channel(channel_id).last().copied()
     }

@@ -133,11 +133,12 @@ impl Known {
         })
     }
 
-    /// The channel of an id, or else all that have an alias, oldest first.
+    /// The channel of an id, or else all that have an alias, oldest first. What has a `#` is an id, as an
+    /// alias may be written like the id of somebody else's channel.
     fn named(&self, id_or_alias: &str) -> impl Iterator<Item = &Arc<Channel>> {
         let by_id = self.by_id.get(id_or_alias);
         let by_alias = self.by_alias.get(id_or_alias);
-        let by_alias = by_alias.filter(|_| by_id.is_none()).into_iter();
+        let by_alias = by_alias.filter(|_| !id_or_alias.contains('#')).into_iter();
         by_id.into_iter().chain(by_alias.flat_map(BTreeMap::values))
     }
 }

@@ -206,6 +206,16 @@ async fn a_kill_ends_stream_and_sessions_and_the_key_is_refused_for_a_while() {
 }
 
 #[tokio::test]
+async fn what_is_on_air_of_a_channel_is_found_by_its_id_alone() {
+    let bench = Bench::new();
+    let mut publisher = bench.publish(words(&["streaming"])).await;
+    bench.play(&mut publisher, 3).await;
+    let id = Some(publisher.stream_id());
+    assert_eq!((bench.hub.find("live"), bench.hub.on_air(LIVE)), (id, id));
+    assert_eq!(bench.hub.on_air("live"), None, "which is an alias");
+}
+
+#[tokio::test]
 async fn a_kill_that_keeps_streams_leaves_encoder_and_players_alone() {
     let mut bench = Bench::new();
     let mut publisher = bench.publish(words(&["streaming"])).await;

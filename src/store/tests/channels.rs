@@ -184,6 +184,16 @@ pub(super) async fn aliases_and_names_are_taken_once_in_an_application(bench: Be
     };
     let others = store.create_channel(&others, 9).await.unwrap();
     assert_eq!(others.id, "local#other#a");
+    // Somebody else's id is a good alias, and is found as an id only.
+    let id = "local#app#later";
+    let like = Creation {
+        application_id: "other",
+        ..named(id, "Like")
+    };
+    let like = store.create_channel(&like, 9).await.unwrap();
+    assert_eq!(store.known_channel("other", id), Some(like));
+    assert_eq!(store.known_public_channel(id), None);
+    assert_eq!(store.find_channel(id).await.unwrap(), None);
     let nobody = Creation {
         application_id: "nobody",
         ..named("c", "C")

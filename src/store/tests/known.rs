@@ -89,7 +89,7 @@ pub(super) async fn of_channels_of_one_alias_the_oldest_is_public_and_none_is_th
     );
     assert_eq!(one(&theirs.id).unwrap().as_ref(), Some(&theirs));
     assert_eq!(one("none").unwrap(), None);
-    // An alias like an id means nothing as long as there is a channel of that id.
+    // An alias like an id means nothing to the public, whether there is a channel of that id or not.
     let posing = Creation {
         application_id: "another",
         ..creation(&oldest.id)
@@ -100,8 +100,9 @@ pub(super) async fn of_channels_of_one_alias_the_oldest_is_public_and_none_is_th
     store.delete_channel(&oldest.id).await.unwrap();
     assert_eq!(public().as_ref(), Some(&theirs.id));
     assert_eq!(one("a").unwrap().as_ref(), Some(&theirs));
-    store.delete_channel(&posing.id).await.unwrap();
     assert_eq!(public_of_id(&oldest.id), None);
+    let owned = store.known_channel("another", &oldest.id);
+    assert_eq!(owned.as_ref(), Some(&posing));
 }
 
 /// How much of a guess is right shows nowhere: no look-up compares it with a key.
