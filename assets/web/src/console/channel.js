@@ -322,7 +322,7 @@ export function channelView(first, context) {
       show(watch, page !== null && isOn && stream.current);
       if (page) watch.href = page;
       const isManaged = context.isManaged() && !channel.isGuessed;
-      show(kill, isManaged && isOn);
+      show(kill, isManaged && isOn && stream.current);
       show(fork, isManaged);
       show(remove, isManaged && !channel.declared);
       if (isManaged && timer === null) {

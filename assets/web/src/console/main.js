@@ -23,6 +23,7 @@ const streams = new Map();
 const histories = new Map();
 const rates = new Rates();
 const names = new Intl.Collator();
+const tabs = new BroadcastChannel('forebay-console');
 let channels = [];
 /** Whether this server lets operators manage channels. */
 let isManaged = true;
@@ -309,8 +310,12 @@ byId('enter').addEventListener('submit', async (event) => {
 });
 
 byId('leave').addEventListener('click', async () => {
-  if (await attempt(() => api.signOut())) askForKey();
+  if (!(await attempt(() => api.signOut()))) return;
+  askForKey();
+  tabs.postMessage('signed out');
 });
+// Other tabs share the session: they hear at once that it is over.
+tabs.onmessage = () => isSignedIn && begin();
 
 byId('create').addEventListener('click', async () => {
   // There is a choice where there are several.

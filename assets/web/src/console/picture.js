@@ -8,10 +8,10 @@ const PICTURE_MS = 5000;
 
 const turn = () => Math.floor(Date.now() / PICTURE_MS);
 
-/** Pictures that are on the screen: others are not asked for. */
-const inView = new WeakSet();
+/** What asks for a picture that comes onto the screen: others are not asked for. */
+const looks = new WeakMap();
 const watcher = new IntersectionObserver((changes) => {
-  for (const { target, isIntersecting } of changes) inView[isIntersecting ? 'add' : 'delete'](target);
+  for (const { target, isIntersecting } of changes) looks.get(target)(isIntersecting);
 });
 
 /** A picture that changes without flicker: the next one is shown when it is whole. */
@@ -19,29 +19,36 @@ export function picture() {
   const image = make('img', { alt: '', hidden: true });
   const initial = make('span', { 'aria-hidden': 'true' });
   const element = make('div', { class: 'thumb' }, initial, image);
+  let current = null;
+  let isSeen = false;
   let asked = '';
+  function look() {
+    // A stream without a ladder has no pictures: asking would only be refused.
+    if (!current?.hasThumbnail || !isSeen) return;
+    const address = api.thumbnail(current.streamId, turn());
+    if (address === asked) return;
+    asked = address;
+    const next = new Image();
+    next.onload = () => {
+      if (asked !== address) return;
+      image.src = address;
+      show(image, true);
+    };
+    next.src = address;
+  }
+  looks.set(element, (isIntersecting) => {
+    isSeen = isIntersecting;
+    look();
+  });
   watcher.observe(element);
   return {
     element,
     update(name, stream) {
       write(initial, name.slice(0, 1).toUpperCase());
-      if (!isLive(stream)) {
-        asked = '';
-        return show(image, false);
-      }
-      // A stream without a ladder has no pictures: asking would only be refused.
-      if (!stream.hasThumbnail || !inView.has(element)) return undefined;
-      const address = api.thumbnail(stream.streamId, turn());
-      if (address === asked) return undefined;
-      asked = address;
-      const next = new Image();
-      next.onload = () => {
-        if (asked !== address) return;
-        image.src = address;
-        show(image, true);
-      };
-      next.src = address;
-      return undefined;
+      current = isLive(stream) ? stream : null;
+      if (current) return look();
+      asked = '';
+      return show(image, false);
     },
   };
 }
