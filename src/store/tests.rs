@@ -66,6 +66,7 @@ behaviours! {
     channels::the_default_channel_outlives_a_restart_and_follows_its_key,
     channels::channels_are_found_by_id_and_alias,
     channels::declared_channels_follow_the_file,
+    channels::a_file_says_nothing_of_another_regions_channels,
     channels::a_refused_declaration_leaves_nothing_behind,
     channels::a_rotated_key_replaces_the_old_one,
     channels::a_created_channel_is_what_was_asked_for_at_once_and_after_a_restart,
