@@ -194,7 +194,7 @@ impl Hub {
                 (stream.id(), entry)
             }
         };
-        self.write_streams().insert(id, entry);
+        self.show(id, entry);
         Ok(Some(id))
     }
 
