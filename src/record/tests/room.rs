@@ -102,7 +102,7 @@ fn deleting_stops_at_what_is_missing_where_the_disk_says_late_that_it_is_free() 
     let bench = Bench::new();
     let (library, disk) = crowded(&bench, true);
     for number in 1..=5 {
-        record(&library, number, 10);
+        record(&library, number, 3);
         bench.clock.advance(Duration::from_secs(60));
     }
     let window = Window::new(1000);
@@ -130,7 +130,7 @@ fn many_recorders_make_room_once() {
     let bench = Bench::new();
     let (library, disk) = crowded(&bench, true);
     for number in 1..=20 {
-        record(&library, number, 10);
+        record(&library, number, 3);
         bench.clock.advance(Duration::from_secs(60));
     }
     let bytes = library.get(id(1)).unwrap().bytes;
@@ -156,7 +156,7 @@ fn where_room_is_free_at_once_more_is_made_as_soon_as_it_is_needed() {
     let bench = Bench::new();
     let (library, disk) = crowded(&bench, true);
     for number in 1..=3 {
-        record(&library, number, 10);
+        record(&library, number, 3);
         bench.clock.advance(Duration::from_secs(60));
     }
     let bytes = library.get(id(1)).unwrap().bytes;
