@@ -11,6 +11,7 @@ use forebay::base::id::Uuid;
 use forebay::base::secret::Secret;
 use forebay::config::Config;
 use forebay::control::token::{Claims, create, jwt, path_form};
+use forebay::hub::Forking;
 use forebay::manifest::check::{check_hls_against_mpd, check_media_playlist, check_mpd};
 use forebay::manifest::check::{check_multivariant, check_renditions};
 use forebay::manifest::parse::Media;
@@ -570,5 +571,56 @@ async fn every_rung_of_a_ladder_is_kept() {
         let heard = heard.await.unwrap();
         assert!((9.0..12.0).contains(&heard), "{rendition}: {heard} s");
     }
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fork_is_kept_from_its_beginning_to_its_end_though_nothing_is_made_for_it() {
+    let server = Server::start(|config| {
+        kept(config);
+        config.media.window = Duration::from_secs(20);
+        config.media.default_capabilities = vec!["streaming".to_owned()];
+    })
+    .await;
+    let publishing = server.publish(&Clip::h264(300, 60).file(), "-re");
+    let source = server.stream_id().await;
+    server.segments("source", 2).await;
+    let forking = Forking {
+        channel_id: "local#forebay#other".to_owned(),
+        alias: "other".to_owned(),
+        name: "Other".to_owned(),
+        capabilities: vec!["on-demand".to_owned()],
+        ..Forking::default()
+    };
+    let hub = &server.app.hub;
+    let forked = hub.fork("local#forebay#live", &forking).await.unwrap();
+    let fork = forked.members[0].stream;
+    assert_eq!(hub.stream(fork).unwrap().id(), source, "one timeline");
+    publishing.finish().await.unwrap();
+    // As long as it is in memory it plays from there.
+    let path = format!("/api/admin/recordings/{fork}");
+    let mut again = tokio::time::interval(Duration::from_millis(50));
+    let recording = loop {
+        let answer = admin(&server, "GET", &path).await;
+        let found: Value = serde_json::from_str(answer.text()).unwrap_or_default();
+        if found["endedUnixMs"].is_number() {
+            break found;
+        }
+        again.tick().await;
+    };
+    assert_eq!(recording["state"], "complete", "{recording}");
+    assert_eq!(recording["channelId"], "local#forebay#other");
+    assert_eq!(recording["missedSegments"], 0);
+    let length = recording["durationMs"].as_u64().unwrap();
+    assert!((1_000..8_000).contains(&length), "{length} ms of ten");
+    let gone = admin(&server, "GET", &format!("/api/admin/recordings/{source}")).await;
+    assert_eq!(gone.status, 404, "the source did not ask for it");
+    let movie = admin(&server, "GET", &format!("{path}.mp4")).await;
+    let file = save(&format!("{fork}.mp4"), &movie.body);
+    let seen = tokio::task::spawn_blocking(move || numbers(&file));
+    let seen = seen.await.unwrap();
+    let last: Vec<u32> = (seen[0]..300).collect();
+    assert_eq!(seen, last, "to the last picture");
+    assert!(seen[0] >= 60, "it began at {}", seen[0]);
     server.stop().await;
 }

@@ -115,17 +115,11 @@ impl App {
 
         let figures = Arc::new(Figures::new());
         let recordings = Recordings::open(&config, &clock, &tasks).await?;
-        let hub = make_hub(
-            &config,
-            &clock,
-            gate.clone(),
-            worker,
-            (&figures, &recordings),
-            &ingest,
-        )?;
+        let hub = make_hub(&config, &clock, gate.clone(), worker, &figures, &ingest)?;
+        recordings.keep(&hub);
         figures.watch(hub.clone());
         hub.resume().await;
-        recordings.settle(&store).await?;
+        recordings.settle().await?;
         let housekeeper = hub.clone();
         let housekeeping = tasks.spawn(async move { housekeeper.run().await });
 
@@ -287,7 +281,7 @@ fn make_hub(
     clock: &Clock,
     gate: StoreGate,
     worker: PathBuf,
-    (figures, recordings): (&Arc<Figures>, &Recordings),
+    figures: &Arc<Figures>,
     tasks: &Tasks,
 ) -> anyhow::Result<Hub> {
     let media = config.media.clone();
@@ -338,7 +332,7 @@ fn make_hub(
     };
     let transcoder = Arc::new(transcoder);
     let asked = transcoder.clone();
-    let (bridge_tasks, recordings) = (tasks.clone(), recordings.clone());
+    let bridge_tasks = tasks.clone();
     let opener = move |stream: &Arc<Stream>, now: Wall| {
         let live = Live::new(playlist_rules(&rules_config, stream), now);
         stream.attach(live.outlet());
@@ -347,7 +341,6 @@ fn make_hub(
             let status = transcode::attach(stream, transcoder.clone(), &bridge_tasks);
             figures.watch_ladder(stream.id(), status);
         }
-        recordings.handle_stream(stream, live.clone());
         live as Arc<dyn crate::media::timeline::Timeline>
     };
     let hub_config = hub::Config {

@@ -8,7 +8,7 @@ use http::StatusCode;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::pcast::answer::{Answer, Done, OK, done, json};
+use super::pcast::answer::{Answer, Done, OK, done, escaped, json};
 use super::pcast::call::Parameters;
 use super::pcast::docs::{Limited, Lookup, Usual};
 use super::pcast::{ByApplication, ByOperator, Call, Error};
@@ -216,15 +216,7 @@ async fn delete_any(ByOperator(mut call): ByOperator) -> Answer {
 
 /// Where the recordings of a channel are.
 fn folder(channel: &str) -> String {
-    let escaped = |byte: u8| match byte {
-        // RFC 3986 §2.3, unreserved characters.
-        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
-            char::from(byte).to_string()
-        }
-        byte => format!("%{byte:02X}"),
-    };
-    let channel: String = channel.bytes().map(escaped).collect();
-    format!("/pcast/channel/{channel}/recordings")
+    format!("/pcast/channel/{}/recordings", escaped(channel))
 }
 
 /// The recording of this id, if it is one of the channel, or of any channel.
@@ -238,14 +230,7 @@ fn find(state: &State, channel: Option<&str>, id: &str) -> Result<Summary, Error
 
 /// A page of those of a channel, or of all channels.
 fn page(state: &State, query: &Parameters, channel: Option<&str>, folder: &str) -> Answer {
-    let limit = match query.count("limit")? {
-        None => PAGE,
-        Some(0) => return Err(Error::Bad("limit is 0".to_owned())),
-        Some(limit) => usize::try_from(limit)
-            .ok()
-            .filter(|limit| *limit <= MAX_PAGE)
-            .ok_or(Error::LimitTooLarge(MAX_PAGE))?,
-    };
+    let limit = query.limit(PAGE, MAX_PAGE)?;
     let after = match query.text("after")? {
         None => None,
         Some(id) => {

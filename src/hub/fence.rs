@@ -66,6 +66,10 @@ impl Fence {
         }
     }
 
+    pub(super) fn is_closed(&self) -> bool {
+        *self.closed.borrow()
+    }
+
     fn frozen(&self) -> RwLockReadGuard<'_, Option<Frozen>> {
         self.frozen.read().unwrap_or_else(PoisonError::into_inner)
     }

@@ -201,7 +201,7 @@ impl Hub {
                 (stream.id(), entry)
             }
         };
-        self.write_streams().insert(id, entry);
+        self.show(id, entry);
         Ok(Some(id))
     }
 

@@ -25,6 +25,7 @@ mod relay;
 mod resume;
 mod roster;
 mod session;
+mod shown;
 pub mod sound;
 pub mod story;
 pub mod stream;
@@ -33,7 +34,7 @@ pub mod timing;
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -56,6 +57,7 @@ pub use outlet::Outlet;
 pub use publisher::Publisher;
 use resume::Signs;
 pub use roster::{ChannelMember, Counted, TrackState};
+pub use shown::{Keeper, Shown};
 pub use stream::{Beginning, Limits, Stats, Stream};
 pub use subscriber::{Event, Filler, Subscriber};
 
@@ -131,6 +133,7 @@ struct Inner {
     rules: Box<Rules>,
     opener: Box<Opener>,
     media_bytes: Box<MediaBytes>,
+    keeper: OnceLock<Box<Keeper>>,
     /// Locked for a look-up or a change, and nothing is waited for under it.
     streams: RwLock<Index>,
     /// Channel id to the stream that its publishers join. Locked while one is opened, forked or killed,
@@ -172,6 +175,7 @@ impl Hub {
                 rules,
                 opener,
                 media_bytes,
+                keeper: OnceLock::new(),
                 streams: RwLock::default(),
                 barrier: Barrier::default(),
                 channels: Mutex::new(HashMap::new()),
@@ -179,6 +183,12 @@ impl Hub {
                 tasks,
             }),
         }
+    }
+
+    /// Has everything that is shown from now on be told to `keeper`. Called once, before anything is.
+    pub fn keep_with(&self, keeper: Box<Keeper>) {
+        let again = self.inner.keeper.set(keeper);
+        assert!(again.is_ok(), "a hub has one keeper");
     }
 
     /// Takes up the streams of an earlier run whose players may still wait: each is there again, without
@@ -360,8 +370,16 @@ impl Hub {
     fn open(&self, beginning: Beginning, admission: Admission, settings: Settings) -> Arc<Stream> {
         let (stream, timeline) = self.make(beginning, admission, settings);
         let entry = Entry::own(stream.clone(), timeline);
-        self.write_streams().insert(stream.id(), entry);
+        self.show(stream.id(), entry);
         stream
+    }
+
+    fn show(&self, id: Uuid, entry: Entry) {
+        let shown = Shown::new(id, &entry);
+        self.write_streams().insert(id, entry);
+        if let Some(keeper) = self.inner.keeper.get() {
+            keeper(shown);
+        }
     }
 
     /// A stream with its packager and its ladder.

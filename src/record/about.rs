@@ -1,7 +1,7 @@
 //! What is known of a recording before its first segment.
 
 use std::fs::{self, File};
-use std::io::Write;
+use std::io::{Read, Write};
 use std::path::Path;
 use std::time::Duration;
 
@@ -144,8 +144,11 @@ impl End {
     }
 
     /// `None` when the recording is open, or was when the process was killed.
-    pub(super) fn read(folder: &Path) -> Option<End> {
-        load(folder, End::FILE).ok()
+    pub(super) fn read(folder: &Path) -> Result<Option<End>, Error> {
+        match load(folder, End::FILE) {
+            Err(err) if err.is_missing() => Ok(None),
+            read => read.map(Some),
+        }
     }
 }
 
@@ -167,11 +170,16 @@ pub(super) fn save(folder: &Path, name: &str, content: &[u8]) -> Result<(), Erro
 
 fn load<T: DeserializeOwned>(folder: &Path, name: &str) -> Result<T, Error> {
     let path = folder.join(name);
-    let size = fs::metadata(&path).map_or(0, |found| found.len());
-    if size > MAX_BYTES {
+    let read = || {
+        let mut text = Vec::new();
+        let file = File::open(&path)?;
+        file.take(MAX_BYTES + 1).read_to_end(&mut text)?;
+        Ok(text)
+    };
+    let text = read().map_err(Error::io(format!("cannot read {}", path.display())))?;
+    if text.len() as u64 > MAX_BYTES {
         return Err(Error::Damaged(format!("{} is too large", path.display())));
     }
-    let text = fs::read(&path).map_err(Error::io(format!("cannot read {}", path.display())))?;
     serde_json::from_slice(&text)
         .map_err(|err| Error::Damaged(format!("{}: {err}", path.display())))
 }

@@ -1,6 +1,6 @@
-//! What outlives the process: applications, channels, streams, messages, what is known of recordings.
-//! In: domain verbs. Out: plain values. Not here: anything on the frame path, and anything that could be
-//! done with only one of SQLite and PostgreSQL.
+//! What outlives the process: applications, channels, streams, messages. In: domain verbs.
+//! Out: plain values. Not here: anything on the frame path, anything that could be done with only one of
+//! SQLite and PostgreSQL, and recordings, whose folders say all there is to know.
 //!
 //! Verbs that begin with `known` do not wait: they answer from memory (`known.rs`).
 //!
@@ -13,7 +13,6 @@ mod declared;
 mod ingest;
 mod known;
 mod message;
-mod recording;
 mod stream;
 #[cfg(test)]
 mod tests;
@@ -35,7 +34,6 @@ pub use declared::{Declaration, Declared, NewChannel};
 pub use ingest::{IngestOptions, SourceUri, Span};
 use known::Memory;
 pub use message::{Message, MessagePage, MessageRange, NewMessage};
-pub use recording::{Outcome, Recording};
 pub use stream::{OpenStream, Sign};
 
 /// A call to the database. A publish waits for one, an encoder gives up after a few seconds.

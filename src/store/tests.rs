@@ -5,7 +5,6 @@ mod cluster;
 mod file;
 mod known;
 mod messages;
-mod recordings;
 mod streams;
 mod together;
 
@@ -101,7 +100,5 @@ behaviours! {
     messages::messages_end_after_ninety_days_and_with_their_channel,
     messages::more_messages_than_are_deleted_at_once_are_all_deleted,
     messages::senders_side_by_side_get_a_number_each,
-    recordings::a_recording_is_known_from_its_beginning_to_its_end,
-    recordings::recordings_are_listed_newest_first_and_swept_oldest_first,
     together::sixteen_writers_make_and_delete_each_channel_once,
 }

@@ -246,4 +246,16 @@ impl Parameters {
             ))),
         }
     }
+
+    /// How many of a list are asked for: `default` without a word, `most` at most.
+    pub(in crate::control) fn limit(&self, default: usize, most: usize) -> Result<usize, Error> {
+        match self.count("limit")? {
+            None => Ok(default),
+            Some(0) => Err(Error::Bad("limit is 0".to_owned())),
+            Some(limit) => {
+                let limit = usize::try_from(limit).ok().filter(|limit| *limit <= most);
+                limit.ok_or(Error::LimitTooLarge(most))
+            }
+        }
+    }
 }

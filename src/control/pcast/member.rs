@@ -5,7 +5,7 @@ use http::StatusCode;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::answer::{Answer, OK, json};
+use super::answer::{Answer, OK, escaped, json};
 use super::call::Parameters;
 use super::docs::{Limited, Lookup, Named, Public, Usual};
 use super::{ByApplication, Call, Error};
@@ -138,7 +138,7 @@ fn view(place: &str, member: ChannelMember) -> View {
     let mut uri = format!("pcast://{place}#{}", member.stream);
     if !member.capabilities.is_empty() {
         uri.push_str("?capabilities=");
-        push_escaped(&mut uri, &member.capabilities.join(","));
+        uri.push_str(&escaped(&member.capabilities.join(",")));
     }
     View {
         session_id: member.session.to_string(),
@@ -152,27 +152,6 @@ fn view(place: &str, member: ChannelMember) -> View {
         }],
         state: "Passive",
         last_update: member.changed.unix_millis(),
-    }
-}
-
-/// Percent-encodes everything but the characters that RFC 3986 §2.3 leaves alone.
-fn push_escaped(uri: &mut String, text: &str) {
-    for byte in text.bytes() {
-        match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
-                uri.push(char::from(byte));
-            }
-            _ => {
-                let hex = |digit: u8| char::from_digit(u32::from(digit), 16);
-                uri.push('%');
-                uri.extend(
-                    [byte >> 4, byte & 15]
-                        .into_iter()
-                        .filter_map(hex)
-                        .map(|c| c.to_ascii_uppercase()),
-                );
-            }
-        }
     }
 }
 

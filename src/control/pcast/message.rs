@@ -234,14 +234,7 @@ pub(in crate::control) async fn list(ByApplication(call): ByApplication) -> Answ
 pub(in crate::control) async fn listed(mut call: Call) -> Answer {
     let channel = call.channel("channelId").await?;
     let query = call.query().await?;
-    let limit = match query.count("limit")? {
-        None => DEFAULT_LIMIT,
-        Some(0) => return Err(Error::Bad("limit is 0".to_owned())),
-        Some(limit) => usize::try_from(limit)
-            .ok()
-            .filter(|limit| *limit <= MAX_LIMIT)
-            .ok_or(Error::LimitTooLarge(MAX_LIMIT))?,
-    };
+    let limit = query.limit(DEFAULT_LIMIT, MAX_LIMIT)?;
     let types = query.text("mimeTypes")?.unwrap_or_default();
     let types: Vec<&str> = types
         .split(',')

@@ -397,3 +397,37 @@ async fn after_a_restart_the_source_is_there_and_its_forks_are_not() {
     bench.start_anew(Duration::from_secs(1)).await;
     assert_eq!((bench.newest("a"), bench.newest("b")), (source, None));
 }
+
+#[tokio::test]
+async fn whoever_keeps_streams_is_told_of_forks_and_of_their_ends() {
+    let bench = Bench::new();
+    let told: Arc<Mutex<Vec<Shown>>> = Arc::default();
+    let keeper = told.clone();
+    let keep = move |shown| keeper.lock().unwrap().push(shown);
+    bench.hub.keep_with(Box::new(keep));
+    let mut publisher = bench.air("a").await;
+    let kept = forking(B, &["on-demand"], PLAINLY);
+    bench.hub.fork(A, &kept).await.unwrap();
+    bench.fork(A, C, PLAINLY).await;
+    let streams = [A, B, C].map(|channel| on(&bench, channel)[0].1);
+    let ended = || -> Vec<bool> {
+        let told = told.lock().unwrap();
+        told.iter().map(Shown::is_ended).collect()
+    };
+    {
+        let told = told.lock().unwrap();
+        let ids: Vec<Uuid> = told.iter().map(|shown| shown.id).collect();
+        assert_eq!(ids, streams);
+        let words = told.iter().map(|shown| shown.admission.capabilities.len());
+        assert_eq!(words.collect::<Vec<usize>>(), [2, 3, 2]);
+        assert_eq!(told[1].admission.channel_id, B);
+        assert_eq!(told[1].epoch(), told[0].epoch());
+    }
+    assert_eq!(ended(), [false, false, false]);
+    // One alone, the other with its source.
+    bench.hub.kill(B, "", false).await;
+    assert_eq!(ended(), [false, true, false]);
+    bench.play(&mut publisher, 1).await;
+    bench.hub.kill(A, "", false).await;
+    assert_eq!(ended(), [true, true, true]);
+}

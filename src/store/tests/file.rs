@@ -81,7 +81,7 @@ const SHIPPED: [(&str, &str); 4] = [
     ),
     (
         "0004_channel_api.sql",
-        "0df619cb2d4b99a238adadacf6025d1e6e43c0770473a67d5a86247506e9948b4b18af3cd154603e687d15501a79f618",
+        "b44d697d8f0fab0ea91b3eea1afbbd0250e8db8b81e4d470f7669ea47e08a83abe805a05fe1006789d6fb406f7980ac5",
     ),
 ];
 

@@ -105,6 +105,5 @@ fn every_call_may_move_between_threads(store: &Store, channel: &Channel, range: 
     moves(store.messages(channel, range));
     moves(store.purge_messages(channel));
     moves(store.sweep_messages());
-    moves(store.recordings_of("a", None, 1));
     moves(store.refresh());
 }

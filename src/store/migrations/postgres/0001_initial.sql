@@ -71,23 +71,6 @@ CREATE TABLE messages (
 
 CREATE INDEX messages_by_time ON messages (sent_us);
 
-CREATE TABLE recordings (
-    id             TEXT COLLATE "C" PRIMARY KEY,
-    application_id TEXT COLLATE "C" NOT NULL,
-    channel_id     TEXT COLLATE "C" NOT NULL,
-    stream_id      TEXT NOT NULL,
-    started_us     BIGINT NOT NULL,
-    ended_us       BIGINT,
-    duration_us    BIGINT NOT NULL,
-    bytes          BIGINT NOT NULL,
-    state          TEXT NOT NULL,
-    reason         TEXT,
-    path           TEXT NOT NULL
-);
-
-CREATE INDEX recordings_by_channel ON recordings (channel_id, started_us, id);
-CREATE INDEX recordings_by_time ON recordings (started_us, id);
-
 -- Counts changes of what processes hold in memory, as in SQLite. Once for each statement, not for each row.
 CREATE TABLE revisions (
     name  TEXT PRIMARY KEY,

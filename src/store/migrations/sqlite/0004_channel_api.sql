@@ -52,27 +52,3 @@ CREATE TABLE messages (
 );
 
 CREATE INDEX messages_by_time ON messages (sent_us);
-
--- They outlive their channel: the files do as well.
-CREATE TABLE recordings (
-    -- UUID
-    id             TEXT PRIMARY KEY NOT NULL,
-    application_id TEXT NOT NULL,
-    channel_id     TEXT NOT NULL,
-    -- UUID
-    stream_id      TEXT NOT NULL,
-    started_us     INTEGER NOT NULL,
-    -- NULL while it is written.
-    ended_us       INTEGER,
-    duration_us    INTEGER NOT NULL,
-    bytes          INTEGER NOT NULL,
-    -- recording, complete, failed
-    state          TEXT NOT NULL,
-    -- Why it failed.
-    reason         TEXT,
-    -- Where its files are below the storage.
-    path           TEXT NOT NULL
-);
-
-CREATE INDEX recordings_by_channel ON recordings (channel_id, started_us, id);
-CREATE INDEX recordings_by_time ON recordings (started_us, id);
