@@ -1,6 +1,7 @@
 //! The channel API of the real program: many clients at once, crashes, encoders, and a tool that asks what
 //! nobody would. What each call takes and answers is tested beside its code.
 
+mod commands;
 mod crash;
 mod crowd;
 mod encoders;
@@ -36,9 +37,14 @@ struct Client {
 impl Client {
     /// The first application.
     fn new(address: SocketAddr) -> Client {
+        Client::of(address, "forebay", SECRET)
+    }
+
+    /// An application.
+    fn of(address: SocketAddr, id: &str, secret: &str) -> Client {
         Client {
             address,
-            authorization: format!("Basic {}", STANDARD.encode(format!("forebay:{SECRET}"))),
+            authorization: format!("Basic {}", STANDARD.encode(format!("{id}:{secret}"))),
         }
     }
 

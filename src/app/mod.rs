@@ -104,7 +104,6 @@ impl App {
             info!(channel, "channel no longer declared, deleted");
         }
         let tokens = Tokens::new(store.clone(), clock.clone());
-        tasks.spawn(store.clone().follow(tasks.clone()));
         tasks.spawn(store.clone().keep_swept(tasks.clone()));
         let gate = StoreGate::new(
             store.clone(),
@@ -135,6 +134,15 @@ impl App {
         for job in pulls::jobs(&config, &store).await? {
             pulls.start(&job.channel_id, job.source);
         }
+        let media = (hub.clone(), pulls.clone());
+        tasks.spawn(store.clone().follow(tasks.clone(), move |channel| {
+            let (hub, pulls) = media.clone();
+            async move {
+                info!(channel = &*channel, "channel deleted by another process");
+                pulls.stop(&channel);
+                hub.close(&channel).await;
+            }
+        }));
 
         let own_address = !config.listen.control.is_empty();
         let state = control::State::new(control::Setup {

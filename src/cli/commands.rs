@@ -96,6 +96,17 @@ pub async fn prepare(
     Ok((channel, declared))
 }
 
+/// Does so for a store that no server has used yet. Any other one stays as its server made it: a command may
+/// be called with other settings than the server's, or from a folder without its configuration file.
+pub async fn prepare_new(store: &Store, config: &Config) -> Result<(), Error> {
+    if store.applications().await?.is_empty() {
+        let data = &config.storage.data;
+        let credentials = credentials::Credentials::load_or_make(data, &config.identity)?;
+        prepare(store, config, &credentials).await?;
+    }
+    Ok(())
+}
+
 /// `forebay application …`
 pub async fn application(
     store: &Store,

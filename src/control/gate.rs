@@ -117,8 +117,8 @@ impl StoreGate {
             channel_id: channel.id.clone(),
             alias: channel.alias.clone(),
             name: channel.name.clone(),
-            capabilities: capabilities
-                .or(stored)
+            capabilities: named(capabilities)
+                .or(named(stored))
                 .unwrap_or_else(|| self.defaults.load().to_vec()),
             tags,
             screen_name: screen_name(channel.ingest.as_ref()),
@@ -126,8 +126,15 @@ impl StoreGate {
     }
 }
 
+/// Words, if there are any: who gives an empty list names none (contract, channels, C-34).
+fn named(words: Option<Vec<String>>) -> Option<Vec<String>> {
+    words.filter(|words| !words.is_empty())
+}
+
+/// Name of the members, if there is one: an empty one tells nobody apart.
 fn screen_name(options: Option<&IngestOptions>) -> Option<String> {
-    options.and_then(|options| options.screen_name.clone())
+    let name = options.and_then(|options| options.screen_name.clone());
+    name.filter(|name| !name.is_empty())
 }
 
 fn refused(error: Error) -> Refusal {
@@ -158,7 +165,7 @@ impl Gate for StoreGate {
             let channel = self.store.channel(channel_id).await.map_err(refused)?;
             let gone = || Refusal::NotAllowed("the channel does not exist".to_owned());
             let channel = channel.ok_or_else(gone)?;
-            let capabilities = channel.capabilities;
+            let capabilities = named(channel.capabilities);
             Ok(Admission {
                 channel_id: channel.id,
                 alias: channel.alias,

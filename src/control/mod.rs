@@ -362,8 +362,20 @@ fn router_of(state: State, wanted: impl Fn(Side) -> bool) -> Router {
     let router = chosen.fold(Router::new(), |router, (path, _, method)| {
         router.route(path, method)
     });
-    router
-        .route("/pcast/{*rest}", any(pcast::unknown))
+    // What is not there is refused in JSON, too.
+    let unknown = [
+        "/pcast",
+        "/pcast/",
+        "/pcast/{*rest}",
+        "/api",
+        "/api/",
+        "/api/{*rest}",
+    ];
+    let unknown = unknown.into_iter();
+    unknown
+        .fold(router, |router, path| {
+            router.route(path, any(pcast::unknown))
+        })
         .method_not_allowed_fallback(pcast::wrong_method)
         .layer(middleware::from_fn_with_state(
             state.clone(),

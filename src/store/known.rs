@@ -57,6 +57,8 @@ pub(super) struct Known {
     /// Of all applications, oldest first.
     by_alias: HashMap<Arc<str>, BTreeMap<Place, Arc<Channel>>>,
     owners: HashMap<Arc<str>, Owner>,
+    /// Ids of channels that other processes have deleted, until [`Store::follow`] has told of them.
+    gone: Vec<Arc<str>>,
 }
 
 impl Known {
@@ -159,9 +161,17 @@ impl fmt::Debug for Memory {
 
 impl Memory {
     /// Takes what was read.
-    fn take(&self, fresh: Known) {
-        let old = std::mem::replace(&mut *self.write(), fresh);
+    fn take(&self, mut fresh: Known) {
+        let mut known = self.write();
+        fresh.gone = std::mem::take(&mut known.gone);
+        let gone = known
+            .by_id
+            .keys()
+            .filter(|id| !fresh.by_id.contains_key(*id));
+        fresh.gone.extend(gone.cloned());
+        let old = std::mem::replace(&mut *known, fresh);
         // Thousands of entries: freed when nobody waits for the lock.
+        drop(known);
         drop(old);
     }
 
@@ -283,9 +293,9 @@ impl Store {
         self.read_all().await
     }
 
-    /// Follows changes by other processes until shutdown. While the database is down, what was known last
-    /// holds.
-    pub async fn follow(self, tasks: Tasks) {
+    /// Follows changes by other processes until shutdown, and tells `gone` the id of each channel that they
+    /// have deleted. While the database is down, what was known last holds.
+    pub async fn follow<F: Future<Output = ()>>(self, tasks: Tasks, gone: impl Fn(Arc<str>) -> F) {
         let mut tick = tokio::time::interval(REFRESH);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut is_down = false;
@@ -305,6 +315,10 @@ impl Store {
                 Ok(()) => {}
             }
             is_down = false;
+            let deleted = std::mem::take(&mut self.memory.write().gone);
+            for id in deleted {
+                gone(id).await;
+            }
         }
     }
 

@@ -7,7 +7,12 @@ use crate::common::encoder::Encoder;
 use crate::common::gateway::{Folder, Gateway};
 
 /// Publishes to a channel until it is listed as a member; its session id.
-async fn on_air(gateway: &Gateway, client: &Client, alias: &str, key: &str) -> (Encoder, String) {
+pub(super) async fn on_air(
+    gateway: &Gateway,
+    client: &Client,
+    alias: &str,
+    key: &str,
+) -> (Encoder, String) {
     let mut encoder = Encoder::start(gateway.rtmp(), key)
         .await
         .expect("the key is good");
@@ -29,7 +34,7 @@ async fn members(client: &Client, alias: &str) -> Vec<Value> {
 }
 
 /// Sends until the connection is closed.
-async fn closed(encoder: &mut Encoder) {
+pub(super) async fn closed(encoder: &mut Encoder) {
     for _ in 0..10_000 {
         if encoder.lap().await.is_err() {
             return;

@@ -22,6 +22,7 @@ async fn a_streaming_channels_manifest_leads_to_a_playlist_that_plays() {
     stage.multivariant(&location).await;
     let media = stage.segments(&location, "source", 2).await;
     let seen = pictures(&stage.download(&location, "source", &media).await);
+    assert!(seen.len() >= 30, "two segments' pictures: {}", seen.len());
     for (number, picture) in (0..).zip(&seen) {
         assert_eq!(picture.number, Some(number), "every picture, in order");
     }
@@ -45,6 +46,11 @@ async fn a_channel_that_names_no_streaming_is_live_without_a_manifest() {
     for name in ["/live.m3u8", "/live.mpd"] {
         let answer = stage.gateway.get(&channel.path(name)).await;
         assert_eq!(answer.status, 415, "{name}: {}", answer.text());
+        assert!(
+            answer.text().contains("\"unsupported\""),
+            "{}",
+            answer.text()
+        );
     }
     encoder.kill();
     stage.gateway.stop().await;

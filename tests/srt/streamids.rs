@@ -131,6 +131,9 @@ async fn refusals_carry_their_codes_and_the_log_says_why_without_the_key() {
     // One publisher is all that there may be.
     let mut first = RawCaller::new(gateway.srt()).await;
     assert_eq!(first.connect(KEY.as_bytes()).await, Ok(()));
+    // It is connected before it is admitted: whoever asks meanwhile could take its place.
+    let admitted = async || gateway.log().contains("publish accepted").then_some(());
+    gateway.until("the first one's admission", admitted).await;
     let full = async || (refusal(&gateway, KEY).await == Err(code::FULL)).then_some(());
     gateway.until("refusal because it is full", full).await;
     first.shutdown().await;

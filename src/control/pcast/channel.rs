@@ -1,5 +1,6 @@
 //! Channels: made, shown, listed, deleted (contract, channels, sections 2 to 5).
 
+use std::borrow::Cow;
 use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -62,7 +63,7 @@ pub(super) struct View<'a> {
     /// As they were given, credentials of `sourceUri` hidden.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<IngestFields>)]
-    ingest_options: Option<&'a IngestOptions>,
+    ingest_options: Option<Cow<'a, IngestOptions>>,
 }
 
 /// What `type` can be.
@@ -100,7 +101,7 @@ pub(super) struct Create {
     channel: CreateFields,
 }
 
-/// Fields of a new channel.
+/// Fields of a new channel. Lengths are in bytes of UTF-8; alias and name are one line.
 #[derive(ToSchema)]
 #[schema(as = NewChannel)]
 #[serde(rename_all = "camelCase")]
@@ -115,7 +116,7 @@ pub(in crate::control) struct CreateFields {
     /// For people.
     #[schema(max_length = 4096)]
     description: String,
-    /// Any words; they are kept and shown.
+    /// Any words of one line and at most 256 bytes; they are kept and shown.
     #[schema(max_items = 64)]
     options: Vec<String>,
     ingest_options: Option<IngestFields>,
@@ -331,6 +332,18 @@ fn view(channel: &Channel, estimated_size: Option<usize>) -> View<'_> {
         last_update: Rfc3339(channel.updated).to_string(),
         estimated_size,
         options: &channel.options,
-        ingest_options: channel.ingest.as_ref(),
+        ingest_options: ingest_options(channel),
     }
+}
+
+/// Of a declared channel, what the configuration file says of its ingest.
+fn ingest_options(channel: &Channel) -> Option<Cow<'_, IngestOptions>> {
+    let declared = || {
+        let capabilities = channel.capabilities.clone().filter(|_| channel.declared)?;
+        Some(Cow::Owned(IngestOptions {
+            capabilities: Some(capabilities),
+            ..IngestOptions::default()
+        }))
+    };
+    channel.ingest.as_ref().map(Cow::Borrowed).or_else(declared)
 }

@@ -26,9 +26,11 @@ pub(in crate::control) struct KilledMembers {
 #[serde(rename_all = "camelCase")]
 #[expect(dead_code, reason = "bodies are read field by field")]
 pub(in crate::control) struct ForkBody {
-    /// Tags that the forked streams have beside their own.
+    /// Tags that the forked streams have beside their own, of at most 256 bytes each.
+    #[schema(max_items = 64)]
     stream_tags: Option<Vec<String>>,
-    /// Capabilities that the forked streams have beside their own.
+    /// Capabilities that the forked streams have beside their own, of at most 256 bytes each.
+    #[schema(max_items = 64)]
     stream_capabilities: Option<Vec<String>>,
     options: Option<Vec<ForkWord>>,
 }
@@ -50,7 +52,7 @@ enum ForkWord {
 #[schema(as = KillRequest)]
 #[expect(dead_code, reason = "bodies are read field by field")]
 pub(in crate::control) struct KillBody {
-    /// For the log and the story of the stream.
+    /// For the log and the story of the stream, which keep its first 256 characters.
     reason: Option<String>,
     options: Option<Vec<KillWord>>,
 }

@@ -13,11 +13,15 @@ use crate::store::{IngestOptions, SourceUri, Span};
 #[serde(rename_all = "camelCase")]
 #[expect(dead_code, reason = "bodies are read field by field")]
 pub(in crate::control) struct IngestFields {
-    /// Capabilities of RTMP publishes that name none.
+    /// Capabilities of RTMP publishes that name none; without any, the gateway's default. Words of at most 256
+    /// bytes.
+    #[schema(max_items = 64)]
     capabilities: Option<Vec<String>>,
-    /// Tags of RTMP publishes that have none.
+    /// Tags of RTMP publishes that have none, of at most 256 bytes each.
+    #[schema(max_items = 64)]
     tags: Option<Vec<String>>,
     /// Name of the members; automatic without it.
+    #[schema(max_length = 256)]
     screen_name: Option<String>,
     /// Frames per second of a pulled source, at most.
     #[schema(exclusive_minimum = 0.0)]
@@ -82,6 +86,7 @@ fn span(fields: &mut Fields, name: &str) -> Result<Option<Span>, Error> {
     if fields.is_text(name) {
         return Ok(fields.line(name)?.map(Span::Text));
     }
-    let wrong = |_| Error::Bad(format!("{} is neither a number nor a text", name));
+    let full = fields.name(name);
+    let wrong = |_| Error::Bad(format!("{full} is neither a number nor a text"));
     Ok(fields.number(name).map_err(wrong)?.map(Span::Millis))
 }

@@ -122,7 +122,7 @@ struct SendFields {
 #[serde(rename_all = "camelCase")]
 #[expect(dead_code, reason = "bodies are read field by field")]
 struct SendFrom {
-    /// `api` without it.
+    /// `api` without it. At most 128 bytes.
     session_id: Option<String>,
     /// At most 128 bytes.
     screen_name: String,

@@ -44,6 +44,34 @@ async fn the_gate_admits_by_key_and_takes_capabilities_from_key_channel_or_defau
     assert_eq!(capabilities(own).await, ["sd", "x"]);
     let channel = publish("rtmps", "stage-key", None);
     assert_eq!(capabilities(channel).await, ["fhd"]);
+    // An empty list names none (contract, channels, C-34).
+    for (key, words) in [("stream-key", "hd"), ("stage-key", "fhd")] {
+        let nothing = publish("rtmp", key, Some(&[]));
+        assert_eq!(capabilities(nothing).await, [words]);
+    }
+    let ingest = crate::store::IngestOptions {
+        capabilities: Some(Vec::new()),
+        screen_name: Some(String::new()),
+        ..Default::default()
+    };
+    let empty = crate::store::Creation {
+        region: "local",
+        application_id: "app",
+        alias: "empty",
+        name: "Empty",
+        description: "",
+        options: &[],
+        ingest: Some(&ingest),
+    };
+    let empty = bench.store.create_channel(&empty, 10).await.unwrap();
+    let admitted = gate.admit(&publish("rtmp", empty.key.expose(), None)).await;
+    let admitted = admitted.unwrap();
+    assert_eq!(
+        (&*admitted.capabilities, admitted.screen_name),
+        (&["hd".to_owned()][..], None)
+    );
+    let pulled = gate.admit_pulled(&empty.id).await.unwrap();
+    assert_eq!(pulled.capabilities, ["hd"]);
     // The channel's capabilities are for RTMP only.
     let srt = publish("srt", "stage-key", None);
     assert_eq!(capabilities(srt).await, ["hd"]);
