@@ -93,6 +93,12 @@ impl Client {
         answer["channel"].clone()
     }
 
+    /// Makes a channel, for the sake of its stream key.
+    async fn make_key(&self, alias: &str) -> String {
+        let channel = self.make(alias).await;
+        channel["streamKey"].as_str().expect("text").to_owned()
+    }
+
     /// Aliases of all channels, as they are listed.
     async fn aliases(&self) -> Vec<String> {
         let (code, list) = self.call("GET", "/pcast/channels", &Value::Null).await;

@@ -1,6 +1,7 @@
 //! Channels over the wire: what a fork serves, how it ends alone, what a kill does to an encoder.
 
 use forebay::base::id::Uuid;
+use forebay::config;
 use forebay::hub::{Counted, ForkOptions, Forking};
 use forebay::manifest::check::check_media_playlist;
 use forebay::manifest::parse::{Media, Multivariant};
@@ -15,11 +16,23 @@ const RENDITIONS: [&str; 2] = ["source", "audio"];
 
 /// A gateway on which somebody has published some segments.
 async fn on_air() -> (Server, Encoder) {
-    let server = Server::passthrough().await;
+    let server = Server::start(|config| {
+        config.media.ladder = "off".to_owned();
+        config.channels = vec![config::Channel {
+            alias: "other".to_owned(),
+            name: "Other".to_owned(),
+            key: None,
+            capabilities: None,
+            slate: None,
+            srt_passphrase: None,
+            source: None,
+        }];
+    });
+    let server = server.await;
     let encoder = Encoder::start(server.rtmp(), KEY).await;
     let mut encoder = encoder.expect("the key is good");
     let begun = |rendition| {
-        let id = server.app.hub.find("live")?;
+        let id = server.app.on_air("live")?;
         let progress = server.app.hub.timeline(id)?.progress(rendition)?;
         progress.begun.then_some(())
     };
@@ -77,7 +90,7 @@ async fn a_forks_playlists_list_the_same_bytes_as_its_sources() {
     let source = server.stream_id().await;
     let fork = fork(&server, &[]).await;
     assert_ne!(source, fork);
-    assert_eq!(server.app.hub.find("other"), Some(fork));
+    assert_eq!(server.app.on_air("other"), Some(fork));
     let master = |id| format!("/hls/{id}/index.m3u8");
     let (one, other) = (
         text(&server, &master(source)).await,
@@ -185,7 +198,7 @@ async fn a_fork_that_is_killed_ends_under_its_own_urls_alone() {
     let ends = mpd.contains("mediaPresentationDuration") && !mpd.contains("minimumUpdatePeriod");
     assert!(ends, "{mpd}");
     assert_eq!(server.app.hub.members(OTHER), []);
-    assert_eq!(server.app.hub.find("other"), None);
+    assert_eq!(server.app.on_air("other"), None);
     encoder.finish().await;
     server.stop().await;
 }
@@ -209,8 +222,8 @@ async fn a_kill_closes_the_encoders_connection_and_one_that_comes_back_opens_a_n
     }
     let again = Encoder::start(server.rtmp(), KEY).await;
     let mut again = again.expect("the key is good at once");
-    let hub = &server.app.hub;
-    let next = again.until("a new stream", || hub.find("live")).await;
+    let next = again.until("a new stream", || server.app.on_air("live"));
+    let next = next.await;
     assert_ne!(next, source);
     again.finish().await;
     server.stop().await;

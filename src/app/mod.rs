@@ -22,6 +22,7 @@ use tokio::task::JoinHandle;
 use tracing::{info, warn};
 
 use crate::base::clock::{Clock, Wall};
+use crate::base::id::Uuid;
 use crate::base::shutdown::Tasks;
 use crate::cli::check::Finding;
 use crate::cli::commands;
@@ -102,9 +103,7 @@ impl App {
         for channel in declared.removed {
             info!(channel, "channel no longer declared, deleted");
         }
-        let tokens = Tokens::new(clock.clone());
-        tokens.refresh(&store).await?;
-        tasks.spawn(tokens.clone().run(store.clone(), tasks.clone()));
+        let tokens = Tokens::new(store.clone(), clock.clone());
         tasks.spawn(store.clone().follow(tasks.clone()));
         tasks.spawn(store.clone().keep_swept(tasks.clone()));
         let gate = StoreGate::new(
@@ -167,7 +166,7 @@ impl App {
             tokens: tokens.clone(),
         });
         let access = recordings.access(&hub, &tokens, access);
-        let streams = recordings.streams(&hub);
+        let streams = recordings.streams(&hub, &store);
         let origin = make_origin(&config, streams.clone(), &clock, access, public);
         figures.watch_origin(origin.clone());
         tasks.spawn(origin::conformance::run(origin.clone(), tasks.clone()));
@@ -204,6 +203,12 @@ impl App {
             ingest,
             housekeeping,
         })
+    }
+
+    /// The newest stream of a channel, by its id or alias.
+    pub fn on_air(&self, channel: &str) -> Option<Uuid> {
+        let channel = self.store.known_public_channel(channel)?;
+        self.hub.newest(&channel.id)
     }
 
     /// The lines printed at start.
@@ -379,7 +384,9 @@ fn make_origin(
         trusted_proxies: config.urls.trusted_proxies.clone(),
         hls_base: base(&config.urls.playback_hls_base, "/hls"),
         dash_base: base(&config.urls.playback_dash_base, "/dash"),
-        ..origin::Config::default()
+        max_connections: origin::Config::default()
+            .max_connections
+            .min(descriptors() / 2),
     };
     Origin::new(origin_config, streams, clock.clone(), access, fallback)
 }
@@ -423,6 +430,13 @@ fn load_tls(config: &Config) -> anyhow::Result<Option<Arc<rustls::ServerConfig>>
         std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))
     };
     Ok(Some(origin::tls::config(&read(cert)?, &read(key)?)?))
+}
+
+/// Files that this process may have open. Viewers get half of them: encoders, recordings and the database
+/// need theirs, however many connections somebody opens.
+fn descriptors() -> usize {
+    let limit = rlimit::Resource::NOFILE.get_soft();
+    limit.map_or(1024, |limit| usize::try_from(limit).unwrap_or(usize::MAX))
 }
 
 /// Bytes of memory of this machine; 2 GiB where the kernel does not tell.

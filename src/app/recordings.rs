@@ -77,9 +77,10 @@ impl Recordings {
     }
 
     /// Streams that live, and recordings of those that do not.
-    pub(super) fn streams(&self, hub: &Hub) -> Arc<dyn origin::Streams> {
+    pub(super) fn streams(&self, hub: &Hub, store: &Store) -> Arc<dyn origin::Streams> {
         Arc::new(Playable {
             hub: hub.clone(),
+            store: store.clone(),
             library: self.library.clone(),
         })
     }
@@ -102,6 +103,7 @@ impl Recordings {
 
 struct Playable {
     hub: Hub,
+    store: Store,
     library: Library,
 }
 
@@ -114,8 +116,10 @@ impl origin::Streams for Playable {
         }
     }
 
+    /// As universal manifests do: of several applications' channels of one alias the oldest, whichever of
+    /// them are on air.
     fn find(&self, name: &str) -> Option<Uuid> {
-        self.hub.find(name)
+        self.hub.newest(&self.store.known_public_channel(name)?.id)
     }
 
     fn ids(&self) -> Vec<Uuid> {

@@ -1,6 +1,7 @@
 //! Commands that only touch store and credentials. Each returns the text to print.
 
 use std::fmt::Write as _;
+use std::sync::Arc;
 
 use super::{Application, ChannelToken, Format, Key, Token};
 use crate::base::clock::Clock;
@@ -141,7 +142,7 @@ fn shown_once(application_id: &str, secret: &Secret) -> String {
 /// `forebay key …`
 pub async fn key(store: &Store, config: &Config, command: &Key) -> Result<String, Error> {
     let Key::Rotate { channel } = command;
-    let channel = find(store, channel).await?;
+    let channel = find(store, channel)?;
     check_key(config, &channel.id)?;
     let key = store.rotate_key(&channel.id).await?;
     keep_key(config, &channel.id, &key)?;
@@ -225,7 +226,7 @@ async fn channel_token(
     wanted: &ChannelToken,
     mut claims: Claims,
 ) -> Result<String, Error> {
-    let channel = find(store, &wanted.channel).await?;
+    let channel = find(store, &wanted.channel)?;
     let applications = store.applications().await?;
     let owner = applications
         .into_iter()
@@ -242,8 +243,8 @@ async fn channel_token(
     Ok(token + "\n")
 }
 
-async fn find(store: &Store, channel: &str) -> Result<Channel, Error> {
-    let found = store.find_channel(channel).await?;
+fn find(store: &Store, channel: &str) -> Result<Arc<Channel>, Error> {
+    let found = store.known_one_channel(channel)?;
     found.ok_or_else(|| Error::NoChannel(channel.to_owned()))
 }
 

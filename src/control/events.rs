@@ -24,8 +24,8 @@ use super::{Error, State, auth};
 
 /// How often streams are looked at. A person reads no faster.
 const EVERY: Duration = Duration::from_secs(1);
-/// After this long without news a comment is sent: a connection on which nothing moves is closed after
-/// 20 s, and a session that ended is found.
+/// After this long without news an `alive` is sent: a connection on which nothing moves is closed after
+/// 20 s, a page knows by it that somebody is there, and a session that ended is found.
 const SIGN_OF_LIFE: Duration = Duration::from_secs(8);
 /// Who may listen at once. Each costs a text of all streams when it comes: further ones hear 503.
 const MAX_LISTENERS: usize = 32;
@@ -151,7 +151,7 @@ impl Listener {
             tokio::select! {
                 changed = self.news.changed() => changed.ok()?,
                 () = tokio::time::sleep(SIGN_OF_LIFE) => {
-                    let alive = Bytes::from_static(b":\n\n");
+                    let alive = Bytes::from_static(b"event: alive\ndata: {}\n\n");
                     return auth::is_operator(&self.state, &self.headers).then_some((self, alive));
                 }
                 () = tasks.stopped() => return None,

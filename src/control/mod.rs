@@ -29,7 +29,6 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Bytes;
-use axum::extract::DefaultBodyLimit;
 use axum::middleware;
 use axum::routing::{MethodRouter, any, get, post};
 
@@ -118,7 +117,7 @@ pub struct OnAir {
 
 impl Live for Hub {
     fn on_air(&self, channel_id: &str) -> Option<OnAir> {
-        let id = self.find(channel_id)?;
+        let id = self.newest(channel_id)?;
         let admission = self.admission(id)?;
         Some(OnAir {
             id,
@@ -141,7 +140,7 @@ impl Live for Hub {
     }
 
     fn thumbnail(&self, stream: Uuid) -> Option<Bytes> {
-        self.stream(stream)?.thumbnail()
+        Hub::thumbnail(self, stream)
     }
 
     fn switch(&self, stream: Uuid, publisher: u64) -> Result<(), SwitchError> {
@@ -313,9 +312,6 @@ enum Side {
     Both,
 }
 
-/// Bodies of requests that read theirs whole before they look at them: a choice of a publisher.
-const MAX_BODY_BYTES: usize = 16 << 10;
-
 /// Every route. The API description is checked against it.
 fn routes() -> Vec<(&'static str, Side, MethodRouter<State>)> {
     let mut routes = vec![
@@ -373,7 +369,6 @@ fn router_of(state: State, wanted: impl Fn(Side) -> bool) -> Router {
             state.clone(),
             session::guard,
         ))
-        .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
         .with_state(state)
 }
 

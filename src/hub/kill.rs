@@ -1,7 +1,5 @@
 //! Ends what a channel has on air. In: a channel id. Out: the members that were there.
 
-use std::time::Duration;
-
 use super::roster::ChannelMember;
 use super::story::Happening;
 use super::{Hub, index::Index};
@@ -22,11 +20,12 @@ pub(super) enum Fate<'a> {
 impl Hub {
     /// Ends what a channel has on air: its publishers' connections, its streams, and what was forked from
     /// them. Forks into it end alone, their sources go on. The key stays good, but is refused for
-    /// `FOREBAY_KILL_HOLDOFF_SECONDS`. Gives the members that were there.
+    /// `FOREBAY_KILL_HOLDOFF_SECONDS`; who is being admitted meanwhile is refused, too. Gives the members
+    /// that were there.
     ///
     /// With `keep_streams` the channel only loses them: it has no member and nothing to play, while
     /// encoders stay connected and the streams go on under their own URLs, until nobody feeds them. The
-    /// next publish opens a new stream.
+    /// next publish opens a new stream. What was kept so ends with the next kill that does not keep it.
     ///
     /// Done at once; what is waited for is that it is written down.
     pub async fn kill(
@@ -40,17 +39,18 @@ impl Hub {
             let mut channels = self.channels();
             let members = self.members(channel_id);
             channels.remove(channel_id);
-            let hold_off = self.inner.config.kill_holdoff;
-            if !keep_streams && hold_off > Duration::ZERO {
-                let until = self.inner.clock.monotonic() + hold_off;
-                self.inner.barrier.hold(channel_id, until);
+            if !keep_streams {
+                self.hold_off(channel_id);
             }
             let fate = match keep_streams {
                 true => Fate::Keep,
                 false => Fate::End(&reason),
             };
-            let bound = self.streams().of_channel(channel_id).to_vec();
-            (members, self.remove(&bound, fate))
+            let ids = match keep_streams {
+                true => self.streams().of_channel(channel_id).to_vec(),
+                false => self.living_of(channel_id),
+            };
+            (members, self.remove(&ids, fate))
         };
         self.record_ended(gone).await;
         members
@@ -65,14 +65,7 @@ impl Hub {
             self.inner.barrier.close(channel_id);
             let members = self.members(channel_id);
             channels.remove(channel_id);
-            // Those that a kill left going, too.
-            let all: Vec<Uuid> = {
-                let index = self.streams();
-                let of_channel = index
-                    .living()
-                    .filter(|(_, entry)| entry.admission.channel_id == channel_id);
-                of_channel.map(|(id, _)| id).collect()
-            };
+            let all = self.living_of(channel_id);
             let gone = self.remove(&all, Fate::End("the channel was deleted"));
             self.write_streams()
                 .forget(|entry| entry.admission.channel_id == channel_id);
@@ -80,6 +73,22 @@ impl Hub {
         };
         self.record_ended(gone).await;
         members
+    }
+
+    /// Every stream of a channel that lives, with those that were taken off it and left going.
+    fn living_of(&self, channel_id: &str) -> Vec<Uuid> {
+        let index = self.streams();
+        let of_channel = index
+            .living()
+            .filter(|(_, entry)| entry.admission.channel_id == channel_id);
+        of_channel.map(|(id, _)| id).collect()
+    }
+
+    /// Keeps publishers that were just ended off their channel for a while. Called with the channels locked.
+    pub(super) fn hold_off(&self, channel_id: &str) {
+        let inner = &self.inner;
+        let until = inner.clock.monotonic() + inner.config.kill_holdoff;
+        inner.barrier.empty(channel_id, until);
     }
 
     /// Takes streams off their channels, and gives those that the next run of the server is not to take

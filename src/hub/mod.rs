@@ -106,7 +106,7 @@ pub struct Config {
     pub window: Duration,
     /// How long an ended stream's playlists and segments stay.
     pub retention: Duration,
-    /// How long a channel's key is refused after a kill.
+    /// How long a channel's key is refused after a kill, or a fork that ended its publishers.
     pub kill_holdoff: Duration,
     /// First part of session ids.
     pub region: String,
@@ -193,11 +193,15 @@ impl Hub {
 
     /// Takes up the streams of an earlier run whose players may still wait: each is there again, without
     /// a publisher, and has the reconnect window for one to come back. Those that cannot be taken up are
-    /// over. Called once, before anybody can publish.
+    /// over. Those of other regions are other gateways' on the same database. Called once, before anybody
+    /// can publish.
     pub async fn resume(&self) {
         let inner = &self.inner;
         let now = inner.clock.wall();
         for record in inner.gate.open_streams().await.into_iter().rev() {
+            if id::region_of(&record.admission.channel_id) != inner.config.region {
+                continue;
+            }
             let settings = (inner.rules)(&record.admission);
             let beginning = resume::beginning(&record, &settings, now, inner.config.reconnect);
             if !beginning
@@ -244,6 +248,8 @@ impl Hub {
             id,
             channel_id: admission.channel_id.clone(),
             alias: admission.alias.clone(),
+            capabilities: admission.capabilities.clone(),
+            tags: admission.tags.clone(),
             ..stream.health()
         };
         if !lives && health.state != story::State::Ended {
@@ -298,9 +304,9 @@ impl Hub {
         playable.then(|| entry.timeline.clone())
     }
 
-    /// The newest stream of a channel, forks included, by alias or channel id.
-    pub fn find(&self, alias_or_channel: &str) -> Option<Uuid> {
-        self.streams().newest(alias_or_channel)
+    /// The newest stream of a channel, forks included. By its id alone: an alias is anybody's to choose.
+    pub fn newest(&self, channel_id: &str) -> Option<Uuid> {
+        self.streams().of_channel(channel_id).last().copied()
     }
 
     /// Streams that live now and belong to a channel.

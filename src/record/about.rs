@@ -98,7 +98,7 @@ impl About {
             segment_target_us: u64::try_from(self.segment_target.as_micros()).unwrap_or(u64::MAX),
             started_us: self.started.0,
         };
-        save(folder, FILE, &written)
+        save(folder, FILE, &json(&written))
     }
 
     /// Reads the file.
@@ -140,7 +140,7 @@ impl End {
     const FILE: &str = "end.json";
 
     pub(super) fn write(&self, folder: &Path) -> Result<(), Error> {
-        save(folder, End::FILE, self)
+        save(folder, End::FILE, &json(self))
     }
 
     /// `None` when the recording is open, or was when the process was killed.
@@ -152,13 +152,16 @@ impl End {
     }
 }
 
+fn json(content: &impl Serialize) -> Vec<u8> {
+    serde_json::to_vec_pretty(content).expect("text and numbers are JSON")
+}
+
 /// Writes a file; after a crash it is there whole or not at all.
-fn save(folder: &Path, name: &str, content: &impl Serialize) -> Result<(), Error> {
-    let text = serde_json::to_vec_pretty(content).expect("text and numbers are JSON");
+pub(super) fn save(folder: &Path, name: &str, content: &[u8]) -> Result<(), Error> {
     let (path, new) = (folder.join(name), folder.join(format!("{name}.new")));
     let save = || {
         let mut file = File::create(&new)?;
-        file.write_all(&text)?;
+        file.write_all(content)?;
         file.sync_data()?;
         fs::rename(&new, &path)
     };

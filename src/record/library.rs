@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use tokio::sync::Semaphore;
 use tracing::{info, warn};
 
 use super::about::{About, End};
@@ -134,6 +135,8 @@ struct Inner {
     /// When recordings were deleted to make room, in monotonic time. Locked while that is done, before
     /// `entries`.
     made_room: Mutex<Option<Duration>>,
+    /// One header of a movie is made at a time. Bounds memory: see there.
+    making: Semaphore,
 }
 
 /// All recordings. Cloning shares them.
@@ -165,6 +168,7 @@ impl Library {
             entries: Mutex::default(),
             shelf: Arc::default(),
             made_room: Mutex::default(),
+            making: Semaphore::new(1),
         }));
         for item in found.flatten() {
             let name = item.file_name();
@@ -360,8 +364,8 @@ impl Library {
         Some(entry.timeline.clone())
     }
 
-    /// A recording that has ended as one file: a run of segments without a change of codec
-    /// configurations, counted from 1. Without a rendition's name the best picture is taken.
+    /// A recording that has ended as one file: the run of segments that is counted from 1, which ends at
+    /// a change of codec configurations. Without a rendition's name the best picture is taken.
     pub async fn movie(
         &self,
         id: Uuid,
@@ -375,7 +379,7 @@ impl Library {
             entry.map(|entry| entry.vod.clone())
         };
         match vod {
-            Some(vod) => Movie::open(&vod, rendition, part).await,
+            Some(vod) => Movie::open(&vod, rendition, part, &self.0.making).await,
             None => Ok(None),
         }
     }

@@ -442,10 +442,10 @@ pub(super) async fn read(file: Arc<File>, at: u64, length: usize) -> io::Result<
 }
 
 /// A run of bytes in a file.
-struct Extent {
-    file: Arc<File>,
-    offset: u64,
-    size: u64,
+pub(super) struct Extent {
+    pub(super) file: Arc<File>,
+    pub(super) offset: u64,
+    pub(super) size: u64,
 }
 
 impl Blob for Extent {

@@ -54,6 +54,8 @@ pub(super) struct Known {
     pub(super) revision: i64,
     by_id: HashMap<Arc<str>, Arc<Channel>>,
     by_hash: HashMap<KeyHash, Arc<Channel>>,
+    /// Of all applications, oldest first.
+    by_alias: HashMap<Arc<str>, BTreeMap<Place, Arc<Channel>>>,
     owners: HashMap<Arc<str>, Owner>,
 }
 
@@ -63,10 +65,12 @@ impl Known {
         self.remove(&channel.id);
         let id: Arc<str> = channel.id.as_str().into();
         let owner = self.owner(&channel.application_id);
-        let alias = channel.alias.as_str().into();
-        owner.by_alias.insert(alias, channel.clone());
+        let alias: Arc<str> = channel.alias.as_str().into();
+        owner.by_alias.insert(alias.clone(), channel.clone());
         let place = (channel.created, id.clone());
-        owner.in_order.insert(place, channel.clone());
+        owner.in_order.insert(place.clone(), channel.clone());
+        let named = self.by_alias.entry(alias).or_default();
+        named.insert(place, channel.clone());
         let hash = hash(channel.key.expose());
         self.by_hash.insert(hash, channel.clone());
         self.by_id.insert(id, channel);
@@ -84,7 +88,13 @@ impl Known {
         }
         if let Some(owner) = self.owners.get_mut(old.application_id.as_str()) {
             owner.by_alias.remove(old.alias.as_str());
-            owner.in_order.remove(&(old.created, id));
+            owner.in_order.remove(&(old.created, id.clone()));
+        }
+        if let Some(named) = self.by_alias.get_mut(old.alias.as_str()) {
+            named.remove(&(old.created, id));
+            if named.is_empty() {
+                self.by_alias.remove(old.alias.as_str());
+            }
         }
     }
 
@@ -123,13 +133,13 @@ impl Known {
         })
     }
 
-    /// Of several applications' channels of one alias, the oldest.
-    fn find(&self, id_or_alias: &str) -> Option<&Arc<Channel>> {
-        self.by_id.get(id_or_alias).or_else(|| {
-            let owners = self.owners.values();
-            let channels = owners.filter_map(|owner| owner.by_alias.get(id_or_alias));
-            channels.min_by(|a, b| (a.created, &a.id).cmp(&(b.created, &b.id)))
-        })
+    /// The channel of an id, or else all that have an alias, oldest first. What has a `#` is an id, as an
+    /// alias may be written like the id of somebody else's channel.
+    fn named(&self, id_or_alias: &str) -> impl Iterator<Item = &Arc<Channel>> {
+        let by_id = self.by_id.get(id_or_alias);
+        let by_alias = self.by_alias.get(id_or_alias);
+        let by_alias = by_alias.filter(|_| !id_or_alias.contains('#')).into_iter();
+        by_id.into_iter().chain(by_alias.flat_map(BTreeMap::values))
     }
 }
 
@@ -200,7 +210,19 @@ impl Store {
     /// A channel by id, or the oldest of an alias, whoever owns it, for calls that need no credentials.
     /// Without waiting, as new as [`Store::known_key`].
     pub fn known_public_channel(&self, id_or_alias: &str) -> Option<Arc<Channel>> {
-        self.memory.read().find(id_or_alias).cloned()
+        self.memory.read().named(id_or_alias).next().cloned()
+    }
+
+    /// The channel that an id or an alias means among those of all applications: [`Error::Ambiguous`] when
+    /// several have the alias. Without waiting, as new as [`Store::known_key`].
+    pub fn known_one_channel(&self, id_or_alias: &str) -> Result<Option<Arc<Channel>>, Error> {
+        let known = self.memory.read();
+        let mut named = known.named(id_or_alias);
+        let found = named.next().cloned();
+        match named.next() {
+            Some(_) => Err(Error::Ambiguous(id_or_alias.to_owned())),
+            None => Ok(found),
+        }
     }
 
     /// The next channels of an application, oldest first, after one of them; without waiting, as new as

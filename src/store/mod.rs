@@ -69,6 +69,9 @@ pub enum Error {
     /// Nothing of this name is there.
     #[error("{0} does not exist")]
     Missing(String),
+    /// Channels of several applications have this alias.
+    #[error("channels of several applications have the alias {0}: say the id")]
+    Ambiguous(String),
     /// A bound is reached.
     #[error("{what} limit of {limit} is reached")]
     Full {
@@ -106,6 +109,7 @@ impl Error {
             Error::Timeout(_) => Kind::Timeout,
             Error::Exists(_)
             | Error::Declared(_)
+            | Error::Ambiguous(_)
             | Error::UnknownMessage
             | Error::ZeroByte
             | Error::Parameter(_) => Kind::Invalid,

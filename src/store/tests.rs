@@ -17,7 +17,7 @@ use crate::base::clock::Wall;
 use crate::base::id::Uuid;
 use crate::base::secret::Secret;
 use crate::base::shutdown::Tasks;
-use bench::{Bench, creation, declaration, default_channel};
+use bench::{Bench, creation, declaration, default_channel, ensured};
 use cluster::Cluster;
 
 /// A test that needs a database.
@@ -65,6 +65,7 @@ behaviours! {
     channels::the_default_channel_outlives_a_restart_and_follows_its_key,
     channels::channels_are_found_by_id_and_alias,
     channels::declared_channels_follow_the_file,
+    channels::a_file_says_nothing_of_another_regions_channels,
     channels::a_refused_declaration_leaves_nothing_behind,
     channels::a_rotated_key_replaces_the_old_one,
     channels::a_created_channel_is_what_was_asked_for_at_once_and_after_a_restart,
@@ -75,6 +76,7 @@ behaviours! {
     channels::an_application_lists_its_channels_page_by_page,
     channels::what_was_made_in_place_of_the_default_channel_stays_as_it_is,
     known::a_key_opens_its_channel_at_once_and_no_more_once_it_was_changed,
+    known::of_channels_of_one_alias_the_oldest_is_public_and_none_is_the_one,
     known::declared_keys_come_go_and_move_with_the_file,
     known::channels_are_known_by_id_and_alias_of_their_application_only,
     known::changes_of_another_process_are_seen_at_the_next_look,
@@ -83,6 +85,7 @@ behaviours! {
     known::writers_side_by_side_leave_the_memory_as_the_database_is,
     known::without_the_database_the_last_known_keys_hold,
     known::ten_thousand_channels_are_found_and_only_read_when_they_changed,
+    known::a_key_is_looked_up_by_its_digest_alone,
     known::no_key_is_printed_nor_held,
     known::changes_of_another_process_are_followed_until_the_server_stops,
     known::a_damaged_channel_takes_no_other_with_it,

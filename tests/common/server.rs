@@ -93,7 +93,7 @@ impl Server {
 
     /// The default channel's stream, once somebody publishes.
     pub async fn stream_id(&self) -> Uuid {
-        self.until("a stream", || self.app.hub.find("live")).await
+        self.until("a stream", || self.app.on_air("live")).await
     }
 
     /// What the stream's players read.

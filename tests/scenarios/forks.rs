@@ -2,15 +2,15 @@
 
 use serde_json::{Value, json};
 
-use super::{Channel, Stage, long, stream_of, uri, word};
-use crate::common::media::pictures;
+use super::{Channel, Stage, stream_of, uri, word};
+use crate::common::media::{Clip, pictures};
 use crate::common::server::Publishing;
 
 /// A gateway with two channels, the first of which is on air.
 async fn two_channels() -> (Stage, Channel, Channel, Publishing) {
     let stage = Stage::set(&[]).await;
     let (a, b) = (stage.channel("a", &[]).await, stage.channel("b", &[]).await);
-    let encoder = stage.rtmp(&a, &long("flv"));
+    let encoder = stage.rtmp(&a, &Clip::long("flv"));
     stage.until_complete(&a, 1).await;
     (stage, a, b, encoder)
 }
@@ -86,7 +86,7 @@ async fn a_forced_fork_is_another_stream_of_the_same_session() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_fork_joins_the_destinations_own_encoder_or_takes_its_place() {
     let (stage, a, b, encoder) = two_channels().await;
-    let own = stage.rtmp(&b, &long("flv"));
+    let own = stage.rtmp(&b, &Clip::long("flv"));
     let mut expected = stage.until_complete(&b, 1).await;
     expected.extend(stage.members(&a).await);
     fork(&stage, &b, &a, &["additive"]).await;
@@ -135,7 +135,7 @@ async fn a_kill_ends_a_fork_alone_and_a_source_with_its_forks() {
     stage.goes_on(&of_a).await;
     assert_eq!(sessions(&stage.members(&a).await), sessions(&members));
 
-    let caller = stage.srt(&a, &long("ts"));
+    let caller = stage.srt(&a, &Clip::long("ts"));
     let members = stage.until_complete(&a, 2).await;
     fork(&stage, &b, &a, &[]).await;
     let of_b = stage.location(&b).await;
@@ -152,7 +152,7 @@ async fn a_kill_ends_a_fork_alone_and_a_source_with_its_forks() {
         assert_eq!(stage.count(channel, "").await, (200, "0".to_owned()));
     }
     // The key survives.
-    let encoder = stage.rtmp(&a, &long("flv"));
+    let encoder = stage.rtmp(&a, &Clip::long("flv"));
     let back = stage.until_complete(&a, 1).await;
     assert!(!sessions(&members).contains(&word(&back[0], "sessionId")));
     assert_ne!(stage.location(&a).await, of_a);

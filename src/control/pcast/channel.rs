@@ -13,7 +13,7 @@ use utoipa::ToSchema;
 
 use super::answer::{Answer, Done, OK, done, json, of_bytes};
 use super::body::Fields;
-use super::docs::{Conflicting, Limited, Lookup, Usual};
+use super::docs::{Conflicting, Limited, Lookup, Named, Usual};
 use super::ingest::{self, IngestFields};
 use super::time::Rfc3339;
 use super::{ByApplication, Call, Error};
@@ -184,8 +184,7 @@ pub(in crate::control) async fn make(
 #[utoipa::path(
     get, path = "/pcast/channel/{channelId}", tag = "channel", operation_id = "getChannel",
     summary = "Show a channel", security(("basicAuth" = [])),
-    params(("channelId" = String, Path, example = "live",
-            description = "Channel id, percent-encoded, or alias.")),
+    params(Named),
     responses((status = 200, description = "The channel.", body = inline(One<'_>)), Usual, Limited,
         Lookup),
 )]
@@ -198,8 +197,7 @@ pub(in crate::control) async fn fetch(ByApplication(mut call): ByApplication) ->
     delete, path = "/pcast/channel/{channelId}", tag = "channel", operation_id = "deleteChannel",
     summary = "Delete a channel with its messages; its publishers are disconnected, its key is void",
     security(("basicAuth" = [])),
-    params(("channelId" = String, Path, example = "live",
-            description = "Channel id, percent-encoded, or alias.")),
+    params(Named),
     responses((status = 200, description = "It is gone.", body = inline(Done)), Usual, Lookup,
         (status = 409, description = "The configuration file declares it: `conflict`.",
             body = inline(super::error::Body))),

@@ -137,6 +137,7 @@ impl From<store::Error> for Error {
             }
             store::Error::Missing(_) => Error::NotFound("channel"),
             store::Error::Declared(_) => Error::Conflict(format!("{error}: remove it there")),
+            store::Error::Ambiguous(_) => Error::Conflict(error.to_string()),
             store::Error::UnknownMessage | store::Error::ZeroByte => Error::Bad(error.to_string()),
             store::Error::Full { .. } => Error::Capacity(error.to_string()),
             _ => {

@@ -6,7 +6,7 @@ use utoipa::ToSchema;
 
 use super::answer::{Answer, OK, json};
 use super::body::Fields;
-use super::docs::{Limited, Lookup, Sized, Usual};
+use super::docs::{Limited, Lookup, Named, Sized, Usual};
 use super::member::{self, Members};
 use super::{ByApplication, Call, Error};
 use crate::hub::{ForkOptions, Forking};
@@ -117,8 +117,7 @@ pub(in crate::control) async fn forked(mut call: Call) -> Answer {
     put, path = "/pcast/channel/{channelId}/kill", tag = "channel", operation_id = "killChannel",
     summary = "End what a channel has on air; the channel and its key stay",
     security(("basicAuth" = [])), request_body = Option<KillBody>,
-    params(("channelId" = String, Path, example = "live",
-            description = "Channel id, percent-encoded, or alias.")),
+    params(Named),
     responses((status = 200, description = "The members that were there.",
         body = inline(KilledMembers)), Usual, Limited, Lookup, Sized),
 )]

@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 
 use super::answer::{Answer, OK, escaped, json};
 use super::call::Parameters;
-use super::docs::{Limited, Lookup, Public, Usual};
+use super::docs::{Limited, Lookup, Named, Public, Usual};
 use super::{ByApplication, Call, Error};
 use crate::control::State;
 use crate::hub::{ChannelMember, Counted};
@@ -98,8 +98,7 @@ pub(in crate::control) struct Members {
 #[utoipa::path(
     get, path = "/pcast/channel/{channelId}/members", tag = "channel", operation_id = "listMembers",
     summary = "Publishers of a channel", security(("basicAuth" = [])),
-    params(("channelId" = String, Path, example = "live",
-            description = "Channel id, percent-encoded, or alias.")),
+    params(Named),
     responses((status = 200, description = "Those that send now.", body = inline(Members)), Usual,
         Limited, Lookup),
 )]
@@ -161,8 +160,7 @@ fn view(place: &str, member: ChannelMember) -> View {
     operation_id = "countPublishers", summary = "How many publishers a channel has",
     security(()),
     params(
-        ("channelId" = String, Path, example = "live",
-            description = "Channel id, percent-encoded, or alias."),
+        Named,
         ("failIfLess" = Option<u64>, Query, description = "With fewer publishers the answer is 412."),
         ("withStreams" = Option<u64>, Query,
             description = "Streams that a publisher must have to count; 1 without it."),

@@ -6,7 +6,7 @@ use utoipa::ToSchema;
 
 use super::answer::{Answer, OK, json};
 use super::body::Fields;
-use super::docs::{Limited, Lookup, Sized, Usual};
+use super::docs::{Limited, Lookup, Named, Range, Sized, Usual};
 use super::member::Role;
 use super::{ByApplication, Call, Error};
 use crate::store::{Message, MessageRange, NewMessage};
@@ -134,8 +134,7 @@ struct SendFrom {
     put, path = "/pcast/channel/{channelId}/message", tag = "messages", operation_id = "sendMessage",
     summary = "Send a message to a channel", security(("basicAuth" = [])),
     request_body = inline(Send),
-    params(("channelId" = String, Path, example = "live",
-            description = "Channel id, percent-encoded, or alias.")),
+    params(Named),
     responses((status = 200, description = "It is sent.", body = inline(One<'_>)), Usual, Limited,
         Lookup, Sized),
 )]
@@ -222,16 +221,7 @@ fn parse(body: &[u8]) -> Result<NewMessage, Error> {
     operation_id = "listMessages",
     summary = "Messages of a channel: the newest, or the oldest after one of them",
     security(("basicAuth" = [])),
-    params(
-        ("channelId" = String, Path, example = "live",
-            description = "Channel id, percent-encoded, or alias."),
-        ("limit" = Option<u64>, Query, minimum = 1, maximum = 128,
-            description = "Messages of the range, at most; 100 without it."),
-        ("beforeMessageId" = Option<String>, Query, description = "Only those before this one."),
-        ("afterMessageId" = Option<String>, Query, description = "Only those after this one."),
-        ("mimeTypes" = Option<String>, Query,
-            description = "Only these types of the range, separated by commas."),
-    ),
+    params(Named, Range),
     responses((status = 200, description = "Oldest first.", body = inline(Many<'_>)), Usual, Limited,
         Lookup, (status = 413, description = "`limit` is above 128: `limit-too-large`.",
             body = inline(super::error::Body))),
@@ -271,8 +261,7 @@ pub(in crate::control) async fn listed(mut call: Call) -> Answer {
     delete, path = "/pcast/channel/{channelId}/messages", tag = "messages",
     operation_id = "purgeMessages", summary = "Delete all messages of a channel",
     security(("basicAuth" = [])),
-    params(("channelId" = String, Path, example = "live",
-            description = "Channel id, percent-encoded, or alias.")),
+    params(Named),
     responses((status = 200, description = "They are gone.", body = inline(Purged)), Usual, Lookup),
 )]
 pub(in crate::control) async fn purge(ByApplication(call): ByApplication) -> Answer {

@@ -121,14 +121,14 @@ async fn tell(seed: u64) {
                 let killed = hub.kill(&id(channel), "a story", dice.chance()).await;
                 assert_eq!(killed, before);
                 assert_eq!(
-                    (hub.members(&id(channel)), hub.find(channel)),
+                    (hub.members(&id(channel)), hub.newest(&id(channel))),
                     (vec![], None)
                 );
             }
             8 if dice.chance() => {
                 hub.close(&id(channel)).await;
                 assert_eq!(
-                    (hub.members(&id(channel)), hub.find(channel)),
+                    (hub.members(&id(channel)), hub.newest(&id(channel))),
                     (vec![], None)
                 );
             }
@@ -140,14 +140,7 @@ async fn tell(seed: u64) {
                 sent_ms += 100;
                 clock.advance(Duration::from_millis(100));
                 for publisher in &mut publishers {
-                    publisher.push(AccessUnit {
-                        kind: MediaKind::Audio,
-                        dts: Ticks(sent_ms),
-                        pts: Ticks(sent_ms),
-                        duration: None,
-                        key: true,
-                        data: Bytes::from_static(b"sound"),
-                    });
+                    publisher.push(sound(Ticks(sent_ms)));
                 }
             }
         }
@@ -222,14 +215,7 @@ async fn act(hub: Hub, clock: Clock, seed: u64) {
             }
             _ => {
                 for publisher in &mut publishers {
-                    publisher.push(AccessUnit {
-                        kind: MediaKind::Audio,
-                        dts: Ticks(at_ms),
-                        pts: Ticks(at_ms),
-                        duration: None,
-                        key: true,
-                        data: Bytes::from_static(b"sound"),
-                    });
+                    publisher.push(sound(Ticks(at_ms)));
                 }
             }
         }

@@ -6,10 +6,7 @@ use super::*;
 pub(super) async fn applications_are_unique_and_take_their_channels_along(bench: Bench) {
     let store = bench.store().await;
     let key = Secret::new("default-key");
-    let channel = store
-        .ensure_default_channel(&default_channel(&key))
-        .await
-        .unwrap();
+    let channel = ensured(&store, &key).await;
     store
         .stream_opened(&stream(&channel.id, Uuid::new_v4()))
         .await

@@ -70,6 +70,12 @@ pub(super) fn default_channel<'a>(key: &'a Secret) -> NewChannel<'a> {
     }
 }
 
+/// The default channel, made or made again with this key.
+pub(super) async fn ensured(store: &Store, key: &Secret) -> Channel {
+    let channel = default_channel(key);
+    store.ensure_default_channel(&channel).await.unwrap()
+}
+
 pub(super) fn declaration<'a>(alias: &'a str, key: Option<&'a Secret>) -> Declaration<'a> {
     Declaration {
         alias,

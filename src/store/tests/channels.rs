@@ -5,24 +5,15 @@ use super::*;
 pub(super) async fn the_default_channel_outlives_a_restart_and_follows_its_key(bench: Bench) {
     let (first, second) = (Secret::new("first-key"), Secret::new("second-key"));
     let before = bench.store().await;
-    let made = before
-        .ensure_default_channel(&default_channel(&first))
-        .await
-        .unwrap();
+    let made = ensured(&before, &first).await;
     assert_eq!(made.id, "local#app#live");
     before.close().await;
     bench.clock.advance(Duration::from_secs(1));
 
     let after = bench.store().await;
-    let same = after
-        .ensure_default_channel(&default_channel(&first))
-        .await
-        .unwrap();
+    let same = ensured(&after, &first).await;
     assert_eq!(same, made);
-    let changed = after
-        .ensure_default_channel(&default_channel(&second))
-        .await
-        .unwrap();
+    let changed = ensured(&after, &second).await;
     assert_eq!(changed.created, made.created);
     assert_eq!(changed.updated, made.updated.plus_micros(1_000_000));
     assert_eq!(after.find_channel_by_key("first-key").await.unwrap(), None);
@@ -33,10 +24,7 @@ pub(super) async fn the_default_channel_outlives_a_restart_and_follows_its_key(b
 pub(super) async fn channels_are_found_by_id_and_alias(bench: Bench) {
     let store = bench.store().await;
     let key = Secret::new("some-key");
-    let made = store
-        .ensure_default_channel(&default_channel(&key))
-        .await
-        .unwrap();
+    let made = ensured(&store, &key).await;
     for name in ["live", "local#app#live"] {
         let of = store.channel_of("app", name).await.unwrap();
         assert_eq!(of.as_ref(), Some(&made));
@@ -55,10 +43,7 @@ pub(super) async fn channels_are_found_by_id_and_alias(bench: Bench) {
 pub(super) async fn declared_channels_follow_the_file(bench: Bench) {
     let store = bench.store().await;
     let key = Secret::new("default-key");
-    store
-        .ensure_default_channel(&default_channel(&key))
-        .await
-        .unwrap();
+    ensured(&store, &key).await;
     let moved = Secret::new("a-key-that-moves");
     let both = [declaration("a", Some(&moved)), declaration("b", None)];
     let declared = store.declare_channels("local", "app", &both, 3).await;
@@ -89,13 +74,25 @@ pub(super) async fn declared_channels_follow_the_file(bench: Bench) {
     assert_eq!(aliases.collect::<Vec<_>>(), ["b", "c", "live"]);
 }
 
+pub(super) async fn a_file_says_nothing_of_another_regions_channels(bench: Bench) {
+    let store = bench.store().await;
+    let (a, b) = ([declaration("a", None)], [declaration("b", None)]);
+    for (region, file) in
+        [("local", &a), ("eu", &b), ("local", &a), ("local-2", &[])] as [(_, &[_]); 4]
+    {
+        let declared = store.declare_channels(region, "app", file, 3).await;
+        assert_eq!(declared.unwrap().removed, [""; 0], "{region}");
+    }
+    let gone = store.declare_channels("eu", "app", &[], 3).await.unwrap();
+    assert_eq!(gone.removed, ["eu#app#b"]);
+    let left = store.channels().await.unwrap().into_iter().map(|c| c.id);
+    assert_eq!(left.collect::<Vec<_>>(), ["local#app#a"]);
+}
+
 pub(super) async fn a_refused_declaration_leaves_nothing_behind(bench: Bench) {
     let store = bench.store().await;
     let key = Secret::new("default-key");
-    store
-        .ensure_default_channel(&default_channel(&key))
-        .await
-        .unwrap();
+    ensured(&store, &key).await;
     let stolen = [declaration("a", None), declaration("b", Some(&key))];
     let error = store.declare_channels("local", "app", &stolen, 9).await;
     let error = error.unwrap_err();
@@ -112,10 +109,7 @@ pub(super) async fn a_refused_declaration_leaves_nothing_behind(bench: Bench) {
 pub(super) async fn a_rotated_key_replaces_the_old_one(bench: Bench) {
     let store = bench.store().await;
     let old = Secret::new("old-key-of-it");
-    store
-        .ensure_default_channel(&default_channel(&old))
-        .await
-        .unwrap();
+    ensured(&store, &old).await;
     let new = store.rotate_key("local#app#live").await.unwrap();
     assert_eq!(store.find_channel_by_key(old.expose()).await.unwrap(), None);
     let found = store.find_channel_by_key(new.expose()).await.unwrap();
@@ -205,6 +199,16 @@ pub(super) async fn aliases_and_names_are_taken_once_in_an_application(bench: Be
     };
     let others = store.create_channel(&others, 9).await.unwrap();
     assert_eq!(others.id, "local#other#a");
+    // Somebody else's id is a good alias, and is found as an id only.
+    let id = "local#app#later";
+    let like = Creation {
+        application_id: "other",
+        ..named(id, "Like")
+    };
+    let like = store.create_channel(&like, 9).await.unwrap();
+    assert_eq!(store.known_channel("other", id), Some(like));
+    assert_eq!(store.known_public_channel(id), None);
+    assert_eq!(store.find_channel(id).await.unwrap(), None);
     let nobody = Creation {
         application_id: "nobody",
         ..named("c", "C")

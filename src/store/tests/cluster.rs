@@ -1,18 +1,19 @@
 //! A PostgreSQL server that lives as long as the test: a new cluster in a folder of its own, as a user
 //! that is not root, on a port that nobody else has.
 
-use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
-use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::Child;
 
 use super::super::database::query;
 use super::bench::{Bench, Folder};
 use super::*;
 
-/// Where Debian has the programs of each version.
-const PROGRAMS: &str = "/usr/lib/postgresql";
+/// The behaviour tests use them as well.
+#[path = "../../../tests/common/postgres/programs.rs"]
+mod programs;
+
 /// How often a port is looked for: somebody may take it before the server does.
 const ATTEMPTS: usize = 5;
 
@@ -33,19 +34,8 @@ impl Cluster {
         let key = folder.0.join("key.pem");
         std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
         std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o600)).unwrap();
-        if is_root() {
-            let user = nobody();
-            for path in [&folder.0, &key] {
-                chown(path, Some(user), None).unwrap();
-            }
-        }
-        let made = program("initdb")
-            .args(["--auth=trust", "--username=forebay", "--encoding=UTF8"])
-            .args(["--locale=C.UTF-8", "--no-sync", "--no-instructions", "-D"])
-            .arg(folder.0.join("data"))
-            .output()
-            .unwrap();
-        assert!(made.status.success(), "{made:?}");
+        programs::hand_over(&[&folder.0, &key]);
+        programs::make_cluster(&folder.0);
         let mut log = String::new();
         for _ in 0..ATTEMPTS {
             let port = free_port();
@@ -105,10 +95,7 @@ impl Cluster {
 
     /// Stops the server with all of its connections.
     pub(super) fn stop(&mut self) {
-        // Immediate shutdown: nobody needs the files.
-        let pid = self.server.id().to_string();
-        let _ = Command::new("kill").args(["-QUIT", &pid]).status();
-        let _ = self.server.wait();
+        programs::quit(&mut self.server);
     }
 }
 
@@ -124,75 +111,16 @@ fn free_port() -> u16 {
     listener.local_addr().unwrap().port()
 }
 
-/// Starts the server and waits until it says that it is ready; what it said instead when it ends before.
+/// Starts the server; what it said when it ends at once.
 fn serve(folder: &Path, port: u16) -> Result<Child, String> {
     let file = |name: &str| folder.join(name).display().to_string();
     let settings = [
         "listen_addresses=127.0.0.1".to_owned(),
-        format!("port={port}"),
-        format!("unix_socket_directories={}", folder.display()),
         "ssl=on".to_owned(),
         format!("ssl_cert_file={}", file("cert.pem")),
         format!("ssl_key_file={}", file("key.pem")),
-        // It need not outlive a power cut.
-        "fsync=off".to_owned(),
-        "full_page_writes=off".to_owned(),
-        "shared_buffers=32MB".to_owned(),
-        "lc_messages=C".to_owned(),
     ];
-    let mut server = program("postgres");
-    server.arg("-D").arg(folder.join("data"));
-    for setting in settings {
-        server.arg("-c").arg(setting);
-    }
-    let mut server = server.stderr(Stdio::piped()).spawn().unwrap();
-    let mut log = BufReader::new(server.stderr.take().unwrap());
-    let mut said = String::new();
-    while log.read_line(&mut said).unwrap() > 0 {
-        if said.contains("ready to accept connections") {
-            // Read on, or the server would wait for its log at some time.
-            std::thread::spawn(move || std::io::copy(&mut log, &mut std::io::sink()));
-            return Ok(server);
-        }
-    }
-    server.wait().unwrap();
-    Err(said)
-}
-
-/// A program of PostgreSQL's newest version, which ends with the test, as a user that is not root: it
-/// refuses to run as root.
-fn program(name: &str) -> Command {
-    let versions = std::fs::read_dir(PROGRAMS).map(|versions| {
-        let versions = versions.filter_map(|version| Some(version.ok()?.path().join("bin")));
-        versions.filter(|bin| bin.join(name).exists()).max()
-    });
-    let bin = versions.ok().flatten();
-    let bin = bin.expect("PostgreSQL is not there: docker/install-deps.sh --test installs it");
-    let mut command = Command::new("setpriv");
-    command.args(["--pdeathsig", "QUIT"]);
-    if is_root() {
-        command.args(["--reuid=nobody", "--regid=nogroup", "--clear-groups"]);
-    }
-    command
-        .arg(bin.join(name))
-        .stdin(Stdio::null())
-        .stdout(Stdio::null());
-    command
-}
-
-fn is_root() -> bool {
-    std::fs::metadata("/proc/self").unwrap().uid() == 0
-}
-
-fn nobody() -> u32 {
-    let users = std::fs::read_to_string("/etc/passwd").unwrap();
-    let mut lines = users.lines().map(|line| line.split(':'));
-    let mut user = lines.find_map(|mut line| (line.next() == Some("nobody")).then_some(line));
-    user.as_mut()
-        .and_then(|line| line.nth(1))
-        .unwrap()
-        .parse()
-        .unwrap()
+    programs::serve(folder, port, &settings)
 }
 
 #[tokio::test]

@@ -65,6 +65,61 @@ pub(super) async fn a_key_opens_its_channel_at_once_and_no_more_once_it_was_chan
     assert_eq!(opened(&store, third.expose()).as_deref(), Some(LIVE));
 }
 
+pub(super) async fn of_channels_of_one_alias_the_oldest_is_public_and_none_is_the_one(
+    bench: Bench,
+) {
+    let store = bench.store().await;
+    let secret = Secret::new("other-secret");
+    store.add_application("another", &secret).await.unwrap();
+    let public = || Some(store.known_public_channel("a")?.id.clone());
+    let one = |name: &str| store.known_one_channel(name);
+    let oldest = store.create_channel(&creation("a"), 9).await.unwrap();
+    assert_eq!(one("a").unwrap().as_ref(), Some(&oldest));
+    bench.clock.advance(Duration::from_secs(1));
+    let theirs = Creation {
+        application_id: "another",
+        ..creation("a")
+    };
+    let theirs = store.create_channel(&theirs, 9).await.unwrap();
+    assert_eq!(public().as_ref(), Some(&oldest.id));
+    let refused = one("a").unwrap_err().to_string();
+    assert_eq!(
+        refused,
+        "channels of several applications have the alias a: say the id"
+    );
+    assert_eq!(one(&theirs.id).unwrap().as_ref(), Some(&theirs));
+    assert_eq!(one("none").unwrap(), None);
+    // An alias like an id means nothing to the public, whether there is a channel of that id or not.
+    let posing = Creation {
+        application_id: "another",
+        ..creation(&oldest.id)
+    };
+    let posing = store.create_channel(&posing, 9).await.unwrap();
+    let public_of_id = |id: &str| store.known_public_channel(id);
+    assert_eq!(public_of_id(&oldest.id).as_ref(), Some(&oldest));
+    store.delete_channel(&oldest.id).await.unwrap();
+    assert_eq!(public().as_ref(), Some(&theirs.id));
+    assert_eq!(one("a").unwrap().as_ref(), Some(&theirs));
+    assert_eq!(public_of_id(&oldest.id), None);
+    let owned = store.known_channel("another", &oldest.id);
+    assert_eq!(owned.as_ref(), Some(&posing));
+}
+
+/// How much of a guess is right shows nowhere: no look-up compares it with a key.
+pub(super) async fn a_key_is_looked_up_by_its_digest_alone(bench: Bench) {
+    let store = bench.store().await;
+    make(&store, "first").await;
+    let found = async |key| store.find_channel_by_key(key).await.unwrap();
+    assert!(found("first").await.is_some());
+    let update = query("UPDATE channels SET key_hash = $1");
+    let update = update.bind(hash("elsewhere").as_slice());
+    store.database.execute(update).await.unwrap();
+    // Its text is still there.
+    assert_eq!(found("first").await, None);
+    // What a digest leads to is compared, in constant time.
+    assert_eq!(found("elsewhere").await, None);
+}
+
 pub(super) async fn declared_keys_come_go_and_move_with_the_file(bench: Bench) {
     let store = bench.store().await;
     declare(&store, &[("a", "key-a"), ("b", "key-b")]).await;

@@ -30,10 +30,7 @@ pub(super) fn stream(channel_id: &str, id: Uuid) -> OpenStream {
 pub(super) async fn open_streams_are_known_after_a_restart(bench: Bench) {
     let before = bench.store().await;
     let key = Secret::new("default-key");
-    let channel = before
-        .ensure_default_channel(&default_channel(&key))
-        .await
-        .unwrap();
+    let channel = ensured(&before, &key).await;
     let (over, first, second) = (Uuid::new_v4(), Uuid::new_v4(), Uuid::new_v4());
     for id in [over, first, first, second] {
         let opened = before.stream_opened(&stream(&channel.id, id)).await;
@@ -52,10 +49,7 @@ pub(super) async fn open_streams_are_known_after_a_restart(bench: Bench) {
 pub(super) async fn signs_of_life_replace_each_other_until_the_stream_is_over(bench: Bench) {
     let store = bench.store().await;
     let key = Secret::new("default-key");
-    let channel = store
-        .ensure_default_channel(&default_channel(&key))
-        .await
-        .unwrap();
+    let channel = ensured(&store, &key).await;
     let ids: Vec<Uuid> = (0..3).map(|_| Uuid::new_v4()).collect();
     for id in &ids {
         let opened = store.stream_opened(&stream(&channel.id, *id)).await;
