@@ -185,6 +185,61 @@ async fn a_stream_that_ended_plays_from_its_recording_to_the_last_frame() {
     server.stop().await;
 }
 
+/// First picture and first sound of a file, as ffmpeg presents them.
+fn beginnings(file: &Path) -> [f64; 2] {
+    ["v:0", "a:0"].map(|track| {
+        let probe = Command::new("ffprobe")
+            .args(["-v", "error", "-select_streams", track, "-show_entries"])
+            .args([
+                "packet=pts_time",
+                "-read_intervals",
+                "%+#1",
+                "-of",
+                "csv=p=0",
+            ])
+            .arg(file)
+            .output();
+        let text = String::from_utf8(probe.expect("ffprobe is there").stdout).unwrap();
+        text.trim().trim_end_matches(',').parse().expect("a time")
+    })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_downloaded_recording_lists_its_samples_up_front_and_keeps_sound_at_reordered_pictures() {
+    let server = Server::start(kept).await;
+    let clip = Clip::h264(150, 60).video(
+        "-c:v libx264 -preset ultrafast -bf 2 -pix_fmt yuv420p -g 60 -keyint_min 60 -sc_threshold 0",
+    );
+    let publishing = server.publish(&clip.file(), "");
+    let id = server.stream_id().await;
+    publishing.finish().await.unwrap();
+    forgotten(&server, id).await;
+    let path = format!("/api/admin/recordings/{id}.mp4");
+    let movie = admin(&server, "GET", &path).await;
+    let heads: Vec<[u8; 4]> = {
+        let (mut at, mut heads) = (0, Vec::new());
+        while let Some(head) = movie.body.get(at..at + 16) {
+            let size = u32::from_be_bytes(head[..4].try_into().unwrap());
+            heads.push(head[4..8].try_into().unwrap());
+            at += match size {
+                1 => usize::try_from(u64::from_be_bytes(head[8..].try_into().unwrap())).unwrap(),
+                size => usize::try_from(size).unwrap(),
+            };
+        }
+        assert_eq!(at, movie.body.len());
+        heads
+    };
+    assert_eq!(heads, [*b"ftyp", *b"moov", *b"mdat"]);
+    let file = save(&format!("{id}-listed.mp4"), &movie.body);
+    let (seen, [picture, sound]) =
+        tokio::task::spawn_blocking(move || (numbers(&file), beginnings(&file)))
+            .await
+            .unwrap();
+    assert_eq!(seen, (0..150).collect::<Vec<u32>>());
+    assert!((picture - sound).abs() < 0.025, "{picture} s, {sound} s");
+    server.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_segment_of_a_recording_is_answered_in_ranges_and_under_conditions() {
     let server = Server::start(kept).await;
@@ -297,6 +352,7 @@ async fn a_channels_owner_lists_downloads_and_deletes_its_recordings() {
     forgotten(&server, id).await;
     let answer: Value = serde_json::from_str(own("GET", &one, &[]).await.text()).unwrap();
     assert_eq!(answer["recording"]["state"], "complete", "{answer}");
+    assert_eq!(answer["recording"]["parts"], 1, "{answer}");
     let download = answer["recording"]["download"].as_str().unwrap();
     let headers = [("Authorization", &*credentials)];
     let file = http::request(server.http(), "GET", download, &headers).await;

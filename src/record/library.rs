@@ -372,16 +372,24 @@ impl Library {
         rendition: Option<&str>,
         part: usize,
     ) -> std::io::Result<Option<Movie>> {
-        let vod = {
-            let entries = self.entries();
-            let entry = entries.get(&id);
-            let entry = entry.filter(|entry| entry.summary.ended.is_some());
-            entry.map(|entry| entry.vod.clone())
-        };
-        match vod {
+        match self.ended(id) {
             Some(vod) => Movie::open(&vod, rendition, part, &self.0.making).await,
             None => Ok(None),
         }
+    }
+
+    /// How many such runs there are in a recording that has ended.
+    pub async fn parts(&self, id: Uuid) -> std::io::Result<Option<usize>> {
+        match self.ended(id) {
+            Some(vod) => Ok(Some(super::mp4::parts(&vod).await?)),
+            None => Ok(None),
+        }
+    }
+
+    fn ended(&self, id: Uuid) -> Option<Vod> {
+        let entries = self.entries();
+        let entry = entries.get(&id)?;
+        entry.summary.ended.map(|_| entry.vod.clone())
     }
 
     /// Deletes a recording. Whoever reads a piece of it gets that piece to its end. Blocks.

@@ -198,6 +198,12 @@ impl Blob for Movie {
     }
 }
 
+/// How many parts a recording has: those of its best picture and its sound.
+pub(super) async fn parts(vod: &Vod) -> io::Result<usize> {
+    let loaded = vod.load().await?;
+    Ok(choose(&loaded, None).map_or(0, |kept| runs(&kept).len()))
+}
+
 async fn kept_header(path: &Path) -> io::Result<Option<Header>> {
     let Some(file) = vod::open(path.to_owned()).await? else {
         return Ok(None);

@@ -63,6 +63,8 @@ export const send = (id, text) => call('PUT', `${channel(id)}/message`, {
 });
 /** The newest ones, and whether there are more. */
 export const recordings = (id) => call('GET', `recordings?channel=${segment(id)}&limit=100`);
+/** One, with the number of files it is downloaded as. */
+export const recording = (id) => call('GET', `recordings/${segment(id)}`);
 export const removeRecording = (id) => call('DELETE', `recordings/${segment(id)}`);
 
 /**

@@ -131,7 +131,16 @@ function recordings(id, at) {
   const rows = new Rows(list, (recording) => {
     const [time, about] = [make('b'), make('span', { class: 'dim' })];
     const play = make('a', { class: 'button plain small', target: '_blank', rel: 'noopener' }, 'Play');
-    const save = make('a', { class: 'button plain small', download: '' }, 'Download');
+    // Where the encoder changed its configuration another file begins.
+    const parts = make('span', { class: 'row' });
+    const save = button('Download', 'plain small', () => attempt(async () => {
+      const { download, parts: count } = await api.recording(recording.recordingId);
+      const links = Array.from({ length: count }, (_, at) => make('a', {
+        class: 'button plain small', download: '', href: `${download}?part=${at + 1}`,
+      }, `Part ${at + 1}`));
+      if (count === 1) links[0].click();
+      else parts.replaceChildren(...links);
+    }));
     const remove = button('Delete…', 'plain small', () => ask({
       title: 'Delete this recording?',
       text: 'Its media are gone then.',
@@ -141,18 +150,18 @@ function recordings(id, at) {
       action: () => api.removeRecording(recording.recordingId).then(load),
     }));
     return {
-      element: make('li', {}, make('div', {}, time, about), make('div', { class: 'row' }, play, save, remove)),
+      element: make('li', {}, make('div', {}, time, about), make('div', { class: 'row' }, play, save, parts, remove)),
       update(now) {
         write(time, moment(now.startedUnixMs));
         const word = now.state === 'complete' ? '' : ` · ${now.state}${now.reason ? `: ${now.reason}` : ''}`;
-        write(about, `${lasting(now.durationMs)} · ${bytes(now.bytes)}${word}`);
+        const lost = now.missedSegments ? ` · ${now.missedSegments} segments missed` : '';
+        write(about, `${lasting(now.durationMs)} · ${bytes(now.bytes)}${lost}${word}`);
         // While it is written it cannot be had as one file, nor be deleted.
         const isOver = now.endedUnixMs !== null;
         for (const part of [save, remove]) show(part, isOver);
         // Behind a token, which the console does not make.
         show(play, !now.capabilities.includes('token-auth'));
         play.href = at(`/watch/${now.recordingId}`);
-        save.href = now.download;
       },
     };
   });
