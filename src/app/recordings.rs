@@ -15,6 +15,7 @@ use crate::hub::{Hub, Shown};
 use crate::media::timeline::Timeline;
 use crate::origin;
 use crate::record::{self, Library, disk};
+use crate::store::Store;
 
 /// Capability of streams that are kept.
 const ON_DEMAND: &str = "on-demand";

@@ -46,10 +46,6 @@ impl Fence {
         self.closed.send_replace(true);
     }
 
-    pub(super) fn is_closed(&self) -> bool {
-        *self.closed.borrow()
-    }
-
     /// Adds what the fork holds and its source has let go of. Forks of one source hold the same segments.
     pub(super) fn keep(&self, kept: &mut Kept) {
         let frozen = self.frozen();
@@ -68,6 +64,10 @@ impl Fence {
                 *size = segment.size().max(*size);
             }
         }
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        *self.closed.borrow()
     }
 
     fn frozen(&self) -> RwLockReadGuard<'_, Option<Frozen>> {

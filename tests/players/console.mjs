@@ -199,6 +199,8 @@ async function walk(page) {
     await menu('Delete…').click();
     await dialog.getByRole('button', { name: 'Delete' }).click();
     await page.getByText('Channel deleted').waitFor();
+    // Its stream lives on, the channel does not.
+    await page.waitForFunction(() => document.querySelectorAll('#channels li').length === 1);
     await page.evaluate(() => { location.hash = encodeURIComponent('local#forebay#live'); });
     await page.locator('.head h2').getByText('Live', { exact: true }).waitFor();
   });

@@ -50,12 +50,13 @@ function streamsByChannel() {
   return found;
 }
 
-/** Channels, and those that only their streams are known of; what is on air comes first. */
+/** Channels, and those that are only known by their streams; what is on air comes first. */
 function entries() {
   const found = streamsByChannel();
   const known = new Map(channels.map((channel) => [channel.channelId, channel]));
-  for (const [channelId, [{ alias }]] of found) {
-    if (!known.has(channelId)) known.set(channelId, { channelId, alias, name: alias, isGuessed: true });
+  for (const [channelId, [{ alias, current }]] of found) {
+    // A channel that was deleted is over, whatever lives on of its streams.
+    if (current && !known.has(channelId)) known.set(channelId, { channelId, alias, name: alias, isGuessed: true });
   }
   const all = [...known.values()].map((channel) => {
     const [stream = null, ...rest] = found.get(channel.channelId) ?? [];
