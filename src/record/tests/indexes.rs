@@ -17,7 +17,10 @@ async fn indexes_that_were_not_used_for_the_longest_time_are_forgotten_and_come_
     for number in 0..20 {
         record(&library, number, 2);
     }
-    for number in 0..20 {
+    let description = || library.timeline(id(0)).unwrap().description();
+    lists(&library, 0).await;
+    let first = description().unwrap();
+    for number in 1..20 {
         lists(&library, number).await;
         // Somebody watches the first one all the time.
         assert!(fetch(&library, 0, Resource::Segment(1)).await.is_some());
@@ -27,6 +30,7 @@ async fn indexes_that_were_not_used_for_the_longest_time_are_forgotten_and_come_
         .collect();
     let expected: Vec<u128> = [0].into_iter().chain(5..20).collect();
     assert_eq!(held, expected);
+    assert!(Arc::ptr_eq(&first, &description().unwrap()), "read once");
     assert!(fetch(&library, 1, Resource::Segment(1)).await.is_some());
     lists(&library, 2).await;
 }
