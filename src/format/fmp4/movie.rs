@@ -68,7 +68,7 @@ impl Samples {
             for sample in run.samples.iter() {
                 let duration = sample.duration.or(head.default_sample_duration)?;
                 let flags = sample.flags.or(head.default_sample_flags)?;
-                let presented = time.checked_add(i64::from(sample.cts.unwrap_or(0)))?;
+                let presented = time.checked_add(sample.cts.unwrap_or(0))?;
                 self.push(time, presented, duration)?;
                 self.sizes.push(sample.size.or(head.default_sample_size)?);
                 if flags & FLAG_NON_SYNC == 0 {

@@ -78,7 +78,7 @@ fn shown(trak: &Trak) -> Vec<(u64, i64)> {
     let durations = each(durations.collect());
     let offsets = table.ctts.as_ref().map_or(Vec::new(), |ctts| {
         let offsets = ctts.entries.iter();
-        let offsets = offsets.map(|e| (e.sample_count, i64::from(e.sample_offset)));
+        let offsets = offsets.map(|e| (e.sample_count, e.sample_offset));
         each(offsets.collect())
     });
     let edits = &trak.edts.as_ref().unwrap().elst.as_ref().unwrap().entries;
