@@ -102,9 +102,7 @@ impl App {
         for channel in declared.removed {
             info!(channel, "channel no longer declared, deleted");
         }
-        let tokens = Tokens::new(clock.clone());
-        tokens.refresh(&store).await?;
-        tasks.spawn(tokens.clone().run(store.clone(), tasks.clone()));
+        let tokens = Tokens::new(store.clone(), clock.clone());
         tasks.spawn(store.clone().follow(tasks.clone()));
         tasks.spawn(store.clone().keep_swept(tasks.clone()));
         let gate = StoreGate::new(

@@ -46,44 +46,37 @@ impl StoreGate {
         self.defaults.store(Arc::new(words));
     }
 
+    /// The admission service knows only of publishes that would be admitted without it.
     async fn look_up(&self, request: &PublishRequest) -> Result<Admission, Refusal> {
+        let (channel, admission) = self.open(request).await?;
+        let Some(service) = &self.admission else {
+            return Ok(admission);
+        };
+        let asked = service.ask(request, &channel.application_id, admission);
+        let admission = asked.await?;
+        // That may have taken seconds, in which a key may have been replaced, or its channel deleted.
+        let (now, _) = self.open(request).await?;
+        let same = (&now.id, now.created) == (&channel.id, channel.created);
+        same.then_some(admission).ok_or(Refusal::UnknownKey)
+    }
+
+    /// The channel that a key or a token opens, and as what. What a token names holds: its bearer may not
+    /// add to it.
+    async fn open(&self, request: &PublishRequest) -> Result<(Channel, Admission), Refusal> {
         let key = request.key.expose();
-        if token::is_token(key) {
-            return self.by_token(request, key).await;
-        }
-        let channel = self.store.find_channel_by_key(key).await.map_err(refused)?;
-        let channel = channel.ok_or(Refusal::UnknownKey)?;
-        let capabilities = request.capabilities.clone();
-        self.ask(request, channel, capabilities, Vec::new()).await
-    }
-
-    /// What the token names holds: its bearer may not add to it.
-    async fn by_token(&self, request: &PublishRequest, key: &str) -> Result<Admission, Refusal> {
-        let grant = self.grant(request, key)?;
-        let channel = self
-            .store
-            .channel_of(&grant.application_id, &grant.channel)
-            .await
-            .map_err(refused)?
-            .ok_or(Refusal::UnknownKey)?;
-        let capabilities = grant.capabilities.or_else(|| request.capabilities.clone());
-        self.ask(request, channel, capabilities, grant.tags).await
-    }
-
-    /// The admission service has the last word, and knows only of publishes that were admitted so far.
-    async fn ask(
-        &self,
-        request: &PublishRequest,
-        channel: Channel,
-        capabilities: Option<Vec<String>>,
-        tags: Vec<String>,
-    ) -> Result<Admission, Refusal> {
-        let owner = channel.application_id.clone();
-        let admission = self.admission(request, channel, capabilities, tags);
-        match &self.admission {
-            Some(service) => service.ask(request, &owner, admission).await,
-            None => Ok(admission),
-        }
+        let asked = request.capabilities.clone();
+        let (found, capabilities, tags) = if token::is_token(key) {
+            let grant = self.grant(request, key)?;
+            let (owner, channel) = (&grant.application_id, &grant.channel);
+            let found = self.store.channel_of(owner, channel).await;
+            (found, grant.capabilities.or(asked), grant.tags)
+        } else {
+            let found = self.store.find_channel_by_key(key).await;
+            (found, asked, Vec::new())
+        };
+        let channel = found.map_err(refused)?.ok_or(Refusal::UnknownKey)?;
+        let admission = self.admission(request, &channel, capabilities, tags);
+        Ok((channel, admission))
     }
 
     /// What a publish token allows this caller.
@@ -109,7 +102,7 @@ impl StoreGate {
     fn admission(
         &self,
         request: &PublishRequest,
-        channel: Channel,
+        channel: &Channel,
         capabilities: Option<Vec<String>>,
         mut tags: Vec<String>,
     ) -> Admission {
@@ -117,13 +110,13 @@ impl StoreGate {
         let of_channel = request.proto.starts_with("rtmp");
         tags.extend(request.tags.iter().cloned());
         if of_channel && tags.is_empty() {
-            tags = channel.tags;
+            tags.clone_from(&channel.tags);
         }
-        let stored = channel.capabilities.filter(|_| of_channel);
+        let stored = channel.capabilities.clone().filter(|_| of_channel);
         Admission {
-            channel_id: channel.id,
-            alias: channel.alias,
-            name: channel.name,
+            channel_id: channel.id.clone(),
+            alias: channel.alias.clone(),
+            name: channel.name.clone(),
             capabilities: capabilities
                 .or(stored)
                 .unwrap_or_else(|| self.defaults.load().to_vec()),

@@ -1,7 +1,5 @@
 //! Ends what a channel has on air. In: a channel id. Out: the members that were there.
 
-use std::time::Duration;
-
 use super::roster::ChannelMember;
 use super::story::Happening;
 use super::{Hub, index::Index};
@@ -22,7 +20,8 @@ pub(super) enum Fate<'a> {
 impl Hub {
     /// Ends what a channel has on air: its publishers' connections, its streams, and what was forked from
     /// them. Forks into it end alone, their sources go on. The key stays good, but is refused for
-    /// `FOREBAY_KILL_HOLDOFF_SECONDS`. Gives the members that were there.
+    /// `FOREBAY_KILL_HOLDOFF_SECONDS`; who is being admitted meanwhile is refused, too. Gives the members
+    /// that were there.
     ///
     /// With `keep_streams` the channel only loses them: it has no member and nothing to play, while
     /// encoders stay connected and the streams go on under their own URLs, until nobody feeds them. The
@@ -40,10 +39,8 @@ impl Hub {
             let mut channels = self.channels();
             let members = self.members(channel_id);
             channels.remove(channel_id);
-            let hold_off = self.inner.config.kill_holdoff;
-            if !keep_streams && hold_off > Duration::ZERO {
-                let until = self.inner.clock.monotonic() + hold_off;
-                self.inner.barrier.hold(channel_id, until);
+            if !keep_streams {
+                self.hold_off(channel_id);
             }
             let fate = match keep_streams {
                 true => Fate::Keep,
@@ -80,6 +77,13 @@ impl Hub {
         };
         self.record_ended(gone).await;
         members
+    }
+
+    /// Keeps publishers that were just ended off their channel for a while. Called with the channels locked.
+    pub(super) fn hold_off(&self, channel_id: &str) {
+        let inner = &self.inner;
+        let until = inner.clock.monotonic() + inner.config.kill_holdoff;
+        inner.barrier.empty(channel_id, until);
     }
 
     /// Takes streams off their channels, and gives those that the next run of the server is not to take

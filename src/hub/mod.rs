@@ -104,7 +104,7 @@ pub struct Config {
     pub window: Duration,
     /// How long an ended stream's playlists and segments stay.
     pub retention: Duration,
-    /// How long a channel's key is refused after a kill.
+    /// How long a channel's key is refused after a kill, or a fork that ended its publishers.
     pub kill_holdoff: Duration,
     /// First part of session ids.
     pub region: String,

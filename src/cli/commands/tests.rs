@@ -162,8 +162,7 @@ async fn applications_are_added_listed_rotated_and_removed() {
 #[tokio::test]
 async fn printed_tokens_open_what_they_were_printed_for_until_they_expire() {
     let bench = bench(|_| {}).await;
-    let tokens = Tokens::new(bench.clock.clone());
-    tokens.refresh(&bench.store).await.unwrap();
+    let tokens = Tokens::new(bench.store.clone(), bench.clock.clone());
     let wanted = ChannelToken {
         channel: "live".to_owned(),
         expires: Duration::from_secs(60),

@@ -110,8 +110,6 @@ pub(super) async fn add(ByOperator(mut call): ByOperator) -> Answer {
             let setup = state.setup();
             setup.store.add_application(&id, &secret).await?;
             tracing::info!(application = id, "application added");
-            // Its tokens open streams from now on.
-            setup.tokens.refresh(&setup.store).await?;
             Ok(())
         })
         .await?;
@@ -151,7 +149,6 @@ pub(super) async fn rotate(ByOperator(mut call): ByOperator) -> Answer {
             let setup = state.setup();
             let secret = setup.store.rotate_secret(&id).await?;
             tracing::info!(application = id, "application's secret replaced");
-            setup.tokens.refresh(&setup.store).await?;
             Ok(made(&id, &secret))
         })
         .await
@@ -188,7 +185,6 @@ pub(super) async fn remove(ByOperator(mut call): ByOperator) -> Answer {
                 setup.sources.stop(&channel.id);
                 setup.live.close(&channel.id).await;
             }
-            setup.tokens.refresh(&setup.store).await?;
             Ok(())
         })
         .await?;

@@ -1,5 +1,6 @@
 //! Who may publish, and what is remembered of streams.
 
+use super::super::admission::{OnFailure, Service};
 use super::*;
 
 fn publish(proto: &'static str, key: &str, capabilities: Option<&[&str]>) -> PublishRequest {
@@ -92,6 +93,66 @@ async fn the_gate_admits_a_publish_token_for_its_channel_only_in_time() {
     bench.clock.advance(Duration::from_secs(1));
     let refused = gate.admit(&good).await;
     assert!(matches!(refused, Err(Refusal::NotAllowed(_))));
+}
+
+/// A service that says yes, after `before` was done.
+async fn yes(listener: tokio::net::TcpListener, before: impl Future<Output = ()>) {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let (mut stream, _) = listener.accept().await.unwrap();
+    let mut question = Vec::new();
+    while !question.ends_with(b"}") {
+        stream.read_buf(&mut question).await.unwrap();
+    }
+    before.await;
+    let answer = b"HTTP/1.1 204 No Content\r\n\r\n";
+    stream.write_all(answer).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_key_that_is_replaced_while_the_admission_service_thinks_opens_nothing() {
+    let bench = bench(|_| {}).await;
+    let listener = || tokio::net::TcpListener::bind("127.0.0.1:0");
+    let asking = |listener: &tokio::net::TcpListener| {
+        let url = format!("http://{}/", listener.local_addr().unwrap());
+        let service = Service::new(&url, OnFailure::Refuse).unwrap();
+        StoreGate::new(bench.store.clone(), bench.tokens.clone(), Vec::new()).asking(Some(service))
+    };
+    // Other processes share the database, and not the memory.
+    let other = Store::open(&bench.data, bench.clock.clone()).await.unwrap();
+    let live = "local#app#live";
+    let request = publish("rtmp", "stream-key", None);
+    let door = listener().await.unwrap();
+    let gate = asking(&door);
+    let (admitted, ()) = tokio::join!(gate.admit(&request), yes(door, async {}));
+    assert_eq!(admitted.unwrap().channel_id, live);
+    let door = listener().await.unwrap();
+    let gate = asking(&door);
+    let rotate = async { drop(other.rotate_key(live).await.unwrap()) };
+    let (admitted, ()) = tokio::join!(gate.admit(&request), yes(door, rotate));
+    assert_eq!(admitted, Err(Refusal::UnknownKey));
+    // So does a token whose channel is deleted, and made anew, meanwhile.
+    let token = bench.token(|c| {
+        c.kind = Some("publish".to_owned());
+        c.required_tag = Some("channelAlias:live".to_owned());
+    });
+    let request = publish("rtmp", &token, None);
+    let door = listener().await.unwrap();
+    let gate = asking(&door);
+    let anew = async {
+        other.delete_channel(live).await.unwrap();
+        bench.clock.advance(Duration::from_millis(1));
+        let new = NewChannel {
+            region: "local",
+            application_id: "app",
+            alias: "live",
+            name: "Live",
+            key: None,
+            capabilities: None,
+        };
+        other.ensure_default_channel(&new).await.unwrap();
+    };
+    let (admitted, ()) = tokio::join!(gate.admit(&request), yes(door, anew));
+    assert_eq!(admitted, Err(Refusal::UnknownKey));
 }
 
 #[tokio::test]

@@ -307,6 +307,38 @@ async fn a_publish_that_is_being_admitted_does_not_reach_a_channel_that_is_close
     assert!(bench.hub.find("live").is_some());
 }
 
+#[tokio::test]
+async fn a_publish_that_is_being_admitted_holds_nobody_up_and_does_not_outlive_a_kill() {
+    let bench = Bench::new();
+    let (admit, waits) = oneshot::channel();
+    *bench.admits.lock().unwrap() = Some(waits);
+    let mut slow = std::pin::pin!(bench.hub.publish(request("live", None)));
+    let polled = std::future::poll_fn(|context| {
+        std::task::Poll::Ready(slow.as_mut().poll(context).is_pending())
+    });
+    assert!(polled.await, "it waits for the gate");
+    let mut beside = bench.publish(None).await;
+    let _other = bench.publish_on("other", None).await;
+    bench.play(&mut beside, 1).await;
+    // Streams that are kept keep their encoders: nobody was sent away.
+    assert_eq!(bench.hub.kill(LIVE, "", true).await.len(), 1);
+    let mut again = bench.publish(None).await;
+    bench.play(&mut again, 1).await;
+    assert_eq!(bench.hub.kill(LIVE, "", false).await.len(), 1);
+    // However short the key is refused after it.
+    bench.clock.advance(HOLD_OFF);
+    admit.send(()).unwrap();
+    let refused = slow.await.err();
+    assert!(
+        matches!(refused, Some(Refusal::NotAllowed(_))),
+        "{refused:?}"
+    );
+    assert_eq!(bench.hub.find("live"), None);
+    // Who comes after it is on air.
+    let next = bench.publish(None).await;
+    assert_eq!(bench.hub.find("live"), Some(next.stream_id()));
+}
+
 #[test]
 fn whatever_the_order_of_publishes_and_closes_nothing_of_a_closed_channel_stays() {
     let runtime = tokio::runtime::Builder::new_multi_thread()

@@ -19,6 +19,10 @@ const ADDITIVE: ForkOptions = ForkOptions {
     additive: true,
     ..PLAINLY
 };
+const FORCE_ADDITIVE: ForkOptions = ForkOptions {
+    additive: true,
+    ..FORCE
+};
 
 fn forking(channel_id: &str, words: &[&str], options: ForkOptions) -> Forking {
     let alias = channel_id.rsplit('#').next().unwrap().to_owned();
@@ -36,6 +40,18 @@ fn forking(channel_id: &str, words: &[&str], options: ForkOptions) -> Forking {
 fn on(bench: &Bench, channel_id: &str) -> Vec<(Arc<str>, Uuid)> {
     let members = bench.hub.members(channel_id).into_iter();
     members.map(|it| (it.session, it.stream)).collect()
+}
+
+/// One frame of sound.
+fn beep(publisher: &mut Publisher) {
+    publisher.push(AccessUnit {
+        kind: MediaKind::Audio,
+        dts: Ticks(2000),
+        pts: Ticks(2000),
+        duration: None,
+        key: true,
+        data: Bytes::from_static(b"sound"),
+    });
 }
 
 impl Bench {
@@ -126,14 +142,7 @@ async fn other_members_of_the_destination_go_stay_or_live_on() {
         let mut own = bench.air("b").await;
         bench.play(&mut source, 1).await;
         let forked = bench.fork(A, B, options).await;
-        own.push(AccessUnit {
-            kind: MediaKind::Audio,
-            dts: Ticks(2000),
-            pts: Ticks(2000),
-            duration: None,
-            key: true,
-            data: Bytes::from_static(b"sound"),
-        });
+        beep(&mut own);
         assert_eq!(bench.hub.members(B).len(), count, "{options:?}");
         let stream = bench.hub.stream(own.stream_id()).unwrap();
         assert_eq!(stream.is_ended(), ends, "{options:?}");
@@ -149,6 +158,76 @@ async fn other_members_of_the_destination_go_stay_or_live_on() {
         bench.hub.kill(A, "", false).await;
         let left = (options.additive).then(|| own.stream_id());
         assert_eq!(bench.hub.find("b"), left);
+    }
+}
+
+#[tokio::test]
+async fn an_encoder_that_a_fork_sent_away_and_that_comes_back_is_a_member_beside_it() {
+    let bench = Bench::new();
+    let mut source = bench.air("a").await;
+    let own = bench.air("b").await;
+    bench.play(&mut source, 1).await;
+    let fork = bench.fork(A, B, PLAINLY).await.members[0].stream;
+    assert_eq!(
+        own.evicted().await,
+        "the channel shows another one's streams"
+    );
+    drop(own);
+    // As after a kill.
+    let early = bench.hub.publish(request("b", None)).await.err();
+    assert!(matches!(early, Some(Refusal::NotAllowed(_))), "{early:?}");
+    bench.clock.advance(HOLD_OFF);
+    let count = || bench.hub.count(B, &Counted::default());
+
+    // It comes and goes: one stream of its own, which is the newest as long as it lives.
+    let mut seen = Vec::new();
+    for _ in 0..3 {
+        let back = bench.air("b").await;
+        bench.play(&mut source, 1).await;
+        seen.push(back.stream_id());
+        let newest = Some(back.stream_id());
+        assert_eq!(bench.hub.find("b"), newest);
+        drop(back);
+        assert_eq!((count(), bench.hub.find("b")), (1, newest));
+    }
+    assert!(seen.windows(2).all(|pair| pair[0] == pair[1]), "{seen:?}");
+    let mut back = bench.air("b").await;
+    beep(&mut source);
+    beep(&mut back);
+    let members = on(&bench, B);
+    assert_eq!(count(), members.len());
+    assert_eq!(members.len(), 2, "{members:?}");
+    assert_eq!(members[0].1, fork);
+    assert_eq!(members[1].1, back.stream_id());
+
+    // Forked once more, the channel has the first fork as it was.
+    let again = bench.fork(A, B, PLAINLY).await;
+    assert_eq!((again.members.len(), again.untouched.len()), (0, 1));
+    assert_eq!((count(), bench.hub.find("b")), (1, Some(fork)));
+    bench.clock.advance(HOLD_OFF);
+
+    // Without that, it has it when nobody comes back any more.
+    drop(bench.air("b").await);
+    assert_ne!(bench.hub.find("b"), Some(fork));
+    for _ in 0..31 {
+        bench.play(&mut source, 1).await;
+    }
+    assert_eq!((count(), bench.hub.find("b")), (1, Some(fork)));
+}
+
+#[tokio::test]
+async fn a_fork_that_sends_nobody_away_holds_nobody_off() {
+    let bench = Bench::new();
+    let _source = bench.air("a").await;
+    bench.fork(A, B, PLAINLY).await;
+    let _own = bench.air("b").await;
+    let keeps = ForkOptions {
+        keep_streams: true,
+        ..PLAINLY
+    };
+    for options in [ADDITIVE, FORCE_ADDITIVE, keeps] {
+        bench.fork(A, B, options).await;
+        bench.hub.publish(request("b", None)).await.unwrap();
     }
 }
 
