@@ -143,7 +143,7 @@ pub(crate) static SETTINGS: &[Setting] = &[
             at: |c| &mut c.identity.region,
         },
         "",
-        "First part of channel ids.",
+        "First part of channel ids. Gateways that share a database have one each.",
     ),
     setting(
         "FOREBAY_APPLICATION_ID",

@@ -183,11 +183,15 @@ impl Hub {
 
     /// Takes up the streams of an earlier run whose players may still wait: each is there again, without
     /// a publisher, and has the reconnect window for one to come back. Those that cannot be taken up are
-    /// over. Called once, before anybody can publish.
+    /// over. Those of other regions are other gateways' on the same database. Called once, before anybody
+    /// can publish.
     pub async fn resume(&self) {
         let inner = &self.inner;
         let now = inner.clock.wall();
         for record in inner.gate.open_streams().await.into_iter().rev() {
+            if id::region_of(&record.admission.channel_id) != inner.config.region {
+                continue;
+            }
             let settings = (inner.rules)(&record.admission);
             let beginning = resume::beginning(&record, &settings, now, inner.config.reconnect);
             if !beginning

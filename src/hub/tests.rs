@@ -364,6 +364,20 @@ async fn a_stream_goes_on_after_a_kill() {
 }
 
 #[tokio::test]
+async fn streams_of_another_region_are_another_gateways() {
+    let mut bench = Bench::new();
+    let mut publisher = bench.publish(None).await;
+    bench.play(&mut publisher, 3).await;
+    let id = publisher.stream_id();
+    let away = "eu#app#live";
+    bench.memory.records()[0].admission.channel_id = away.to_owned();
+    bench.start_anew(Duration::from_secs(1)).await;
+    assert!(bench.hub.stream(id).is_none(), "it is not taken up here");
+    let left: Vec<Uuid> = bench.memory.records().iter().map(|it| it.id).collect();
+    assert_eq!(left, [id], "nor said to be over");
+}
+
+#[tokio::test]
 async fn capabilities_of_later_publishers_are_ignored_and_shown_as_such() {
     let bench = Bench::new();
     let words = |words: &[&str]| Some(words.iter().map(|word| (*word).to_owned()).collect());

@@ -6,6 +6,7 @@ use super::channel::{BY_ID, Channel, channel_id, random_stream_key};
 use super::database::{Transaction, query};
 use super::known::hash;
 use super::{Error, Store, exists, json, timed};
+use crate::base::id::region_of;
 use crate::base::secret::Secret;
 
 /// What a new channel is made of.
@@ -64,8 +65,8 @@ impl Store {
         .await
     }
 
-    /// Makes the channels of the configuration file true: adds, changes, and deletes those that it
-    /// no longer names. All of it or nothing. `limit` bounds the number of channels.
+    /// Makes the channels of the configuration file true: adds, changes, and deletes those of the region
+    /// that it no longer names. All of it or nothing. `limit` bounds the number of channels.
     pub async fn declare_channels(
         &self,
         region: &str,
@@ -87,7 +88,7 @@ impl Store {
             // Deletions first: a new channel may take a key over from one that is gone.
             for row in rows {
                 let id: String = row.get("id")?;
-                if !wanted(&id) {
+                if region_of(&id) == region && !wanted(&id) {
                     let delete = query("DELETE FROM channels WHERE id = $1");
                     transaction.execute(delete.bind(id.as_str())).await?;
                     declared.removed.push(id);

@@ -95,6 +95,45 @@ async fn the_gate_admits_a_publish_token_for_its_channel_only_in_time() {
     assert!(matches!(refused, Err(Refusal::NotAllowed(_))));
 }
 
+/// M-14: neither the answer nor the way to it tells how a wrong key is wrong.
+#[tokio::test]
+async fn wrong_keys_of_every_shape_take_the_way_of_the_right_one() {
+    let bench = bench(|_| {}).await;
+    let gate = StoreGate::new(bench.store.clone(), bench.tokens.clone(), Vec::new());
+    let right = "stream-key";
+    let long = "k".repeat(96);
+    let wrong = [
+        "",
+        "s",
+        "stream-ke",
+        "stream-kez",
+        "xtream-key",
+        "stream-key2",
+        "STREAM-KEY",
+        "live",
+        "local#app#live",
+        "schlüssel",
+        &long,
+    ];
+    for key in wrong {
+        for proto in ["rtmp", "srt"] {
+            let request = publish(proto, key, Some(&["hd"]));
+            assert_eq!(gate.preview(&request), Err(Refusal::UnknownKey), "{key}");
+            let refused = gate.admit(&request).await;
+            assert_eq!(refused, Err(Refusal::UnknownKey), "{key}");
+        }
+    }
+    assert!(gate.preview(&publish("srt", right, None)).is_ok());
+    // Each is looked up where the right one is: none is told without that.
+    bench.store.close().await;
+    let down = gate.admit(&publish("rtmp", right, None)).await;
+    assert!(matches!(down, Err(Refusal::Full(_))), "{down:?}");
+    for key in wrong {
+        let refused = gate.admit(&publish("rtmp", key, None)).await;
+        assert_eq!(refused, down, "{key}");
+    }
+}
+
 /// A service that says yes, after `before` was done.
 async fn yes(listener: tokio::net::TcpListener, before: impl Future<Output = ()>) {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};

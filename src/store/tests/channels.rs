@@ -89,6 +89,21 @@ pub(super) async fn declared_channels_follow_the_file(bench: Bench) {
     assert_eq!(aliases.collect::<Vec<_>>(), ["b", "c", "live"]);
 }
 
+pub(super) async fn a_file_says_nothing_of_another_regions_channels(bench: Bench) {
+    let store = bench.store().await;
+    let (a, b) = ([declaration("a", None)], [declaration("b", None)]);
+    for (region, file) in
+        [("local", &a), ("eu", &b), ("local", &a), ("local-2", &[])] as [(_, &[_]); 4]
+    {
+        let declared = store.declare_channels(region, "app", file, 3).await;
+        assert_eq!(declared.unwrap().removed, [""; 0], "{region}");
+    }
+    let gone = store.declare_channels("eu", "app", &[], 3).await.unwrap();
+    assert_eq!(gone.removed, ["eu#app#b"]);
+    let left = store.channels().await.unwrap().into_iter().map(|c| c.id);
+    assert_eq!(left.collect::<Vec<_>>(), ["local#app#a"]);
+}
+
 pub(super) async fn a_refused_declaration_leaves_nothing_behind(bench: Bench) {
     let store = bench.store().await;
     let key = Secret::new("default-key");

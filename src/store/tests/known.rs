@@ -65,6 +65,21 @@ pub(super) async fn a_key_opens_its_channel_at_once_and_no_more_once_it_was_chan
     assert_eq!(opened(&store, third.expose()).as_deref(), Some(LIVE));
 }
 
+/// How much of a guess is right shows nowhere: no look-up compares it with a key.
+pub(super) async fn a_key_is_looked_up_by_its_digest_alone(bench: Bench) {
+    let store = bench.store().await;
+    make(&store, "first").await;
+    let found = async |key| store.find_channel_by_key(key).await.unwrap();
+    assert!(found("first").await.is_some());
+    let update = query("UPDATE channels SET key_hash = $1");
+    let update = update.bind(hash("elsewhere").as_slice());
+    store.database.execute(update).await.unwrap();
+    // Its text is still there.
+    assert_eq!(found("first").await, None);
+    // What a digest leads to is compared, in constant time.
+    assert_eq!(found("elsewhere").await, None);
+}
+
 pub(super) async fn declared_keys_come_go_and_move_with_the_file(bench: Bench) {
     let store = bench.store().await;
     declare(&store, &[("a", "key-a"), ("b", "key-b")]).await;
