@@ -132,7 +132,7 @@ fn screen_name(options: Option<&IngestOptions>) -> Option<String> {
 
 fn refused(error: Error) -> Refusal {
     tracing::error!(err = %error, "publish could not be looked up");
-    Refusal::Full(NO_DATABASE.to_owned())
+    Refusal::Undecided(NO_DATABASE.to_owned())
 }
 
 impl Gate for StoreGate {

@@ -37,6 +37,9 @@ pub enum Refusal {
     /// A limit is reached.
     #[error("no capacity: {0}")]
     Full(String),
+    /// Nobody can tell now whether the key is right: what would know is out of reach.
+    #[error("publishing cannot be decided now: {0}")]
+    Undecided(String),
 }
 
 /// A publish that may go ahead.

@@ -156,7 +156,7 @@ impl From<store::Error> for Error {
 impl From<Refusal> for Error {
     fn from(refusal: Refusal) -> Error {
         match refusal {
-            Refusal::Full(_) => Error::Capacity(refusal.to_string()),
+            Refusal::Full(_) | Refusal::Undecided(_) => Error::Capacity(refusal.to_string()),
             Refusal::NotAllowed(_) | Refusal::UnknownKey => Error::Conflict(refusal.to_string()),
         }
     }

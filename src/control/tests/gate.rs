@@ -65,7 +65,7 @@ async fn the_gate_admits_by_key_and_takes_capabilities_from_key_channel_or_defau
     }
     bench.store.close().await;
     let refused = gate.admit(&publish("rtmp", "stream-key", None)).await;
-    assert!(matches!(refused, Err(Refusal::Full(_))));
+    assert!(matches!(refused, Err(Refusal::Undecided(_))));
 }
 
 #[tokio::test]
@@ -127,7 +127,7 @@ async fn wrong_keys_of_every_shape_take_the_way_of_the_right_one() {
     // Each is looked up where the right one is: none is told without that.
     bench.store.close().await;
     let down = gate.admit(&publish("rtmp", right, None)).await;
-    assert!(matches!(down, Err(Refusal::Full(_))), "{down:?}");
+    assert!(matches!(down, Err(Refusal::Undecided(_))), "{down:?}");
     for key in wrong {
         let refused = gate.admit(&publish("rtmp", key, None)).await;
         assert_eq!(refused, down, "{key}");

@@ -176,7 +176,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send, A: Admit> Connection<S, A> {
             tags: key.tags,
         };
         let answer = timeout(ADMISSION_DEADLINE, self.context.admit.admit(request)).await;
-        let busy = || Refusal::Full("the server does not answer".to_owned());
+        let busy = || Refusal::Undecided("the server does not answer".to_owned());
         match answer.unwrap_or_else(|_| Err(busy())) {
             Ok(sink) => {
                 tracing::Span::current().record("stream", sink.stream());
@@ -191,7 +191,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send, A: Admit> Connection<S, A> {
                 self.context.config.stats.refused_total.add(1);
                 let code = match refusal {
                     Refusal::UnknownKey => "NetStream.Publish.BadName",
-                    Refusal::NotAllowed(_) | Refusal::Full(_) => "NetStream.Publish.Denied",
+                    Refusal::NotAllowed(_) | Refusal::Full(_) | Refusal::Undecided(_) => {
+                        "NetStream.Publish.Denied"
+                    }
                 };
                 Err(self.refuse(code, &refusal.to_string()))
             }

@@ -61,6 +61,7 @@ impl Admit for Recorder {
             }),
             "LATER" => Err(Refusal::NotAllowed("the event begins at noon".to_owned())),
             "FULL" => Err(Refusal::Full("500 publishers".to_owned())),
+            "DARK" => Err(Refusal::Undecided("no database".to_owned())),
             "HANG" => std::future::pending().await,
             _ => Err(Refusal::UnknownKey),
         }
@@ -326,6 +327,11 @@ async fn each_refusal_has_its_status_and_none_has_the_key() {
         ("SECRETwrong", "NetStream.Publish.BadName", "no channel"),
         ("LATER", "NetStream.Publish.Denied", "noon"),
         ("FULL", "NetStream.Publish.Denied", "500 publishers"),
+        (
+            "DARK",
+            "NetStream.Publish.Denied",
+            "cannot be decided now: no database",
+        ),
         ("HANG", "NetStream.Publish.Denied", "does not answer"),
         ("", "NetStream.Publish.BadName", "no stream key"),
         (";tags=a", "NetStream.Publish.BadName", "no stream key"),

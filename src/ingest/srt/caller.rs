@@ -112,7 +112,7 @@ impl<A: Admit> Caller<A> {
             }
             answer = asked => answer,
         };
-        let busy = || Refusal::Full("the server does not answer".to_owned());
+        let busy = || Refusal::Undecided("the server does not answer".to_owned());
         match answer.unwrap_or_else(|_| Err(busy())) {
             Ok(sink) => {
                 tracing::Span::current().record("stream", sink.stream());
