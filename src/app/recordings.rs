@@ -123,7 +123,7 @@ impl Rows {
             path: format!("{FOLDER}/{}", about.id),
         };
         match self.0.recording_changed(&row).await {
-            Err(store::Error::Missing(_)) => self.0.recording_started(&row).await,
+            Err(store::Error::Missing { .. }) => self.0.recording_started(&row).await,
             other => other,
         }
     }
@@ -140,7 +140,7 @@ impl Catalog for Rows {
     fn deleted(&self, id: Uuid) -> Pending<'_> {
         Box::pin(async move {
             match self.0.delete_recording(id).await {
-                Err(store::Error::Missing(_)) => true,
+                Err(store::Error::Missing { .. }) => true,
                 other => told(id, other),
             }
         })

@@ -230,7 +230,7 @@ async fn channel_token(
     let owner = applications
         .into_iter()
         .find(|application| application.id == channel.application_id)
-        .ok_or_else(|| store::Error::Missing(format!("application {}", channel.application_id)))?;
+        .ok_or_else(|| store::Error::missing("application", &channel.application_id))?;
     let valid_ms = i64::try_from(wanted.expires.as_millis()).unwrap_or(i64::MAX);
     claims.expires = clock.wall().unix_millis().saturating_add(valid_ms);
     claims.required_tag = Some(format!("channelId:{}", channel.id));

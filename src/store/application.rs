@@ -144,5 +144,5 @@ impl Store {
 }
 
 fn missing(id: &str) -> Error {
-    Error::Missing(format!("application {id}"))
+    Error::missing("application", id)
 }

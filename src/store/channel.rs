@@ -145,7 +145,7 @@ impl Store {
             let select = query("SELECT declared FROM channels WHERE id = $1").bind(id);
             let row = change.transaction.fetch_optional(select).await?;
             match row.map(|row| row.get("declared")).transpose()? {
-                None => return Err(Error::Missing(format!("channel {id}"))),
+                None => return Err(Error::missing("channel", id)),
                 Some(true) => return Err(Error::Declared(id.to_owned())),
                 Some(false) => {}
             }
@@ -230,7 +230,7 @@ impl Store {
             change.transaction.execute(update).await?;
             let select = query(BY_ID).bind(channel_id);
             let row = change.transaction.fetch_optional(select).await?;
-            let row = row.ok_or_else(|| Error::Missing(format!("channel {channel_id}")))?;
+            let row = row.ok_or_else(|| Error::missing("channel", channel_id))?;
             let channel = Arc::new(Channel::try_from(&row)?);
             self.commit_change(change, |known| known.put(channel)).await
         })
@@ -267,7 +267,7 @@ async fn refuse(
     .bind(new.name);
     let row = transaction.fetch_one(select).await?;
     if !row.get("owner")? {
-        return Err(Error::Missing(format!("application {application_id}")));
+        return Err(Error::missing("application", application_id));
     }
     if row.get("alias")? {
         return Err(Error::Exists(format!("channel alias {alias}")));

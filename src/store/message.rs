@@ -402,7 +402,7 @@ fn message(channel: &Channel, room: &str, number: i64, row: &Row) -> Result<Mess
 fn gone(error: Error, channel: &Channel) -> Error {
     match &error {
         Error::Database(sqlx::Error::Database(refusal)) if refusal.is_foreign_key_violation() => {
-            Error::Missing(format!("channel {}", channel.id))
+            Error::missing("channel", &channel.id)
         }
         _ => error,
     }

@@ -69,8 +69,13 @@ pub enum Error {
     #[error("{0} exists already")]
     Exists(String),
     /// Nothing of this name is there.
-    #[error("{0} does not exist")]
-    Missing(String),
+    #[error("{what} {id} does not exist")]
+    Missing {
+        /// What kind of thing.
+        what: &'static str,
+        /// Which one.
+        id: String,
+    },
     /// A bound is reached.
     #[error("{what} limit of {limit} is reached")]
     Full {
@@ -102,6 +107,11 @@ pub enum Error {
 }
 
 impl Error {
+    pub(crate) fn missing(what: &'static str, id: impl ToString) -> Error {
+        let id = id.to_string();
+        Error::Missing { what, id }
+    }
+
     /// What kind of failure it is.
     pub fn kind(&self) -> Kind {
         match self {
@@ -111,7 +121,7 @@ impl Error {
             | Error::UnknownMessage
             | Error::ZeroByte
             | Error::Parameter(_) => Kind::Invalid,
-            Error::Missing(_) => Kind::NotFound,
+            Error::Missing { .. } => Kind::NotFound,
             Error::Full { .. } => Kind::Capacity,
             Error::Folder { .. }
             | Error::Database(_)

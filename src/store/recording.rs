@@ -96,7 +96,7 @@ impl Store {
         .bind(reason)
         .bind(recording.id.to_string());
         match timed(self.database.execute(update)).await? {
-            0 => Err(Error::Missing(named(recording.id))),
+            0 => Err(Error::missing("recording", recording.id)),
             _ => Ok(()),
         }
     }
@@ -148,7 +148,7 @@ impl Store {
     pub async fn delete_recording(&self, id: Uuid) -> Result<(), Error> {
         let delete = query("DELETE FROM recordings WHERE id = $1").bind(id.to_string());
         match timed(self.database.execute(delete)).await? {
-            0 => Err(Error::Missing(named(id))),
+            0 => Err(Error::missing("recording", id)),
             _ => Ok(()),
         }
     }

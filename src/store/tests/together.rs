@@ -85,7 +85,7 @@ async fn delete(store: &Store, writer: usize) -> usize {
             .await
         {
             Ok(()) => deleted += 1,
-            Err(Error::Missing(_)) => {}
+            Err(Error::Missing { .. }) => {}
             Err(error) => panic!("{error}"),
         }
     }
