@@ -102,5 +102,6 @@ behaviours! {
     messages::senders_side_by_side_get_a_number_each,
     recordings::a_recording_is_known_from_its_beginning_to_its_end,
     recordings::recordings_are_listed_newest_first_and_swept_oldest_first,
+    messages::the_oldest_message_goes_when_there_are_too_many,
     together::sixteen_writers_make_and_delete_each_channel_once,
 }
