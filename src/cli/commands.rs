@@ -44,7 +44,7 @@ pub enum Error {
 /// Opens the database of the settings: PostgreSQL where a URL names it, else SQLite in the data folder.
 pub async fn open(config: &Config, clock: Clock) -> Result<Store, store::Error> {
     match &config.storage.database_url {
-        Some(url) => Store::connect(url, clock).await,
+        Some(url) => Store::connect(url, &config.storage.data, clock).await,
         None => Store::open(&config.storage.data, clock).await,
     }
 }

@@ -284,6 +284,11 @@ impl Store {
             }
             is_down = false;
         }
+    /// A channel by id, whoever owns it, without waiting. As new as [`Store::known_key`].
+    pub fn known_id(&self, id: &str) -> Option<Arc<Channel>> {
+        self.memory.read().by_id.get(id).cloned()
+    }
+
     }
 
     /// Begins a transaction that may change channels or applications.
@@ -342,7 +347,7 @@ impl Store {
 }
 
 fn revision() -> Query {
-    query("SELECT value FROM revisions WHERE name = 'keys'")
+    query("SELECT value FROM revisions WHERE name = 'known'")
 }
 
 fn no_revision() -> Error {

@@ -13,6 +13,7 @@ mod declared;
 mod ingest;
 mod known;
 mod message;
+mod node;
 mod recording;
 mod stream;
 #[cfg(test)]
@@ -40,8 +41,6 @@ pub use stream::{OpenStream, Sign};
 
 /// A call to the database. A publish waits for one, an encoder gives up after a few seconds.
 const DEADLINE: Duration = Duration::from_secs(2);
-/// Opening and migrating. A migration may rewrite tables.
-const OPEN_DEADLINE: Duration = Duration::from_secs(60);
 /// File name below the data folder.
 const FILE: &str = "forebay.db";
 
@@ -137,6 +136,8 @@ pub struct Store {
     database: Database,
     clock: Clock,
     memory: Arc<Memory>,
+    /// Which of the gateways on this database we are.
+    node: Arc<str>,
 }
 
 impl Store {
@@ -148,31 +149,30 @@ impl Store {
             path: file.clone(),
             source,
         })?;
-        Store::with(Database::open_sqlite(&file), clock).await
+        let database = Box::pin(Database::open_sqlite(&file)).await?;
+        Store::with(database, data, clock).await
     }
 
-    /// Connects to the PostgreSQL database of a URL, and brings its tables up to date.
-    pub async fn connect(url: &Secret, clock: Clock) -> Result<Store, Error> {
-        Store::with(Database::open_postgres(url), clock).await
+    /// Connects to the PostgreSQL database of a URL, and brings its tables up to date. The data folder, which
+    /// is made if it is missing, says which of the gateways there this one is.
+    pub async fn connect(url: &Secret, data: &Path, clock: Clock) -> Result<Store, Error> {
+        let database = Box::pin(Database::open_postgres(url)).await?;
+        Store::with(database, data, clock).await
     }
 
-    async fn with(
-        database: impl Future<Output = Result<Database, Error>>,
-        clock: Clock,
-    ) -> Result<Store, Error> {
-        let opening = async {
-            let store = Store {
-                database: database.await?,
-                clock,
-                memory: Arc::default(),
-            };
-            store.read_all().await?;
-            Ok(store)
+    async fn with(database: Database, data: &Path, clock: Clock) -> Result<Store, Error> {
+        let node = node::load_or_make(data).map_err(|source| Error::Folder {
+            path: data.to_owned(),
+            source,
+        })?;
+        let store = Store {
+            database,
+            clock,
+            node: node.into(),
+            memory: Arc::default(),
         };
-        match tokio::time::timeout(OPEN_DEADLINE, Box::pin(opening)).await {
-            Ok(store) => store,
-            Err(_) => Err(Error::Timeout(OPEN_DEADLINE)),
-        }
+        store.read_all().await?;
+        Ok(store)
     }
 
     /// Whether the database answers.
