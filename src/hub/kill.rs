@@ -58,7 +58,7 @@ impl Hub {
     /// Ends everything of a channel that was deleted, and gives the members that were there. A publish
     /// that was being admitted meanwhile is refused, if the channel was taken from the store before this
     /// is called; after that nothing of it is found any more.
-    pub async fn close(&self, channel_id: &str) -> Vec<ChannelMember> {
+    pub fn close(&self, channel_id: &str) -> Vec<ChannelMember> {
         let (members, gone) = {
             let mut channels = self.channels();
             self.inner.barrier.close(channel_id);
@@ -77,7 +77,7 @@ impl Hub {
                 .forget(|entry| entry.admission.channel_id == channel_id);
             (members, gone)
         };
-        self.record_ended(gone).await;
+        drop(self.record_ended(gone));
         members
     }
 

@@ -5,8 +5,7 @@ use std::sync::Arc;
 use super::channel::{BY_ID, Channel, channel_id, random_stream_key};
 use super::database::{Transaction, query};
 use super::known::hash;
-use super::{Error, Store, exists, json, timed};
-use crate::base::id::region_of;
+use super::{Error, Store, exists, json};
 use crate::base::secret::Secret;
 
 /// What a new channel is made of.
@@ -53,7 +52,7 @@ impl Store {
     /// Makes the default channel, or gives it this key. What the channel API made in its place keeps its
     /// name and options.
     pub async fn ensure_default_channel(&self, new: &NewChannel<'_>) -> Result<Channel, Error> {
-        timed(async {
+        self.changing(async {
             let mut change = self.begin_change().await?;
             let now = self.now_us();
             let (channel, _) = upsert(&mut change.transaction, new, false, now).await?;
@@ -75,7 +74,7 @@ impl Store {
         declarations: &[Declaration<'_>],
         limit: u64,
     ) -> Result<Declared, Error> {
-        timed(async {
+        self.changing(async {
             let mut change = self.begin_change().await?;
             let transaction = &mut change.transaction;
             let mut channels = Vec::with_capacity(declarations.len());
@@ -126,6 +125,7 @@ impl Store {
         .await
     }
 }
+
 impl Channel {
     /// Whether it has nothing that only the channel API gives.
     fn is_plain(&self) -> bool {
@@ -135,7 +135,6 @@ impl Channel {
             && self.ingest.is_none()
     }
 }
-
 
 /// Makes a channel or changes it; says whether it is new.
 async fn upsert(
@@ -161,8 +160,8 @@ async fn upsert(
         channel.key == key
             && (keeps || channel.name == new.name)
             && (keeps || channel.capabilities.as_deref() == new.capabilities)
-            && (keeps || channel.is_plain())
             && channel.declared == declared
+            && (keeps || channel.is_plain())
     });
     if keeps && !same {
         let update = query(

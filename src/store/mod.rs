@@ -35,6 +35,7 @@ pub use database::{OLDEST_POSTGRESQL, Server, probe};
 pub use declared::{Declaration, Declared, NewChannel};
 pub use ingest::{IngestOptions, SourceUri, Span};
 use known::Memory;
+pub use known::Watcher;
 pub use message::{Message, MessagePage, MessageRange, NewMessage};
 pub use recording::{Outcome, Recording};
 pub use stream::{OpenStream, Sign};
@@ -135,9 +136,9 @@ impl Error {
 pub struct Store {
     database: Database,
     clock: Clock,
-    memory: Arc<Memory>,
     /// Which of the gateways on this database we are.
     node: Arc<str>,
+    memory: Arc<Memory>,
 }
 
 impl Store {

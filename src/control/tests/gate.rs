@@ -157,7 +157,7 @@ async fn a_key_that_is_replaced_while_the_admission_service_thinks_opens_nothing
         StoreGate::new(bench.store.clone(), bench.tokens.clone(), Vec::new()).asking(Some(service))
     };
     // Other processes share the database, and not the memory.
-    let other = Store::open(&bench.data, bench.clock.clone()).await.unwrap();
+    let other = bench.elsewhere().await;
     let live = "local#app#live";
     let request = publish("rtmp", "stream-key", None);
     let door = listener().await.unwrap();

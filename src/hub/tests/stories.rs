@@ -126,7 +126,7 @@ async fn tell(seed: u64) {
                 );
             }
             8 if dice.chance() => {
-                hub.close(&id(channel)).await;
+                hub.close(&id(channel));
                 assert_eq!(
                     (hub.members(&id(channel)), hub.find(channel)),
                     (vec![], None)
@@ -160,7 +160,7 @@ async fn tell(seed: u64) {
         }
     }
     for channel in CHANNELS {
-        hub.close(&id(channel)).await;
+        hub.close(&id(channel));
     }
     assert!(hub.ids().is_empty(), "nothing is left");
     memory.emptied().await;
@@ -214,7 +214,7 @@ async fn act(hub: Hub, clock: Clock, seed: u64) {
                 hub.kill(&channel, "at the same time", dice.chance()).await;
             }
             6 if dice.chance() => {
-                hub.close(&channel).await;
+                hub.close(&channel);
             }
             7 => {
                 clock.advance(Duration::from_millis(700));
@@ -257,7 +257,7 @@ fn whatever_happens_at_the_same_time_nobody_waits_for_ever_and_nothing_is_left()
             }
             hub.streams().assert_bound();
             for channel in CHANNELS {
-                hub.close(&id(channel)).await;
+                hub.close(&id(channel));
             }
             assert!(hub.ids().is_empty(), "nothing is left");
             memory.emptied().await;
