@@ -1,10 +1,12 @@
 //! Channels over the wire: what a fork serves, how it ends alone, what a kill does to an encoder.
 
+use forebay::base::clock::Clock;
 use forebay::base::id::Uuid;
 use forebay::config;
 use forebay::hub::{Counted, ForkOptions, Forking};
 use forebay::manifest::check::check_media_playlist;
 use forebay::manifest::parse::{Media, Multivariant};
+use forebay::store::Store;
 
 use crate::common::encoder::Encoder;
 use crate::common::media::Clip;
@@ -306,5 +308,25 @@ async fn a_fork_in_portrait_has_a_ladder_of_its_own_over_the_same_encoder() {
     }
     assert_eq!(hub.members(OTHER), []);
     drop(publishing);
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_channel_that_another_process_deletes_goes_off_the_air() {
+    let (server, mut encoder) = on_air().await;
+    let id = server.stream_id().await;
+    // As a command does beside the server, or another gateway.
+    let other = Store::open(server.data(), Clock::system()).await;
+    let other = other.expect("it is shared");
+    other.delete_channel(LIVE).await.expect("it is there");
+    encoder.publisher.closed().await;
+    let hub = &server.app.hub;
+    let gone = || (hub.stream(id).is_none() && hub.find("live").is_none()).then_some(());
+    server.until("the stream to be gone", gone).await;
+    let index = format!("/hls/{id}/index.m3u8");
+    assert_eq!(server.get(&index).await.status, 404);
+    let refused = Encoder::start(server.rtmp(), KEY).await;
+    assert!(refused.is_err(), "its key is void");
+    other.close().await;
     server.stop().await;
 }

@@ -131,18 +131,17 @@ impl App {
         };
         let both = (&tasks, &ingest);
         let pulls = publishing::start(ports, &config, tls.as_ref(), &hub, &figures, &clock, both)?;
-        for job in pulls::jobs(&config, &store).await? {
+        for job in pulls::jobs(&config) {
             pulls.start(&job.channel_id, job.source);
         }
-        let media = (hub.clone(), pulls.clone());
-        tasks.spawn(store.clone().follow(tasks.clone(), move |channel| {
-            let (hub, pulls) = media.clone();
-            async move {
-                info!(channel = &*channel, "channel deleted by another process");
-                pulls.stop(&channel);
-                hub.close(&channel).await;
-            }
-        }));
+        let watch = control::watch::Watch {
+            region: config.identity.region.clone(),
+            live: Arc::new(hub.clone()),
+            sources: pulls,
+        };
+        // Since the memory was read nothing was followed, so that nothing that came or went is missed.
+        store.watch(Arc::new(watch)).await?;
+        tasks.spawn(store.clone().follow(tasks.clone()));
 
         let own_address = !config.listen.control.is_empty();
         let state = control::State::new(control::Setup {
@@ -151,7 +150,6 @@ impl App {
             live: Arc::new(hub.clone()),
             measurements: figures.clone(),
             probes: figures.clone(),
-            sources: pulls,
             keys: Arc::new(keys::Keys(config.clone())),
             tasks: tasks.clone(),
             tokens: tokens.clone(),

@@ -45,7 +45,7 @@ pub enum Error {
 /// Opens the database of the settings: PostgreSQL where a URL names it, else SQLite in the data folder.
 pub async fn open(config: &Config, clock: Clock) -> Result<Store, store::Error> {
     match &config.storage.database_url {
-        Some(url) => Store::connect(url, clock).await,
+        Some(url) => Store::connect(url, &config.storage.data, clock).await,
         None => Store::open(&config.storage.data, clock).await,
     }
 }
@@ -242,7 +242,7 @@ async fn channel_token(
     let owner = applications
         .into_iter()
         .find(|application| application.id == channel.application_id)
-        .ok_or_else(|| store::Error::Missing(format!("application {}", channel.application_id)))?;
+        .ok_or_else(|| store::Error::missing("application", &channel.application_id))?;
     let valid_ms = i64::try_from(wanted.expires.as_millis()).unwrap_or(i64::MAX);
     claims.expires = clock.wall().unix_millis().saturating_add(valid_ms);
     claims.required_tag = Some(format!("channelId:{}", channel.id));

@@ -89,12 +89,12 @@ impl StoreGate {
         })
     }
 
-    async fn records(&self) -> Result<Vec<Record>, Error> {
+    async fn records(&self, region: &str) -> Result<Vec<Record>, Error> {
         let mut records = Vec::new();
-        for stream in self.store.open_streams().await? {
+        for stream in self.store.claim_streams(region).await? {
             // A stream goes with its channel.
-            if let Some(channel) = self.store.channel(&stream.channel_id).await? {
-                records.push(record(stream, channel));
+            if let Some(channel) = self.store.known_id(&stream.channel_id) {
+                records.push(record(stream, &channel));
             }
         }
         Ok(records)
@@ -139,7 +139,7 @@ fn screen_name(options: Option<&IngestOptions>) -> Option<String> {
 
 fn refused(error: Error) -> Refusal {
     tracing::error!(err = %error, "publish could not be looked up");
-    Refusal::Full(NO_DATABASE.to_owned())
+    Refusal::Undecided(NO_DATABASE.to_owned())
 }
 
 impl Gate for StoreGate {
@@ -196,17 +196,20 @@ impl Gate for StoreGate {
         })
     }
 
-    fn stream_ended(&self, stream_id: Uuid) -> Pending<'_, ()> {
+    fn streams_ended<'a>(&'a self, ids: &'a [Uuid]) -> Pending<'a, ()> {
         Box::pin(async move {
-            if let Err(err) = self.store.stream_ended(stream_id).await {
-                tracing::error!(%err, stream = %stream_id, "end of stream could not be recorded");
+            if ids.is_empty() {
+                return;
+            }
+            if let Err(err) = self.store.streams_ended(ids).await {
+                tracing::error!(%err, streams = ?ids, "ends of streams could not be recorded");
             }
         })
     }
 
-    fn open_streams(&self) -> Pending<'_, Vec<Record>> {
+    fn open_streams<'a>(&'a self, region: &'a str) -> Pending<'a, Vec<Record>> {
         Box::pin(async move {
-            self.records().await.unwrap_or_else(|err| {
+            self.records(region).await.unwrap_or_else(|err| {
                 // Their players have to open the channels' next streams.
                 tracing::error!(%err, "streams of the last run could not be read");
                 Vec::new()
@@ -239,14 +242,14 @@ fn stored_sign(sign: &Sign) -> store::Sign {
     }
 }
 
-fn record(stream: OpenStream, channel: Channel) -> Record {
+fn record(stream: OpenStream, channel: &Channel) -> Record {
     Record {
         id: stream.id,
         epoch: stream.epoch,
         admission: Admission {
-            channel_id: channel.id,
-            alias: channel.alias,
-            name: channel.name,
+            channel_id: channel.id.clone(),
+            alias: channel.alias.clone(),
+            name: channel.name.clone(),
             capabilities: stream.capabilities,
             tags: stream.tags,
             screen_name: screen_name(channel.ingest.as_ref()),

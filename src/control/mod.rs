@@ -22,6 +22,7 @@ mod streams;
 #[cfg(test)]
 mod tests;
 pub mod token;
+pub mod watch;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -88,7 +89,7 @@ pub trait Live: Send + Sync {
     ) -> Pending<'a, Vec<ChannelMember>>;
 
     /// See [`Hub::close`].
-    fn close<'a>(&'a self, channel_id: &'a str) -> Pending<'a, Vec<ChannelMember>>;
+    fn close(&self, channel_id: &str);
 
     /// See [`Hub::fork`].
     fn fork<'a>(
@@ -165,8 +166,8 @@ impl Live for Hub {
         Box::pin(Hub::kill(self, channel_id, reason, keep_streams))
     }
 
-    fn close<'a>(&'a self, channel_id: &'a str) -> Pending<'a, Vec<ChannelMember>> {
-        Box::pin(Hub::close(self, channel_id))
+    fn close(&self, channel_id: &str) {
+        Hub::close(self, channel_id);
     }
 
     fn fork<'a>(
@@ -222,8 +223,6 @@ pub struct Setup {
     pub measurements: Arc<dyn Measurements>,
     /// Readiness of what control cannot see.
     pub probes: Arc<dyn Probes>,
-    /// What pulls sources of channels.
-    pub sources: Arc<dyn Sources>,
     /// Stream keys that are kept elsewhere.
     pub keys: Arc<dyn Keys>,
     /// What is done to its end runs here; answers that go on end with it.

@@ -116,13 +116,12 @@ impl Live for World {
         Box::pin(async { members.unwrap_or_default() })
     }
 
-    fn close<'a>(&'a self, channel_id: &'a str) -> Pending<'a, Vec<ChannelMember>> {
+    fn close(&self, channel_id: &str) {
         self.told
             .lock()
             .unwrap()
             .push(format!("close {channel_id}"));
-        let members = self.members.lock().unwrap().remove(channel_id);
-        Box::pin(async { members.unwrap_or_default() })
+        self.members.lock().unwrap().remove(channel_id);
     }
 
     /// A channel called `full` has no room, one called `slow` never answers.
@@ -262,6 +261,12 @@ pub(in crate::control) async fn bench(change: impl FnOnce(&mut Setup)) -> Bench 
     let library = Library::open(recordings, disk, clock.clone()).unwrap();
     let tokens = token::Tokens::new(store.clone(), clock.clone());
     let world = Arc::new(World::default());
+    let watch = watch::Watch {
+        region: "local".to_owned(),
+        live: world.clone(),
+        sources: world.clone(),
+    };
+    store.watch(Arc::new(watch)).await.unwrap();
     let tasks = Tasks::new();
     let mut setup = Setup {
         store: store.clone(),
@@ -269,7 +274,6 @@ pub(in crate::control) async fn bench(change: impl FnOnce(&mut Setup)) -> Bench 
         live: world.clone(),
         measurements: world.clone(),
         probes: world.clone(),
-        sources: world.clone(),
         keys: world.clone(),
         tokens: tokens.clone(),
         region: "local".to_owned(),
@@ -299,6 +303,11 @@ pub(in crate::control) async fn bench(change: impl FnOnce(&mut Setup)) -> Bench 
 }
 
 impl Bench {
+    /// The database as another process has it.
+    pub(in crate::control) async fn elsewhere(&self) -> Store {
+        Store::open(&self.data, self.clock.clone()).await.unwrap()
+    }
+
     /// A request from `peer`; status, location and body of the answer.
     async fn ask(
         &self,

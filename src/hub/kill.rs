@@ -1,5 +1,7 @@
 //! Ends what a channel has on air. In: a channel id. Out: the members that were there.
 
+use std::future::Future;
+
 use super::roster::ChannelMember;
 use super::story::Happening;
 use super::{Hub, index::Index};
@@ -59,7 +61,7 @@ impl Hub {
     /// Ends everything of a channel that was deleted, and gives the members that were there. A publish
     /// that was being admitted meanwhile is refused, if the channel was taken from the store before this
     /// is called; after that nothing of it is found any more.
-    pub async fn close(&self, channel_id: &str) -> Vec<ChannelMember> {
+    pub fn close(&self, channel_id: &str) -> Vec<ChannelMember> {
         let (members, gone) = {
             let mut channels = self.channels();
             self.inner.barrier.close(channel_id);
@@ -71,7 +73,7 @@ impl Hub {
                 .forget(|entry| entry.admission.channel_id == channel_id);
             (members, gone)
         };
-        self.record_ended(gone).await;
+        drop(self.record_ended(gone));
         members
     }
 
@@ -148,19 +150,15 @@ impl Hub {
         gone
     }
 
-    /// Writes down that streams are over. Goes on when the caller does not wait for it.
-    pub(super) async fn record_ended(&self, ids: Vec<Uuid>) {
-        if ids.is_empty() {
-            return;
-        }
+    /// Writes down that streams are over, from now on. What this returns waits for it.
+    pub(super) fn record_ended(&self, ids: Vec<Uuid>) -> impl Future<Output = ()> + Send + use<> {
         let gate = self.inner.gate.clone();
-        let recorded = self.inner.tasks.spawn(async move {
-            for id in ids {
-                gate.stream_ended(id).await;
-            }
-        });
-        // A panic in there was logged as one.
-        let _ = recorded.await;
+        let record = async move { gate.streams_ended(&ids).await };
+        let recorded = self.inner.tasks.spawn(record);
+        async {
+            // A panic in there was logged as one.
+            let _ = recorded.await;
+        }
     }
 }
 

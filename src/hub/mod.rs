@@ -193,23 +193,22 @@ impl Hub {
 
     /// Takes up the streams of an earlier run whose players may still wait: each is there again, without
     /// a publisher, and has the reconnect window for one to come back. Those that cannot be taken up are
-    /// over. Those of other regions are other gateways' on the same database. Called once, before anybody
-    /// can publish.
+    /// over. Called once, before anybody can publish.
     pub async fn resume(&self) {
         let inner = &self.inner;
         let now = inner.clock.wall();
-        for record in inner.gate.open_streams().await.into_iter().rev() {
-            if id::region_of(&record.admission.channel_id) != inner.config.region {
-                continue;
-            }
+        let mut over = Vec::new();
+        let records = inner.gate.open_streams(&inner.config.region).await;
+        for record in records.into_iter().rev() {
             let settings = (inner.rules)(&record.admission);
             let beginning = resume::beginning(&record, &settings, now, inner.config.reconnect);
             if !beginning
                 .is_some_and(|beginning| self.reopen(beginning, record.admission, settings))
             {
-                inner.gate.stream_ended(record.id).await;
+                over.push(record.id);
             }
         }
+        inner.gate.streams_ended(&over).await;
     }
 
     /// The stream behind a stream id: of a fork that shares its source's timeline, the source's.

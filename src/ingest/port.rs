@@ -15,7 +15,7 @@ const ADMISSION_DEADLINE: Duration = Duration::from_secs(5);
 pub(super) async fn answer<S>(
     asked: impl Future<Output = Result<S, Refusal>>,
 ) -> Result<S, Refusal> {
-    let busy = || Refusal::Full("the server does not answer".to_owned());
+    let busy = || Refusal::Undecided("the server does not answer".to_owned());
     let answer = timeout(ADMISSION_DEADLINE, asked).await;
     answer.unwrap_or_else(|_| Err(busy()))
 }

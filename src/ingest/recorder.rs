@@ -65,6 +65,7 @@ fn channel(key: &str) -> Result<&'static str, Refusal> {
         "STAGE" => Ok("stage"),
         "LATER" => Err(Refusal::NotAllowed("the event begins at noon".to_owned())),
         "FULL" => Err(Refusal::Full("500 publishers".to_owned())),
+        "DARK" => Err(Refusal::Undecided("no database".to_owned())),
         "PANIC" => panic!("in the hub"),
         _ => Err(Refusal::UnknownKey),
     }

@@ -13,6 +13,7 @@ mod declared;
 mod ingest;
 mod known;
 mod message;
+mod node;
 mod stream;
 #[cfg(test)]
 mod tests;
@@ -33,13 +34,12 @@ pub use database::{OLDEST_POSTGRESQL, Server, probe};
 pub use declared::{Declaration, Declared, NewChannel};
 pub use ingest::{IngestOptions, SourceUri, Span};
 use known::Memory;
+pub use known::Watcher;
 pub use message::{Message, MessagePage, MessageRange, NewMessage};
 pub use stream::{OpenStream, Sign};
 
 /// A call to the database. A publish waits for one, an encoder gives up after a few seconds.
 const DEADLINE: Duration = Duration::from_secs(2);
-/// Opening and migrating. A migration may rewrite tables.
-const OPEN_DEADLINE: Duration = Duration::from_secs(60);
 /// File name below the data folder.
 const FILE: &str = "forebay.db";
 
@@ -67,8 +67,13 @@ pub enum Error {
     #[error("{0} exists already")]
     Exists(String),
     /// Nothing of this name is there.
-    #[error("{0} does not exist")]
-    Missing(String),
+    #[error("{what} {id} does not exist")]
+    Missing {
+        /// What kind of thing.
+        what: &'static str,
+        /// Which one.
+        id: String,
+    },
     /// Channels of several applications have this alias.
     #[error("channels of several applications have the alias {0}: say the id")]
     Ambiguous(String),
@@ -103,6 +108,11 @@ pub enum Error {
 }
 
 impl Error {
+    pub(crate) fn missing(what: &'static str, id: impl ToString) -> Error {
+        let id = id.to_string();
+        Error::Missing { what, id }
+    }
+
     /// What kind of failure it is.
     pub fn kind(&self) -> Kind {
         match self {
@@ -113,7 +123,7 @@ impl Error {
             | Error::UnknownMessage
             | Error::ZeroByte
             | Error::Parameter(_) => Kind::Invalid,
-            Error::Missing(_) => Kind::NotFound,
+            Error::Missing { .. } => Kind::NotFound,
             Error::Full { .. } => Kind::Capacity,
             Error::Folder { .. }
             | Error::Database(_)
@@ -128,6 +138,8 @@ impl Error {
 pub struct Store {
     database: Database,
     clock: Clock,
+    /// Which of the gateways on this database we are.
+    node: Arc<str>,
     memory: Arc<Memory>,
 }
 
@@ -140,31 +152,30 @@ impl Store {
             path: file.clone(),
             source,
         })?;
-        Store::with(Database::open_sqlite(&file), clock).await
+        let database = Box::pin(Database::open_sqlite(&file)).await?;
+        Store::with(database, data, clock).await
     }
 
-    /// Connects to the PostgreSQL database of a URL, and brings its tables up to date.
-    pub async fn connect(url: &Secret, clock: Clock) -> Result<Store, Error> {
-        Store::with(Database::open_postgres(url), clock).await
+    /// Connects to the PostgreSQL database of a URL, and brings its tables up to date. The data folder, which
+    /// is made if it is missing, says which of the gateways there this one is.
+    pub async fn connect(url: &Secret, data: &Path, clock: Clock) -> Result<Store, Error> {
+        let database = Box::pin(Database::open_postgres(url)).await?;
+        Store::with(database, data, clock).await
     }
 
-    async fn with(
-        database: impl Future<Output = Result<Database, Error>>,
-        clock: Clock,
-    ) -> Result<Store, Error> {
-        let opening = async {
-            let store = Store {
-                database: database.await?,
-                clock,
-                memory: Arc::default(),
-            };
-            store.read_all().await?;
-            Ok(store)
+    async fn with(database: Database, data: &Path, clock: Clock) -> Result<Store, Error> {
+        let node = node::load_or_make(data).map_err(|source| Error::Folder {
+            path: data.to_owned(),
+            source,
+        })?;
+        let store = Store {
+            database,
+            clock,
+            node: node.into(),
+            memory: Arc::default(),
         };
-        match tokio::time::timeout(OPEN_DEADLINE, Box::pin(opening)).await {
-            Ok(store) => store,
-            Err(_) => Err(Error::Timeout(OPEN_DEADLINE)),
-        }
+        store.read_all().await?;
+        Ok(store)
     }
 
     /// Whether the database answers.

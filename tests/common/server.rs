@@ -60,6 +60,11 @@ impl Server {
         Server { app, data }
     }
 
+    /// The data folder, for another process beside the gateway.
+    pub fn data(&self) -> &Path {
+        &self.data
+    }
+
     /// Address of playback.
     pub fn http(&self) -> SocketAddr {
         self.app.http[0]

@@ -174,17 +174,9 @@ pub(super) async fn remove(ByOperator(mut call): ByOperator) -> Answer {
     call.state
         .to_the_end(async move {
             let setup = state.setup();
-            let channels = setup.store.known_channels(&id, None, usize::MAX);
+            // What its channels have on air ends with that.
             setup.store.remove_application(&id).await?;
-            tracing::info!(
-                application = id,
-                channels = channels.len(),
-                "application removed"
-            );
-            for channel in channels {
-                setup.sources.stop(&channel.id);
-                setup.live.close(&channel.id).await;
-            }
+            tracing::info!(application = id, "application removed");
             Ok(())
         })
         .await?;

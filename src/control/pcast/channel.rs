@@ -156,8 +156,7 @@ pub(in crate::control) async fn make(
     }
     let options = fields.need_words("options")?;
     let given = fields.object("ingestOptions")?;
-    let (ingest, source) = given.map(ingest::parse).transpose()?.unzip();
-    let source = source.flatten();
+    let ingest = given.map(ingest::parse).transpose()?;
     let then = state.clone();
     state
         .to_the_end(async move {
@@ -174,9 +173,6 @@ pub(in crate::control) async fn make(
             let channel = setup.store.create_channel(&creation, setup.max_channels);
             let channel = channel.await?;
             tracing::info!(channel = channel.id, "channel created");
-            if let Some(source) = source {
-                setup.sources.start(&channel.id, source);
-            }
             Ok(channel)
         })
         .await
@@ -213,13 +209,8 @@ pub(in crate::control) async fn take_away(mut call: Call) -> Answer {
     let state = call.state.clone();
     call.state
         .to_the_end(async move {
-            let setup = state.setup();
-            setup.store.delete_channel(&channel.id).await?;
-            // From the store first, so that a publish that is being admitted finds it closed.
-            setup.sources.stop(&channel.id);
-            setup.live.close(&channel.id).await;
-            tracing::info!(channel = channel.id, "channel deleted");
-            Ok(())
+            // What it has on air ends with that.
+            Ok(state.setup().store.delete_channel(&channel.id).await?)
         })
         .await?;
     Ok(done())

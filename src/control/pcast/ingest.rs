@@ -51,14 +51,14 @@ enum SpanField {
     Text(String),
 }
 
-/// The options of a body, and the source that is pulled.
-pub(super) fn parse(mut fields: Fields) -> Result<(IngestOptions, Option<Source>), Error> {
+/// The options of a body.
+pub(super) fn parse(mut fields: Fields) -> Result<IngestOptions, Error> {
     let source_name = fields.name("sourceUri");
     let source_uri = fields.text("sourceUri")?;
     // Its sentence hides credentials.
     let refused = |error| Error::Bad(format!("{source_name} is {error}"));
     let source = source_uri.as_deref().map(Source::parse).transpose();
-    let source = source.map_err(refused)?;
+    source.map_err(refused)?;
     let max_fps = fields.number("maxFps")?;
     if max_fps
         .as_ref()
@@ -69,7 +69,7 @@ pub(super) fn parse(mut fields: Fields) -> Result<(IngestOptions, Option<Source>
             fields.name("maxFps")
         )));
     }
-    let options = IngestOptions {
+    Ok(IngestOptions {
         capabilities: fields.words("capabilities")?,
         tags: fields.words("tags")?,
         screen_name: fields.line("screenName")?,
@@ -78,8 +78,7 @@ pub(super) fn parse(mut fields: Fields) -> Result<(IngestOptions, Option<Source>
         preroll_skip_duration: fields.number("prerollSkipDuration")?,
         jitter_buffer: span(&mut fields, "jitterBuffer")?,
         source_uri: source_uri.map(SourceUri::new),
-    };
-    Ok((options, source))
+    })
 }
 
 fn span(fields: &mut Fields, name: &str) -> Result<Option<Span>, Error> {

@@ -222,7 +222,9 @@ fn parse(body: &[u8]) -> Result<NewMessage, Error> {
     summary = "Messages of a channel: the newest, or the oldest after one of them",
     security(("basicAuth" = [])),
     params(Named, Range),
-    responses((status = 200, description = "Oldest first.", body = inline(Many<'_>)), Usual, Limited,
+    responses((status = 200,
+        description = "Oldest first. A channel keeps its newest 100,000, for 90 days.",
+        body = inline(Many<'_>)), Usual, Limited,
         Lookup, (status = 413, description = "`limit` is above 128: `limit-too-large`.",
             body = inline(super::error::Body))),
 )]

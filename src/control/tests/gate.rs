@@ -93,7 +93,7 @@ async fn the_gate_admits_by_key_and_takes_capabilities_from_key_channel_or_defau
     }
     bench.store.close().await;
     let refused = gate.admit(&publish("rtmp", "stream-key", None)).await;
-    assert!(matches!(refused, Err(Refusal::Full(_))));
+    assert!(matches!(refused, Err(Refusal::Undecided(_))));
 }
 
 #[tokio::test]
@@ -155,7 +155,7 @@ async fn wrong_keys_of_every_shape_take_the_way_of_the_right_one() {
     // Each is looked up where the right one is: none is told without that.
     bench.store.close().await;
     let down = gate.admit(&publish("rtmp", right, None)).await;
-    assert!(matches!(down, Err(Refusal::Full(_))), "{down:?}");
+    assert!(matches!(down, Err(Refusal::Undecided(_))), "{down:?}");
     for key in wrong {
         let refused = gate.admit(&publish("rtmp", key, None)).await;
         assert_eq!(refused, down, "{key}");
@@ -185,7 +185,7 @@ async fn a_key_that_is_replaced_while_the_admission_service_thinks_opens_nothing
         StoreGate::new(bench.store.clone(), bench.tokens.clone(), Vec::new()).asking(Some(service))
     };
     // Other processes share the database, and not the memory.
-    let other = Store::open(&bench.data, bench.clock.clone()).await.unwrap();
+    let other = bench.elsewhere().await;
     let live = "local#app#live";
     let request = publish("rtmp", "stream-key", None);
     let door = listener().await.unwrap();
@@ -249,16 +249,19 @@ async fn the_gate_records_streams() {
         sign,
     };
     gate.stream_opened(&opened).await;
-    assert_eq!(gate.open_streams().await, std::slice::from_ref(&opened));
+    assert_eq!(
+        gate.open_streams("local").await,
+        std::slice::from_ref(&opened)
+    );
     let later = Sign {
         alive: Wall(70),
         is_final: true,
         ..sign
     };
     gate.streams_alive(&[later]).await;
-    assert_eq!(gate.open_streams().await[0].sign, later);
-    gate.stream_ended(id).await;
-    assert_eq!(gate.open_streams().await, []);
+    assert_eq!(gate.open_streams("local").await[0].sign, later);
+    gate.streams_ended(&[id]).await;
+    assert_eq!(gate.open_streams("local").await, []);
 }
 
 #[tokio::test]
@@ -304,4 +307,50 @@ async fn a_preview_says_what_the_gate_will_say_and_needs_no_database() {
     bench.clock.advance(Duration::from_secs(1));
     let expired = gate.preview(&requests[4]);
     assert!(matches!(expired, Err(Refusal::NotAllowed(_))));
+}
+
+#[tokio::test]
+async fn a_damaged_channel_costs_no_other_ones_stream() {
+    let bench = bench(|_| {}).await;
+    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(bench.data.join("forebay.db"));
+    let mut database = sqlx::ConnectOptions::connect(&options).await.unwrap();
+    bench
+        .store
+        .add_application("b", &Secret::new("a-secret"))
+        .await
+        .unwrap();
+    let gate = StoreGate::new(bench.store.clone(), bench.tokens.clone(), Vec::new());
+    let mut opened = Vec::new();
+    for (application_id, key) in [("app", "stream-key"), ("b", "another-key")] {
+        let channel = NewChannel {
+            region: "local",
+            application_id,
+            alias: "live",
+            name: "Live",
+            key: Some(&Secret::new(key)),
+            capabilities: None,
+        };
+        bench.store.ensure_default_channel(&channel).await.unwrap();
+        let admitted = gate.admit(&publish("rtmp", key, None)).await;
+        let id = Uuid::new_v4();
+        let record = Record {
+            id,
+            epoch: Wall(6),
+            admission: admitted.unwrap(),
+            segment_target_90k: 180_000,
+            longest_segment_90k: 900_000,
+            sign: Sign {
+                id,
+                alive: Wall(7),
+                told: Told::default(),
+                is_final: false,
+            },
+        };
+        gate.stream_opened(&record).await;
+        opened.push(record);
+    }
+    let damage = "UPDATE channels SET tags = 'no list' WHERE application_id = 'b'";
+    sqlx::query(damage).execute(&mut database).await.unwrap();
+    bench.store.refresh().await.unwrap();
+    assert_eq!(gate.open_streams("local").await, opened[..1]);
 }

@@ -278,14 +278,14 @@ async fn nothing_of_a_deleted_channel_is_found() {
     let mut publisher = bench.publish(words(&["streaming"])).await;
     bench.play(&mut publisher, 3).await;
     let ids = [kept.stream_id(), publisher.stream_id()];
-    assert_eq!(bench.hub.close(LIVE).await.len(), 1);
+    assert_eq!(bench.hub.close(LIVE).len(), 1);
     assert_eq!((bench.count(), bench.newest("live")), (0, None));
     for id in ids {
         assert!(bench.hub.timeline(id).is_none() && bench.hub.health(id).is_none());
     }
     assert_eq!(kept.evicted().await, "the channel was deleted");
     assert_eq!(publisher.evicted().await, "the channel was deleted");
-    assert_eq!(*bench.memory.records(), []);
+    bench.memory.emptied().await;
 }
 
 #[tokio::test]
@@ -303,11 +303,11 @@ async fn a_publish_that_is_being_admitted_does_not_reach_a_channel_that_is_close
             std::task::Poll::Ready(publish.as_mut().poll(context).is_pending())
         });
         assert!(polled.await, "it waits for the gate");
-        bench.hub.close(LIVE).await;
+        bench.hub.close(LIVE);
         admit.send(()).unwrap();
         assert_eq!(publish.await.err(), Some(Refusal::UnknownKey));
         assert_eq!(bench.newest("live"), None);
-        assert_eq!(*bench.memory.records(), []);
+        bench.memory.emptied().await;
         drop(before);
     }
     // Made anew, it is another one.
@@ -367,7 +367,7 @@ fn whatever_the_order_of_publishes_and_closes_nothing_of_a_closed_channel_stays(
                         .spawn(async move { hub.publish(request("live", None)).await })
                 })
                 .collect();
-            bench.hub.close(LIVE).await;
+            bench.hub.close(LIVE);
             let mut publishers = Vec::new();
             for publish in publishing {
                 publishers.extend(publish.await.unwrap().ok());
@@ -379,11 +379,11 @@ fn whatever_the_order_of_publishes_and_closes_nothing_of_a_closed_channel_stays(
                 let id = publisher.stream_id();
                 assert!(ended(id) || living == Some(id));
             }
-            bench.hub.close(LIVE).await;
+            bench.hub.close(LIVE);
             assert_eq!(bench.newest("live"), None);
             assert!(bench.hub.ids().is_empty());
             drop(publishers);
         }
-        assert_eq!(*bench.memory.records(), []);
+        bench.memory.emptied().await;
     });
 }

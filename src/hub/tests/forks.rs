@@ -274,7 +274,7 @@ async fn what_is_killed_takes_its_forks_along_and_not_its_source() {
     assert_eq!(bench.hub.thumbnail(fork), bench.hub.thumbnail(ids[0]));
     assert_eq!(bench.hub.health(fork).unwrap().members.len(), 1);
     bench.fork(B, C, PLAINLY).await;
-    bench.hub.close(A).await;
+    bench.hub.close(A);
     assert_eq!([A, B, C].map(|it| bench.hub.newest(it)), [None; 3]);
     let other = bench.hub.timeline(ids[2]);
     assert!(other.is_some(), "what ended can be played to its end");

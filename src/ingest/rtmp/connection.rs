@@ -192,7 +192,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send, A: Admit> Connection<S, A> {
                 self.context.config.stats.refused_total.add(1);
                 let code = match refusal {
                     Refusal::UnknownKey => "NetStream.Publish.BadName",
-                    Refusal::NotAllowed(_) | Refusal::Full(_) => "NetStream.Publish.Denied",
+                    Refusal::NotAllowed(_) | Refusal::Full(_) | Refusal::Undecided(_) => {
+                        "NetStream.Publish.Denied"
+                    }
                 };
                 Err(self.refuse(code, &refusal.to_string()))
             }

@@ -35,6 +35,7 @@ mod code {
     pub(super) const NOT_FOUND: i32 = 1404;
     pub(super) const BAD_MODE: i32 = 1405;
     pub(super) const INTERNAL: i32 = 1500;
+    pub(super) const DOWN: i32 = 1503;
 }
 
 /// A caller that was let in.
@@ -93,6 +94,7 @@ impl From<Refusal> for No {
             Refusal::UnknownKey => code::NOT_FOUND,
             Refusal::NotAllowed(_) => code::FORBIDDEN,
             Refusal::Full(_) => code::OVERLOAD,
+            Refusal::Undecided(_) => code::DOWN,
         };
         No::new(code, refusal)
     }

@@ -117,6 +117,7 @@ async fn refusals_reach_the_caller_before_it_is_connected() {
         ("#!::m=publish", 1404),
         ("LATER", 1403),
         ("#!::r=FULL,m=publish", 1402),
+        ("DARK", 1503),
         ("#!::r=KEY,m=request", 1405),
         ("read:KEY", 1405),
         ("PANIC", 1500),
@@ -124,7 +125,7 @@ async fn refusals_reach_the_caller_before_it_is_connected() {
         let refused = server.call(stream_id, Options::default()).await;
         assert_eq!(refused.err(), Some(code), "{stream_id}");
     }
-    assert_eq!(server.stats.refused_total.get(), 8);
+    assert_eq!(server.stats.refused_total.get(), 9);
     assert_eq!(server.stats.connections_total.get(), 0);
     server.stop().await;
 }

@@ -70,7 +70,7 @@ pub(super) async fn declared_channels_follow_the_file(bench: Bench) {
     let found = found.unwrap();
     assert_eq!(found.alias, "c");
     assert_eq!(found.capabilities.as_deref(), Some(&words[..]));
-    let aliases = store.channels().await.unwrap().into_iter().map(|c| c.alias);
+    let aliases = bench::stored(&store).await.into_iter().map(|c| c.alias);
     assert_eq!(aliases.collect::<Vec<_>>(), ["b", "c", "live"]);
 }
 
@@ -85,7 +85,7 @@ pub(super) async fn a_file_says_nothing_of_another_regions_channels(bench: Bench
     }
     let gone = store.declare_channels("eu", "app", &[], 3).await.unwrap();
     assert_eq!(gone.removed, ["eu#app#b"]);
-    let left = store.channels().await.unwrap().into_iter().map(|c| c.id);
+    let left = bench::stored(&store).await.into_iter().map(|c| c.id);
     assert_eq!(left.collect::<Vec<_>>(), ["local#app#a"]);
 }
 
@@ -103,7 +103,7 @@ pub(super) async fn a_refused_declaration_leaves_nothing_behind(bench: Bench) {
     let many = [declaration("a", None), declaration("b", None)];
     let error = store.declare_channels("local", "app", &many, 2).await;
     assert_eq!(error.unwrap_err().kind(), Kind::Capacity);
-    assert_eq!(store.channels().await.unwrap().len(), 1);
+    assert_eq!(bench::stored(&store).await.len(), 1);
 }
 
 pub(super) async fn a_rotated_key_replaces_the_old_one(bench: Bench) {
@@ -275,7 +275,7 @@ pub(super) async fn text_that_only_one_database_holds_is_refused_by_both(bench: 
         assert_eq!(error.kind(), Kind::Invalid);
     }
     assert!(store.channel(zero).await.is_err());
-    assert_eq!(store.known_channel_count(), 0);
+    assert_eq!(store.known_channel_count_of("app"), 0);
     let odd = "ｆｕｌｌ 🎬 \u{1}\u{7f}\u{10ffff} %_'\";--";
     let made = store.create_channel(&creation(odd), 9).await.unwrap();
     assert_eq!(
@@ -319,7 +319,8 @@ pub(super) async fn an_application_lists_its_channels_page_by_page(bench: Bench)
     }
     assert_eq!(listed, made);
     assert_eq!(store.known_channels("nobody", None, 9), []);
-    assert_eq!(store.known_channel_count(), 49);
+    let counts = ["app", "other"].map(|id| store.known_channel_count_of(id));
+    assert_eq!(counts.iter().sum::<usize>(), 49);
 }
 
 pub(super) async fn what_was_made_in_place_of_the_default_channel_stays_as_it_is(bench: Bench) {
@@ -360,4 +361,48 @@ pub(super) async fn what_was_made_in_place_of_the_default_channel_stays_as_it_is
         (default.declared, default.name.as_str(), default.ingest),
         (false, "Live", None)
     );
+}
+
+pub(super) async fn a_file_says_nothing_of_another_applications_channels(bench: Bench) {
+    let store = bench.store().await;
+    let secret = Secret::new("another-secret");
+    store.add_application("b", &secret).await.unwrap();
+    let declared = [declaration("a", None)];
+    for application in ["app", "b"] {
+        let done = store.declare_channels("local", application, &declared, 9);
+        assert_eq!(done.await.unwrap().added, ["a"]);
+    }
+    let done = store.declare_channels("local", "b", &[], 9).await;
+    assert_eq!(done.unwrap().removed, ["local#b#a"]);
+    assert!(store.known_id("local#app#a").is_some());
+}
+
+pub(super) async fn a_declared_channel_keeps_nothing_of_what_was_made_in_its_place(bench: Bench) {
+    let store = bench.store().await;
+    let words = ["word".to_owned()];
+    let ingest = IngestOptions {
+        tags: Some(words.to_vec()),
+        source_uri: Some(SourceUri::new("srt://source.example:9000")),
+        ..IngestOptions::default()
+    };
+    let made = Creation {
+        description: "made by the API",
+        options: &words,
+        ingest: Some(&ingest),
+        ..creation("a")
+    };
+    let made = store.create_channel(&made, 9).await.unwrap();
+    let declared = [declaration("a", None)];
+    let done = store.declare_channels("local", "app", &declared, 9).await;
+    assert_eq!(done.unwrap(), Declared::default());
+    let expected = Channel {
+        declared: true,
+        description: String::new(),
+        tags: Vec::new(),
+        options: Vec::new(),
+        ingest: None,
+        ..Channel::clone(&made)
+    };
+    assert_eq!(store.known_id(&made.id).as_deref(), Some(&expected));
+    assert_eq!(bench::stored(&store).await, [expected]);
 }

@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Child;
 
-use super::super::database::query;
+use super::super::database::{MIGRATING, query, query_of};
 use super::bench::{Bench, Folder};
 use super::*;
 
@@ -136,7 +136,9 @@ async fn postgresql_is_reached_over_tls_as_the_url_says() {
         (verified.as_str(), true),
     ] {
         let url = cluster.tcp_url(&database, parameters);
-        let store = Store::connect(&url, clock.clone()).await.unwrap();
+        let store = Store::connect(&url, &cluster.folder.0, clock.clone())
+            .await
+            .unwrap();
         let select = query("SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()");
         let row = store.database.fetch_optional(select).await.unwrap();
         assert_eq!(row.unwrap().get::<bool>("ssl").unwrap(), is_encrypted);
@@ -144,7 +146,9 @@ async fn postgresql_is_reached_over_tls_as_the_url_says() {
     }
     // A certificate that nobody vouches for.
     let url = cluster.tcp_url(&database, "sslmode=verify-full");
-    let error = Store::connect(&url, clock).await.unwrap_err();
+    let error = Store::connect(&url, &cluster.folder.0, clock)
+        .await
+        .unwrap_err();
     assert!(error.to_string().contains("certificate"), "{error}");
 }
 
@@ -171,7 +175,9 @@ async fn no_error_about_the_database_shows_its_password() {
     for stopped in [false, true] {
         for url in &urls {
             let url = Secret::new(url.as_str());
-            let error = Store::connect(&url, clock.clone()).await.unwrap_err();
+            let error = Store::connect(&url, &cluster.folder.0, clock.clone())
+                .await
+                .unwrap_err();
             for text in [error.to_string(), format!("{error:?}")] {
                 let hides = !text.contains("not-asked-for") || text.contains("not-asked-for-this");
                 assert!(hides, "{text}");
@@ -213,7 +219,7 @@ async fn a_server_says_who_it_is_and_what_its_user_may() {
     assert!(server.is_new_enough && server.may_create, "{server:?}");
     assert_eq!(server.user, "forebay");
     // It has changed nothing.
-    let store = Store::connect(&url, Clock::simulated(Wall(1)))
+    let store = Store::connect(&url, &cluster.folder.0, Clock::simulated(Wall(1)))
         .await
         .unwrap();
     let guest = query("CREATE ROLE guest LOGIN");
@@ -221,4 +227,102 @@ async fn a_server_says_who_it_is_and_what_its_user_may() {
     let url = Secret::new(url.expose().replace("//forebay@", "//guest@"));
     let server = probe(&url).await.unwrap();
     assert_eq!((server.user.as_str(), server.may_create), ("guest", false));
+}
+
+#[tokio::test]
+async fn tables_are_the_same_in_both_databases() {
+    /// Table and column, and whether it is always there; index, its columns and whether it is unique.
+    type Shape = (Vec<(String, String, bool)>, Vec<(String, String, bool)>);
+    async fn shape(store: &Store, columns: &str, indexes: &str) -> Shape {
+        let rows = async |select: &str| {
+            let rows = store.database.fetch_all(query_of(select.to_owned())).await;
+            let mut rows: Vec<(String, String, bool)> = rows
+                .unwrap()
+                .iter()
+                .map(|row| {
+                    let (a, b) = (row.get("a").unwrap(), row.get("b").unwrap());
+                    (a, b, row.get("c").unwrap())
+                })
+                .collect();
+            rows.sort();
+            rows
+        };
+        (rows(columns).await, rows(indexes).await)
+    }
+    let cluster = Cluster::start();
+    let postgres = cluster.bench().await.store().await;
+    let sqlite = Bench::sqlite();
+    let sqlite = sqlite.store().await;
+    let ours = shape(
+        &sqlite,
+        "SELECT tables.name AS a, columns.name AS b, columns.\"notnull\" = 1 AS c
+         FROM sqlite_schema AS tables, pragma_table_info(tables.name) AS columns
+         WHERE tables.type = 'table' AND tables.name NOT LIKE '\\_sqlx%' ESCAPE '\\'
+             AND tables.name NOT LIKE 'sqlite%'",
+        // By what they say: those of constraints have names of their own in each database.
+        "SELECT tables.name AS a, (SELECT group_concat(columns.name) FROM
+                 (SELECT name FROM pragma_index_info(indexes.name) ORDER BY seqno) AS columns)
+             || COALESCE(' where' || substr(schema.sql, instr(schema.sql, ' WHERE ') + 6), '') AS b,
+             indexes.\"unique\" = 1 AS c
+         FROM sqlite_schema AS tables, pragma_index_list(tables.name) AS indexes
+         LEFT JOIN sqlite_schema AS schema ON schema.name = indexes.name AND indexes.partial = 1
+         WHERE tables.type = 'table' AND tables.name NOT LIKE '\\_sqlx%' ESCAPE '\\'",
+    );
+    let ours = ours.await;
+    let theirs = shape(
+        &postgres,
+        "SELECT CAST(table_name AS TEXT) AS a, CAST(column_name AS TEXT) AS b,
+             is_nullable = 'NO' AS c
+         FROM information_schema.columns
+         WHERE table_schema = 'public' AND table_name NOT LIKE '\\_sqlx%'",
+        "SELECT CAST(tables.relname AS TEXT) AS a,
+             (SELECT string_agg(attname, ',' ORDER BY place) FROM
+                 unnest(CAST(indkey AS SMALLINT[])) WITH ORDINALITY AS keys (number, place)
+                 JOIN pg_attribute ON attrelid = indrelid AND attnum = number)
+             || COALESCE(' where ' || trim(both '()' from pg_get_expr(indpred, indrelid)), '') AS b,
+             indisunique AS c
+         FROM pg_index JOIN pg_class AS tables ON tables.oid = indrelid
+         JOIN pg_namespace ON pg_namespace.oid = relnamespace
+         WHERE nspname = 'public' AND relname NOT LIKE '\\_sqlx%'",
+    );
+    let theirs = theirs.await;
+    assert!(ours.0.len() > 40 && ours.1.len() > 10, "{ours:?}");
+    assert_eq!(ours, theirs);
+}
+
+#[tokio::test]
+async fn migrations_take_as_long_as_they_take() {
+    use sqlx::migrate::Migrate;
+    let cluster = Cluster::start();
+    let database = cluster.database().await;
+    // As another gateway does that rewrites large tables.
+    let options: sqlx::postgres::PgConnectOptions =
+        cluster.url(&database, "").expose().parse().unwrap();
+    let mut other = sqlx::ConnectOptions::connect(&options).await.unwrap();
+    other.lock().await.unwrap();
+    let (url, folder) = (cluster.url(&database, ""), Folder::new());
+    let clock = Clock::simulated(Wall(1));
+    let mut opening = Box::pin(Store::connect(&url, &folder.0, clock));
+    let waiting = "SELECT COUNT(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted";
+    loop {
+        tokio::select! {
+            _ = &mut opening => panic!("it did not wait"),
+            waiting = sqlx::query_scalar::<_, i64>(waiting).fetch_one(&mut other) => {
+                if waiting.unwrap() == 1 {
+                    break;
+                }
+            }
+        }
+    }
+    tokio::time::pause();
+    for _ in 0..3 {
+        tokio::time::advance(MIGRATING + Duration::from_secs(1)).await;
+        let polled = std::future::poll_fn(|context| {
+            std::task::Poll::Ready(opening.as_mut().poll(context).is_pending())
+        });
+        assert!(polled.await, "it goes on");
+    }
+    tokio::time::resume();
+    other.unlock().await.unwrap();
+    opening.await.unwrap().ping().await.unwrap();
 }

@@ -1,6 +1,7 @@
 //! Channels: made, shown, listed, deleted; who may, and how ids are written.
 
 use super::*;
+use crate::store::{Creation, IngestOptions, SourceUri};
 
 #[tokio::test]
 async fn a_channel_is_shown_as_the_contract_has_it() {
@@ -296,7 +297,11 @@ async fn what_is_wrong_with_a_new_channel_is_said_by_the_fields_name() {
     let huge = with("description", json!("d".repeat(20_000)));
     let answer = bench.call("PUT", "/pcast/channel", huge).await;
     assert_eq!(answer.word(), (413, "too-large".to_owned()));
-    assert_eq!(bench.store.known_channel_count(), 1, "nothing was made");
+    assert_eq!(
+        bench.store.known_channel_count_of("app"),
+        1,
+        "nothing was made"
+    );
 }
 
 #[tokio::test]
@@ -358,6 +363,46 @@ async fn deleting_ends_what_is_live_and_never_what_the_file_declares() {
     let options = &shown.json()["channel"]["ingestOptions"];
     assert_eq!(*options, json!({"capabilities": ["hd"]}));
     assert!(bench.world.told.lock().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn what_another_process_deletes_goes_off_the_air_and_what_it_makes_is_pulled() {
+    let bench = bench(|_| {}).await;
+    let other = bench.elsewhere().await;
+    let ingest = IngestOptions {
+        source_uri: Some(SourceUri::new("srt://source.example:9000")),
+        ..IngestOptions::default()
+    };
+    let made = |region, alias| Creation {
+        region,
+        application_id: "app",
+        alias,
+        name: alias,
+        description: "",
+        options: &[],
+        ingest: Some(&ingest),
+    };
+    for new in [made("local", "a"), made("eu", "b")] {
+        other.create_channel(&new, 9).await.unwrap();
+    }
+    let told = || std::mem::take(&mut *bench.world.told.lock().unwrap());
+    assert_eq!(told(), [""; 0]);
+    bench.store.refresh().await.unwrap();
+    let pulled = told();
+    assert_eq!(
+        pulled.len(),
+        1,
+        "the other region's gateway pulls its own: {pulled:?}"
+    );
+    assert!(pulled[0].starts_with("pull local#app#a srt://source.example:9000"));
+    other.delete_channel("local#app#a").await.unwrap();
+    other.delete_channel("local#app#live").await.unwrap();
+    bench.store.refresh().await.unwrap();
+    let mut ended = told();
+    ended.sort();
+    let gone = ["close local#app#a", "close local#app#live"];
+    assert_eq!(ended[..2], gone);
+    assert_eq!(ended[2..], ["stop local#app#a", "stop local#app#live"]);
 }
 
 #[tokio::test]

@@ -30,6 +30,11 @@ async fn each_refusal_has_its_status_and_none_has_the_key() {
         ("SECRETwrong", "NetStream.Publish.BadName", "no channel"),
         ("LATER", "NetStream.Publish.Denied", "noon"),
         ("FULL", "NetStream.Publish.Denied", "500 publishers"),
+        (
+            "DARK",
+            "NetStream.Publish.Denied",
+            "cannot be decided now: no database",
+        ),
         ("HANG", "NetStream.Publish.Denied", "does not answer"),
         ("", "NetStream.Publish.BadName", "no stream key"),
         (";tags=a", "NetStream.Publish.BadName", "no stream key"),

@@ -43,7 +43,9 @@ CREATE TABLE streams (
     next_sequence       BIGINT NOT NULL DEFAULT 0,
     discontinuities     BIGINT NOT NULL DEFAULT 0,
     end_90k             BIGINT NOT NULL DEFAULT 0,
-    final               BOOLEAN NOT NULL DEFAULT FALSE
+    final               BOOLEAN NOT NULL DEFAULT FALSE,
+    node                TEXT COLLATE "C" NOT NULL DEFAULT '',
+    leased_us           BIGINT NOT NULL DEFAULT 0
 );
 
 CREATE INDEX streams_by_channel ON streams (channel_id, opened_us);
@@ -77,11 +79,11 @@ CREATE TABLE revisions (
     value BIGINT NOT NULL
 );
 
-INSERT INTO revisions (name, value) VALUES ('keys', 1);
+INSERT INTO revisions (name, value) VALUES ('known', 1);
 
 CREATE FUNCTION count_change() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    UPDATE revisions SET value = value + 1 WHERE name = 'keys';
+    UPDATE revisions SET value = value + 1 WHERE name = 'known';
     RETURN NULL;
 END
 $$;
