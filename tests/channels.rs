@@ -321,7 +321,7 @@ async fn a_channel_that_another_process_deletes_goes_off_the_air() {
     other.delete_channel(LIVE).await.expect("it is there");
     encoder.publisher.closed().await;
     let hub = &server.app.hub;
-    let gone = || (hub.stream(id).is_none() && hub.find("live").is_none()).then_some(());
+    let gone = || (hub.stream(id).is_none() && hub.newest(LIVE).is_none()).then_some(());
     server.until("the stream to be gone", gone).await;
     let index = format!("/hls/{id}/index.m3u8");
     assert_eq!(server.get(&index).await.status, 404);
