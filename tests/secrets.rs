@@ -234,7 +234,7 @@ async fn nothing_leaks(format: &str) {
     folder.write("forebay.toml", &channel);
     let secret_file = folder.write("application.secret", APPLICATION);
     let settings = [
-        ("RUST_LOG", "trace"),
+        ("RUST_LOG", "trace,h2=trace"),
         ("FOREBAY_LOG_FORMAT", format),
         ("FOREBAY_STREAM_KEY", STREAM_KEY),
         ("FOREBAY_ADMIN_KEY", ADMIN_KEY),
