@@ -253,12 +253,16 @@ pub(super) async fn listen(Extract(state): Extract<State>, headers: HeaderMap) -
 
 /// Joins the producer, or starts it.
 fn subscribe(state: &State) -> watch::Receiver<News> {
-    let mut running = state.events().running();
-    if let Some(sender) = &*running {
+    if let Some(sender) = &*state.events().running() {
         return sender.subscribe();
     }
     let mut news = News::default();
     news.update(admin::views(state));
+    let mut running = state.events().running();
+    // Somebody else may have been quicker.
+    if let Some(sender) = &*running {
+        return sender.subscribe();
+    }
     let (sender, receiver) = watch::channel(news);
     *running = Some(sender);
     drop(running);
@@ -267,8 +271,20 @@ fn subscribe(state: &State) -> watch::Receiver<News> {
     receiver
 }
 
+/// Ends all listening when the producer panics: consoles ask again, and the first one starts another.
+struct Producing(State);
+
+impl Drop for Producing {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            *self.0.events().running() = None;
+        }
+    }
+}
+
 /// Looks at all streams until nobody listens.
 async fn produce(state: State) {
+    let _producing = Producing(state.clone());
     let tasks = state.setup().tasks.clone();
     let mut again = tokio::time::interval(EVERY);
     again.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);

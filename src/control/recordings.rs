@@ -214,7 +214,7 @@ pub(super) async fn download(call: Call, channel: &str, id: &str) -> Answer {
 pub(super) async fn remove(ByApplication(mut call): ByApplication) -> Answer {
     let channel = call.channel("channelId").await?;
     let id = call.parameter("recordingId").await?;
-    deleted(&call.state, Some(&channel.id), &id).await
+    delete(&call.state, Some(&channel.id), &id).await
 }
 
 #[utoipa::path(
@@ -277,7 +277,7 @@ pub(super) async fn download_any(call: Call, id: &str) -> Answer {
 )]
 pub(super) async fn delete_any(ByOperator(mut call): ByOperator) -> Answer {
     let id = call.parameter("recordingId").await?;
-    deleted(&call.state, None, &id).await
+    delete(&call.state, None, &id).await
 }
 
 /// Where the recordings of a channel are.
@@ -319,7 +319,7 @@ fn page(state: &State, query: &Parameters, channel: Option<&str>, folder: &str) 
     Ok(json(StatusCode::OK, &answer))
 }
 
-async fn deleted(state: &State, channel: Option<&str>, id: &str) -> Answer {
+async fn delete(state: &State, channel: Option<&str>, id: &str) -> Answer {
     let id = find(state, channel, id)?.about.id;
     let library = state.setup().library.clone();
     match tokio::task::spawn_blocking(move || library.delete(id)).await {

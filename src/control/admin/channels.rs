@@ -171,7 +171,7 @@ pub(super) async fn fetch(ByOperator(mut call): ByOperator) -> Answer {
             body = inline(error::Body))),
 )]
 pub(super) async fn remove(ByOperator(call): ByOperator) -> Answer {
-    channel::take_away(call).await
+    channel::answer_remove(call).await
 }
 
 #[utoipa::path(
@@ -183,7 +183,7 @@ pub(super) async fn remove(ByOperator(call): ByOperator) -> Answer {
         Lookup),
 )]
 pub(super) async fn members(ByOperator(call): ByOperator) -> Answer {
-    member::shown(call).await
+    member::answer_members(call).await
 }
 
 #[utoipa::path(
@@ -198,7 +198,7 @@ pub(super) async fn members(ByOperator(call): ByOperator) -> Answer {
             body = inline(error::Body))),
 )]
 pub(super) async fn kill(ByOperator(call): ByOperator) -> Answer {
-    forks::killed(call).await
+    forks::answer_kill(call).await
 }
 
 #[utoipa::path(
@@ -215,7 +215,7 @@ pub(super) async fn kill(ByOperator(call): ByOperator) -> Answer {
             body = inline(error::Body))),
 )]
 pub(super) async fn fork(ByOperator(call): ByOperator) -> Answer {
-    forks::forked(call).await
+    forks::answer_fork(call).await
 }
 
 #[utoipa::path(
@@ -279,7 +279,7 @@ pub(super) async fn rotate(ByOperator(mut call): ByOperator) -> Answer {
         Lookup, Sized),
 )]
 pub(super) async fn send(ByOperator(call): ByOperator) -> Answer {
-    message::sent(call).await
+    message::answer_send(call).await
 }
 
 #[utoipa::path(
@@ -293,7 +293,7 @@ pub(super) async fn send(ByOperator(call): ByOperator) -> Answer {
             body = inline(error::Body))),
 )]
 pub(super) async fn messages(ByOperator(call): ByOperator) -> Answer {
-    message::listed(call).await
+    message::answer_list(call).await
 }
 
 #[utoipa::path(
@@ -305,7 +305,7 @@ pub(super) async fn messages(ByOperator(call): ByOperator) -> Answer {
         Lookup),
 )]
 pub(super) async fn purge(ByOperator(call): ByOperator) -> Answer {
-    message::purged(call).await
+    message::answer_purge(call).await
 }
 
 fn shown(key: &str) -> axum::response::Response {

@@ -200,7 +200,7 @@ impl State {
     }
 
     /// The same for what is done in the media plane, for which nobody waits long.
-    pub(in crate::control) async fn live<T: Send + 'static>(
+    pub(in crate::control) async fn within_deadline<T: Send + 'static>(
         &self,
         work: impl Future<Output = Result<T, Error>> + Send + 'static,
     ) -> Result<T, Error> {

@@ -200,11 +200,11 @@ pub(in crate::control) async fn fetch(ByApplication(mut call): ByApplication) ->
             body = inline(super::error::Body))),
 )]
 pub(in crate::control) async fn remove(ByApplication(call): ByApplication) -> Answer {
-    take_away(call).await
+    answer_remove(call).await
 }
 
 /// Deletes the channel of a call.
-pub(in crate::control) async fn take_away(mut call: Call) -> Answer {
+pub(in crate::control) async fn answer_remove(mut call: Call) -> Answer {
     let channel = call.channel("channelId").await?;
     let state = call.state.clone();
     call.state

@@ -78,11 +78,11 @@ enum KillWord {
             body = inline(super::error::Body))),
 )]
 pub(in crate::control) async fn fork(ByApplication(call): ByApplication) -> Answer {
-    forked(call).await
+    answer_fork(call).await
 }
 
 /// Forks what a call says.
-pub(in crate::control) async fn forked(mut call: Call) -> Answer {
+pub(in crate::control) async fn answer_fork(mut call: Call) -> Answer {
     let destination = call.channel("channelId").await?;
     let source = call.channel("sourceChannelId").await?;
     let body = call.body().await?;
@@ -105,7 +105,7 @@ pub(in crate::control) async fn forked(mut call: Call) -> Answer {
     let state = call.state.clone();
     let forked = call
         .state
-        .live(async move {
+        .within_deadline(async move {
             let forked = state.setup().live.fork(&source.id, &forking).await?;
             let (from, to) = (&source.id, &destination.id);
             tracing::info!(from, to, members = forked.members.len(), "channel forked");
@@ -124,11 +124,11 @@ pub(in crate::control) async fn forked(mut call: Call) -> Answer {
         body = inline(KilledMembers)), Usual, Limited, Lookup, Sized),
 )]
 pub(in crate::control) async fn kill(ByApplication(call): ByApplication) -> Answer {
-    killed(call).await
+    answer_kill(call).await
 }
 
 /// Kills what a call says.
-pub(in crate::control) async fn killed(mut call: Call) -> Answer {
+pub(in crate::control) async fn answer_kill(mut call: Call) -> Answer {
     let channel = call.channel("channelId").await?;
     let body = call.body().await?;
     let mut fields = Fields::parse_optional(&body)?;
@@ -137,7 +137,7 @@ pub(in crate::control) async fn killed(mut call: Call) -> Answer {
     let state = call.state.clone();
     let members = call
         .state
-        .live(async move {
+        .within_deadline(async move {
             let live = &state.setup().live;
             let members = live.kill(&channel.id, &reason, keep_streams).await;
             let channel = &channel.id;

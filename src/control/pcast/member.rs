@@ -103,11 +103,11 @@ pub(in crate::control) struct Members {
         Limited, Lookup),
 )]
 pub(in crate::control) async fn members(ByApplication(call): ByApplication) -> Answer {
-    shown(call).await
+    answer_members(call).await
 }
 
 /// The members of a call's channel.
-pub(in crate::control) async fn shown(mut call: Call) -> Answer {
+pub(in crate::control) async fn answer_members(mut call: Call) -> Answer {
     let channel = call.channel("channelId").await?;
     let members = call.state.setup().live.members(&channel.id);
     Ok(answer(&call, members))

@@ -139,11 +139,11 @@ struct SendFrom {
         Lookup, Sized),
 )]
 pub(in crate::control) async fn send(ByApplication(call): ByApplication) -> Answer {
-    sent(call).await
+    answer_send(call).await
 }
 
 /// Sends what a call says.
-pub(in crate::control) async fn sent(mut call: Call) -> Answer {
+pub(in crate::control) async fn answer_send(mut call: Call) -> Answer {
     let channel = call.channel("channelId").await?;
     let body = call.body().await?;
     let content = parse(&body)?;
@@ -229,11 +229,11 @@ fn parse(body: &[u8]) -> Result<NewMessage, Error> {
             body = inline(super::error::Body))),
 )]
 pub(in crate::control) async fn list(ByApplication(call): ByApplication) -> Answer {
-    listed(call).await
+    answer_list(call).await
 }
 
 /// The messages that a call asks for.
-pub(in crate::control) async fn listed(mut call: Call) -> Answer {
+pub(in crate::control) async fn answer_list(mut call: Call) -> Answer {
     let channel = call.channel("channelId").await?;
     let query = call.query().await?;
     let limit = query.limit(DEFAULT_LIMIT, MAX_LIMIT)?;
@@ -267,11 +267,11 @@ pub(in crate::control) async fn listed(mut call: Call) -> Answer {
     responses((status = 200, description = "They are gone.", body = inline(Purged)), Usual, Lookup),
 )]
 pub(in crate::control) async fn purge(ByApplication(call): ByApplication) -> Answer {
-    purged(call).await
+    answer_purge(call).await
 }
 
 /// Purges the messages of a call's channel.
-pub(in crate::control) async fn purged(mut call: Call) -> Answer {
+pub(in crate::control) async fn answer_purge(mut call: Call) -> Answer {
     let channel = call.channel("channelId").await?;
     let state = call.state.clone();
     let deleted_count = call

@@ -256,6 +256,27 @@ async fn listeners_are_bounded_and_without_any_nobody_works() {
     assert!(events(&mut body).await.is_some());
 }
 
+#[tokio::test]
+async fn a_producer_that_panics_ends_all_listening_and_the_next_listener_starts_another() {
+    let bench = bench(|_| {}).await;
+    // The database is there: from here on nobody waits for real.
+    tokio::time::pause();
+    let key = [("x-admin-key", "admin-key")];
+    let (_, _, mut body) = bench.browse("GET", "/api/admin/events", &key, "").await;
+    assert!(events(&mut body).await.is_some());
+    let world = bench.world.clone();
+    let poisoning = std::thread::spawn(move || {
+        let _held = world.health.lock().unwrap();
+        panic!("whoever looks at it next panics, too");
+    });
+    assert!(poisoning.join().is_err());
+    assert_eq!(events(&mut body).await, None);
+    bench.world.health.clear_poison();
+    let (code, _, mut body) = bench.browse("GET", "/api/admin/events", &key, "").await;
+    assert_eq!(code, StatusCode::OK);
+    assert!(events(&mut body).await.is_some());
+}
+
 /// A body of which nothing comes.
 struct Never;
 
