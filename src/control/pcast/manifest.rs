@@ -91,8 +91,14 @@ fn redirect(state: &State, manifest: Manifest, (path, query, peer): Asked) -> Re
     let peer = peer.map(|Extension(ClientAddress(address))| address);
     let bad = |what| Error::Bad(format!("the {what} cannot be read"));
     let location = path.map_err(|_| bad("path")).and_then(|Path(channel)| {
-        let Query(params) = query.map_err(|_| bad("query"))?;
-        find(state, &channel, manifest, params.stream_token, peer)
+        let token = query.map(|Query(params)| params.stream_token);
+        find(
+            state,
+            &channel,
+            manifest,
+            token.map_err(|_| bad("query")),
+            peer,
+        )
     });
     let mut response = match location {
         Ok(location) => (StatusCode::FOUND, [(header::LOCATION, location)]).into_response(),
@@ -113,12 +119,13 @@ fn find(
     state: &State,
     channel: &str,
     manifest: Manifest,
-    token: Option<String>,
+    token: Result<Option<String>, Error>,
     peer: Option<IpAddr>,
 ) -> Result<String, Error> {
     let setup = state.setup();
     let channel = setup.store.known_public_channel(channel);
     let channel = channel.ok_or(Error::NotFound("channel"))?;
+    let token = token?;
     let (base, folder, file) = match manifest {
         Manifest::Hls => (&setup.hls_base, "/hls", "index.m3u8"),
         Manifest::Dash => (&setup.dash_base, "/dash", "manifest.mpd"),

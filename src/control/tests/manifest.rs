@@ -75,6 +75,10 @@ async fn a_universal_manifest_is_refused_in_the_order_of_the_contract() {
         code("/pcast/channel/live/live.m3u8").await,
         StatusCode::NOT_FOUND
     );
+    let twice = "/pcast/channel/none/live.m3u8?streamToken=a&streamToken=b";
+    assert_eq!(code(twice).await, StatusCode::NOT_FOUND);
+    let twice = "/pcast/channel/live/live.m3u8?streamToken=a&streamToken=b";
+    assert_eq!(code(twice).await, StatusCode::BAD_REQUEST);
     bench.put_on_air(&["hd"]);
     assert_eq!(
         code("/pcast/channel/live/live.m3u8").await,
