@@ -238,7 +238,7 @@ fn child(words: &[String]) -> anyhow::Result<()> {
         [_, video, audio] => (GST_PASSES, gstreamer(&clip, video, audio, &watch)?),
         _ => anyhow::bail!("own, or gst and two parsers"),
     };
-    let peak_mb = peak_mb();
+    let peak_mb = usage::peak_rss_mb(std::process::id());
     let percent = cpu_seconds / (SECONDS * passes as f64) * 100.0;
     let [video, audio] = [&watch.video, &watch.audio].map(|count| count.load(Ordering::Relaxed));
     // A pass that lost something shows in the sum.
@@ -263,19 +263,6 @@ impl Watch {
         };
         count.fetch_add(1, Ordering::Relaxed);
     }
-}
-
-fn peak_mb() -> f64 {
-    let text = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    let kib = line.and_then(|line| {
-        line.trim()
-            .trim_end_matches(" kB")
-            .trim()
-            .parse::<f64>()
-            .ok()
-    });
-    kib.map_or(f64::NAN, |kib| kib * 1024.0 / 1e6)
 }
 
 fn own(clip: &[u8], watch: &Watch) -> f64 {

@@ -17,6 +17,18 @@
 //! segment), `origin/hls.rs` (part to HTTP answer). Over SRT the first two are `ingest/srt/reactor.rs`
 //! (libsrt's packets to batches) and `format/ts/mod.rs` (transport stream to access units).
 //!
+//! Other ways, file by file:
+//!
+//! - a publish on its way in: `ingest/rtmp/publish.rs` or `ingest/srt/door.rs`, `hub/publish.rs`,
+//!   `control/gate.rs` (whose key), `control/admission.rs` (what a service of the operator's says),
+//!   `hub/stream.rs`;
+//! - a request of the channel API: `control/mod.rs` (routes), `control/pcast/call.rs` (whose it is), a file
+//!   for each resource such as `control/pcast/channel.rs`, `store/channel.rs`;
+//! - a fork: `control/pcast/fork.rs`, `hub/fork.rs`, then `hub/fence.rs` (an end of its own on its source's
+//!   timeline) or `hub/relay.rs` (a ladder of its own);
+//! - a recording: `app/recordings.rs`, `record/follow.rs`, `record/recorder.rs` (to the disk),
+//!   `record/vod.rs` (and back).
+//!
 //! # Layers
 //!
 //! `tests/architecture.rs` reads this table and holds the sources to it: `app` wires everybody, and

@@ -9,7 +9,6 @@ use forebay::base::clock::Clock;
 use forebay::base::telemetry;
 use forebay::cli::{self, Command, check, commands};
 use forebay::config::{Config, Loaded};
-use forebay::credentials::Credentials;
 use forebay::transcode;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::{error, info, warn};
@@ -135,10 +134,8 @@ async fn checked(loaded: &Loaded) -> ExitCode {
 /// The commands that only touch the store.
 async fn administer(config: &Config, command: &Command) -> anyhow::Result<ExitCode> {
     let clock = Clock::system();
-    let data = &config.storage.data;
-    let credentials = Credentials::load_or_make(data, &config.identity)?;
     let store = commands::open(config, clock.clone()).await?;
-    commands::prepare(&store, config, &credentials).await?;
+    commands::prepare_new(&store, config).await?;
     let text = match command {
         Command::Token(command) => commands::token(&store, config, &clock, command).await?,
         Command::Application(command) => commands::application(&store, config, command).await?,

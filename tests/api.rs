@@ -1,6 +1,7 @@
 //! The channel API of the real program: many clients at once, crashes, encoders, and a tool that asks what
 //! nobody would. What each call takes and answers is tested beside its code.
 
+mod commands;
 mod crash;
 mod crowd;
 mod encoders;
@@ -36,9 +37,14 @@ struct Client {
 impl Client {
     /// The first application.
     fn new(address: SocketAddr) -> Client {
+        Client::of(address, "forebay", SECRET)
+    }
+
+    /// An application.
+    fn of(address: SocketAddr, id: &str, secret: &str) -> Client {
         Client {
             address,
-            authorization: format!("Basic {}", STANDARD.encode(format!("forebay:{SECRET}"))),
+            authorization: format!("Basic {}", STANDARD.encode(format!("{id}:{secret}"))),
         }
     }
 
@@ -91,6 +97,12 @@ impl Client {
             .await;
         assert_eq!(code, 200, "{answer}");
         answer["channel"].clone()
+    }
+
+    /// Makes a channel, for the sake of its stream key.
+    async fn make_key(&self, alias: &str) -> String {
+        let channel = self.make(alias).await;
+        channel["streamKey"].as_str().expect("text").to_owned()
     }
 
     /// Aliases of all channels, as they are listed.

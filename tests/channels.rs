@@ -1,9 +1,12 @@
 //! Channels over the wire: what a fork serves, how it ends alone, what a kill does to an encoder.
 
+use forebay::base::clock::Clock;
 use forebay::base::id::Uuid;
+use forebay::config;
 use forebay::hub::{Counted, ForkOptions, Forking};
 use forebay::manifest::check::check_media_playlist;
 use forebay::manifest::parse::{Media, Multivariant};
+use forebay::store::Store;
 
 use crate::common::encoder::Encoder;
 use crate::common::media::Clip;
@@ -15,11 +18,23 @@ const RENDITIONS: [&str; 2] = ["source", "audio"];
 
 /// A gateway on which somebody has published some segments.
 async fn on_air() -> (Server, Encoder) {
-    let server = Server::passthrough().await;
+    let server = Server::start(|config| {
+        config.media.ladder = "off".to_owned();
+        config.channels = vec![config::Channel {
+            alias: "other".to_owned(),
+            name: "Other".to_owned(),
+            key: None,
+            capabilities: None,
+            slate: None,
+            srt_passphrase: None,
+            source: None,
+        }];
+    });
+    let server = server.await;
     let encoder = Encoder::start(server.rtmp(), KEY).await;
     let mut encoder = encoder.expect("the key is good");
     let begun = |rendition| {
-        let id = server.app.hub.find("live")?;
+        let id = server.app.on_air("live")?;
         let progress = server.app.hub.timeline(id)?.progress(rendition)?;
         progress.begun.then_some(())
     };
@@ -77,7 +92,7 @@ async fn a_forks_playlists_list_the_same_bytes_as_its_sources() {
     let source = server.stream_id().await;
     let fork = fork(&server, &[]).await;
     assert_ne!(source, fork);
-    assert_eq!(server.app.hub.find("other"), Some(fork));
+    assert_eq!(server.app.on_air("other"), Some(fork));
     let master = |id| format!("/hls/{id}/index.m3u8");
     let (one, other) = (
         text(&server, &master(source)).await,
@@ -185,7 +200,7 @@ async fn a_fork_that_is_killed_ends_under_its_own_urls_alone() {
     let ends = mpd.contains("mediaPresentationDuration") && !mpd.contains("minimumUpdatePeriod");
     assert!(ends, "{mpd}");
     assert_eq!(server.app.hub.members(OTHER), []);
-    assert_eq!(server.app.hub.find("other"), None);
+    assert_eq!(server.app.on_air("other"), None);
     encoder.finish().await;
     server.stop().await;
 }
@@ -209,8 +224,8 @@ async fn a_kill_closes_the_encoders_connection_and_one_that_comes_back_opens_a_n
     }
     let again = Encoder::start(server.rtmp(), KEY).await;
     let mut again = again.expect("the key is good at once");
-    let hub = &server.app.hub;
-    let next = again.until("a new stream", || hub.find("live")).await;
+    let next = again.until("a new stream", || server.app.on_air("live"));
+    let next = next.await;
     assert_ne!(next, source);
     again.finish().await;
     server.stop().await;
@@ -293,5 +308,25 @@ async fn a_fork_in_portrait_has_a_ladder_of_its_own_over_the_same_encoder() {
     }
     assert_eq!(hub.members(OTHER), []);
     drop(publishing);
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_channel_that_another_process_deletes_goes_off_the_air() {
+    let (server, mut encoder) = on_air().await;
+    let id = server.stream_id().await;
+    // As a command does beside the server, or another gateway.
+    let other = Store::open(server.data(), Clock::system()).await;
+    let other = other.expect("it is shared");
+    other.delete_channel(LIVE).await.expect("it is there");
+    encoder.publisher.closed().await;
+    let hub = &server.app.hub;
+    let gone = || (hub.stream(id).is_none() && hub.newest(LIVE).is_none()).then_some(());
+    server.until("the stream to be gone", gone).await;
+    let index = format!("/hls/{id}/index.m3u8");
+    assert_eq!(server.get(&index).await.status, 404);
+    let refused = Encoder::start(server.rtmp(), KEY).await;
+    assert!(refused.is_err(), "its key is void");
+    other.close().await;
     server.stop().await;
 }

@@ -32,6 +32,23 @@ mod worker;
 use std::fmt::Debug;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use bench::Bench;
+
+/// How old the end of a rendition is when media flow: a part, a frame, and what a decoder holds.
+const LIVE_EDGE_MS: i64 = 400;
+
+/// At the end of a test: nobody was torn off, and everything is at the live edge.
+#[track_caller]
+fn assert_well(mut bench: Bench) {
+    assert_eq!(bench.streams().len(), 1);
+    let lip_sync = bench.lip_sync_ms();
+    assert!(lip_sync <= 20, "sound is {lip_sync} ms off");
+    for (name, age) in bench.ages() {
+        assert!(age <= LIVE_EDGE_MS, "{name} is {age} ms old");
+    }
+    bench.watch().assert_agreement();
+}
+
 /// Runs a test for every line of its table, and names the lines that fail.
 #[track_caller]
 fn each<T: Debug + Copy>(table: &[T], test: impl Fn(T)) {

@@ -13,6 +13,7 @@ use tokio::net::{TcpSocket, TcpStream};
 
 use crate::common::encoder::Encoder;
 use crate::common::media::{Clip, pictures};
+use crate::common::noise::noise;
 use crate::common::rtmp::{RtmpPublisher, Status, amf, flv_tags, synthetic};
 use crate::common::server::{KEY, PATIENCE, Server};
 
@@ -22,18 +23,6 @@ const CROWD: usize = 300;
 async fn soon<T>(what: &str, task: impl Future<Output = T>) -> T {
     let outcome = tokio::time::timeout(PATIENCE, task).await;
     outcome.unwrap_or_else(|_| panic!("{what}: not after {PATIENCE:?}"))
-}
-
-/// Bytes that mean nothing, the same each time.
-fn noise(seed: u64, count: usize) -> Vec<u8> {
-    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-    let next = || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        (state >> 32) as u8
-    };
-    std::iter::repeat_with(next).take(count).collect()
 }
 
 async fn shaken(server: &Server) -> RtmpPublisher {

@@ -16,6 +16,7 @@ use crate::common::gateway::Folder;
 use crate::common::http;
 use crate::common::media::{Clip, pictures};
 use crate::common::server::{PATIENCE, Publishing, Server};
+use crate::common::srt::feeder;
 
 const PASSPHRASE: &str = "PassphraseOfTheFarSide";
 const STREAM_ID: &str = "#!::r=StreamIdOfTheFarSide,m=request";
@@ -41,18 +42,7 @@ impl FarSide {
 
     /// srt-live-transmit, fed by ffmpeg: it sends what is on now, whoever calls.
     fn transmit(port: u16, file: &Path, options: &str) -> FarSide {
-        let mut feeder = Command::new("ffmpeg")
-            .args(["-v", "error", "-nostdin", "-re", "-stream_loop", "-1", "-i"])
-            .arg(file)
-            .args([
-                "-c",
-                "copy",
-                "-f",
-                "mpegts",
-                "-flush_packets",
-                "1",
-                "pipe:1",
-            ])
+        let mut feeder = feeder(file, "-stream_loop -1")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .spawn()
@@ -110,7 +100,7 @@ async fn pulling(source: &str) -> Server {
 }
 
 async fn stream_of(server: &Server) -> Uuid {
-    let found = || server.app.hub.find(ALIAS);
+    let found = || server.app.on_air(ALIAS);
     server.until("a stream", found).await
 }
 
@@ -223,7 +213,7 @@ async fn a_source_that_comes_back_goes_on_in_the_same_stream() {
     server.until("loss of the source", gone).await;
     let _far_side = FarSide::ffmpeg(port, &clip, "");
     segments(&server, stream, 3).await;
-    assert_eq!(server.app.hub.find(ALIAS), Some(stream));
+    assert_eq!(server.app.on_air(ALIAS), Some(stream));
     server.stop().await;
 }
 
@@ -372,7 +362,7 @@ async fn a_channel_made_with_a_source_is_pulled_until_it_is_deleted() {
     segments(&server, stream, 1).await;
     let gone = call("DELETE", &format!("/pcast/channel/{ALIAS}"), "").await;
     assert_eq!(gone.status, 200, "{}", gone.text());
-    assert!(server.app.hub.find(ALIAS).is_none());
+    assert!(server.app.on_air(ALIAS).is_none());
     let nothing = || server.app.hub.all().is_empty().then_some(());
     server.until("an end of the stream", nothing).await;
     server.stop().await;

@@ -11,6 +11,7 @@ use forebay::base::id::Uuid;
 use forebay::base::secret::Secret;
 use forebay::config::Config;
 use forebay::control::token::{Claims, create, jwt, path_form};
+use forebay::hub::Forking;
 use forebay::manifest::check::{check_hls_against_mpd, check_media_playlist, check_mpd};
 use forebay::manifest::check::{check_multivariant, check_renditions};
 use forebay::manifest::parse::Media;
@@ -184,6 +185,61 @@ async fn a_stream_that_ended_plays_from_its_recording_to_the_last_frame() {
     server.stop().await;
 }
 
+/// First picture and first sound of a file, as ffmpeg presents them.
+fn beginnings(file: &Path) -> [f64; 2] {
+    ["v:0", "a:0"].map(|track| {
+        let probe = Command::new("ffprobe")
+            .args(["-v", "error", "-select_streams", track, "-show_entries"])
+            .args([
+                "packet=pts_time",
+                "-read_intervals",
+                "%+#1",
+                "-of",
+                "csv=p=0",
+            ])
+            .arg(file)
+            .output();
+        let text = String::from_utf8(probe.expect("ffprobe is there").stdout).unwrap();
+        text.trim().trim_end_matches(',').parse().expect("a time")
+    })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_downloaded_recording_lists_its_samples_up_front_and_keeps_sound_at_reordered_pictures() {
+    let server = Server::start(kept).await;
+    let clip = Clip::h264(150, 60).video(
+        "-c:v libx264 -preset ultrafast -bf 2 -pix_fmt yuv420p -g 60 -keyint_min 60 -sc_threshold 0",
+    );
+    let publishing = server.publish(&clip.file(), "");
+    let id = server.stream_id().await;
+    publishing.finish().await.unwrap();
+    forgotten(&server, id).await;
+    let path = format!("/api/admin/recordings/{id}.mp4");
+    let movie = admin(&server, "GET", &path).await;
+    let heads: Vec<[u8; 4]> = {
+        let (mut at, mut heads) = (0, Vec::new());
+        while let Some(head) = movie.body.get(at..at + 16) {
+            let size = u32::from_be_bytes(head[..4].try_into().unwrap());
+            heads.push(head[4..8].try_into().unwrap());
+            at += match size {
+                1 => usize::try_from(u64::from_be_bytes(head[8..].try_into().unwrap())).unwrap(),
+                size => usize::try_from(size).unwrap(),
+            };
+        }
+        assert_eq!(at, movie.body.len());
+        heads
+    };
+    assert_eq!(heads, [*b"ftyp", *b"moov", *b"mdat"]);
+    let file = save(&format!("{id}-listed.mp4"), &movie.body);
+    let (seen, [picture, sound]) =
+        tokio::task::spawn_blocking(move || (numbers(&file), beginnings(&file)))
+            .await
+            .unwrap();
+    assert_eq!(seen, (0..150).collect::<Vec<u32>>());
+    assert!((picture - sound).abs() < 0.025, "{picture} s, {sound} s");
+    server.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_segment_of_a_recording_is_answered_in_ranges_and_under_conditions() {
     let server = Server::start(kept).await;
@@ -296,6 +352,7 @@ async fn a_channels_owner_lists_downloads_and_deletes_its_recordings() {
     forgotten(&server, id).await;
     let answer: Value = serde_json::from_str(own("GET", &one, &[]).await.text()).unwrap();
     assert_eq!(answer["recording"]["state"], "complete", "{answer}");
+    assert_eq!(answer["recording"]["parts"], 1, "{answer}");
     let download = answer["recording"]["download"].as_str().unwrap();
     let headers = [("Authorization", &*credentials)];
     let file = http::request(server.http(), "GET", download, &headers).await;
@@ -570,5 +627,56 @@ async fn every_rung_of_a_ladder_is_kept() {
         let heard = heard.await.unwrap();
         assert!((9.0..12.0).contains(&heard), "{rendition}: {heard} s");
     }
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fork_is_kept_from_its_beginning_to_its_end_though_nothing_is_made_for_it() {
+    let server = Server::start(|config| {
+        kept(config);
+        config.media.window = Duration::from_secs(20);
+        config.media.default_capabilities = vec!["streaming".to_owned()];
+    })
+    .await;
+    let publishing = server.publish(&Clip::h264(300, 60).file(), "-re");
+    let source = server.stream_id().await;
+    server.segments("source", 2).await;
+    let forking = Forking {
+        channel_id: "local#forebay#other".to_owned(),
+        alias: "other".to_owned(),
+        name: "Other".to_owned(),
+        capabilities: vec!["on-demand".to_owned()],
+        ..Forking::default()
+    };
+    let hub = &server.app.hub;
+    let forked = hub.fork("local#forebay#live", &forking).await.unwrap();
+    let fork = forked.members[0].stream;
+    assert_eq!(hub.stream(fork).unwrap().id(), source, "one timeline");
+    publishing.finish().await.unwrap();
+    // As long as it is in memory it plays from there.
+    let path = format!("/api/admin/recordings/{fork}");
+    let mut again = tokio::time::interval(Duration::from_millis(50));
+    let recording = loop {
+        let answer = admin(&server, "GET", &path).await;
+        let found: Value = serde_json::from_str(answer.text()).unwrap_or_default();
+        if found["endedUnixMs"].is_number() {
+            break found;
+        }
+        again.tick().await;
+    };
+    assert_eq!(recording["state"], "complete", "{recording}");
+    assert_eq!(recording["channelId"], "local#forebay#other");
+    assert_eq!(recording["missedSegments"], 0);
+    let length = recording["durationMs"].as_u64().unwrap();
+    assert!((1_000..8_000).contains(&length), "{length} ms of ten");
+    let gone = admin(&server, "GET", &format!("/api/admin/recordings/{source}")).await;
+    assert_eq!(gone.status, 404, "the source did not ask for it");
+    let movie = admin(&server, "GET", &format!("{path}.mp4")).await;
+    let file = save(&format!("{fork}.mp4"), &movie.body);
+    let seen = tokio::task::spawn_blocking(move || numbers(&file));
+    let seen = seen.await.unwrap();
+    let last: Vec<u32> = (seen[0]..300).collect();
+    assert_eq!(seen, last, "to the last picture");
+    assert!(seen[0] >= 60, "it began at {}", seen[0]);
     server.stop().await;
 }

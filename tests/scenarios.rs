@@ -22,17 +22,6 @@ use crate::common::srt::{Call, Sender};
 
 const SECRET: &str = "ScenarioSecret-0123456789";
 
-/// Longer than any test waits, with a key unit every half second.
-fn long(container: &'static str) -> Clip {
-    Clip {
-        container,
-        ..Clip::small("30", 1200).video(
-            "-c:v libx264 -preset ultrafast -tune zerolatency -pix_fmt yuv420p -crf 24 \
-             -g 15 -keyint_min 15 -sc_threshold 0",
-        )
-    }
-}
-
 /// A channel that was made over the API.
 struct Channel {
     id: String,

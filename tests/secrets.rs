@@ -15,7 +15,8 @@ use crate::common::http;
 use crate::common::media::Clip;
 use crate::common::rtmp::{RtmpPublisher, amf};
 use crate::common::server::PATIENCE;
-use crate::common::srt::{Call, Handshake, RawCaller};
+use crate::common::srt::Call;
+use crate::common::srt::raw::{Handshake, RawCaller};
 
 const STREAM_KEY: &str = "StreamKeySecret-7f3a9c51";
 const SECOND_KEY: &str = "SecondKeySecret-b1d2e3f4";
@@ -233,7 +234,7 @@ async fn nothing_leaks(format: &str) {
     folder.write("forebay.toml", &channel);
     let secret_file = folder.write("application.secret", APPLICATION);
     let settings = [
-        ("RUST_LOG", "trace"),
+        ("RUST_LOG", "trace,h2=trace"),
         ("FOREBAY_LOG_FORMAT", format),
         ("FOREBAY_STREAM_KEY", STREAM_KEY),
         ("FOREBAY_ADMIN_KEY", ADMIN_KEY),

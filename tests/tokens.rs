@@ -14,7 +14,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
 
 use crate::common::encoder::Encoder;
-use crate::common::http;
+use crate::common::http::{self, percent_encoded};
 use crate::common::server::{KEY, PATIENCE, Server};
 
 const APPLICATION: &str = "forebay";
@@ -67,16 +67,6 @@ fn ours(set: impl FnOnce(&mut Claims)) -> [String; 2] {
     [create(APPLICATION, &secret, &claims), jwt]
 }
 
-fn escaped(text: &str) -> String {
-    let letter = |byte: u8| match byte {
-        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' => {
-            char::from(byte).to_string()
-        }
-        _ => format!("%{byte:02X}"),
-    };
-    text.bytes().map(letter).collect()
-}
-
 /// A server with a protected stream on air.
 async fn protected(clock: Clock) -> (Server, Encoder) {
     let server = Server::start_with(clock, |config| {
@@ -94,7 +84,7 @@ async fn protected(clock: Clock) -> (Server, Encoder) {
 async fn manifest(server: &Server, token: &str) -> u16 {
     let path = format!(
         "/pcast/channel/live/live.m3u8?streamToken={}",
-        escaped(token)
+        percent_encoded(token)
     );
     let answer = server.get(&path).await;
     assert_eq!(answer.header("cache-control"), Some("no-store"));

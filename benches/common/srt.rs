@@ -73,39 +73,62 @@ pub trait Peer {
     fn fresh(&self, within: Duration) -> usize;
 }
 
+/// Processes that each listen for one caller, and where.
+struct Listeners(Vec<(Process, SocketAddr)>);
+
+impl Listeners {
+    /// `start` takes the index and the address of each; returns when all of them listen.
+    fn start(count: usize, start: impl Fn(usize, SocketAddr) -> Process) -> Listeners {
+        let start = |index| {
+            let address = free_udp_port();
+            (start(index, address), address)
+        };
+        let processes: Vec<_> = (0..count).map(start).collect();
+        for (_, address) in &processes {
+            until_bound(*address);
+        }
+        Listeners(processes)
+    }
+
+    fn addresses(&self) -> Vec<String> {
+        let address = |(_, address): &(Process, SocketAddr)| format!("srt://{address}");
+        self.0.iter().map(address).collect()
+    }
+
+    fn pids(&self) -> Vec<u32> {
+        self.0.iter().map(|(one, _)| one.pid()).collect()
+    }
+}
+
 /// libsrt alone: for each caller an `srt-live-transmit` that throws away what it receives.
 pub struct Transmit {
-    processes: Vec<(Process, SocketAddr)>,
+    listeners: Listeners,
 }
 
 impl Transmit {
     pub fn start(count: usize) -> Transmit {
-        let start = |_| {
-            let address = free_udp_port();
+        let start = |_, address| {
             let mut command = Command::new("srt-live-transmit");
             command.arg("-q").arg(format!(
                 "srt://{address}?mode=listener&latency={LATENCY_MS}"
             ));
             // Standard output, which is nowhere.
             command.arg("file://con");
-            (Process::start(&mut command, &[]), address)
+            Process::start(&mut command, &[])
         };
-        let processes: Vec<_> = (0..count).map(start).collect();
-        for (_, address) in &processes {
-            until_bound(*address);
+        Transmit {
+            listeners: Listeners::start(count, start),
         }
-        Transmit { processes }
     }
 }
 
 impl Peer for Transmit {
     fn addresses(&self) -> Vec<String> {
-        let address = |(_, address): &(Process, SocketAddr)| format!("srt://{address}");
-        self.processes.iter().map(address).collect()
+        self.listeners.addresses()
     }
 
     fn pids(&self) -> Vec<u32> {
-        self.processes.iter().map(|(one, _)| one.pid()).collect()
+        self.listeners.pids()
     }
 
     /// Those that have handed on anything lately.
@@ -120,15 +143,14 @@ impl Peer for Transmit {
 
 /// ffmpeg listening, one process for each caller, TS files of 2 s in memory.
 pub struct Ffmpeg {
-    processes: Vec<(Process, SocketAddr)>,
+    listeners: Listeners,
     folder: Scratch,
 }
 
 impl Ffmpeg {
     pub fn start(count: usize) -> Ffmpeg {
         let folder = Scratch::new("srt-ffmpeg");
-        let start = |index| {
-            let address = free_udp_port();
+        let start = |index, address| {
             let latency_us = LATENCY_MS * 1000;
             let mut command = Command::new("ffmpeg");
             command
@@ -139,24 +161,20 @@ impl Ffmpeg {
                 .args(["-c", "copy", "-f", "hls", "-hls_time", "2"])
                 .args(["-hls_list_size", "30", "-hls_flags", "delete_segments"])
                 .arg(folder.path().join(format!("{index}.m3u8")));
-            (Process::start(&mut command, &[]), address)
+            Process::start(&mut command, &[])
         };
-        let processes: Vec<_> = (0..count).map(start).collect();
-        for (_, address) in &processes {
-            until_bound(*address);
-        }
-        Ffmpeg { processes, folder }
+        let listeners = Listeners::start(count, start);
+        Ffmpeg { listeners, folder }
     }
 }
 
 impl Peer for Ffmpeg {
     fn addresses(&self) -> Vec<String> {
-        let address = |(_, address): &(Process, SocketAddr)| format!("srt://{address}");
-        self.processes.iter().map(address).collect()
+        self.listeners.addresses()
     }
 
     fn pids(&self) -> Vec<u32> {
-        self.processes.iter().map(|(one, _)| one.pid()).collect()
+        self.listeners.pids()
     }
 
     fn fresh(&self, within: Duration) -> usize {

@@ -2,6 +2,7 @@
 //! wall-clock time, so that a busy machine costs accuracy and not the meaning.
 
 use std::fs;
+use std::path::{Path, PathBuf};
 
 /// Kernel clock ticks a second in /proc/PID/stat: 100 on every Linux that is in use (`getconf CLK_TCK`).
 const TICKS_PER_SECOND: f64 = 100.0;
@@ -62,13 +63,8 @@ pub fn sleeps(pid: u32) -> f64 {
     let Ok(threads) = fs::read_dir(format!("/proc/{pid}/task")) else {
         return f64::NAN;
     };
-    let of_thread = |thread: fs::DirEntry| {
-        let text = fs::read_to_string(thread.path().join("status")).ok()?;
-        let line = text
-            .lines()
-            .find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"))?;
-        line.trim().parse::<f64>().ok()
-    };
+    let of_thread =
+        |thread: fs::DirEntry| field(&thread.path().join("status"), "voluntary_ctxt_switches:");
     threads.flatten().filter_map(of_thread).sum()
 }
 
@@ -79,24 +75,33 @@ pub fn threads(pid: u32) -> usize {
 
 /// Bytes that a process has written, to files and to nowhere alike.
 pub fn written_bytes(pid: u32) -> f64 {
-    let text = fs::read_to_string(format!("/proc/{pid}/io")).unwrap_or_default();
-    let line = text.lines().find_map(|line| line.strip_prefix("wchar:"));
-    line.and_then(|line| line.trim().parse().ok())
-        .unwrap_or(f64::NAN)
+    field(&of_process(pid, "io"), "wchar:").unwrap_or(f64::NAN)
 }
 
 /// Resident memory, MB of 10^6 bytes.
 pub fn rss_mb(pid: u32) -> f64 {
-    let text = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-    let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let kib = line.and_then(|line| {
-        line.trim()
-            .trim_end_matches(" kB")
-            .trim()
-            .parse::<f64>()
-            .ok()
-    });
+    memory_mb(pid, "VmRSS:")
+}
+
+/// The most that was ever resident, MB of 10^6 bytes.
+pub fn peak_rss_mb(pid: u32) -> f64 {
+    memory_mb(pid, "VmHWM:")
+}
+
+fn memory_mb(pid: u32, name: &str) -> f64 {
+    let kib = field(&of_process(pid, "status"), name);
     kib.map_or(f64::NAN, |kib| kib * 1024.0 / 1e6)
+}
+
+fn of_process(pid: u32, file: &str) -> PathBuf {
+    PathBuf::from(format!("/proc/{pid}/{file}"))
+}
+
+/// The number behind a name in a file of lines such as `VmRSS:  1234 kB`, its unit left out.
+fn field(file: &Path, name: &str) -> Option<f64> {
+    let text = fs::read_to_string(file).ok()?;
+    let value = text.lines().find_map(|line| line.strip_prefix(name))?;
+    value.split_whitespace().next()?.parse().ok()
 }
 
 /// Runnable processes over the last minute: how busy the machine is with other things.

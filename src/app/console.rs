@@ -50,6 +50,7 @@ pub(super) fn addresses(config: &Config, bound: &Listening) -> control::Addresse
     control::Addresses {
         rtmp_url: config.urls.ingest_rtmp.clone(),
         rtmp_port: port(&bound.rtmp),
+        rtmps_port: port(&bound.rtmps),
         srt_port: port(&bound.srt),
         srt_encrypted: config.listen.srt_passphrase.is_some(),
         public_url: config.urls.public_url.clone(),

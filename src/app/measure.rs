@@ -67,8 +67,8 @@ impl Figures {
         self.lock().entry(stream).or_default().ladder = Some(status);
     }
 
-    /// Bytes of media that all streams hold in memory: segments, what is remembered for transcoders, and
-    /// what those who stand by sent lately.
+    /// Bytes of media that all streams hold in memory: segments, those of ended forks included, what is
+    /// remembered for transcoders, and what those who stand by sent lately. What is shared counts once.
     pub(super) fn media_bytes(&self) -> u64 {
         let mut bytes = 0;
         for watched in self.lock().values() {
@@ -79,6 +79,7 @@ impl Figures {
         }
         let streams = self.hub.get().map(Hub::all).unwrap_or_default();
         bytes += streams.iter().map(|it| it.held_bytes()).sum::<usize>();
+        bytes += self.hub.get().map_or(0, Hub::ended_fork_bytes);
         bytes as u64
     }
 

@@ -22,6 +22,7 @@ use tokio::task::JoinHandle;
 use tracing::{info, warn};
 
 use crate::base::clock::{Clock, Wall};
+use crate::base::id::Uuid;
 use crate::base::shutdown::Tasks;
 use crate::cli::check::Finding;
 use crate::cli::commands;
@@ -102,10 +103,7 @@ impl App {
         for channel in declared.removed {
             info!(channel, "channel no longer declared, deleted");
         }
-        let tokens = Tokens::new(clock.clone());
-        tokens.refresh(&store).await?;
-        tasks.spawn(tokens.clone().run(store.clone(), tasks.clone()));
-        tasks.spawn(store.clone().follow(tasks.clone()));
+        let tokens = Tokens::new(store.clone(), clock.clone());
         tasks.spawn(store.clone().keep_swept(tasks.clone()));
         let gate = StoreGate::new(
             store.clone(),
@@ -116,17 +114,11 @@ impl App {
 
         let figures = Arc::new(Figures::new());
         let recordings = Recordings::open(&config, &clock, &tasks).await?;
-        let hub = make_hub(
-            &config,
-            &clock,
-            gate.clone(),
-            worker,
-            (&figures, &recordings),
-            &ingest,
-        )?;
+        let hub = make_hub(&config, &clock, gate.clone(), worker, &figures, &ingest)?;
+        recordings.keep(&hub);
         figures.watch(hub.clone());
         hub.resume().await;
-        recordings.settle(&store).await?;
+        recordings.settle().await?;
         let housekeeper = hub.clone();
         let housekeeping = tasks.spawn(async move { housekeeper.run().await });
 
@@ -139,9 +131,17 @@ impl App {
         };
         let both = (&tasks, &ingest);
         let pulls = publishing::start(ports, &config, tls.as_ref(), &hub, &figures, &clock, both)?;
-        for job in pulls::jobs(&config, &store).await? {
+        for job in pulls::jobs(&config) {
             pulls.start(&job.channel_id, job.source);
         }
+        let watch = control::watch::Watch {
+            region: config.identity.region.clone(),
+            live: Arc::new(hub.clone()),
+            sources: pulls,
+        };
+        // Since the memory was read nothing was followed, so that nothing that came or went is missed.
+        store.watch(Arc::new(watch)).await?;
+        tasks.spawn(store.clone().follow(tasks.clone()));
 
         let own_address = !config.listen.control.is_empty();
         let state = control::State::new(control::Setup {
@@ -150,7 +150,6 @@ impl App {
             live: Arc::new(hub.clone()),
             measurements: figures.clone(),
             probes: figures.clone(),
-            sources: pulls,
             keys: Arc::new(keys::Keys(config.clone())),
             tasks: tasks.clone(),
             tokens: tokens.clone(),
@@ -173,7 +172,7 @@ impl App {
             tokens: tokens.clone(),
         });
         let access = recordings.access(&hub, &tokens, access);
-        let streams = recordings.streams(&hub);
+        let streams = recordings.streams(&hub, &store);
         let origin = make_origin(&config, streams.clone(), &clock, access, public);
         figures.watch_origin(origin.clone());
         tasks.spawn(origin::conformance::run(origin.clone(), tasks.clone()));
@@ -210,6 +209,12 @@ impl App {
             ingest,
             housekeeping,
         })
+    }
+
+    /// The newest stream of a channel, by its id or alias.
+    pub fn on_air(&self, channel: &str) -> Option<Uuid> {
+        let channel = self.store.known_public_channel(channel)?;
+        self.hub.newest(&channel.id)
     }
 
     /// The lines printed at start.
@@ -282,7 +287,7 @@ fn make_hub(
     clock: &Clock,
     gate: StoreGate,
     worker: PathBuf,
-    (figures, recordings): (&Arc<Figures>, &Recordings),
+    figures: &Arc<Figures>,
     tasks: &Tasks,
 ) -> anyhow::Result<Hub> {
     let media = config.media.clone();
@@ -333,7 +338,7 @@ fn make_hub(
     };
     let transcoder = Arc::new(transcoder);
     let asked = transcoder.clone();
-    let (bridge_tasks, recordings) = (tasks.clone(), recordings.clone());
+    let bridge_tasks = tasks.clone();
     let opener = move |stream: &Arc<Stream>, now: Wall| {
         let live = Live::new(playlist_rules(&rules_config, stream), now);
         stream.attach(live.outlet());
@@ -342,7 +347,6 @@ fn make_hub(
             let status = transcode::attach(stream, transcoder.clone(), &bridge_tasks);
             figures.watch_ladder(stream.id(), status);
         }
-        recordings.handle_stream(stream, live.clone());
         live as Arc<dyn crate::media::timeline::Timeline>
     };
     let hub_config = hub::Config {
@@ -386,7 +390,9 @@ fn make_origin(
         trusted_proxies: config.urls.trusted_proxies.clone(),
         hls_base: base(&config.urls.playback_hls_base, "/hls"),
         dash_base: base(&config.urls.playback_dash_base, "/dash"),
-        ..origin::Config::default()
+        max_connections: origin::Config::default()
+            .max_connections
+            .min(descriptors() / 2),
     };
     Origin::new(origin_config, streams, clock.clone(), access, fallback)
 }
@@ -430,6 +436,13 @@ fn load_tls(config: &Config) -> anyhow::Result<Option<Arc<rustls::ServerConfig>>
         std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))
     };
     Ok(Some(origin::tls::config(&read(cert)?, &read(key)?)?))
+}
+
+/// Files that this process may have open. Viewers get half of them: encoders, recordings and the database
+/// need theirs, however many connections somebody opens.
+fn descriptors() -> usize {
+    let limit = rlimit::Resource::NOFILE.get_soft();
+    limit.map_or(1024, |limit| usize::try_from(limit).unwrap_or(usize::MAX))
 }
 
 /// Bytes of memory of this machine; 2 GiB where the kernel does not tell.

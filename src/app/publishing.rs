@@ -52,6 +52,7 @@ pub(super) fn start(
     let rtmp_config = rtmp::Config {
         publish_timeout: config.publish.publish_timeout,
         lanes: lanes.clone(),
+        clock: clock.clone(),
         ..rtmp::Config::default()
     };
     figures.watch_listener("rtmp", rtmp_config.stats.clone());

@@ -1,10 +1,8 @@
-//! Sources of channels, pulled. In: settings, channels of the database, and what makes calls. Out: a
-//! running task for each, that can be stopped.
+//! Sources of channels, pulled. In: settings, sources, and what makes calls. Out: a running task for each,
+//! that can be stopped.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-
-use tracing::warn;
 
 use crate::base::clock::Clock;
 use crate::base::lanes::Lanes;
@@ -13,32 +11,16 @@ use crate::base::source::Source;
 use crate::config::Config;
 use crate::control;
 use crate::ingest::{pull, srt};
-use crate::store::{self, Store};
 
-/// What settings and channels of the database want pulled.
-pub(super) async fn jobs(config: &Config, store: &Store) -> Result<Vec<pull::Job>, store::Error> {
+/// What settings want pulled. Sources of other channels are pulled as the channels come.
+pub(super) fn jobs(config: &Config) -> Vec<pull::Job> {
     let declared = config.channels.iter().filter_map(|channel| {
         Some(pull::Job {
             channel_id: config.identity.channel_id(&channel.alias),
             source: channel.source.clone()?,
         })
     });
-    let mut jobs: Vec<pull::Job> = declared.collect();
-    for channel in store.channels().await? {
-        let options = channel.ingest.filter(|_| !channel.declared);
-        let Some(uri) = options.and_then(|options| options.source_uri) else {
-            continue;
-        };
-        // It was read when the channel was made; another version may have accepted more.
-        match Source::parse(uri.expose()) {
-            Ok(source) => jobs.push(pull::Job {
-                channel_id: channel.id,
-                source,
-            }),
-            Err(err) => warn!(channel = channel.id, %err, "source is not pulled"),
-        }
-    }
-    Ok(jobs)
+    declared.collect()
 }
 
 /// Sources that are pulled now, by channel id.

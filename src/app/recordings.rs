@@ -5,18 +5,17 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use bytes::Bytes;
-use tracing::warn;
 
 use crate::base::clock::Clock;
 use crate::base::id::Uuid;
 use crate::base::shutdown::Tasks;
 use crate::config::Config;
 use crate::control::token::{Target, Tokens};
-use crate::hub::{Hub, Stream};
+use crate::hub::{Hub, Shown};
 use crate::media::timeline::Timeline;
 use crate::origin;
-use crate::record::{self, Catalog, Library, Outcome, Pending, Summary, disk};
-use crate::store::{self, Store};
+use crate::record::{self, Library, disk};
+use crate::store::Store;
 
 /// Capability of streams that are kept.
 const ON_DEMAND: &str = "on-demand";
@@ -57,28 +56,32 @@ impl Recordings {
         })
     }
 
-    /// Keeps a stream that asks for it.
-    pub(super) fn handle_stream(&self, stream: &Arc<Stream>, timeline: Arc<dyn Timeline>) {
-        if stream.has_capability(ON_DEMAND) {
-            self.library.follow(stream.clone(), timeline, &self.tasks);
-        }
+    /// Keeps those streams and forks of a hub that ask for it.
+    pub(super) fn keep(&self, hub: &Hub) {
+        let Recordings { library, tasks } = self.clone();
+        hub.keep_with(Box::new(move |shown: Shown| {
+            let words = &shown.admission.capabilities;
+            if words.iter().any(|word| word == ON_DEMAND) {
+                library.follow(shown, &tasks);
+            }
+        }));
     }
 
     /// Closes what nobody goes on with, and looks after the rest. Called when the hub has taken up the
     /// streams of the last run.
-    pub(super) async fn settle(&self, store: &Store) -> anyhow::Result<()> {
+    pub(super) async fn settle(&self) -> anyhow::Result<()> {
         let library = self.library.clone();
         tokio::task::spawn_blocking(move || library.settle()).await?;
-        let rows = Arc::new(Rows(store.clone()));
-        let run = self.library.clone().run(rows, self.tasks.clone());
+        let run = self.library.clone().run(self.tasks.clone());
         self.tasks.spawn(run);
         Ok(())
     }
 
     /// Streams that live, and recordings of those that do not.
-    pub(super) fn streams(&self, hub: &Hub) -> Arc<dyn origin::Streams> {
+    pub(super) fn streams(&self, hub: &Hub, store: &Store) -> Arc<dyn origin::Streams> {
         Arc::new(Playable {
             hub: hub.clone(),
+            store: store.clone(),
             library: self.library.clone(),
         })
     }
@@ -99,63 +102,9 @@ impl Recordings {
     }
 }
 
-/// Rows of recordings in the database.
-struct Rows(Store);
-
-impl Rows {
-    async fn write(&self, summary: &Summary) -> Result<(), store::Error> {
-        let about = &summary.about;
-        let row = store::Recording {
-            id: about.id,
-            // {region}#{application}#{…}
-            application_id: about.channel_id.split('#').nth(1).unwrap_or("").to_owned(),
-            channel_id: about.channel_id.clone(),
-            stream_id: about.id,
-            started: about.started,
-            ended: summary.ended,
-            duration: summary.duration,
-            bytes: summary.bytes,
-            outcome: match &summary.outcome {
-                Outcome::Recording | Outcome::Paused(_) => store::Outcome::Recording,
-                Outcome::Complete => store::Outcome::Complete,
-                Outcome::Cut(reason) => store::Outcome::Failed(reason.clone()),
-            },
-            path: format!("{FOLDER}/{}", about.id),
-        };
-        match self.0.recording_changed(&row).await {
-            Err(store::Error::Missing(_)) => self.0.recording_started(&row).await,
-            other => other,
-        }
-    }
-}
-
-impl Catalog for Rows {
-    fn changed<'a>(&'a self, summary: &'a Summary) -> Pending<'a> {
-        Box::pin(async move {
-            let written = self.write(summary).await;
-            told(summary.about.id, written)
-        })
-    }
-
-    fn deleted(&self, id: Uuid) -> Pending<'_> {
-        Box::pin(async move {
-            match self.0.delete_recording(id).await {
-                Err(store::Error::Missing(_)) => true,
-                other => told(id, other),
-            }
-        })
-    }
-}
-
-fn told(id: Uuid, written: Result<(), store::Error>) -> bool {
-    if let Err(err) = &written {
-        warn!(%err, recording = %id, "recording not noted in the database");
-    }
-    written.is_ok()
-}
-
 struct Playable {
     hub: Hub,
+    store: Store,
     library: Library,
 }
 
@@ -168,8 +117,10 @@ impl origin::Streams for Playable {
         }
     }
 
+    /// As universal manifests do: of several applications' channels of one alias the oldest, whichever of
+    /// them are on air.
     fn find(&self, name: &str) -> Option<Uuid> {
-        self.hub.find(name)
+        self.hub.newest(&self.store.known_public_channel(name)?.id)
     }
 
     fn ids(&self) -> Vec<Uuid> {

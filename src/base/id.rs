@@ -10,6 +10,12 @@ pub fn stream_id() -> Uuid {
     Uuid::new_v4()
 }
 
+/// The region of a channel id, `{region}#{application}#{alias}`. Gateways that share a database are told apart
+/// by it: one keeps to the channels of its own.
+pub fn region_of(channel_id: &str) -> &str {
+    channel_id.split('#').next().unwrap_or_default()
+}
+
 /// A key of `length` random alphanumerics from the system's generator.
 pub fn random_key(length: usize) -> String {
     let mut key = String::with_capacity(length);

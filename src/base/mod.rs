@@ -1,10 +1,12 @@
-//! What every layer may use: clock, shutdown, ids, secrets, addresses, telemetry. No media, no protocol.
+//! What every layer may use: clock, shutdown, ids, secrets, addresses, byte ranges, telemetry. No media, no
+//! protocol.
 
 pub mod clock;
 pub mod conformance;
 pub mod id;
 pub mod lanes;
 pub mod network;
+pub mod range;
 pub mod secret;
 pub mod shutdown;
 pub mod source;

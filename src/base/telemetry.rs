@@ -13,12 +13,15 @@ pub enum LogFormat {
     Json,
 }
 
+/// Libraries' lines that tell of a peer's fault: anybody can cause as many as they like. Whoever wants them
+/// names the library.
+const QUIET: &str = "h2=error";
+
 /// Installs the process-wide subscriber, on standard error. `filter` is in `RUST_LOG` syntax.
 /// A second call changes nothing.
 pub fn install(format: LogFormat, filter: &str) {
-    let filter = EnvFilter::try_new(filter).unwrap_or_else(|_| EnvFilter::new("info"));
     let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
+        .with_env_filter(quiet(filter))
         // A journal or a file wants no colours.
         .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr);
@@ -27,4 +30,22 @@ pub fn install(format: LogFormat, filter: &str) {
         LogFormat::Text => builder.try_init(),
         LogFormat::Json => builder.json().try_init(),
     };
+}
+
+/// A filter in `RUST_LOG` syntax, the more special directives after ours.
+fn quiet(filter: &str) -> EnvFilter {
+    let parsed = EnvFilter::try_new(format!("{QUIET},{filter}"));
+    parsed.unwrap_or_else(|_| EnvFilter::new(format!("{QUIET},info")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_library_that_tells_of_peers_is_quiet_unless_it_is_named() {
+        assert_eq!(quiet("info").to_string(), "h2=error,info");
+        assert_eq!(quiet("info,h2=debug").to_string(), "h2=debug,info");
+        assert_eq!(quiet("=,=").to_string(), "h2=error,info");
+    }
 }

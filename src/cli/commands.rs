@@ -1,18 +1,15 @@
 //! Commands that only touch store and credentials. Each returns the text to print.
 
 use std::fmt::Write as _;
+use std::sync::Arc;
 
 use super::{Application, ChannelToken, Format, Key, Token};
 use crate::base::clock::Clock;
-use crate::base::id::random_key;
 use crate::base::secret::Secret;
 use crate::config::{Config, DEFAULT_ALIAS};
 use crate::control::token::{Claims, LivekitGrant, create, jwt, livekit, path_form};
 use crate::credentials;
 use crate::store::{self, Channel, Declaration, Declared, NewChannel, Store};
-
-/// Characters of a generated application secret: 190 bits.
-const SECRET_CHARACTERS: usize = 32;
 
 /// Why a command did not do what was asked.
 #[derive(Debug, thiserror::Error)]
@@ -32,6 +29,11 @@ pub enum Error {
     /// It would come back at the next start.
     #[error("{0} is the first application (FOREBAY_APPLICATION_ID) and cannot be removed")]
     FirstApplication(String),
+    /// It would be the old one again at the next start.
+    #[error(
+        "{0} is the first application: its secret is FOREBAY_APPLICATION_SECRET or in credentials.toml"
+    )]
+    FirstSecret(String),
     /// LiveKit's credentials are not set.
     #[error("LIVEKIT_API_KEY and LIVEKIT_API_SECRET are not set")]
     NoLivekit,
@@ -43,7 +45,7 @@ pub enum Error {
 /// Opens the database of the settings: PostgreSQL where a URL names it, else SQLite in the data folder.
 pub async fn open(config: &Config, clock: Clock) -> Result<Store, store::Error> {
     match &config.storage.database_url {
-        Some(url) => Store::connect(url, clock).await,
+        Some(url) => Store::connect(url, &config.storage.data, clock).await,
         None => Store::open(&config.storage.data, clock).await,
     }
 }
@@ -94,6 +96,17 @@ pub async fn prepare(
     Ok((channel, declared))
 }
 
+/// Does so for a store that no server has used yet. Any other one stays as its server made it: a command may
+/// be called with other settings than the server's, or from a folder without its configuration file.
+pub async fn prepare_new(store: &Store, config: &Config) -> Result<(), Error> {
+    if store.applications().await?.is_empty() {
+        let data = &config.storage.data;
+        let credentials = credentials::Credentials::load_or_make(data, &config.identity)?;
+        prepare(store, config, &credentials).await?;
+    }
+    Ok(())
+}
+
 /// `forebay application …`
 pub async fn application(
     store: &Store,
@@ -102,12 +115,9 @@ pub async fn application(
 ) -> Result<String, Error> {
     match command {
         Application::Add { id } => {
-            let secret = Secret::new(random_key(SECRET_CHARACTERS));
+            let secret = store::random_secret();
             store.add_application(id, &secret).await?;
-            Ok(format!(
-                "Application {id}\nSecret      {}\nThe secret is shown this once.\n",
-                secret.expose()
-            ))
+            Ok(shown_once(id, &secret))
         }
         Application::List => {
             let mut text = String::new();
@@ -123,13 +133,27 @@ pub async fn application(
             store.remove_application(id).await?;
             Ok(format!("Application {id} and its channels are removed.\n"))
         }
+        Application::Rotate { id } => {
+            if *id == config.identity.application_id {
+                return Err(Error::FirstSecret(id.clone()));
+            }
+            let secret = store.rotate_secret(id).await?;
+            Ok(shown_once(id, &secret))
+        }
     }
+}
+
+fn shown_once(application_id: &str, secret: &Secret) -> String {
+    format!(
+        "Application {application_id}\nSecret      {}\nThe secret is shown this once.\n",
+        secret.expose()
+    )
 }
 
 /// `forebay key …`
 pub async fn key(store: &Store, config: &Config, command: &Key) -> Result<String, Error> {
     let Key::Rotate { channel } = command;
-    let channel = find(store, channel).await?;
+    let channel = find(store, channel)?;
     check_key(config, &channel.id)?;
     let key = store.rotate_key(&channel.id).await?;
     keep_key(config, &channel.id, &key)?;
@@ -213,12 +237,12 @@ async fn channel_token(
     wanted: &ChannelToken,
     mut claims: Claims,
 ) -> Result<String, Error> {
-    let channel = find(store, &wanted.channel).await?;
+    let channel = find(store, &wanted.channel)?;
     let applications = store.applications().await?;
     let owner = applications
         .into_iter()
         .find(|application| application.id == channel.application_id)
-        .ok_or_else(|| store::Error::Missing(format!("application {}", channel.application_id)))?;
+        .ok_or_else(|| store::Error::missing("application", &channel.application_id))?;
     let valid_ms = i64::try_from(wanted.expires.as_millis()).unwrap_or(i64::MAX);
     claims.expires = clock.wall().unix_millis().saturating_add(valid_ms);
     claims.required_tag = Some(format!("channelId:{}", channel.id));
@@ -230,8 +254,8 @@ async fn channel_token(
     Ok(token + "\n")
 }
 
-async fn find(store: &Store, channel: &str) -> Result<Channel, Error> {
-    let found = store.find_channel(channel).await?;
+fn find(store: &Store, channel: &str) -> Result<Arc<Channel>, Error> {
+    let found = store.known_one_channel(channel)?;
     found.ok_or_else(|| Error::NoChannel(channel.to_owned()))
 }
 

@@ -141,6 +141,12 @@ pub enum Application {
         /// User name of the channel API.
         id: String,
     },
+    /// Give an application a new secret and print it this once. The old one, and tokens signed with it,
+    /// are refused from then on.
+    Rotate {
+        /// User name of the channel API.
+        id: String,
+    },
 }
 
 /// `forebay key`.

@@ -123,7 +123,7 @@ pub struct Publish {
     pub silence: Duration,
     /// A publisher without a unit for this long is disconnected.
     pub publish_timeout: Duration,
-    /// A channel's key is refused for this long after a kill.
+    /// A channel's key is refused for this long after a kill, or a fork that ended its publishers.
     pub kill_holdoff: Duration,
     /// What the ladder shows in a hole: `slate`, `freeze` or `gap`.
     pub on_loss: String,

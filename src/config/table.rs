@@ -143,7 +143,7 @@ pub(crate) static SETTINGS: &[Setting] = &[
             at: |c| &mut c.identity.region,
         },
         "",
-        "First part of channel ids.",
+        "First part of channel ids. Gateways that share a database have one each.",
     ),
     setting(
         "FOREBAY_APPLICATION_ID",
@@ -330,7 +330,7 @@ pub(crate) static SETTINGS: &[Setting] = &[
             |c| &mut c.publish.kill_holdoff,
         ),
         "",
-        "A channel's key is refused for this long after its publishers were killed.",
+        "A channel's key is refused for this long after its publishers were ended by a kill or a fork.",
     ),
     setting(
         "FOREBAY_ON_LOSS",

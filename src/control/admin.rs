@@ -5,14 +5,14 @@ pub(super) mod applications;
 pub(super) mod channels;
 
 use axum::Json;
-use axum::body::Bytes;
-use axum::extract::{Path, State as Extract};
+use axum::extract::{Path, Request, State as Extract};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{MethodRouter, get, put};
+use axum::routing::{MethodRouter, delete, get, post, put};
 use http::{HeaderMap, header};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
+use super::pcast::call::whole;
 use super::{Error, Side, State, auth};
 use crate::base::id::Uuid;
 use crate::hub::doctor::Finding;
@@ -25,6 +25,9 @@ pub(super) struct StreamView {
     pub(super) stream_id: String,
     channel_id: String,
     alias: String,
+    current: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    origin_stream_id: Option<String>,
     capabilities: Vec<String>,
     tags: Vec<String>,
     state: &'static str,
@@ -146,7 +149,12 @@ pub(super) fn routes() -> Vec<(&'static str, Side, MethodRouter<State>)> {
         (
             "/api/admin/applications/{applicationId}",
             Operator,
-            axum::routing::delete(applications::remove),
+            delete(applications::remove),
+        ),
+        (
+            "/api/admin/applications/{applicationId}/secret",
+            Operator,
+            post(applications::rotate),
         ),
         (
             "/api/admin/channels",
@@ -239,18 +247,20 @@ pub(super) async fn thumbnail(
 pub(super) async fn switch(
     Extract(state): Extract<State>,
     Path(id): Path<String>,
-    headers: HeaderMap,
-    body: Bytes,
+    request: Request,
 ) -> Response {
-    let checked = operator(&state, &headers)
-        .and_then(|()| find(&state, &id))
-        .and_then(|health| {
-            let wanted: Result<Switch, _> = serde_json::from_slice(&body);
-            Ok((health.id, wanted.map_err(|_| Error::BadRequest)?.publisher))
-        });
-    let (stream, publisher) = match checked {
-        Ok(checked) => checked,
+    let (parts, body) = request.into_parts();
+    let found = operator(&state, &parts.headers).and_then(|()| find(&state, &id));
+    let stream = match found {
+        Ok(health) => health.id,
         Err(refused) => return refused.into_response(),
+    };
+    let body = match whole(&parts.headers, body).await {
+        Ok(body) => body,
+        Err(refused) => return refused.into_response(),
+    };
+    let Ok(Switch { publisher }) = serde_json::from_slice(&body) else {
+        return Error::BadRequest.into_response();
     };
     match state.setup().live.switch(stream, publisher) {
         Ok(()) => answer(json!({ "status": "ok" })),
@@ -291,10 +301,15 @@ fn view(state: &State, health: Health) -> StreamView {
         findings.map(|found| finding(member.id, found))
     });
     let repairs = health.repairs;
+    let live = &state.setup().live;
+    let current = live.on_air(&health.channel_id).map(|stream| stream.id);
+    let origin = live.origin(health.id);
     StreamView {
         stream_id: health.id.to_string(),
         channel_id: health.channel_id,
         alias: health.alias,
+        current: current == Some(health.id),
+        origin_stream_id: (origin != health.id).then(|| origin.to_string()),
         capabilities: health.capabilities,
         tags: health.tags,
         state: health.state.word(),
@@ -304,7 +319,7 @@ fn view(state: &State, health: Health) -> StreamView {
         },
         since_unix_ms: health.since.unix_millis(),
         viewers: measurements.viewers(health.id),
-        has_thumbnail: state.setup().live.thumbnail(health.id).is_some(),
+        has_thumbnail: live.thumbnail(health.id).is_some(),
         findings: findings.collect(),
         publishers: health.members.into_iter().map(publisher).collect(),
         rungs: rungs

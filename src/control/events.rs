@@ -24,8 +24,8 @@ use super::{Error, State, auth};
 
 /// How often streams are looked at. A person reads no faster.
 const EVERY: Duration = Duration::from_secs(1);
-/// After this long without news a comment is sent: a connection on which nothing moves is closed after
-/// 20 s, and a session that ended is found.
+/// After this long without news an `alive` is sent: a connection on which nothing moves is closed after
+/// 20 s, a page knows by it that somebody is there, and a session that ended is found.
 const SIGN_OF_LIFE: Duration = Duration::from_secs(8);
 /// Who may listen at once. Each costs a text of all streams when it comes: further ones hear 503.
 const MAX_LISTENERS: usize = 32;
@@ -151,7 +151,7 @@ impl Listener {
             tokio::select! {
                 changed = self.news.changed() => changed.ok()?,
                 () = tokio::time::sleep(SIGN_OF_LIFE) => {
-                    let alive = Bytes::from_static(b":\n\n");
+                    let alive = Bytes::from_static(b"event: alive\ndata: {}\n\n");
                     return auth::is_operator(&self.state, &self.headers).then_some((self, alive));
                 }
                 () = tasks.stopped() => return None,
@@ -253,12 +253,16 @@ pub(super) async fn listen(Extract(state): Extract<State>, headers: HeaderMap) -
 
 /// Joins the producer, or starts it.
 fn subscribe(state: &State) -> watch::Receiver<News> {
-    let mut running = state.events().running();
-    if let Some(sender) = &*running {
+    if let Some(sender) = &*state.events().running() {
         return sender.subscribe();
     }
     let mut news = News::default();
     news.update(admin::views(state));
+    let mut running = state.events().running();
+    // Somebody else may have been quicker.
+    if let Some(sender) = &*running {
+        return sender.subscribe();
+    }
     let (sender, receiver) = watch::channel(news);
     *running = Some(sender);
     drop(running);
@@ -267,8 +271,20 @@ fn subscribe(state: &State) -> watch::Receiver<News> {
     receiver
 }
 
+/// Ends all listening when the producer panics: consoles ask again, and the first one starts another.
+struct Producing(State);
+
+impl Drop for Producing {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            *self.0.events().running() = None;
+        }
+    }
+}
+
 /// Looks at all streams until nobody listens.
 async fn produce(state: State) {
+    let _producing = Producing(state.clone());
     let tasks = state.setup().tasks.clone();
     let mut again = tokio::time::interval(EVERY);
     again.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);

@@ -46,44 +46,38 @@ impl StoreGate {
         self.defaults.store(Arc::new(words));
     }
 
+    /// The admission service knows only of publishes that would be admitted without it.
     async fn look_up(&self, request: &PublishRequest) -> Result<Admission, Refusal> {
+        let (channel, admission) = self.open(request).await?;
+        let Some(service) = &self.admission else {
+            return Ok(admission);
+        };
+        let asked = service.ask(request, &channel.application_id, admission);
+        let admission = asked.await?;
+        // That may have taken seconds, in which a key may have been replaced, or its channel deleted.
+        let (now, _) = self.open(request).await?;
+        let same = (&now.id, now.created) == (&channel.id, channel.created);
+        same.then_some(admission).ok_or(Refusal::UnknownKey)
+    }
+
+    /// The channel that a key or a token opens, and as what. What a token names holds: its bearer may not
+    /// add to it.
+    async fn open(&self, request: &PublishRequest) -> Result<(Channel, Admission), Refusal> {
         let key = request.key.expose();
-        if token::is_token(key) {
-            return self.by_token(request, key).await;
-        }
-        let channel = self.store.find_channel_by_key(key).await.map_err(refused)?;
-        let channel = channel.ok_or(Refusal::UnknownKey)?;
-        let capabilities = request.capabilities.clone();
-        self.ask(request, channel, capabilities, Vec::new()).await
-    }
-
-    /// What the token names holds: its bearer may not add to it.
-    async fn by_token(&self, request: &PublishRequest, key: &str) -> Result<Admission, Refusal> {
-        let grant = self.grant(request, key)?;
-        let channel = self
-            .store
-            .channel_of(&grant.application_id, &grant.channel)
-            .await
-            .map_err(refused)?
-            .ok_or(Refusal::UnknownKey)?;
-        let capabilities = grant.capabilities.or_else(|| request.capabilities.clone());
-        self.ask(request, channel, capabilities, grant.tags).await
-    }
-
-    /// The admission service has the last word, and knows only of publishes that were admitted so far.
-    async fn ask(
-        &self,
-        request: &PublishRequest,
-        channel: Channel,
-        capabilities: Option<Vec<String>>,
-        tags: Vec<String>,
-    ) -> Result<Admission, Refusal> {
-        let owner = channel.application_id.clone();
-        let admission = self.admission(request, channel, capabilities, tags);
-        match &self.admission {
-            Some(service) => service.ask(request, &owner, admission).await,
-            None => Ok(admission),
-        }
+        let asked = request.capabilities.clone();
+        let (found, capabilities, tags) = if token::is_token(key) {
+            let grant = self.grant(request, key)?;
+            let (owner, channel) = (&grant.application_id, &grant.channel);
+            let found = self.store.channel_of(owner, channel).await;
+            // Tags open streams to viewers: those of a token are its issuer's alone.
+            (found, grant.capabilities.or(asked), grant.tags)
+        } else {
+            let found = self.store.find_channel_by_key(key).await;
+            (found, asked, request.tags.clone())
+        };
+        let channel = found.map_err(refused)?.ok_or(Refusal::UnknownKey)?;
+        let admission = self.admission(request, &channel, capabilities, tags);
+        Ok((channel, admission))
     }
 
     /// What a publish token allows this caller.
@@ -95,12 +89,12 @@ impl StoreGate {
         })
     }
 
-    async fn records(&self) -> Result<Vec<Record>, Error> {
+    async fn records(&self, region: &str) -> Result<Vec<Record>, Error> {
         let mut records = Vec::new();
-        for stream in self.store.open_streams().await? {
+        for stream in self.store.claim_streams(region).await? {
             // A stream goes with its channel.
-            if let Some(channel) = self.store.channel(&stream.channel_id).await? {
-                records.push(record(stream, channel));
+            if let Some(channel) = self.store.known_id(&stream.channel_id) {
+                records.push(record(stream, &channel));
             }
         }
         Ok(records)
@@ -109,23 +103,22 @@ impl StoreGate {
     fn admission(
         &self,
         request: &PublishRequest,
-        channel: Channel,
+        channel: &Channel,
         capabilities: Option<Vec<String>>,
         mut tags: Vec<String>,
     ) -> Admission {
         // The channel's defaults are for RTMP publishes only (contract, channels, section 2).
         let of_channel = request.proto.starts_with("rtmp");
-        tags.extend(request.tags.iter().cloned());
         if of_channel && tags.is_empty() {
-            tags = channel.tags;
+            tags.clone_from(&channel.tags);
         }
-        let stored = channel.capabilities.filter(|_| of_channel);
+        let stored = channel.capabilities.clone().filter(|_| of_channel);
         Admission {
-            channel_id: channel.id,
-            alias: channel.alias,
-            name: channel.name,
-            capabilities: capabilities
-                .or(stored)
+            channel_id: channel.id.clone(),
+            alias: channel.alias.clone(),
+            name: channel.name.clone(),
+            capabilities: named(capabilities)
+                .or(named(stored))
                 .unwrap_or_else(|| self.defaults.load().to_vec()),
             tags,
             screen_name: screen_name(channel.ingest.as_ref()),
@@ -133,13 +126,20 @@ impl StoreGate {
     }
 }
 
+/// Words, if there are any: who gives an empty list names none (contract, channels, C-34).
+fn named(words: Option<Vec<String>>) -> Option<Vec<String>> {
+    words.filter(|words| !words.is_empty())
+}
+
+/// Name of the members, if there is one: an empty one tells nobody apart.
 fn screen_name(options: Option<&IngestOptions>) -> Option<String> {
-    options.and_then(|options| options.screen_name.clone())
+    let name = options.and_then(|options| options.screen_name.clone());
+    name.filter(|name| !name.is_empty())
 }
 
 fn refused(error: Error) -> Refusal {
     tracing::error!(err = %error, "publish could not be looked up");
-    Refusal::Full(NO_DATABASE.to_owned())
+    Refusal::Undecided(NO_DATABASE.to_owned())
 }
 
 impl Gate for StoreGate {
@@ -165,7 +165,7 @@ impl Gate for StoreGate {
             let channel = self.store.channel(channel_id).await.map_err(refused)?;
             let gone = || Refusal::NotAllowed("the channel does not exist".to_owned());
             let channel = channel.ok_or_else(gone)?;
-            let capabilities = channel.capabilities;
+            let capabilities = named(channel.capabilities);
             Ok(Admission {
                 channel_id: channel.id,
                 alias: channel.alias,
@@ -196,17 +196,20 @@ impl Gate for StoreGate {
         })
     }
 
-    fn stream_ended(&self, stream_id: Uuid) -> Pending<'_, ()> {
+    fn streams_ended<'a>(&'a self, ids: &'a [Uuid]) -> Pending<'a, ()> {
         Box::pin(async move {
-            if let Err(err) = self.store.stream_ended(stream_id).await {
-                tracing::error!(%err, stream = %stream_id, "end of stream could not be recorded");
+            if ids.is_empty() {
+                return;
+            }
+            if let Err(err) = self.store.streams_ended(ids).await {
+                tracing::error!(%err, streams = ?ids, "ends of streams could not be recorded");
             }
         })
     }
 
-    fn open_streams(&self) -> Pending<'_, Vec<Record>> {
+    fn open_streams<'a>(&'a self, region: &'a str) -> Pending<'a, Vec<Record>> {
         Box::pin(async move {
-            self.records().await.unwrap_or_else(|err| {
+            self.records(region).await.unwrap_or_else(|err| {
                 // Their players have to open the channels' next streams.
                 tracing::error!(%err, "streams of the last run could not be read");
                 Vec::new()
@@ -239,14 +242,14 @@ fn stored_sign(sign: &Sign) -> store::Sign {
     }
 }
 
-fn record(stream: OpenStream, channel: Channel) -> Record {
+fn record(stream: OpenStream, channel: &Channel) -> Record {
     Record {
         id: stream.id,
         epoch: stream.epoch,
         admission: Admission {
-            channel_id: channel.id,
-            alias: channel.alias,
-            name: channel.name,
+            channel_id: channel.id.clone(),
+            alias: channel.alias.clone(),
+            name: channel.name.clone(),
             capabilities: stream.capabilities,
             tags: stream.tags,
             screen_name: screen_name(channel.ingest.as_ref()),

@@ -22,6 +22,7 @@ mod streams;
 #[cfg(test)]
 mod tests;
 pub mod token;
+pub mod watch;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -29,7 +30,6 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Bytes;
-use axum::extract::DefaultBodyLimit;
 use axum::middleware;
 use axum::routing::{MethodRouter, any, get, post};
 
@@ -89,7 +89,7 @@ pub trait Live: Send + Sync {
     ) -> Pending<'a, Vec<ChannelMember>>;
 
     /// See [`Hub::close`].
-    fn close<'a>(&'a self, channel_id: &'a str) -> Pending<'a, Vec<ChannelMember>>;
+    fn close(&self, channel_id: &str);
 
     /// See [`Hub::fork`].
     fn fork<'a>(
@@ -118,7 +118,7 @@ pub struct OnAir {
 
 impl Live for Hub {
     fn on_air(&self, channel_id: &str) -> Option<OnAir> {
-        let id = self.find(channel_id)?;
+        let id = self.newest(channel_id)?;
         let admission = self.admission(id)?;
         Some(OnAir {
             id,
@@ -141,7 +141,7 @@ impl Live for Hub {
     }
 
     fn thumbnail(&self, stream: Uuid) -> Option<Bytes> {
-        self.stream(stream)?.thumbnail()
+        Hub::thumbnail(self, stream)
     }
 
     fn switch(&self, stream: Uuid, publisher: u64) -> Result<(), SwitchError> {
@@ -166,8 +166,8 @@ impl Live for Hub {
         Box::pin(Hub::kill(self, channel_id, reason, keep_streams))
     }
 
-    fn close<'a>(&'a self, channel_id: &'a str) -> Pending<'a, Vec<ChannelMember>> {
-        Box::pin(Hub::close(self, channel_id))
+    fn close(&self, channel_id: &str) {
+        Hub::close(self, channel_id);
     }
 
     fn fork<'a>(
@@ -223,8 +223,6 @@ pub struct Setup {
     pub measurements: Arc<dyn Measurements>,
     /// Readiness of what control cannot see.
     pub probes: Arc<dyn Probes>,
-    /// What pulls sources of channels.
-    pub sources: Arc<dyn Sources>,
     /// Stream keys that are kept elsewhere.
     pub keys: Arc<dyn Keys>,
     /// What is done to its end runs here; answers that go on end with it.
@@ -313,9 +311,6 @@ enum Side {
     Both,
 }
 
-/// Bodies of requests that read theirs whole before they look at them: a choice of a publisher.
-const MAX_BODY_BYTES: usize = 16 << 10;
-
 /// Every route. The API description is checked against it.
 fn routes() -> Vec<(&'static str, Side, MethodRouter<State>)> {
     let mut routes = vec![
@@ -366,14 +361,25 @@ fn router_of(state: State, wanted: impl Fn(Side) -> bool) -> Router {
     let router = chosen.fold(Router::new(), |router, (path, _, method)| {
         router.route(path, method)
     });
-    router
-        .route("/pcast/{*rest}", any(pcast::unknown))
+    // What is not there is refused in JSON, too.
+    let unknown = [
+        "/pcast",
+        "/pcast/",
+        "/pcast/{*rest}",
+        "/api",
+        "/api/",
+        "/api/{*rest}",
+    ];
+    let unknown = unknown.into_iter();
+    unknown
+        .fold(router, |router, path| {
+            router.route(path, any(pcast::unknown))
+        })
         .method_not_allowed_fallback(pcast::wrong_method)
         .layer(middleware::from_fn_with_state(
             state.clone(),
             session::guard,
         ))
-        .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
         .with_state(state)
 }
 

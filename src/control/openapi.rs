@@ -37,9 +37,14 @@ const PAGE: &str = include_str!("../../assets/docs.html");
     recordings::one,
     recordings::download,
     recordings::remove,
+    recordings::list_all,
+    recordings::any,
+    recordings::download_any,
+    recordings::delete_any,
     applications::list,
     applications::add,
     applications::remove,
+    applications::rotate,
     channels::list,
     channels::create,
     channels::fetch,
@@ -57,7 +62,8 @@ struct Generated;
 
 static DOCUMENT: LazyLock<String> = LazyLock::new(|| {
     let mut document: Value = serde_json::from_str(FILE).expect("the file is JSON");
-    let generated = serde_json::to_value(Generated::openapi()).expect("a description is JSON");
+    let mut generated = serde_json::to_value(Generated::openapi()).expect("a description is JSON");
+    leave_out(&mut generated);
     for part in ["/paths", "/components/schemas"] {
         let found = generated.pointer(part).and_then(Value::as_object);
         let place = document.pointer_mut(part).and_then(Value::as_object_mut);
@@ -72,6 +78,38 @@ static DOCUMENT: LazyLock<String> = LazyLock::new(|| {
     add_sessions(&mut document);
     serde_json::to_string_pretty(&document).expect("JSON is text")
 });
+
+/// A field that may be left out is never null: null is of the wrong type in requests, and answers leave it out.
+fn leave_out(description: &mut Value) {
+    match description {
+        Value::Array(values) => values.iter_mut().for_each(leave_out),
+        Value::Object(fields) => {
+            let required = fields.get("required").and_then(Value::as_array);
+            let required = required.cloned().unwrap_or_default();
+            let properties = fields.get_mut("properties").and_then(Value::as_object_mut);
+            for (name, property) in properties.into_iter().flatten() {
+                if !required.iter().any(|word| word == name) {
+                    never_null(property);
+                }
+            }
+            fields.values_mut().for_each(leave_out);
+        }
+        _ => {}
+    }
+}
+
+fn never_null(schema: &mut Value) {
+    if let Some([one, null]) = schema["type"].as_array().map(Vec::as_slice)
+        && null == "null"
+    {
+        schema["type"] = one.clone();
+    }
+    if let Some([one, null]) = schema["oneOf"].as_array().map(Vec::as_slice)
+        && null["type"] == "null"
+    {
+        *schema = one.clone();
+    }
+}
 
 /// What is for operators takes the console's cookie too, and changes by it are refused to other pages.
 fn add_sessions(document: &mut Value) {

@@ -6,9 +6,9 @@ mod movie;
 use axum::routing::{MethodRouter, get};
 use http::StatusCode;
 use serde::Serialize;
-use utoipa::ToSchema;
+use utoipa::{IntoParams, IntoResponses, ToSchema};
 
-use super::pcast::answer::{Answer, Done, OK, done, json};
+use super::pcast::answer::{Answer, Done, OK, done, escaped, json};
 use super::pcast::call::Parameters;
 use super::pcast::docs::{Limited, Lookup, Usual};
 use super::pcast::{ByApplication, ByOperator, Call, Error};
@@ -78,6 +78,9 @@ struct View {
     dash: String,
     /// Where it is one file, for whoever may see this.
     download: String,
+    /// Into how many files it is cut; null in lists and while it is made.
+    #[schema(required)]
+    parts: Option<usize>,
 }
 
 /// An answer with recordings.
@@ -100,6 +103,37 @@ struct One {
     /// `ok`.
     status: &'static str,
     recording: View,
+}
+
+/// What of a recording is downloaded.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "it describes parameters")]
+struct Chosen {
+    /// Which picture, or a sound rendition alone; the best picture without it.
+    rendition: Option<String>,
+    /// Which part, counted from 1: another one begins where a codec configuration changes, and after
+    /// twelve hours.
+    #[param(minimum = 1)]
+    part: Option<u64>,
+}
+
+/// What a download answers.
+#[derive(IntoResponses)]
+#[expect(dead_code, reason = "it describes answers")]
+enum Downloaded {
+    /// MP4. `Link` names the next part, if there is one.
+    #[response(status = 200, content_type = "video/mp4")]
+    Whole(#[to_schema] File),
+    /// The range that was asked for.
+    #[response(status = 206, content_type = "video/mp4")]
+    Range(#[to_schema] File),
+    /// It is being made.
+    #[response(status = 409)]
+    Busy(pcast::error::Body),
+    /// The range lies behind the end.
+    #[response(status = 416)]
+    Behind,
 }
 
 /// An MP4 file.
@@ -146,7 +180,7 @@ pub(super) async fn one(ByApplication(mut call): ByApplication) -> Answer {
         return download(call, &channel.id, id).await;
     }
     let found = find(&call.state, Some(&channel.id), &name)?;
-    let recording = view(&call.state, &found, &folder(&channel.id));
+    let recording = whole_view(&call.state, &found, &folder(&channel.id)).await?;
     let status = OK;
     Ok(json(StatusCode::OK, &One { status, recording }))
 }
@@ -158,17 +192,8 @@ pub(super) async fn one(ByApplication(mut call): ByApplication) -> Answer {
     params(("channelId" = String, Path, example = "live",
             description = "Channel id, percent-encoded, or alias."),
         ("recordingId" = String, Path, description = "Recording id, which is the stream's."),
-        ("rendition" = Option<String>, Query,
-            description = "Which picture, or a sound rendition alone; the best picture without it."),
-        ("part" = Option<u64>, Query, minimum = 1,
-            description = "Which part, counted from 1: another one begins where a codec configuration changes.")),
-    responses((status = 200, description = "Fragmented MP4. `Link` names the next part, if there is one.",
-            content_type = "video/mp4", body = inline(File)),
-        (status = 206, description = "The range that was asked for.",
-            content_type = "video/mp4", body = inline(File)),
-        Usual, Limited, Lookup,
-        (status = 409, description = "It is being made.", body = inline(pcast::error::Body)),
-        (status = 416, description = "The range lies behind the end.")),
+        Chosen),
+    responses(Downloaded, Usual, Limited, Lookup),
 )]
 pub(super) async fn download(call: Call, channel: &str, id: &str) -> Answer {
     let found = find(&call.state, Some(channel), id)?;
@@ -189,42 +214,75 @@ pub(super) async fn download(call: Call, channel: &str, id: &str) -> Answer {
 pub(super) async fn remove(ByApplication(mut call): ByApplication) -> Answer {
     let channel = call.channel("channelId").await?;
     let id = call.parameter("recordingId").await?;
-    deleted(&call.state, Some(&channel.id), &id).await
+    delete(&call.state, Some(&channel.id), &id).await
 }
 
-async fn list_all(ByOperator(mut call): ByOperator) -> Answer {
+#[utoipa::path(
+    get, path = "/api/admin/recordings", tag = "operations", operation_id = "adminRecordings",
+    summary = "Recordings, newest first, those of deleted channels too",
+    security(("adminKey" = []), ("adminBearer" = [])),
+    params(
+        ("channel" = Option<String>, Query, description = "Only those of this channel id."),
+        ("limit" = Option<u64>, Query, minimum = 1, maximum = 1000,
+            description = "Recordings in the answer, at most; 100 without it."),
+        ("after" = Option<String>, Query,
+            description = "Only those behind this one: `next` of the answer before."),
+    ),
+    responses((status = 200, description = "Newest first.", body = inline(Page)), Usual,
+        (status = 413, description = "`limit` is above 1000: `limit-too-large`.",
+            body = inline(pcast::error::Body))),
+)]
+pub(super) async fn list_all(ByOperator(mut call): ByOperator) -> Answer {
     let query = call.query().await?;
     page(&call.state, &query, query.text("channel")?, ALL)
 }
 
-async fn any(ByOperator(mut call): ByOperator) -> Answer {
+#[utoipa::path(
+    get, path = "/api/admin/recordings/{recordingId}", tag = "operations",
+    operation_id = "adminRecording", summary = "One recording",
+    security(("adminKey" = []), ("adminBearer" = [])),
+    params(("recordingId" = String, Path, description = "Recording id, which is the stream's.")),
+    responses((status = 200, description = "The recording.", body = inline(View)), Usual, Lookup),
+)]
+pub(super) async fn any(ByOperator(mut call): ByOperator) -> Answer {
     let name = call.parameter("recordingId").await?;
-    let state = call.state.clone();
-    match name.strip_suffix(".mp4") {
-        Some(id) => movie::answer(&state.setup().library, &find(&state, None, id)?, call).await,
-        None => {
-            let found = find(&state, None, &name)?;
-            Ok(json(StatusCode::OK, &view(&state, &found, ALL)))
-        }
+    if let Some(id) = name.strip_suffix(".mp4") {
+        return download_any(call, id).await;
     }
+    let found = find(&call.state, None, &name)?;
+    let recording = whole_view(&call.state, &found, ALL).await?;
+    Ok(json(StatusCode::OK, &recording))
 }
 
-async fn delete_any(ByOperator(mut call): ByOperator) -> Answer {
+#[utoipa::path(
+    get, path = "/api/admin/recordings/{recordingId}.mp4", tag = "operations",
+    operation_id = "adminRecordingMovie", summary = "A recording as one MP4",
+    security(("adminKey" = []), ("adminBearer" = [])),
+    params(("recordingId" = String, Path, description = "Recording id, which is the stream's."), Chosen),
+    responses(Downloaded, Usual, Lookup),
+)]
+pub(super) async fn download_any(call: Call, id: &str) -> Answer {
+    let found = find(&call.state, None, id)?;
+    let library = call.state.setup().library.clone();
+    movie::answer(&library, &found, call).await
+}
+
+#[utoipa::path(
+    delete, path = "/api/admin/recordings/{recordingId}", tag = "operations",
+    operation_id = "adminDeleteRecording", summary = "Delete a recording",
+    security(("adminKey" = []), ("adminBearer" = [])),
+    params(("recordingId" = String, Path, description = "Recording id, which is the stream's.")),
+    responses((status = 200, description = "It is gone.", body = inline(Done)), Usual, Lookup,
+        (status = 409, description = "It is being made.", body = inline(pcast::error::Body))),
+)]
+pub(super) async fn delete_any(ByOperator(mut call): ByOperator) -> Answer {
     let id = call.parameter("recordingId").await?;
-    deleted(&call.state, None, &id).await
+    delete(&call.state, None, &id).await
 }
 
 /// Where the recordings of a channel are.
 fn folder(channel: &str) -> String {
-    let escaped = |byte: u8| match byte {
-        // RFC 3986 §2.3, unreserved characters.
-        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
-            char::from(byte).to_string()
-        }
-        byte => format!("%{byte:02X}"),
-    };
-    let channel: String = channel.bytes().map(escaped).collect();
-    format!("/pcast/channel/{channel}/recordings")
+    format!("/pcast/channel/{}/recordings", escaped(channel))
 }
 
 /// The recording of this id, if it is one of the channel, or of any channel.
@@ -238,14 +296,7 @@ fn find(state: &State, channel: Option<&str>, id: &str) -> Result<Summary, Error
 
 /// A page of those of a channel, or of all channels.
 fn page(state: &State, query: &Parameters, channel: Option<&str>, folder: &str) -> Answer {
-    let limit = match query.count("limit")? {
-        None => PAGE,
-        Some(0) => return Err(Error::Bad("limit is 0".to_owned())),
-        Some(limit) => usize::try_from(limit)
-            .ok()
-            .filter(|limit| *limit <= MAX_PAGE)
-            .ok_or(Error::LimitTooLarge(MAX_PAGE))?,
-    };
+    let limit = query.limit(PAGE, MAX_PAGE)?;
     let after = match query.text("after")? {
         None => None,
         Some(id) => {
@@ -268,7 +319,7 @@ fn page(state: &State, query: &Parameters, channel: Option<&str>, folder: &str) 
     Ok(json(StatusCode::OK, &answer))
 }
 
-async fn deleted(state: &State, channel: Option<&str>, id: &str) -> Answer {
+async fn delete(state: &State, channel: Option<&str>, id: &str) -> Answer {
     let id = find(state, channel, id)?.about.id;
     let library = state.setup().library.clone();
     match tokio::task::spawn_blocking(move || library.delete(id)).await {
@@ -277,6 +328,17 @@ async fn deleted(state: &State, channel: Option<&str>, id: &str) -> Answer {
         Ok(Err(Refusal::Busy)) => Err(Error::Conflict(Refusal::Busy.to_string())),
         Ok(Err(Refusal::Failed)) | Err(_) => Err(Error::Internal),
     }
+}
+
+/// With what its index has to be read for.
+async fn whole_view(state: &State, summary: &Summary, folder: &str) -> Result<View, Error> {
+    let parts = state.setup().library.parts(summary.about.id).await;
+    let parts = parts.map_err(|err| {
+        tracing::error!(%err, recording = %summary.about.id, "recording cannot be read");
+        Error::Internal
+    })?;
+    let view = view(state, summary, folder);
+    Ok(View { parts, ..view })
 }
 
 fn view(state: &State, summary: &Summary, folder: &str) -> View {
@@ -304,5 +366,6 @@ fn view(state: &State, summary: &Summary, folder: &str) -> View {
         hls: format!("{hls}/{id}/index.m3u8"),
         dash: format!("{dash}/{id}/manifest.mpd"),
         download: format!("{folder}/{id}.mp4"),
+        parts: None,
     }
 }

@@ -12,7 +12,6 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use axum::Json;
-use axum::body::Bytes;
 use axum::extract::{ConnectInfo, Request, State as Extract};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
@@ -21,6 +20,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
+use super::pcast::call::whole;
 use super::{Error, State, auth};
 use crate::base::clock::Clock;
 use crate::base::id::random_key;
@@ -256,6 +256,8 @@ pub struct Addresses {
     pub rtmp_url: Option<String>,
     /// Port of RTMP; none when it is off.
     pub rtmp_port: Option<u16>,
+    /// Port of RTMP over TLS; none when it is off.
+    pub rtmps_port: Option<u16>,
     /// Port of SRT; none when it is off.
     pub srt_port: Option<u16>,
     /// Whether SRT wants a passphrase.
@@ -276,12 +278,13 @@ pub(super) async fn show(Extract(state): Extract<State>, headers: HeaderMap) -> 
     }))
 }
 
-pub(super) async fn sign_in(
-    Extract(state): Extract<State>,
-    extensions: Extensions,
-    body: Bytes,
-) -> Response {
-    let caller = Caller::of(&extensions);
+pub(super) async fn sign_in(Extract(state): Extract<State>, request: Request) -> Response {
+    let (parts, body) = request.into_parts();
+    let caller = Caller::of(&parts.extensions);
+    let body = match whole(&parts.headers, body).await {
+        Ok(body) => body,
+        Err(error) => return error.into_response(),
+    };
     let Ok(wanted) = serde_json::from_slice::<SignIn>(&body) else {
         return Error::BadRequest.into_response();
     };

@@ -7,12 +7,11 @@
 
 pub mod jwt;
 
-use std::collections::HashMap;
+use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
 use base64::Engine as _;
 use base64::alphabet;
 use base64::engine::DecodePaddingMode;
@@ -26,15 +25,12 @@ use sha2::Sha512;
 use crate::base::clock::{Clock, Wall};
 use crate::base::id::Uuid;
 use crate::base::secret::Secret;
-use crate::base::shutdown::Tasks;
 use crate::store::Store;
 
 /// How every token of the digest form begins.
 const PREFIX: &str = "DIGEST:";
 /// Longest token that is looked at, in bytes. Real ones have 300 to 600.
 const LONGEST: usize = 4096;
-/// How often secrets are read again: another process may add applications.
-const REFRESH: Duration = Duration::from_secs(10);
 
 /// Both alphabets are read by translating to the standard one; padding may be missing.
 const LENIENT: GeneralPurpose = GeneralPurpose::new(
@@ -267,42 +263,37 @@ pub struct PublishGrant {
     pub tags: Vec<String>,
 }
 
-/// Checks tokens against the applications' secrets, which are held in memory: playback never waits
-/// for the database. Cloning shares them.
-#[derive(Clone, Debug)]
+/// Gives an application's secret, without waiting.
+type SecretOf = dyn Fn(&str) -> Option<Secret> + Send + Sync;
+
+/// Checks tokens against the applications' secrets as the store knows them in memory: playback never
+/// waits for the database. Cloning shares them.
+#[derive(Clone)]
 pub struct Tokens {
-    secrets: Arc<ArcSwap<HashMap<String, Secret>>>,
+    secret_of: Arc<SecretOf>,
     clock: Clock,
 }
 
+impl fmt::Debug for Tokens {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tokens").finish_non_exhaustive()
+    }
+}
+
 impl Tokens {
-    /// Knows no application yet.
-    pub fn new(clock: Clock) -> Tokens {
+    /// Those of the store's applications.
+    pub fn new(store: Store, clock: Clock) -> Tokens {
+        let secret_of = move |id: &str| Some(store.known_application(id)?.secret.clone());
+        Tokens::with(secret_of, clock)
+    }
+
+    fn with(
+        secret_of: impl Fn(&str) -> Option<Secret> + Send + Sync + 'static,
+        clock: Clock,
+    ) -> Tokens {
         Tokens {
-            secrets: Arc::default(),
+            secret_of: Arc::new(secret_of),
             clock,
-        }
-    }
-
-    /// Reads the applications' secrets.
-    pub async fn refresh(&self, store: &Store) -> Result<(), crate::store::Error> {
-        let applications = store.applications().await?;
-        let secrets = applications.into_iter().map(|app| (app.id, app.secret));
-        self.secrets.store(Arc::new(secrets.collect()));
-        Ok(())
-    }
-
-    /// Keeps the secrets fresh until shutdown. While the database is down, the last known ones hold.
-    pub async fn run(self, store: Store, tasks: Tasks) {
-        let mut tick = tokio::time::interval(REFRESH);
-        loop {
-            tokio::select! {
-                () = tasks.stopped() => return,
-                _ = tick.tick() => {}
-            }
-            if let Err(err) = self.refresh(&store).await {
-                tracing::error!(%err, "secrets of applications could not be read");
-            }
         }
     }
 
@@ -338,8 +329,7 @@ impl Tokens {
     }
 
     fn verify(&self, token: &str) -> Result<(String, Claims), Error> {
-        let secrets = self.secrets.load();
-        verify(token, |id| secrets.get(id).cloned(), self.clock.wall())
+        verify(token, |id| (self.secret_of)(id), self.clock.wall())
     }
 }
 

@@ -1,5 +1,8 @@
-//! Channels that a publish must not reach now: deleted while it was being admitted, or held off after a
-//! kill. In: publishes as they begin and end, channels as they are closed and killed. Out: refusals.
+//! Channels that a publish must not reach now: deleted or emptied while it was being admitted, or held off
+//! since. In: publishes as they begin and end, channels as they are closed and emptied. Out: refusals.
+//!
+//! Admission may take seconds, as a service outside is asked. Nobody waits for it: what happens to the
+//! channel meanwhile happens at once, and the publish learns of it when it is through.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -13,12 +16,13 @@ pub(super) struct Barrier(Mutex<State>);
 
 #[derive(Debug, Default)]
 struct State {
-    /// Number of the next publish or closing.
+    /// Number of the next publish or shutting.
     next: u64,
     /// Publishes that are being admitted.
     inside: BTreeSet<u64>,
-    /// When channels were closed, as long as a publish is inside that began before.
-    closed: HashMap<String, u64>,
+    /// When channels were last shut to those inside, and what they are told; as long as a publish is inside
+    /// that began before.
+    shut: HashMap<String, (u64, Refusal)>,
     /// Monotonic time up to which keys are refused, by channel id.
     held: HashMap<String, Duration>,
 }
@@ -46,15 +50,15 @@ impl Barrier {
     pub(super) fn close(&self, channel_id: &str) {
         let mut state = self.lock();
         state.held.remove(channel_id);
-        if !state.inside.is_empty() {
-            let number = state.number();
-            state.closed.insert(channel_id.to_owned(), number);
-        }
+        state.shut(channel_id, Refusal::UnknownKey);
     }
 
-    /// The key of a channel is refused until then.
-    pub(super) fn hold(&self, channel_id: &str, until: Duration) {
-        self.lock().held.insert(channel_id.to_owned(), until);
+    /// A channel's publishers were ended: those that are inside now, too, and its key is refused until then.
+    pub(super) fn empty(&self, channel_id: &str, until: Duration) {
+        let mut state = self.lock();
+        state.held.insert(channel_id.to_owned(), until);
+        let text = "the channel's publishers were ended just now";
+        state.shut(channel_id, Refusal::NotAllowed(text.to_owned()));
     }
 
     /// Whether the key of a channel may be used at `now`.
@@ -82,9 +86,10 @@ impl Barrier {
 impl Passage<'_> {
     /// Whether this publish may reach the channel at `now`.
     pub(super) fn check(&self, channel_id: &str, now: Duration) -> Result<(), Refusal> {
-        let closed = self.barrier.lock().closed.get(channel_id).copied();
-        if closed.is_some_and(|closed| self.number < closed) {
-            return Err(Refusal::UnknownKey);
+        if let Some((shut, refusal)) = self.barrier.lock().shut.get(channel_id)
+            && self.number < *shut
+        {
+            return Err(refusal.clone());
         }
         self.barrier.check_hold(channel_id, now)
     }
@@ -95,11 +100,18 @@ impl Drop for Passage<'_> {
         let mut state = self.barrier.lock();
         state.inside.remove(&self.number);
         let oldest = state.inside.first().copied().unwrap_or(u64::MAX);
-        state.closed.retain(|_, closed| oldest < *closed);
+        state.shut.retain(|_, (shut, _)| oldest < *shut);
     }
 }
 
 impl State {
+    fn shut(&mut self, channel_id: &str, refusal: Refusal) {
+        if !self.inside.is_empty() {
+            let number = self.number();
+            self.shut.insert(channel_id.to_owned(), (number, refusal));
+        }
+    }
+
     fn number(&mut self) -> u64 {
         self.next += 1;
         self.next
@@ -124,14 +136,20 @@ mod tests {
         assert_eq!(before.check("nobody-is-inside", NOW), Ok(()));
         assert_eq!(after.check("gone", NOW), Ok(()), "it was made anew");
         drop(before);
-        assert!(barrier.lock().closed.is_empty(), "nothing is kept for ever");
+        assert!(barrier.lock().shut.is_empty(), "nothing is kept for ever");
         drop(after);
     }
 
     #[test]
-    fn a_held_channel_is_refused_until_its_time_has_come() {
+    fn an_emptied_channel_is_refused_to_those_inside_and_to_others_until_its_time_has_come() {
         let barrier = Barrier::default();
-        barrier.hold("killed", NOW + Duration::from_secs(2));
+        let before = barrier.enter();
+        barrier.empty("killed", NOW);
+        let refused = before.check("killed", NOW);
+        assert!(matches!(refused, Err(Refusal::NotAllowed(_))));
+        assert_eq!(before.check("other", NOW), Ok(()));
+        assert_eq!(barrier.enter().check("killed", NOW), Ok(()));
+        barrier.empty("killed", NOW + Duration::from_secs(2));
         let refused = barrier.enter().check("killed", NOW);
         assert!(matches!(refused, Err(Refusal::NotAllowed(_))));
         assert_eq!(barrier.check_hold("other", NOW), Ok(()));

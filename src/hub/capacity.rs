@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, TryLockError};
 
+use super::fence::{Fence, Kept};
 use super::{Hub, PublishRequest, Refusal, Stream};
 
 impl Hub {
@@ -37,6 +38,20 @@ impl Hub {
             return Err(Refusal::Full(format!("{megabytes} MB of media in memory")));
         }
         Ok(())
+    }
+
+    /// Bytes of media that forks hold since they ended, and that their sources hold no more. What a source
+    /// holds is counted with its timeline, however many forks share it.
+    pub fn ended_fork_bytes(&self) -> usize {
+        let fences: Vec<Arc<Fence>> = {
+            let streams = self.streams();
+            let ended = streams.iter().filter(|(_, entry)| !entry.lives());
+            let forks = ended.filter_map(|(_, entry)| entry.fork.as_ref());
+            forks.filter_map(|fork| fork.fence.clone()).collect()
+        };
+        let mut kept = Kept::new();
+        fences.iter().for_each(|fence| fence.keep(&mut kept));
+        kept.values().sum()
     }
 
     pub(super) fn publisher_count(&self) -> usize {

@@ -10,6 +10,9 @@ use crate::media::timeline::{
     Description, Found, Progress, Report, Resource, Segment, Snapshot, Timeline, Wait,
 };
 
+/// Sizes of segments that ended forks hold: by where their source lies in memory, rendition and number.
+pub(super) type Kept = HashMap<(usize, Arc<str>, u64), usize>;
+
 /// See the module.
 pub(super) struct Fence {
     source: Arc<dyn Timeline>,
@@ -41,6 +44,30 @@ impl Fence {
         frozen.get_or_insert_with(|| Frozen::new(&*self.source));
         drop(frozen);
         self.closed.send_replace(true);
+    }
+
+    /// Adds what the fork holds and its source has let go of. Forks of one source hold the same segments.
+    pub(super) fn keep(&self, kept: &mut Kept) {
+        let frozen = self.frozen();
+        let source = Arc::as_ptr(&self.source).cast::<()>().addr();
+        for (name, (snapshot, _)) in frozen.iter().flat_map(|frozen| &frozen.renditions) {
+            let media = snapshot.segments.iter().filter(|segment| !segment.gap);
+            for segment in media {
+                let resource = Resource::Segment(segment.sequence);
+                if !matches!(self.source.find(name, resource), Found::Missing) {
+                    // It lets go of the oldest first.
+                    break;
+                }
+                let size = kept
+                    .entry((source, name.clone(), segment.sequence))
+                    .or_default();
+                *size = segment.size().max(*size);
+            }
+        }
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        *self.closed.borrow()
     }
 
     fn frozen(&self) -> RwLockReadGuard<'_, Option<Frozen>> {
@@ -223,5 +250,156 @@ impl Timeline for Fence {
                 _ = closed.wait_for(|closed| *closed) => {}
             }
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::base::clock::Wall;
+    use crate::media::codec::aac;
+    use crate::media::timeline::{Init, Part, Rules};
+    use crate::media::{CodecConfig, Rendition, RenditionId, Ticks, Timescale, Track};
+
+    /// Bytes of each segment.
+    const SIZE: usize = 100;
+
+    /// One rendition, with the segments that a window has.
+    struct Source(Mutex<Vec<Arc<Segment>>>);
+
+    impl Source {
+        fn slide(&self, to: std::ops::Range<u64>) {
+            *self.0.lock().unwrap() = to.map(segment).collect();
+        }
+    }
+
+    fn track() -> Arc<Track> {
+        Arc::new(Track {
+            config: CodecConfig::Aac(aac::Config::new_lc(48_000, 2).unwrap()),
+            timescale: Timescale::MILLIS,
+        })
+    }
+
+    fn rendition() -> Arc<Rendition> {
+        Arc::new(Rendition {
+            id: RenditionId(0),
+            name: "audio".into(),
+            track: track(),
+            peak_bps: 0,
+            average_bps: 0,
+            frame_rate_millis: 0,
+            source: true,
+        })
+    }
+
+    fn segment(sequence: u64) -> Arc<Segment> {
+        let part = Part {
+            number: sequence,
+            start: Ticks::ZERO,
+            duration: Ticks(1000),
+            independent: true,
+            bytes: Bytes::from(vec![0; SIZE]),
+        };
+        Arc::new(Segment {
+            sequence,
+            start: Ticks::ZERO,
+            duration: Ticks(1000),
+            discontinuity: false,
+            discontinuity_sequence: 0,
+            gap: false,
+            independent: true,
+            complete: true,
+            init: Arc::new(Init {
+                name: "init-0.mp4".to_owned(),
+                bytes: Bytes::new(),
+                track: track(),
+            }),
+            parts: vec![Arc::new(part)],
+            program_date_time: Wall(0),
+        })
+    }
+
+    fn rules() -> Rules {
+        Rules {
+            epoch: Wall(0),
+            target_duration_s: 2,
+            part_target: std::time::Duration::ZERO,
+            part_hold_back: std::time::Duration::ZERO,
+            hold_back: std::time::Duration::ZERO,
+            can_skip_until: std::time::Duration::ZERO,
+            segment_target: std::time::Duration::ZERO,
+            window: std::time::Duration::ZERO,
+            independent_segments: false,
+        }
+    }
+
+    impl Timeline for Source {
+        fn description(&self) -> Option<Arc<Description>> {
+            Some(Arc::new(Description {
+                version: 1,
+                rules: rules(),
+                video: Vec::new(),
+                audio: vec![rendition()],
+                leaving: Vec::new(),
+                ended: false,
+            }))
+        }
+        fn snapshot(&self, _rendition: &str) -> Option<Arc<Snapshot>> {
+            let segments = self.0.lock().unwrap().clone();
+            Some(Arc::new(Snapshot {
+                version: 1,
+                rendition: rendition(),
+                rules: rules(),
+                next_part: segments.last().map_or(0, |last| last.sequence + 1),
+                segments,
+                reports: Vec::new(),
+                ended: false,
+                stopped: false,
+            }))
+        }
+        fn progress(&self, _rendition: &str) -> Option<Progress> {
+            None
+        }
+        fn find(&self, _rendition: &str, resource: Resource<'_>) -> Found {
+            let segments = self.0.lock().unwrap();
+            let is = |it: &&Arc<Segment>| resource == Resource::Segment(it.sequence);
+            let found = segments.iter().find(is);
+            found.map_or(Found::Missing, |_| Found::Whole(Vec::new()))
+        }
+        fn changed<'a>(&'a self, _rendition: &'a str, _seen: u64) -> Wait<'a> {
+            Box::pin(std::future::pending())
+        }
+    }
+
+    #[test]
+    fn what_only_ended_forks_hold_is_counted_once_and_until_they_are_gone() {
+        let source = Arc::new(Source(Mutex::default()));
+        source.slide(0..10);
+        let fences = [0, 1, 2].map(|_| Fence::new(source.clone()));
+        let kept = |fences: &[Arc<Fence>]| {
+            let mut kept = Kept::new();
+            fences.iter().for_each(|fence| fence.keep(&mut kept));
+            kept.values().sum::<usize>() / SIZE
+        };
+        fences[0].close();
+        fences[1].close();
+        assert_eq!(kept(&fences), 0, "the source holds it all");
+        source.slide(4..14);
+        fences[2].close();
+        assert_eq!(kept(&fences), 4);
+        source.slide(12..22);
+        assert_eq!(kept(&fences), 12, "0 to 9 of two, 4 to 11 of one");
+        assert_eq!(kept(&fences[2..]), 8);
+        assert_eq!(kept(&[]), 0);
+        let other = Arc::new(Source(Mutex::default()));
+        other.slide(0..10);
+        let elsewhere = Fence::new(other.clone());
+        elsewhere.close();
+        other.slide(20..30);
+        assert_eq!(kept(&[fences[2].clone(), elsewhere]), 18);
     }
 }

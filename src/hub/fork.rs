@@ -104,6 +104,10 @@ impl Hub {
     ///
     /// A stream is never replaced by a fork of itself: in the destination, the source and what it was
     /// forked from are left as they are.
+    ///
+    /// Publishers of the destination that are ended are kept off for as long as after a kill. Their key
+    /// stays good: one that comes back is a member beside the fork's, on a stream of its own, which is the
+    /// channel's newest. Another fork takes it away again and leaves the first one's streams as they are.
     pub async fn fork(&self, source_channel: &str, forking: &Forking) -> Result<Forked, Refusal> {
         let (forked, gone) = {
             // Nobody opens, ends or forks anything meanwhile.
@@ -125,6 +129,9 @@ impl Hub {
                 false => Fate::End("the channel shows another one's streams"),
             };
             let gone = self.remove(&plan.remove, fate);
+            if !gone.is_empty() && !forking.options.keep_streams {
+                self.hold_off(&forking.channel_id);
+            }
             // Who publishes next opens a new stream.
             channels.retain(|_, id| !plan.remove.contains(id));
             let forked = Forked {
@@ -194,7 +201,7 @@ impl Hub {
                 (stream.id(), entry)
             }
         };
-        self.write_streams().insert(id, entry);
+        self.show(id, entry);
         Ok(Some(id))
     }
 
@@ -244,6 +251,8 @@ fn plan(index: &Index, sources: &[Uuid], forking: &Forking) -> Result<Plan, Refu
             let is_of = Some(entry.origin.id()) == origin(source);
             is_of && entry.fork.is_some()
         });
+        // Those that make room for it do not count.
+        let forks = forks.filter(|(id, _)| !plan.remove.contains(id) || options.keep_streams);
         if forks.count() >= MAX_FORKS {
             return Err(Refusal::Full(format!("{MAX_FORKS} forks of a stream")));
         }

@@ -37,6 +37,9 @@ pub enum Refusal {
     /// A limit is reached.
     #[error("no capacity: {0}")]
     Full(String),
+    /// Nobody can tell now whether the key is right: what would know is out of reach.
+    #[error("publishing cannot be decided now: {0}")]
+    Undecided(String),
 }
 
 /// A publish that may go ahead.
@@ -124,12 +127,14 @@ pub trait Gate: Send + Sync {
     /// Records that a stream was opened.
     fn stream_opened<'a>(&'a self, record: &'a Record) -> Pending<'a, ()>;
 
-    /// Records signs of life, those of all streams at once.
+    /// Records signs of life, those of all streams at once, and that the server is there. Called from time
+    /// to time as long as there is a stream, even when no sign is due.
     fn streams_alive<'a>(&'a self, signs: &'a [Sign]) -> Pending<'a, ()>;
 
-    /// Records that a stream is over.
-    fn stream_ended(&self, stream_id: Uuid) -> Pending<'_, ()>;
+    /// Records that streams are over.
+    fn streams_ended<'a>(&'a self, ids: &'a [Uuid]) -> Pending<'a, ()>;
 
-    /// Streams of an earlier run that have not ended, oldest first.
-    fn open_streams(&self) -> Pending<'_, Vec<Record>>;
+    /// Streams of an earlier run that have not ended, oldest first, and those of the region's channels that
+    /// another server had, of which nothing was heard for some time.
+    fn open_streams<'a>(&'a self, region: &'a str) -> Pending<'a, Vec<Record>>;
 }

@@ -72,11 +72,14 @@ impl Hub {
         let now = self.inner.clock.monotonic();
         let config = &self.inner.config;
         let due = self.signs().due(now, || self.living_signs());
-        if !due.is_empty() {
+        if let Some(due) = due {
             self.inner.gate.streams_alive(&due).await;
         }
         let gone = self.end_idle();
-        self.record_ended(gone).await;
+        // Not waited for: without the database it takes long, and others end meanwhile.
+        if !gone.is_empty() {
+            drop(self.record_ended(gone));
+        }
         self.inner.barrier.tidy(now);
         let forgotten = |entry: &Entry| {
             entry

@@ -1,7 +1,7 @@
-//! Streams by id, by channel and by alias. In: streams as they are opened, forked, taken off a channel and
+//! Streams by id and by channel. In: streams as they are opened, forked, taken off a channel and
 //! ended. Out: look-ups that cost the same however many streams there are.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -86,8 +86,6 @@ pub(super) struct Index {
     entries: HashMap<Uuid, Entry>,
     /// Channel id to what is bound to it and lives, oldest first.
     channels: HashMap<String, Vec<Uuid>>,
-    /// Alias to the ids of channels that are in `channels`.
-    aliases: HashMap<String, BTreeSet<String>>,
 }
 
 impl Index {
@@ -96,8 +94,6 @@ impl Index {
         let admission = &entry.admission;
         let channel = self.channels.entry(admission.channel_id.clone());
         channel.or_default().push(id);
-        let alias = self.aliases.entry(admission.alias.clone());
-        alias.or_default().insert(admission.channel_id.clone());
         self.entries.insert(id, entry);
     }
 
@@ -117,17 +113,6 @@ impl Index {
     /// What is bound to a channel and lives, oldest first.
     pub(super) fn of_channel(&self, channel_id: &str) -> &[Uuid] {
         self.channels.get(channel_id).map_or(&[], Vec::as_slice)
-    }
-
-    /// The newest that is bound to a channel and lives, by channel id or alias. Of several channels that
-    /// have the alias, in different applications, always the same one.
-    pub(super) fn newest(&self, alias_or_channel: &str) -> Option<Uuid> {
-        let by_id = self.of_channel(alias_or_channel).last();
-        let by_alias = || {
-            let channel = self.aliases.get(alias_or_channel)?.first()?;
-            self.of_channel(channel).last()
-        };
-        by_id.or_else(by_alias).copied()
     }
 
     /// An entry, for its members.
@@ -164,17 +149,8 @@ impl Index {
             return;
         };
         bound.retain(|bound| *bound != id);
-        let named = bound.iter().filter_map(|id| self.entries.get(id));
-        let mut aliases = named.map(|entry| &entry.admission.alias);
-        let is_named = aliases.any(|alias| *alias == admission.alias);
         if bound.is_empty() {
             self.channels.remove(&admission.channel_id);
-        }
-        if !is_named && let Some(channels) = self.aliases.get_mut(&admission.alias) {
-            channels.remove(&admission.channel_id);
-            if channels.is_empty() {
-                self.aliases.remove(&admission.alias);
-            }
         }
     }
 
@@ -256,12 +232,11 @@ impl Index {
                 !bound.is_empty(),
                 "{channel} is forgotten with its last stream"
             );
-            let mut origins = BTreeSet::new();
+            let mut origins = std::collections::BTreeSet::new();
             for id in bound {
                 let entry = &self.entries[id];
                 assert!(entry.lives() && entry.bound);
                 assert_eq!(entry.admission.channel_id, *channel);
-                assert!(self.aliases[&entry.admission.alias].contains(channel));
                 assert!(origins.insert(entry.origin.id()), "no session twice");
             }
         }
@@ -275,8 +250,6 @@ impl Index {
 
     /// The same, without what timelines tell.
     pub(super) fn assert_bound(&self) {
-        let named = self.aliases.values().flatten();
-        named.for_each(|channel| assert!(self.channels.contains_key(channel)));
         for (id, entry) in self.iter() {
             let channel = self.of_channel(&entry.admission.channel_id);
             assert_eq!(entry.bound && entry.lives(), channel.contains(&id));

@@ -1,6 +1,6 @@
 //! Ends what a channel has on air. In: a channel id. Out: the members that were there.
 
-use std::time::Duration;
+use std::future::Future;
 
 use super::roster::ChannelMember;
 use super::story::Happening;
@@ -22,11 +22,12 @@ pub(super) enum Fate<'a> {
 impl Hub {
     /// Ends what a channel has on air: its publishers' connections, its streams, and what was forked from
     /// them. Forks into it end alone, their sources go on. The key stays good, but is refused for
-    /// `FOREBAY_KILL_HOLDOFF_SECONDS`. Gives the members that were there.
+    /// `FOREBAY_KILL_HOLDOFF_SECONDS`; who is being admitted meanwhile is refused, too. Gives the members
+    /// that were there.
     ///
     /// With `keep_streams` the channel only loses them: it has no member and nothing to play, while
     /// encoders stay connected and the streams go on under their own URLs, until nobody feeds them. The
-    /// next publish opens a new stream.
+    /// next publish opens a new stream. What was kept so ends with the next kill that does not keep it.
     ///
     /// Done at once; what is waited for is that it is written down.
     pub async fn kill(
@@ -40,17 +41,18 @@ impl Hub {
             let mut channels = self.channels();
             let members = self.members(channel_id);
             channels.remove(channel_id);
-            let hold_off = self.inner.config.kill_holdoff;
-            if !keep_streams && hold_off > Duration::ZERO {
-                let until = self.inner.clock.monotonic() + hold_off;
-                self.inner.barrier.hold(channel_id, until);
+            if !keep_streams {
+                self.hold_off(channel_id);
             }
             let fate = match keep_streams {
                 true => Fate::Keep,
                 false => Fate::End(&reason),
             };
-            let bound = self.streams().of_channel(channel_id).to_vec();
-            (members, self.remove(&bound, fate))
+            let ids = match keep_streams {
+                true => self.streams().of_channel(channel_id).to_vec(),
+                false => self.living_of(channel_id),
+            };
+            (members, self.remove(&ids, fate))
         };
         self.record_ended(gone).await;
         members
@@ -59,27 +61,36 @@ impl Hub {
     /// Ends everything of a channel that was deleted, and gives the members that were there. A publish
     /// that was being admitted meanwhile is refused, if the channel was taken from the store before this
     /// is called; after that nothing of it is found any more.
-    pub async fn close(&self, channel_id: &str) -> Vec<ChannelMember> {
+    pub fn close(&self, channel_id: &str) -> Vec<ChannelMember> {
         let (members, gone) = {
             let mut channels = self.channels();
             self.inner.barrier.close(channel_id);
             let members = self.members(channel_id);
             channels.remove(channel_id);
-            // Those that a kill left going, too.
-            let all: Vec<Uuid> = {
-                let index = self.streams();
-                let of_channel = index
-                    .living()
-                    .filter(|(_, entry)| entry.admission.channel_id == channel_id);
-                of_channel.map(|(id, _)| id).collect()
-            };
+            let all = self.living_of(channel_id);
             let gone = self.remove(&all, Fate::End("the channel was deleted"));
             self.write_streams()
                 .forget(|entry| entry.admission.channel_id == channel_id);
             (members, gone)
         };
-        self.record_ended(gone).await;
+        drop(self.record_ended(gone));
         members
+    }
+
+    /// Every stream of a channel that lives, with those that were taken off it and left going.
+    fn living_of(&self, channel_id: &str) -> Vec<Uuid> {
+        let index = self.streams();
+        let of_channel = index
+            .living()
+            .filter(|(_, entry)| entry.admission.channel_id == channel_id);
+        of_channel.map(|(id, _)| id).collect()
+    }
+
+    /// Keeps publishers that were just ended off their channel for a while. Called with the channels locked.
+    pub(super) fn hold_off(&self, channel_id: &str) {
+        let inner = &self.inner;
+        let until = inner.clock.monotonic() + inner.config.kill_holdoff;
+        inner.barrier.empty(channel_id, until);
     }
 
     /// Takes streams off their channels, and gives those that the next run of the server is not to take
@@ -139,19 +150,15 @@ impl Hub {
         gone
     }
 
-    /// Writes down that streams are over. Goes on when the caller does not wait for it.
-    pub(super) async fn record_ended(&self, ids: Vec<Uuid>) {
-        if ids.is_empty() {
-            return;
-        }
+    /// Writes down that streams are over, from now on. What this returns waits for it.
+    pub(super) fn record_ended(&self, ids: Vec<Uuid>) -> impl Future<Output = ()> + Send + use<> {
         let gate = self.inner.gate.clone();
-        let recorded = self.inner.tasks.spawn(async move {
-            for id in ids {
-                gate.stream_ended(id).await;
-            }
-        });
-        // A panic in there was logged as one.
-        let _ = recorded.await;
+        let record = async move { gate.streams_ended(&ids).await };
+        let recorded = self.inner.tasks.spawn(record);
+        async {
+            // A panic in there was logged as one.
+            let _ = recorded.await;
+        }
     }
 }
 

@@ -25,6 +25,7 @@ mod relay;
 mod resume;
 mod roster;
 mod session;
+mod shown;
 pub mod sound;
 pub mod story;
 pub mod stream;
@@ -33,7 +34,7 @@ pub mod timing;
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -56,6 +57,7 @@ pub use outlet::Outlet;
 pub use publisher::Publisher;
 use resume::Signs;
 pub use roster::{ChannelMember, Counted, TrackState};
+pub use shown::{Keeper, Shown};
 pub use stream::{Beginning, Limits, Stats, Stream};
 pub use subscriber::{Event, Filler, Subscriber};
 
@@ -104,7 +106,7 @@ pub struct Config {
     pub window: Duration,
     /// How long an ended stream's playlists and segments stay.
     pub retention: Duration,
-    /// How long a channel's key is refused after a kill.
+    /// How long a channel's key is refused after a kill, or a fork that ended its publishers.
     pub kill_holdoff: Duration,
     /// First part of session ids.
     pub region: String,
@@ -131,6 +133,7 @@ struct Inner {
     rules: Box<Rules>,
     opener: Box<Opener>,
     media_bytes: Box<MediaBytes>,
+    keeper: OnceLock<Box<Keeper>>,
     /// Locked for a look-up or a change, and nothing is waited for under it.
     streams: RwLock<Index>,
     /// Channel id to the stream that its publishers join. Locked while one is opened, forked or killed,
@@ -172,6 +175,7 @@ impl Hub {
                 rules,
                 opener,
                 media_bytes,
+                keeper: OnceLock::new(),
                 streams: RwLock::default(),
                 barrier: Barrier::default(),
                 channels: Mutex::new(HashMap::new()),
@@ -181,21 +185,30 @@ impl Hub {
         }
     }
 
+    /// Has everything that is shown from now on be told to `keeper`. Called once, before anything is.
+    pub fn keep_with(&self, keeper: Box<Keeper>) {
+        let again = self.inner.keeper.set(keeper);
+        assert!(again.is_ok(), "a hub has one keeper");
+    }
+
     /// Takes up the streams of an earlier run whose players may still wait: each is there again, without
     /// a publisher, and has the reconnect window for one to come back. Those that cannot be taken up are
     /// over. Called once, before anybody can publish.
     pub async fn resume(&self) {
         let inner = &self.inner;
         let now = inner.clock.wall();
-        for record in inner.gate.open_streams().await.into_iter().rev() {
+        let mut over = Vec::new();
+        let records = inner.gate.open_streams(&inner.config.region).await;
+        for record in records.into_iter().rev() {
             let settings = (inner.rules)(&record.admission);
             let beginning = resume::beginning(&record, &settings, now, inner.config.reconnect);
             if !beginning
                 .is_some_and(|beginning| self.reopen(beginning, record.admission, settings))
             {
-                inner.gate.stream_ended(record.id).await;
+                over.push(record.id);
             }
         }
+        inner.gate.streams_ended(&over).await;
     }
 
     /// The stream behind a stream id: of a fork that shares its source's timeline, the source's.
@@ -234,6 +247,8 @@ impl Hub {
             id,
             channel_id: admission.channel_id.clone(),
             alias: admission.alias.clone(),
+            capabilities: admission.capabilities.clone(),
+            tags: admission.tags.clone(),
             ..stream.health()
         };
         if !lives && health.state != story::State::Ended {
@@ -288,9 +303,9 @@ impl Hub {
         playable.then(|| entry.timeline.clone())
     }
 
-    /// The newest stream of a channel, forks included, by alias or channel id.
-    pub fn find(&self, alias_or_channel: &str) -> Option<Uuid> {
-        self.streams().newest(alias_or_channel)
+    /// The newest stream of a channel, forks included. By its id alone: an alias is anybody's to choose.
+    pub fn newest(&self, channel_id: &str) -> Option<Uuid> {
+        self.streams().of_channel(channel_id).last().copied()
     }
 
     /// Streams that live now and belong to a channel.
@@ -354,8 +369,16 @@ impl Hub {
     fn open(&self, beginning: Beginning, admission: Admission, settings: Settings) -> Arc<Stream> {
         let (stream, timeline) = self.make(beginning, admission, settings);
         let entry = Entry::own(stream.clone(), timeline);
-        self.write_streams().insert(stream.id(), entry);
+        self.show(stream.id(), entry);
         stream
+    }
+
+    fn show(&self, id: Uuid, entry: Entry) {
+        let shown = Shown::new(id, &entry);
+        self.write_streams().insert(id, entry);
+        if let Some(keeper) = self.inner.keeper.get() {
+            keeper(shown);
+        }
     }
 
     /// A stream with its packager and its ladder.

@@ -3,8 +3,9 @@
 //! Constant memory and a few comparisons per unit: sums are made when somebody asks.
 
 mod arrival;
+mod bit_rate;
+mod frame_rate;
 mod pictures;
-mod rate;
 
 use std::time::Duration;
 
@@ -14,8 +15,9 @@ use super::roster::TrackState;
 use crate::media::{AccessUnit, MediaKind, Ticks, Timescale, Track, rescale};
 use arrival::Arrivals;
 pub use arrival::Stalls;
+use bit_rate::BitRate;
+use frame_rate::FrameRate;
 use pictures::Pictures;
-use rate::Rates;
 
 /// A track without a unit for this long is missing: longer than any pause between audio frames, and
 /// than the key interval after which an encoder may be late with its first picture.
@@ -33,7 +35,7 @@ pub struct Facts {
     pub quiet_seconds: f64,
     /// Payload bit rate over the last seconds, bits per second.
     pub bitrate_bps: f64,
-    /// Pictures per second over the last seconds.
+    /// Pictures per second of their own time, over the last seconds.
     pub frame_rate: f64,
     /// How much later than the most punctual unit of the session the newest one came, seconds.
     pub lag_seconds: f64,
@@ -108,7 +110,8 @@ pub enum Presence {
 pub struct Observer {
     announcement: Announcement,
     first: Option<Duration>,
-    rates: Rates,
+    bit_rate: BitRate,
+    frame_rate: FrameRate,
     arrivals: Arrivals,
     pictures: Pictures,
     video: Watched,
@@ -150,8 +153,7 @@ impl Observer {
         lane.last = Some(now);
         let scale = lane.track.as_ref().map(|track| track.timescale);
         let has_video = self.video.last.is_some();
-        self.rates
-            .handle(now, unit.data.len(), unit.kind == MediaKind::Video);
+        self.bit_rate.handle(now, unit.data.len());
         let Some(scale) = scale else { return };
         let micros = |ticks: Ticks| rescale(ticks, scale, Timescale::MICROS).0;
         self.arrivals.handle_any(now);
@@ -162,6 +164,7 @@ impl Observer {
         if unit.kind == MediaKind::Video {
             let config = self.video.track.as_ref().map(|track| &track.config);
             let open = !unit.key && config.is_some_and(|config| config.is_open_intra(&unit.data));
+            self.frame_rate.handle(micros(unit.dts));
             self.pictures
                 .handle(micros(unit.dts), micros(unit.pts), unit.key, open);
         }
@@ -169,14 +172,14 @@ impl Observer {
 
     /// What is known at `now`.
     pub fn facts(&self, now: Duration) -> Facts {
-        let (bitrate_bps, frame_rate) = self.rates.read(now);
         let stalls = self.arrivals.stalls(now);
+        let quiet = now.saturating_sub(self.video.last.unwrap_or(now));
         Facts {
             link: self.link,
             watched_seconds: since(self.first, now),
             quiet_seconds: since(self.arrivals.last(), now),
-            bitrate_bps,
-            frame_rate,
+            bitrate_bps: self.bit_rate.read(now),
+            frame_rate: self.frame_rate.read(quiet),
             lag_seconds: self.arrivals.lag_seconds(),
             standing_lag_seconds: self.arrivals.standing_lag_seconds(),
             lag_trend: self.arrivals.lag_trend(),

@@ -480,13 +480,6 @@ impl Program {
             self.tell_settled();
         }
     }
-
-    fn tell_settled(&mut self) {
-        if let Some(passthrough) = self.cutter.passthrough().filter(|_| !self.settled) {
-            self.settled = true;
-            self.outputs.push_back(Output::Settled { passthrough });
-        }
-    }
 }
 
 mod audio;

@@ -60,7 +60,7 @@ impl Hub {
                 self.inner.gate.stream_opened(&record).await;
                 // Who ended it meanwhile found nothing recorded.
                 if !self.is_bound(record.id) {
-                    self.inner.gate.stream_ended(record.id).await;
+                    self.inner.gate.streams_ended(&[record.id]).await;
                 }
             }
             // Before any media: from now on the last run's signs are not the whole truth.

@@ -98,15 +98,15 @@ impl Signs {
         self.recorded.insert(sign.id, recorded).is_none()
     }
 
-    /// The signs to record now. `living` gives all streams that have not ended, and whether somebody
-    /// publishes them.
+    /// The signs to record now; `None` when there is nothing to say, not even that the server is there.
+    /// `living` gives all streams that have not ended, and whether somebody publishes them.
     pub(super) fn due(
         &mut self,
         now: Duration,
         living: impl FnOnce() -> Vec<(Sign, bool)>,
-    ) -> Vec<Sign> {
+    ) -> Option<Vec<Sign>> {
         if now < self.next {
-            return Vec::new();
+            return None;
         }
         self.next = now + CHANGE_PERIOD;
         let all = now >= self.next_of_all;
@@ -115,7 +115,9 @@ impl Signs {
         }
         let before = std::mem::take(&mut self.recorded);
         let mut due = Vec::new();
-        for (sign, published) in living() {
+        let living = living();
+        let any = !living.is_empty();
+        for (sign, published) in living {
             let Some(recorded) = before.get(&sign.id) else {
                 continue;
             };
@@ -128,7 +130,7 @@ impl Signs {
             }
             self.recorded.insert(sign.id, now);
         }
-        due
+        (!due.is_empty() || (all && any)).then_some(due)
     }
 
     /// The last signs of this run.

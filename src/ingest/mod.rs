@@ -8,9 +8,13 @@ mod counter;
 pub mod key;
 mod port;
 pub mod pull;
+#[cfg(test)]
+mod recorder;
 pub mod rtmp;
+mod silence;
 pub mod srt;
 mod stats;
+mod told;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 

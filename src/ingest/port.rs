@@ -1,9 +1,24 @@
 //! What a session needs of the hub, so that the socket loop is tested without one.
 
 use std::future::Future;
+use std::time::Duration;
+
+use tokio::time::timeout;
 
 use crate::hub::{Announcement, Hub, Link, PublishRequest, Publisher, Refusal};
 use crate::media::{AccessUnit, Track};
+
+/// The hub's answer to a publish; its own limit on a remote admission is shorter.
+const ADMISSION_DEADLINE: Duration = Duration::from_secs(5);
+
+/// What the hub answers in time.
+pub(super) async fn answer<S>(
+    asked: impl Future<Output = Result<S, Refusal>>,
+) -> Result<S, Refusal> {
+    let busy = || Refusal::Undecided("the server does not answer".to_owned());
+    let answer = timeout(ADMISSION_DEADLINE, asked).await;
+    answer.unwrap_or_else(|_| Err(busy()))
+}
 
 /// Where publishes are admitted.
 pub(super) trait Admit: Clone + Send + Sync + 'static {

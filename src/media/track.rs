@@ -87,6 +87,39 @@ impl Track {
         }
     }
 
+    /// Bits per sample of a video, and the name of its chroma format where that is not 4:2:0.
+    pub fn samples(&self) -> (u8, Option<&'static str>) {
+        let named = |format| match format {
+            2 => Some("4:2:2"),
+            3 => Some("4:4:4"),
+            _ => None,
+        };
+        match &self.config {
+            CodecConfig::Avc(config) => (config.bit_depth, named(config.chroma_format)),
+            CodecConfig::Hevc(config) => (config.bit_depth, named(config.chroma_format)),
+            CodecConfig::Av1(config) => {
+                let format = match (config.monochrome, config.subsampling) {
+                    (false, (false, false)) => 3,
+                    (false, (true, false)) => 2,
+                    _ => 1,
+                };
+                (config.bit_depth, named(format))
+            }
+            CodecConfig::Aac(_) | CodecConfig::Opus(_) => (8, None),
+        }
+    }
+
+    /// Whether browsers decode samples like these: 4:2:0 of eight bits, and of ten in HEVC and AV1, whose
+    /// main profiles have them.
+    pub fn has_common_samples(&self) -> bool {
+        let most = match self.config {
+            CodecConfig::Avc(_) => 8,
+            _ => 10,
+        };
+        let (bits, chroma) = self.samples();
+        bits <= most && chroma.is_none()
+    }
+
     /// Samples per second of the decoder's output; `None` for video.
     pub fn sample_rate(&self) -> Option<u32> {
         match &self.config {

@@ -13,6 +13,7 @@ use http::header::{
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 
 use super::body::Body;
+pub(crate) use crate::base::range::Range;
 
 /// Playlists without blocking parameters, MPDs: as good as a part or two.
 pub(super) const LIVE: &str = "public, max-age=1";
@@ -97,46 +98,8 @@ impl Terms {
         }
         range
             .to_str()
-            .map_or(Range::All, |text| parse_range(text, size))
+            .map_or(Range::All, |text| Range::parse(text, size))
     }
-}
-
-/// A range request against a known size.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Range {
-    /// No range, or one that is ignored: several at once, another unit, a malformed one.
-    All,
-    /// First and last byte.
-    Some(u64, u64),
-    /// 416.
-    Unsatisfiable,
-}
-
-/// RFC 9110 §14.1.2.
-fn parse_range(text: &str, size: u64) -> Range {
-    let Some((first, last)) = text
-        .strip_prefix("bytes=")
-        .and_then(|spec| spec.trim().split_once('-'))
-    else {
-        return Range::All;
-    };
-    let number = |digits: &str| {
-        let plain = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
-        plain.then(|| digits.parse::<u64>().unwrap_or(u64::MAX))
-    };
-    let range = match (number(first), number(last)) {
-        (Some(first), Some(last)) if first <= last => (first, last.min(size.saturating_sub(1))),
-        (Some(first), None) if last.is_empty() => (first, size.saturating_sub(1)),
-        (None, Some(0)) if first.is_empty() => return Range::Unsatisfiable,
-        (None, Some(tail)) if first.is_empty() => {
-            (size.saturating_sub(tail), size.saturating_sub(1))
-        }
-        _ => return Range::All,
-    };
-    if range.0 >= size {
-        return Range::Unsatisfiable;
-    }
-    Range::Some(range.0, range.1)
 }
 
 /// Content coding of a playlist.
@@ -304,28 +267,6 @@ pub(super) fn preflight() -> Response<Body> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn ranges_follow_rfc_9110() {
-        assert_eq!(parse_range("bytes=0-0", 10), Range::Some(0, 0));
-        assert_eq!(parse_range("bytes=3-", 10), Range::Some(3, 9));
-        assert_eq!(parse_range("bytes=3-99", 10), Range::Some(3, 9));
-        assert_eq!(parse_range("bytes=-4", 10), Range::Some(6, 9));
-        assert_eq!(parse_range("bytes=-99", 10), Range::Some(0, 9));
-        assert_eq!(parse_range("bytes=10-", 10), Range::Unsatisfiable);
-        assert_eq!(parse_range("bytes=-0", 10), Range::Unsatisfiable);
-        assert_eq!(parse_range("bytes=0-", 0), Range::Unsatisfiable);
-        for ignored in [
-            "bytes=5-3",
-            "bytes=0-1,3-4",
-            "items=0-1",
-            "bytes=",
-            "bytes=-",
-            "bytes=a-b",
-        ] {
-            assert_eq!(parse_range(ignored, 10), Range::All, "{ignored}");
-        }
-    }
 
     #[test]
     fn the_best_accepted_coding_is_chosen() {

@@ -53,7 +53,7 @@ impl Client {
     }
 }
 
-fn is_trusted(address: IpAddr, trusted: &[Network]) -> bool {
+pub(super) fn is_trusted(address: IpAddr, trusted: &[Network]) -> bool {
     trusted.iter().any(|network| network.contains(address))
 }
 

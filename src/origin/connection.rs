@@ -1,15 +1,20 @@
 //! What is known of one connection while it lives: whether it gets on, and when it must end.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::future::{Future, poll_fn};
+use std::net::IpAddr;
 use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::OwnedSemaphorePermit;
+
+use crate::base::network::site;
 
 /// What a connection is told to do. Rises only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -33,26 +38,66 @@ pub(super) struct Activity {
     _place: Place,
 }
 
+/// Connections that are open, by address of the other end. Cloning shares it.
+#[derive(Clone, Default)]
+pub(super) struct Crowd {
+    open: Arc<AtomicU64>,
+    sites: Arc<Mutex<HashMap<IpAddr, usize>>>,
+}
+
+impl Crowd {
+    /// How many there are.
+    pub(super) fn count(&self) -> u64 {
+        self.open.load(Ordering::Relaxed)
+    }
+
+    fn sites(&self) -> MutexGuard<'_, HashMap<IpAddr, usize>> {
+        self.sites.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 /// One of the connections that may be open at once.
 pub(super) struct Place {
     _permit: OwnedSemaphorePermit,
-    open: Arc<AtomicU64>,
+    crowd: Crowd,
+    site: IpAddr,
 }
 
 impl Place {
-    /// Fills a permitted place and counts it in `open` until it is left.
-    pub(super) fn fill(permit: OwnedSemaphorePermit, open: Arc<AtomicU64>) -> Place {
-        open.fetch_add(1, Ordering::Relaxed);
-        Place {
-            _permit: permit,
-            open,
+    /// Fills a permitted place and counts it until it is left; `None` if its address has `most` already.
+    pub(super) fn fill(
+        permit: OwnedSemaphorePermit,
+        crowd: &Crowd,
+        peer: IpAddr,
+        most: usize,
+    ) -> Option<Place> {
+        let site = site(peer);
+        let mut sites = crowd.sites();
+        let of_site = sites.entry(site).or_default();
+        if *of_site >= most {
+            return None;
         }
+        *of_site += 1;
+        drop(sites);
+        crowd.open.fetch_add(1, Ordering::Relaxed);
+        Some(Place {
+            _permit: permit,
+            crowd: crowd.clone(),
+            site,
+        })
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.open.fetch_sub(1, Ordering::Relaxed);
+        self.crowd.open.fetch_sub(1, Ordering::Relaxed);
+        let mut sites = self.crowd.sites();
+        if let Entry::Occupied(mut of_site) = sites.entry(self.site) {
+            *of_site.get_mut() -= 1;
+            if *of_site.get() == 0 {
+                of_site.remove();
+            }
+        }
     }
 }
 
@@ -216,5 +261,33 @@ impl<S: AsyncWrite + Unpin> Write for Metered<S> {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
         Pin::new(&mut self.io).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::Semaphore;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn one_address_fills_its_share_of_the_places_and_gives_them_back() {
+        let permits = Arc::new(Semaphore::new(4));
+        let crowd = Crowd::default();
+        let fill = |peer: &str| {
+            let permit = permits.clone().try_acquire_owned().ok()?;
+            Place::fill(permit, &crowd, peer.parse().unwrap(), 2)
+        };
+        let first = fill("2001:db8::1").unwrap();
+        let second = fill("2001:db8::2").unwrap();
+        assert!(fill("2001:db8::3").is_none(), "one network is one address");
+        let other = fill("192.0.2.1").unwrap();
+        assert_eq!(crowd.count(), 3);
+        drop(first);
+        let again = fill("2001:db8::3");
+        assert!(again.is_some());
+        drop((second, other, again));
+        assert_eq!((crowd.count(), crowd.sites().len()), (0, 0));
+        assert_eq!(permits.available_permits(), 4);
     }
 }

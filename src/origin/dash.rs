@@ -8,7 +8,7 @@ use http::Response;
 use super::answer::{self, Answering, Coding, Terms};
 use super::body::Body;
 use super::cache::{Form, Rendered};
-use super::hls::{FIRST_WAIT, described, not_yet};
+use super::hls::{FIRST_WAIT, described, not_yet, rendered_aside};
 use super::registry::{Served, Turn};
 use crate::manifest::dash::{self, Mode};
 use crate::media::timeline::Description;
@@ -20,7 +20,9 @@ const RETRY: Duration = Duration::from_millis(200);
 
 /// `/dash/{id}/manifest.mpd`, `/dash/{id}/ll.mpd`
 pub(super) fn mpd(stream: Served, mode: Mode, terms: Terms, coding: Coding) -> Answering {
-    if let Some(response) = mpd_now(&stream, mode, &terms, coding) {
+    if !stream.is_recording()
+        && let Some(response) = mpd_now(&stream, mode, &terms, coding)
+    {
         return response.into();
     }
     Answering::later(async move {
@@ -30,7 +32,9 @@ pub(super) fn mpd(stream: Served, mode: Mode, terms: Terms, coding: Coding) -> A
         let made = async {
             described(&stream).await;
             loop {
-                if let Some(response) = mpd_now(&stream, mode, &terms, coding) {
+                let terms = terms.clone();
+                let render = move |stream: &Served| mpd_now(stream, mode, &terms, coding);
+                if let Some(response) = rendered_aside(&stream, render).await {
                     return response;
                 }
                 tokio::time::sleep(RETRY).await;

@@ -96,6 +96,7 @@ pub(super) fn media_playlist(
     };
     if let Some(progress) = begun(&stream, rendition) {
         match wanted.verdict(&progress, || stream.rules(rendition)) {
+            Verdict::Now if stream.is_recording() => {}
             Verdict::Now => {
                 if let Some(response) =
                     media_now(&stream, rendition, &progress, wanted, &terms, coding)
@@ -115,11 +116,28 @@ pub(super) fn media_playlist(
             return answer::overloaded();
         };
         match wait(&stream, &rendition, wanted).await {
-            Ok(progress) => media_now(&stream, &rendition, &progress, wanted, &terms, coding)
-                .unwrap_or_else(not_yet),
+            Ok(progress) => rendered_aside(&stream, move |stream| {
+                media_now(stream, &rendition, &progress, wanted, &terms, coding)
+            })
+            .await
+            .unwrap_or_else(not_yet),
             Err(response) => *response,
         }
     })
+}
+
+/// Renders. What a recording lists are hours: that takes milliseconds, which the runtime has not.
+pub(super) async fn rendered_aside(
+    stream: &Served,
+    render: impl FnOnce(&Served) -> Option<Response<Body>> + Send + 'static,
+) -> Option<Response<Body>> {
+    if !stream.is_recording() {
+        return render(stream);
+    }
+    let stream = stream.clone();
+    let rendering = tokio::task::spawn_blocking(move || render(&stream));
+    // A panic in there was logged as one.
+    rendering.await.ok().flatten()
 }
 
 /// The stream is there, its media are not: whoever asks again will get them. Players take 404 for the

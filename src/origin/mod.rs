@@ -39,6 +39,8 @@ use crate::base::conformance::Conformance;
 use crate::base::id::Uuid;
 use crate::media::timeline::Timeline;
 use answer::{Answering, Coding, Terms};
+use client::is_trusted;
+use connection::Crowd;
 use registry::{Registry, Served};
 use route::{File, Route, Tree};
 
@@ -51,7 +53,8 @@ pub struct Config {
     pub hls_base: String,
     /// Base of DASH URLs in redirects, without a slash at the end; `/dash` unless published elsewhere.
     pub dash_base: String,
-    /// Connections at once over all listeners. Bounds memory: about 20 KiB each while idle.
+    /// Connections at once over all listeners, half of them of one address. Bounds memory: about 20 KiB each
+    /// while idle.
     pub max_connections: usize,
 }
 
@@ -89,7 +92,7 @@ pub struct Origin {
     access: Arc<dyn Access>,
     fallback: axum::Router,
     connections: Arc<tokio::sync::Semaphore>,
-    open: Arc<AtomicU64>,
+    crowd: Crowd,
     found: Mutex<Conformance>,
     misses: AtomicU64,
 }
@@ -118,10 +121,19 @@ impl Origin {
             clock,
             access,
             fallback,
-            open: Arc::default(),
+            crowd: Crowd::default(),
             found: Mutex::default(),
             misses: AtomicU64::new(0),
         })
+    }
+
+    /// Connections that an address may have open: half of all, so that one alone keeps nobody out. Proxies
+    /// that are trusted speak for others.
+    fn most_of(&self, peer: IpAddr) -> usize {
+        match is_trusted(peer.to_canonical(), &self.config.trusted_proxies) {
+            true => self.config.max_connections,
+            false => self.config.max_connections.div_ceil(2),
+        }
     }
 
     /// Viewers of a stream over the last 30 s.
@@ -138,7 +150,7 @@ impl Origin {
     pub fn stats(&self) -> Stats {
         let mut stats = self.registry.totals();
         stats.requests += self.misses.load(Ordering::Relaxed);
-        stats.connections = self.open.load(Ordering::Relaxed);
+        stats.connections = self.crowd.count();
         stats
     }
 
@@ -332,8 +344,8 @@ impl Streams for crate::hub::Hub {
         crate::hub::Hub::timeline(self, id)
     }
 
-    fn find(&self, name: &str) -> Option<Uuid> {
-        crate::hub::Hub::find(self, name)
+    fn find(&self, channel_id: &str) -> Option<Uuid> {
+        self.newest(channel_id)
     }
 
     fn ids(&self) -> Vec<Uuid> {

@@ -105,6 +105,12 @@ impl Served {
         Some(snapshot.rules.clone())
     }
 
+    /// Whether the stream is a recording.
+    pub(super) fn is_recording(&self) -> bool {
+        let description = self.timeline.description();
+        description.is_some_and(|description| description.rules.is_recording())
+    }
+
     /// Whether a rendition is listed, or may yet be.
     pub(super) fn may_come(&self, rendition: &str) -> bool {
         let Some(description) = self.timeline.description() else {
@@ -252,13 +258,23 @@ impl Registry {
         }
     }
 
-    /// Forgets streams that nobody provides any more.
+    /// Forgets streams that nobody provides any more, and what was rendered of recordings that nobody
+    /// has in memory any more.
     pub(super) fn sweep(&self) {
         let known = self.states.read().unwrap_or_else(PoisonError::into_inner);
-        let ids: Vec<Uuid> = known.keys().copied().collect();
+        let states: Vec<(Uuid, Arc<State>)> = known
+            .iter()
+            .map(|(id, state)| (*id, state.clone()))
+            .collect();
         drop(known);
+        let is_needed = |(id, state): &(Uuid, Arc<State>)| {
+            let timeline = self.streams.timeline(*id);
+            timeline.is_some_and(|timeline| {
+                state.waiting.load(Ordering::Relaxed) > 0 || timeline.description().is_some()
+            })
+        };
         // Asked without our lock: the hub has its own.
-        for id in ids.into_iter().filter(|id| !self.exists(*id)) {
+        for (id, _) in states.into_iter().filter(|known| !is_needed(known)) {
             let mut known = self.states.write().unwrap_or_else(PoisonError::into_inner);
             if let Some(state) = known.remove(&id) {
                 self.remember(&state);

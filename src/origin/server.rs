@@ -75,7 +75,10 @@ pub async fn run(listener: TcpListener, tls: Option<Tls>, origin: Arc<Origin>, t
             }
             accepted = accepted => match accepted {
                 Some((Ok((socket, peer)), permit)) => {
-                    let place = Place::fill(permit, origin.open.clone());
+                    let most = origin.most_of(peer.ip());
+                    let Some(place) = Place::fill(permit, &origin.crowd, peer.ip(), most) else {
+                        continue;
+                    };
                     let activity = Arc::new(Activity::new(place));
                     let entry = Entry::new(open.clone(), activity.clone());
                     let tls = tls.as_ref().map(|tls| tls.load_full());

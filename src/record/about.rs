@@ -1,7 +1,7 @@
 //! What is known of a recording before its first segment.
 
 use std::fs::{self, File};
-use std::io::Write;
+use std::io::{Read, Write};
 use std::path::Path;
 use std::time::Duration;
 
@@ -98,7 +98,7 @@ impl About {
             segment_target_us: u64::try_from(self.segment_target.as_micros()).unwrap_or(u64::MAX),
             started_us: self.started.0,
         };
-        save(folder, FILE, &written)
+        save(folder, FILE, &json(&written))
     }
 
     /// Reads the file.
@@ -140,22 +140,28 @@ impl End {
     const FILE: &str = "end.json";
 
     pub(super) fn write(&self, folder: &Path) -> Result<(), Error> {
-        save(folder, End::FILE, self)
+        save(folder, End::FILE, &json(self))
     }
 
     /// `None` when the recording is open, or was when the process was killed.
-    pub(super) fn read(folder: &Path) -> Option<End> {
-        load(folder, End::FILE).ok()
+    pub(super) fn read(folder: &Path) -> Result<Option<End>, Error> {
+        match load(folder, End::FILE) {
+            Err(err) if err.is_missing() => Ok(None),
+            read => read.map(Some),
+        }
     }
 }
 
+fn json(content: &impl Serialize) -> Vec<u8> {
+    serde_json::to_vec_pretty(content).expect("text and numbers are JSON")
+}
+
 /// Writes a file; after a crash it is there whole or not at all.
-fn save(folder: &Path, name: &str, content: &impl Serialize) -> Result<(), Error> {
-    let text = serde_json::to_vec_pretty(content).expect("text and numbers are JSON");
+pub(super) fn save(folder: &Path, name: &str, content: &[u8]) -> Result<(), Error> {
     let (path, new) = (folder.join(name), folder.join(format!("{name}.new")));
     let save = || {
         let mut file = File::create(&new)?;
-        file.write_all(&text)?;
+        file.write_all(content)?;
         file.sync_data()?;
         fs::rename(&new, &path)
     };
@@ -164,11 +170,16 @@ fn save(folder: &Path, name: &str, content: &impl Serialize) -> Result<(), Error
 
 fn load<T: DeserializeOwned>(folder: &Path, name: &str) -> Result<T, Error> {
     let path = folder.join(name);
-    let size = fs::metadata(&path).map_or(0, |found| found.len());
-    if size > MAX_BYTES {
+    let read = || {
+        let mut text = Vec::new();
+        let file = File::open(&path)?;
+        file.take(MAX_BYTES + 1).read_to_end(&mut text)?;
+        Ok(text)
+    };
+    let text = read().map_err(Error::io(format!("cannot read {}", path.display())))?;
+    if text.len() as u64 > MAX_BYTES {
         return Err(Error::Damaged(format!("{} is too large", path.display())));
     }
-    let text = fs::read(&path).map_err(Error::io(format!("cannot read {}", path.display())))?;
     serde_json::from_slice(&text)
         .map_err(|err| Error::Damaged(format!("{}: {err}", path.display())))
 }

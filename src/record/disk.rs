@@ -1,4 +1,4 @@
-//! The storage as far as it can refuse: a port, so that tests can fill it up.
+//! The storage as far as it can refuse or hang: a port, so that tests can fill it up and hold it.
 
 use std::fs::File;
 use std::io;
@@ -12,6 +12,9 @@ pub trait Disk: Send + Sync {
 
     /// Writes bytes at a place of a file.
     fn write(&self, file: &File, at: u64, bytes: &[u8]) -> io::Result<()>;
+
+    /// Gives a folder another name.
+    fn rename(&self, folder: &Path, name: &Path) -> io::Result<()>;
 }
 
 /// The machine's file systems.
@@ -26,6 +29,10 @@ impl Disk for Local {
 
     fn write(&self, file: &File, at: u64, bytes: &[u8]) -> io::Result<()> {
         file.write_all_at(bytes, at)
+    }
+
+    fn rename(&self, folder: &Path, name: &Path) -> io::Result<()> {
+        std::fs::rename(folder, name)
     }
 }
 

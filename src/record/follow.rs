@@ -11,7 +11,7 @@ use super::about::About;
 use super::library::{Library, Outcome};
 use super::recorder::Recorder;
 use crate::base::shutdown::Tasks;
-use crate::hub::Stream;
+use crate::hub::Shown;
 use crate::media::timeline::Timeline;
 
 /// How often a stream is looked at: far more often than segments leave its window, and not for each part.
@@ -23,6 +23,8 @@ pub(super) struct Follower {
     /// Whose the recording is; what its playlists have in common is known later.
     about: About,
     timeline: Arc<dyn Timeline>,
+    /// The segment with which it begins.
+    first_sequence: u64,
     /// Whether the stream has ended.
     ended: Box<dyn Fn() -> bool + Send>,
     recorder: Option<Recorder>,
@@ -34,21 +36,25 @@ pub(super) struct Follower {
 impl Library {
     /// Keeps a stream from its first segment to its end, in a task of its own. When the tasks stop what is
     /// complete is written, and the recording stays open for the next run.
-    pub fn follow(&self, stream: Arc<Stream>, timeline: Arc<dyn Timeline>, tasks: &Tasks) {
-        let admission = stream.admission();
+    ///
+    /// What a fork's source had in its window before is not the fork's: it is kept from the segment on
+    /// in which it began.
+    pub fn follow(&self, shown: Shown, tasks: &Tasks) {
+        let admission = &shown.admission;
         let about = About {
-            id: stream.id(),
+            id: shown.id,
             channel_id: admission.channel_id.clone(),
             alias: admission.alias.clone(),
             name: admission.name.clone(),
             capabilities: admission.capabilities.clone(),
             tags: admission.tags.clone(),
-            epoch: stream.epoch(),
+            epoch: shown.epoch(),
             target_duration_s: 0,
             segment_target: Duration::ZERO,
             started: self.now(),
         };
-        let ended = Box::new(move || stream.is_ended());
+        let timeline = shown.timeline.clone();
+        let ended = Box::new(move || shown.is_ended());
         let mut follower = self.follower(about, timeline, ended);
         let stop = tasks.clone();
         tasks.spawn(async move {
@@ -91,6 +97,7 @@ impl Library {
         Follower {
             library: self.clone(),
             about,
+            first_sequence: first_sequence(&*timeline),
             timeline,
             ended,
             recorder: None,
@@ -131,23 +138,15 @@ impl Follower {
                 ..self.about.clone()
             };
             let folder = self.library.folder_of(about.id);
-            let is_new = !folder.exists();
-            if is_new {
-                std::fs::create_dir_all(&folder)
-                    .map_err(Error::io(format!("cannot make {}", folder.display())))?;
-            }
-            if self.library.get(about.id).is_none() {
-                about.write(&folder)?;
-            }
-            if !self.library.begin(about) {
+            if !self.library.begin(about)? {
                 return Ok(());
             }
             let (recorder, _) = Recorder::open(&folder, self.library.disk())?;
-            info!(recording = %self.about.id, is_new, "recording");
+            info!(recording = %self.about.id, "recording");
             self.recorder = Some(recorder);
         }
         match &mut self.recorder {
-            Some(recorder) => recorder.take(&*self.timeline),
+            Some(recorder) => recorder.take(&*self.timeline, self.first_sequence),
             None => Ok(()),
         }
     }
@@ -182,4 +181,20 @@ impl Follower {
             summary.outcome = outcome;
         });
     }
+}
+
+/// The first segment of a timeline that is not complete anywhere.
+fn first_sequence(timeline: &dyn Timeline) -> u64 {
+    let Some(description) = timeline.description() else {
+        return 0;
+    };
+    let renditions = description.video.iter().chain(&description.audio);
+    let snapshots = renditions.filter_map(|rendition| timeline.snapshot(&rendition.name));
+    let next = snapshots.filter_map(|snapshot| {
+        let mut newest = snapshot.segments.iter().rev();
+        newest
+            .find(|segment| segment.complete)
+            .map(|it| it.sequence + 1)
+    });
+    next.max().unwrap_or(0)
 }

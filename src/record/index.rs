@@ -13,6 +13,7 @@ use bytes::{Buf, BufMut, Bytes, TryGetError};
 
 use crate::base::clock::Wall;
 use crate::media::codec::{aac, av1, avc, hevc, opus};
+use crate::media::time::rescale;
 use crate::media::{CodecConfig, Rendition, RenditionId, Ticks, Timescale, Track};
 
 /// Largest body: names are short and codec configuration records below 64 KiB.
@@ -29,13 +30,40 @@ pub(super) enum Record {
     Init { slot: u8, init: Init },
     /// A segment was written, or is known to be a gap.
     Segment { slot: u8, entry: Entry },
-    /// Bit rates as they are known now.
-    Rates {
-        slot: u8,
-        peak_bps: u32,
-        average_bps: u32,
-        frame_rate_millis: u32,
-    },
+    /// Rates as they are known now.
+    Rates { slot: u8, rates: Rates },
+}
+
+/// What is measured of a rendition, and changes as long as it is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Rates {
+    peak_bps: u32,
+    average_bps: u32,
+    frame_rate_millis: u32,
+}
+
+impl Rates {
+    pub(super) fn of(rendition: &Rendition) -> Rates {
+        Rates {
+            peak_bps: rendition.peak_bps,
+            average_bps: rendition.average_bps,
+            frame_rate_millis: rendition.frame_rate_millis,
+        }
+    }
+
+    fn put(self, out: &mut Vec<u8>) {
+        out.put_u32(self.peak_bps);
+        out.put_u32(self.average_bps);
+        out.put_u32(self.frame_rate_millis);
+    }
+
+    fn get(body: &mut &[u8]) -> Result<Rates, TryGetError> {
+        Ok(Rates {
+            peak_bps: body.try_get_u32()?,
+            average_bps: body.try_get_u32()?,
+            frame_rate_millis: body.try_get_u32()?,
+        })
+    }
 }
 
 /// Where an initialisation lies.
@@ -94,6 +122,13 @@ impl Kept {
         let entries = self.entries.iter().rev();
         let last = entries.map(|entry| entry.offset + u64::from(entry.length));
         inits.max().max(last.take(1).max()).unwrap_or(0)
+    }
+
+    /// From the first segment's beginning to the last one's end, microseconds.
+    pub(super) fn span_micros(&self) -> Option<(i64, i64)> {
+        let scale = self.rendition.track.timescale;
+        let (first, last) = (self.entries.first()?, self.entries.last()?);
+        Some((in_micros(first.start, scale), in_micros(last.end(), scale)))
     }
 
     pub(super) fn entry(&self, sequence: u64) -> Option<&Entry> {
@@ -166,19 +201,14 @@ impl Index {
                 }
                 there
             }
-            Record::Rates {
-                slot,
-                peak_bps,
-                average_bps,
-                frame_rate_millis,
-            } => {
+            Record::Rates { slot, rates } => {
                 let Some(kept) = self.kept.get_mut(usize::from(slot)) else {
                     return false;
                 };
                 kept.rendition = Arc::new(Rendition {
-                    peak_bps,
-                    average_bps,
-                    frame_rate_millis,
+                    peak_bps: rates.peak_bps,
+                    average_bps: rates.average_bps,
+                    frame_rate_millis: rates.frame_rate_millis,
                     ..(*kept.rendition).clone()
                 });
                 true
@@ -188,17 +218,17 @@ impl Index {
 
     /// From the first segment's beginning to the last one's end, microseconds.
     pub(super) fn span_micros(&self) -> Option<(i64, i64)> {
-        let micros = |kept: &Kept, time| {
-            let scale = kept.rendition.track.timescale;
-            crate::media::time::rescale(time, scale, Timescale::MICROS).0
-        };
-        let kept = self.kept.iter();
-        let spans = kept.filter_map(|kept| {
-            let first = micros(kept, kept.entries.first()?.start);
-            Some((first, micros(kept, kept.entries.last()?.end())))
-        });
-        spans.reduce(|a, b| (a.0.min(b.0), a.1.max(b.1)))
+        widest(self.kept.iter().filter_map(Kept::span_micros))
     }
+}
+
+/// From the earliest beginning to the latest end.
+pub(super) fn widest(spans: impl Iterator<Item = (i64, i64)>) -> Option<(i64, i64)> {
+    spans.reduce(|a, b| (a.0.min(b.0), a.1.max(b.1)))
+}
+
+pub(super) fn in_micros(time: Ticks, scale: Timescale) -> i64 {
+    rescale(time, scale, Timescale::MICROS).0
 }
 
 impl Record {
@@ -209,9 +239,7 @@ impl Record {
             Record::Rendition(rendition) => {
                 body.put_u8(1);
                 put_text(&mut body, &rendition.name);
-                body.put_u32(rendition.peak_bps);
-                body.put_u32(rendition.average_bps);
-                body.put_u32(rendition.frame_rate_millis);
+                Rates::of(rendition).put(&mut body);
                 body.put_u8(rendition.source.into());
                 put_track(&mut body, &rendition.track);
             }
@@ -237,17 +265,10 @@ impl Record {
                 body.put_u16(entry.init);
                 body.put_u8(u8::from(entry.discontinuity) | u8::from(entry.independent) << 1);
             }
-            Record::Rates {
-                slot,
-                peak_bps,
-                average_bps,
-                frame_rate_millis,
-            } => {
+            Record::Rates { slot, rates } => {
                 body.put_u8(4);
                 body.put_u8(*slot);
-                body.put_u32(*peak_bps);
-                body.put_u32(*average_bps);
-                body.put_u32(*frame_rate_millis);
+                rates.put(&mut body);
             }
         }
         let mut out = Vec::with_capacity(body.len() + 8);
@@ -274,78 +295,79 @@ impl Record {
 
     fn decode(mut body: &[u8]) -> Result<Option<Record>, TryGetError> {
         let body = &mut body;
-        let record = match body.try_get_u8()? {
-            1 => {
-                let Some(name) = get_text(body)? else {
-                    return Ok(None);
-                };
-                let (peak_bps, average_bps) = (body.try_get_u32()?, body.try_get_u32()?);
-                let frame_rate_millis = body.try_get_u32()?;
-                let source = body.try_get_u8()? != 0;
-                let Some(track) = get_track(body)? else {
-                    return Ok(None);
-                };
-                Record::Rendition(Arc::new(Rendition {
-                    // Its place, which the reader gives it.
-                    id: RenditionId(0),
-                    name: name.into(),
-                    track: Arc::new(track),
-                    peak_bps,
-                    average_bps,
-                    frame_rate_millis,
-                    source,
-                }))
-            }
+        Ok(match body.try_get_u8()? {
+            1 => get_rendition(body)?.map(|rendition| Record::Rendition(Arc::new(rendition))),
             2 => {
                 let slot = body.try_get_u8()?;
-                let Some(name) = get_text(body)? else {
-                    return Ok(None);
-                };
-                let (offset, length) = (body.try_get_u64()?, body.try_get_u32()?);
-                let Some(track) = get_track(body)? else {
-                    return Ok(None);
-                };
-                let track = Arc::new(track);
-                let init = Init {
-                    name,
-                    offset,
-                    length,
-                    track,
-                };
-                Record::Init { slot, init }
+                get_init(body)?.map(|init| Record::Init { slot, init })
             }
             3 => {
                 let slot = body.try_get_u8()?;
-                let entry = Entry {
-                    sequence: body.try_get_u64()?,
-                    start: Ticks(body.try_get_i64()?),
-                    duration: Ticks(body.try_get_i64()?),
-                    media_end: Ticks(body.try_get_i64()?),
-                    date: Wall(body.try_get_i64()?),
-                    discontinuity_sequence: body.try_get_u64()?,
-                    offset: body.try_get_u64()?,
-                    length: body.try_get_u32()?,
-                    init: body.try_get_u16()?,
-                    ..Entry::default()
-                };
-                let flags = body.try_get_u8()?;
-                let entry = Entry {
-                    discontinuity: flags & 1 != 0,
-                    independent: flags & 2 != 0,
-                    ..entry
-                };
-                Record::Segment { slot, entry }
+                let entry = get_entry(body)?;
+                Some(Record::Segment { slot, entry })
             }
-            4 => Record::Rates {
-                slot: body.try_get_u8()?,
-                peak_bps: body.try_get_u32()?,
-                average_bps: body.try_get_u32()?,
-                frame_rate_millis: body.try_get_u32()?,
-            },
-            _ => return Ok(None),
-        };
-        Ok(Some(record))
+            4 => {
+                let slot = body.try_get_u8()?;
+                let rates = Rates::get(body)?;
+                Some(Record::Rates { slot, rates })
+            }
+            _ => None,
+        })
     }
+}
+
+fn get_rendition(body: &mut &[u8]) -> Result<Option<Rendition>, TryGetError> {
+    let Some(name) = get_text(body)? else {
+        return Ok(None);
+    };
+    let rates = Rates::get(body)?;
+    let source = body.try_get_u8()? != 0;
+    let track = get_track(body)?;
+    Ok(track.map(|track| Rendition {
+        // Its place, which the reader gives it.
+        id: RenditionId(0),
+        name: name.into(),
+        track: Arc::new(track),
+        peak_bps: rates.peak_bps,
+        average_bps: rates.average_bps,
+        frame_rate_millis: rates.frame_rate_millis,
+        source,
+    }))
+}
+
+fn get_init(body: &mut &[u8]) -> Result<Option<Init>, TryGetError> {
+    let Some(name) = get_text(body)? else {
+        return Ok(None);
+    };
+    let (offset, length) = (body.try_get_u64()?, body.try_get_u32()?);
+    let track = get_track(body)?;
+    Ok(track.map(|track| Init {
+        name,
+        offset,
+        length,
+        track: Arc::new(track),
+    }))
+}
+
+fn get_entry(body: &mut &[u8]) -> Result<Entry, TryGetError> {
+    let entry = Entry {
+        sequence: body.try_get_u64()?,
+        start: Ticks(body.try_get_i64()?),
+        duration: Ticks(body.try_get_i64()?),
+        media_end: Ticks(body.try_get_i64()?),
+        date: Wall(body.try_get_i64()?),
+        discontinuity_sequence: body.try_get_u64()?,
+        offset: body.try_get_u64()?,
+        length: body.try_get_u32()?,
+        init: body.try_get_u16()?,
+        ..Entry::default()
+    };
+    let flags = body.try_get_u8()?;
+    Ok(Entry {
+        discontinuity: flags & 1 != 0,
+        independent: flags & 2 != 0,
+        ..entry
+    })
 }
 
 fn checksum(body: &[u8]) -> u32 {

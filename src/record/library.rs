@@ -1,18 +1,19 @@
 //! All recordings of this machine: what there is, who may go, what is deleted when.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::fs;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use tokio::sync::Semaphore;
 use tracing::{info, warn};
 
 use super::about::{About, End};
-use super::catalog::News;
 use super::disk::Disk;
 use super::recorder::{INDEX, read_index};
+use super::shelf::Shelf;
 use super::vod::Vod;
 use super::{Error, Movie};
 use crate::base::clock::{Clock, Wall};
@@ -21,8 +22,6 @@ use crate::media::timeline::Timeline;
 
 mod keep;
 
-/// Recordings whose index is in memory. One of twelve hours and five renditions takes 8 MB.
-const MAX_LOADED: usize = 16;
 /// Folders with this in front are deleted, now or at the next start.
 const DELETED: &str = ".deleted-";
 /// Why a recording ended that nobody closed.
@@ -111,10 +110,18 @@ pub enum Refusal {
     Failed,
 }
 
+/// Who has a recording in hands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Hands {
+    Nobody,
+    Recorder,
+    /// Its folder is on its way out.
+    Deletion,
+}
+
 struct Entry {
     summary: Summary,
-    /// Whether a recorder writes it.
-    active: bool,
+    hands: Hands,
     vod: Vod,
     timeline: Arc<dyn Timeline>,
 }
@@ -124,11 +131,12 @@ struct Inner {
     disk: Arc<dyn Disk>,
     clock: Clock,
     entries: Mutex<HashMap<Uuid, Entry>>,
-    news: News,
-    /// What the catalog could not write. As many as there are, at most.
-    untold: Mutex<Vec<Uuid>>,
-    /// Whose index is in memory, longest first. Locked after `entries`, or alone.
-    loaded: Mutex<VecDeque<Uuid>>,
+    shelf: Arc<Shelf>,
+    /// When recordings were deleted to make room, in monotonic time. Locked while that is done, before
+    /// `entries`.
+    made_room: Mutex<Option<Duration>>,
+    /// One header of a movie is made at a time. Bounds memory: see there.
+    making: Semaphore,
 }
 
 /// All recordings. Cloning shares them.
@@ -158,9 +166,9 @@ impl Library {
             disk,
             clock,
             entries: Mutex::default(),
-            news: News::default(),
-            untold: Mutex::default(),
-            loaded: Mutex::default(),
+            shelf: Arc::default(),
+            made_room: Mutex::default(),
+            making: Semaphore::new(1),
         }));
         for item in found.flatten() {
             let name = item.file_name();
@@ -169,10 +177,10 @@ impl Library {
                 let _ = fs::remove_dir_all(item.path());
             } else if let Ok(id) = Uuid::parse_str(name) {
                 match library.find(&item.path()) {
-                    Ok(summary) if summary.about.id == id => library.insert(summary, false),
+                    Ok(summary) if summary.about.id == id => library.insert(summary),
                     Ok(_) => warn!(name, "not a recording's folder"),
                     // Killed before its first segment.
-                    Err(_) if !item.path().join(INDEX).exists() => {
+                    Err(err) if err.is_missing() && is_missing(&item.path().join(INDEX)) => {
                         let _ = fs::remove_dir_all(item.path());
                     }
                     Err(err) => warn!(%err, name, "recording cannot be read"),
@@ -185,7 +193,7 @@ impl Library {
     /// What a folder holds.
     fn find(&self, folder: &Path) -> Result<Summary, Error> {
         let about = Arc::new(About::read(folder)?);
-        if let Some(end) = End::read(folder) {
+        if let Some(end) = End::read(folder)? {
             return Ok(Summary {
                 about,
                 ended: Some(Wall(end.ended_us)),
@@ -208,38 +216,17 @@ impl Library {
         })
     }
 
-    fn insert(&self, summary: Summary, active: bool) {
+    fn insert(&self, summary: Summary) {
         let about = summary.about.clone();
         let id = about.id;
-        let library = Arc::downgrade(&self.0);
-        let note = Box::new(move || {
-            if let Some(library) = library.upgrade() {
-                Library(library).was_loaded(id);
-            }
-        });
-        let vod = Vod::new(self.folder_of(id), about, note);
+        let vod = Vod::new(self.folder_of(id), about, self.0.shelf.clone());
         let entry = Entry {
             summary,
-            active,
+            hands: Hands::Nobody,
             timeline: Arc::new(vod.clone()),
             vod,
         };
         self.entries().insert(id, entry);
-        self.0.news.add(id);
-    }
-
-    fn was_loaded(&self, id: Uuid) {
-        let mut loaded = self.0.loaded.lock().unwrap_or_else(PoisonError::into_inner);
-        loaded.push_back(id);
-        let oldest = (loaded.len() > MAX_LOADED).then(|| loaded.pop_front());
-        drop(loaded);
-        let Some(oldest) = oldest.flatten().filter(|oldest| *oldest != id) else {
-            return;
-        };
-        let vod = self.entries().get(&oldest).map(|entry| entry.vod.clone());
-        if let Some(vod) = vod {
-            vod.forget();
-        }
     }
 
     pub(super) fn folder_of(&self, id: Uuid) -> PathBuf {
@@ -254,45 +241,52 @@ impl Library {
         self.0.clock.wall()
     }
 
-    /// Takes a recording that is open into a recorder's hands, or notes a new one. False when it has ended:
-    /// then it stays as it is.
-    pub(super) fn begin(&self, about: About) -> bool {
-        if let Some(entry) = self.entries().get_mut(&about.id) {
-            entry.active |= entry.summary.ended.is_none();
-            return entry.active;
+    /// Puts a recording into a recorder's hands, a new one where there is none. False when it has ended:
+    /// then it stays as it is. Blocks.
+    pub(super) fn begin(&self, about: About) -> Result<bool, Error> {
+        let id = about.id;
+        if self.get(id).is_none() {
+            let folder = self.folder_of(id);
+            let summary = match self.find(&folder) {
+                // This run could not read it when it looked through the folders.
+                Ok(summary) => summary,
+                Err(err) if err.is_missing() => {
+                    let what = format!("cannot make {}", folder.display());
+                    fs::create_dir_all(&folder).map_err(Error::io(what))?;
+                    about.write(&folder)?;
+                    Summary {
+                        about: Arc::new(about),
+                        ended: None,
+                        duration: Duration::ZERO,
+                        bytes: 0,
+                        missed: 0,
+                        outcome: Outcome::Recording,
+                    }
+                }
+                Err(err) => return Err(err),
+            };
+            self.insert(summary);
         }
-        let summary = Summary {
-            about: Arc::new(about),
-            ended: None,
-            duration: Duration::ZERO,
-            bytes: 0,
-            missed: 0,
-            outcome: Outcome::Recording,
-        };
-        self.insert(summary, true);
-        true
+        Ok(self.reserve(id))
     }
 
-    /// Whether a recording of this stream is open: one that goes on after a restart. It is in a recorder's
-    /// hands from now on.
-    pub(super) fn reserve(&self, id: Uuid) {
-        if let Some(entry) = self.entries().get_mut(&id) {
-            entry.active |= entry.summary.ended.is_none();
+    /// Puts a recording that is open into a recorder's hands: its stream goes on after a restart. Whether
+    /// it is there.
+    pub(super) fn reserve(&self, id: Uuid) -> bool {
+        let mut entries = self.entries();
+        let Some(entry) = entries.get_mut(&id) else {
+            return false;
+        };
+        if entry.hands == Hands::Nobody && entry.summary.ended.is_none() {
+            entry.hands = Hands::Recorder;
         }
+        entry.hands == Hands::Recorder
     }
 
     /// Notes how far a recording has got.
     pub(super) fn update(&self, id: Uuid, change: impl FnOnce(&mut Summary)) {
-        let mut entries = self.entries();
-        let Some(entry) = entries.get_mut(&id) else {
-            return;
-        };
-        let before = entry.summary.outcome.clone();
-        change(&mut entry.summary);
-        let is_news = entry.summary.outcome != before;
-        drop(entries);
-        if is_news {
-            self.0.news.add(id);
+        if let Some(entry) = self.entries().get_mut(&id) {
+            change(&mut entry.summary);
         }
     }
 
@@ -319,9 +313,8 @@ impl Library {
         info!(recording = %id, bytes = summary.bytes, outcome, "recording ended");
         if let Some(entry) = self.entries().get_mut(&id) {
             entry.summary = summary;
-            entry.active = false;
+            entry.hands = Hands::Nobody;
         }
-        self.0.news.add(id);
     }
 
     /// Closes what an earlier run left open and nobody goes on with. Called once, after the streams of that
@@ -329,7 +322,8 @@ impl Library {
     pub fn settle(&self) {
         let open: Vec<Uuid> = {
             let entries = self.entries();
-            let open = |entry: &&Entry| !entry.active && entry.summary.ended.is_none();
+            let open =
+                |entry: &&Entry| entry.hands == Hands::Nobody && entry.summary.ended.is_none();
             let open = entries.values().filter(open);
             open.map(|entry| entry.summary.about.id).collect()
         };
@@ -370,48 +364,70 @@ impl Library {
         Some(entry.timeline.clone())
     }
 
-    /// A recording that has ended as one file: a run of segments without a change of codec
-    /// configurations, counted from 1. Without a rendition's name the best picture is taken.
+    /// A recording that has ended as one file: the run of segments that is counted from 1, which ends at
+    /// a change of codec configurations. Without a rendition's name the best picture is taken.
     pub async fn movie(
         &self,
         id: Uuid,
         rendition: Option<&str>,
         part: usize,
     ) -> std::io::Result<Option<Movie>> {
-        let vod = {
-            let entries = self.entries();
-            let entry = entries.get(&id);
-            let entry = entry.filter(|entry| entry.summary.ended.is_some());
-            entry.map(|entry| entry.vod.clone())
-        };
-        match vod {
-            Some(vod) => Movie::open(&vod, rendition, part).await,
+        match self.ended(id) {
+            Some(vod) => Movie::open(&vod, rendition, part, &self.0.making).await,
             None => Ok(None),
         }
     }
 
+    /// How many such runs there are in a recording that has ended.
+    pub async fn parts(&self, id: Uuid) -> std::io::Result<Option<usize>> {
+        match self.ended(id) {
+            Some(vod) => Ok(Some(super::mp4::parts(&vod).await?)),
+            None => Ok(None),
+        }
+    }
+
+    fn ended(&self, id: Uuid) -> Option<Vod> {
+        let entries = self.entries();
+        let entry = entries.get(&id)?;
+        entry.summary.ended.map(|_| entry.vod.clone())
+    }
+
     /// Deletes a recording. Whoever reads a piece of it gets that piece to its end. Blocks.
     pub fn delete(&self, id: Uuid) -> Result<(), Refusal> {
-        let folder = self.folder_of(id);
         let gone = self.0.config.folder.join(format!("{DELETED}{id}"));
+        self.set_out(id)?;
+        // Not under the lock of those who play: a disk may take its time.
+        let renamed = self.0.disk.rename(&self.folder_of(id), &gone);
+        let mut entries = self.entries();
+        if let Err(err) = renamed
+            && err.kind() != std::io::ErrorKind::NotFound
         {
-            let mut entries = self.entries();
-            let entry = entries.get(&id).ok_or(Refusal::Unknown)?;
-            if entry.active {
-                return Err(Refusal::Busy);
+            if let Some(entry) = entries.get_mut(&id) {
+                entry.hands = Hands::Nobody;
             }
-            if let Err(err) = fs::rename(&folder, &gone)
-                && err.kind() != std::io::ErrorKind::NotFound
-            {
-                warn!(%err, recording = %id, "recording not deleted");
-                return Err(Refusal::Failed);
-            }
-            entries.remove(&id);
+            drop(entries);
+            warn!(%err, recording = %id, "recording not deleted");
+            return Err(Refusal::Failed);
         }
-        self.0.news.add(id);
+        entries.remove(&id);
+        drop(entries);
+        self.0.shelf.forget(id);
         // What stays of it now goes at the next start.
         if let Err(err) = fs::remove_dir_all(&gone) {
             warn!(%err, recording = %id, "files of a deleted recording are left");
+        }
+        Ok(())
+    }
+
+    /// Puts a recording into a deletion's hands.
+    fn set_out(&self, id: Uuid) -> Result<(), Refusal> {
+        let mut entries = self.entries();
+        let entry = entries.get_mut(&id).ok_or(Refusal::Unknown)?;
+        match entry.hands {
+            Hands::Nobody => entry.hands = Hands::Deletion,
+            Hands::Recorder => return Err(Refusal::Busy),
+            // Whoever asked first deletes it.
+            Hands::Deletion => return Err(Refusal::Unknown),
         }
         Ok(())
     }
@@ -420,4 +436,9 @@ impl Library {
         let entries = self.0.entries.lock();
         entries.unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Whether a file is known not to be there.
+fn is_missing(path: &Path) -> bool {
+    matches!(path.try_exists(), Ok(false))
 }

@@ -19,17 +19,16 @@
 //! [`Timeline`]: crate::media::timeline::Timeline
 
 mod about;
-mod catalog;
 pub mod disk;
 mod follow;
 mod index;
 mod library;
 mod mp4;
 mod recorder;
+mod shelf;
 mod vod;
 
 pub use about::About;
-pub use catalog::{Catalog, Pending};
 pub use disk::Disk;
 pub use index::fuzz_index;
 pub use library::{Config, Library, Outcome, Refusal, Summary};
@@ -69,6 +68,12 @@ impl Error {
             Error::Io { .. } | Error::Damaged(_) => crate::base::Kind::Internal,
             Error::Full { .. } | Error::NoSpace => crate::base::Kind::Capacity,
         }
+    }
+
+    /// Whether it is a proof that a file or folder is not there. Any other failure proves nothing, and
+    /// nothing is cut off or removed for it.
+    fn is_missing(&self) -> bool {
+        matches!(self, Error::Io { source, .. } if source.kind() == std::io::ErrorKind::NotFound)
     }
 
     fn io(what: impl Into<String>) -> impl FnOnce(std::io::Error) -> Error {

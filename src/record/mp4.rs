@@ -1,50 +1,58 @@
-//! A recording as one file: `ftyp` and `moov` of a picture and a sound track, then the fragments of both in
-//! turns, as they were recorded. Only track numbers, fragment numbers and decode times are written anew,
-//! which changes no length: where each byte of the file lies is known without reading any media.
+//! A recording as one file: a header that lists every sample, then the segments of a picture and a sound
+//! track in turns, as they were recorded. Where each byte of the file lies is known without reading any
+//! media; what the header says of samples is read once from the heads of fragments, and kept beside the
+//! media for whoever asks again.
 //!
-//! It is a fragmented MP4: browsers, VLC, mpv, ffmpeg and QuickTime play it; editors that want a table of
-//! all samples up front want `ffmpeg -i in.mp4 -c copy out.mp4` first. One file has one codec configuration
-//! for each track: where that changes another part of the recording begins.
+//! One file has one codec configuration for each track: where that changes another part of the recording
+//! begins. So it does after [`PART`], which bounds the header.
 
 use std::fs::File;
 use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
-use bytes::{BufMut, Bytes};
+use bytes::Bytes;
+use tokio::sync::Semaphore;
 
+use super::about::save;
 use super::index::{Entry, Kept};
 use super::recorder::media_file;
-use super::vod::{self, Loaded, Vod};
+use super::vod::{self, Extent, Loaded, Vod};
+use crate::format::fmp4::{self, MovieTrack, Samples};
 use crate::media::time::rescale;
 use crate::media::timeline::{Asked, Blob};
-use crate::media::{MediaKind, Ticks, Timescale};
+use crate::media::{MediaKind, Timescale};
 
-/// Ticks per second of the movie header.
-const MOVIE_SCALE: Timescale = Timescale::MILLIS;
-/// Fragments of one segment, at most: a number is kept for each. Parts are of a fifth of a second.
-const FRAGMENTS_PER_SEGMENT: u32 = 256;
+/// Length of a part, at most. Times in its header are of 32 bits, and the making of the header takes twice
+/// its size of memory: 2 MB an hour, 4 MB where 60 pictures a second are shown in another order.
+const PART: Duration = Duration::from_secs(12 * 3600);
+/// Bytes of a media file that are looked at for the heads of fragments at once: one has 12 bytes a sample.
+const LOOK_BYTES: usize = 4096;
 
 /// A part of a recording, to be downloaded.
 pub struct Movie {
-    header: Bytes,
+    header: Header,
     /// In the order of the file.
     chunks: Vec<Chunk>,
-    tracks: Vec<TrackFile>,
-    size: u64,
+    /// The media, by track.
+    files: Vec<Arc<File>>,
     /// How many parts the recording has.
     pub parts: usize,
 }
 
-struct TrackFile {
-    file: Arc<File>,
-    /// What is subtracted from decode times.
-    base: Ticks,
+enum Header {
+    /// Made by an earlier request.
+    Kept(Extent),
+    /// Made now.
+    Made(Bytes),
 }
 
 /// A segment in the file.
 #[derive(Clone, Copy, Debug)]
 struct Chunk {
-    /// Its first byte's place in the movie.
+    /// Its first byte's place behind the header.
     at: u64,
     /// Its place in the rendition's file.
     offset: u64,
@@ -55,16 +63,19 @@ struct Chunk {
 /// Sequences with one configuration of each track.
 #[derive(Default)]
 struct Run<'a> {
+    began_micros: i64,
     inits: [Option<u16>; 2],
     segments: Vec<(usize, &'a Entry)>,
 }
 
 impl Movie {
-    /// The `part`th part, counted from 1; `None` when there is no such part or rendition.
+    /// The `part`th part, counted from 1; `None` when there is no such part or rendition. `making` lets
+    /// one header be made at a time.
     pub(super) async fn open(
         vod: &Vod,
         rendition: Option<&str>,
         part: usize,
+        making: &Semaphore,
     ) -> io::Result<Option<Movie>> {
         let loaded = vod.load().await?;
         let Some(kept) = choose(&loaded, rendition) else {
@@ -76,13 +87,8 @@ impl Movie {
             return Ok(None);
         };
         let mut tracks = Vec::new();
-        let mut inits = Vec::new();
+        let mut files = Vec::new();
         let mut numbers = [None; 2];
-        let beginning = run.segments.iter().map(|(track, entry)| {
-            let scale = kept[*track].rendition.track.timescale;
-            rescale(entry.start, scale, Timescale::MICROS)
-        });
-        let beginning = beginning.min().unwrap_or_default();
         for (at, kept) in kept.iter().enumerate() {
             let Some(init) = run.inits[at].and_then(|init| kept.inits.get(usize::from(init)))
             else {
@@ -93,23 +99,15 @@ impl Movie {
                 return Ok(None);
             };
             let length = usize::try_from(init.length).unwrap_or(usize::MAX);
-            inits.push(vod::read(file.clone(), init.offset, length).await?);
             numbers[at] = u8::try_from(tracks.len()).ok();
-            let scale = kept.rendition.track.timescale;
-            let base = rescale(beginning, Timescale::MICROS, scale);
-            tracks.push(TrackFile { file, base });
+            tracks.push(MovieTrack {
+                init: vod::read(file.clone(), init.offset, length).await?,
+                timescale: kept.rendition.track.timescale,
+                samples: Samples::default(),
+            });
+            files.push(file);
         }
-        let end = run.segments.iter().map(|(track, entry)| {
-            let scale = kept[*track].rendition.track.timescale;
-            rescale(entry.end(), scale, Timescale::MICROS)
-        });
-        let length = end.max().unwrap_or_default() - beginning;
-        let length = rescale(length, Timescale::MICROS, MOVIE_SCALE);
-        let Some(header) = header(&inits, length) else {
-            let what = "initialisation of a recording cannot be read";
-            return Err(io::Error::new(io::ErrorKind::InvalidData, what));
-        };
-        let mut at = header.len() as u64;
+        let mut at = 0;
         let chunks = run.segments.iter().filter_map(|(track, entry)| {
             let chunk = Chunk {
                 at,
@@ -120,54 +118,170 @@ impl Movie {
             at += u64::from(entry.length);
             Some(chunk)
         });
-        Ok(Some(Movie {
+        let mut movie = Movie {
+            header: Header::Made(Bytes::new()),
             chunks: chunks.collect(),
-            header,
-            tracks,
-            size: at,
+            files,
             parts,
-        }))
+        };
+        let name = format!("{}-{part}.moov", kept[0].rendition.name);
+        let path = vod.folder().join(&name);
+        if let Some(kept) = kept_header(&path).await? {
+            movie.header = kept;
+            return Ok(Some(movie));
+        }
+        let _turn = making.acquire().await.map_err(io::Error::other)?;
+        // Whoever waited for another one's making finds it done.
+        if let Some(kept) = kept_header(&path).await? {
+            movie.header = kept;
+            return Ok(Some(movie));
+        }
+        let (chunks, files) = (movie.chunks.clone(), movie.files.clone());
+        let folder = vod.folder().to_owned();
+        let make = move || {
+            let header = header(tracks, &chunks, &files)?;
+            let kept = save(&folder, &name, &header);
+            Ok::<_, io::Error>((header, kept))
+        };
+        let made = tokio::task::spawn_blocking(make).await;
+        let (header, saved) = made.map_err(io::Error::other)??;
+        movie.header = Header::Made(header);
+        match saved {
+            // From now on it is read in pieces.
+            Ok(()) => {
+                if let Some(kept) = kept_header(&path).await? {
+                    movie.header = kept;
+                }
+            }
+            // On a full disk it is made each time.
+            Err(err) => tracing::warn!(%err, "header of a movie not kept"),
+        }
+        Ok(Some(movie))
+    }
+
+    fn header_bytes(&self) -> u64 {
+        match &self.header {
+            Header::Kept(kept) => kept.size(),
+            Header::Made(made) => made.len() as u64,
+        }
     }
 
     async fn piece(&self, from: u64) -> io::Result<Bytes> {
-        let header = self.header.len() as u64;
-        if from < header {
-            let from = usize::try_from(from).unwrap_or(usize::MAX);
-            return Ok(self.header.slice(from..));
-        }
-        let number = self.chunks.partition_point(|chunk| chunk.at <= from);
-        let Some((number, chunk)) = number.checked_sub(1).map(|at| (at, self.chunks[at])) else {
+        let Some(behind) = from.checked_sub(self.header_bytes()) else {
+            return match &self.header {
+                Header::Kept(kept) => kept.read(from).await,
+                Header::Made(made) => Ok(made.slice(usize::try_from(from).unwrap_or(0)..)),
+            };
+        };
+        let number = self.chunks.partition_point(|chunk| chunk.at <= behind);
+        let Some(chunk) = number.checked_sub(1).map(|number| self.chunks[number]) else {
             return Ok(Bytes::new());
         };
-        let within = usize::try_from(from - chunk.at).unwrap_or(usize::MAX);
-        let length = usize::try_from(chunk.length).unwrap_or(usize::MAX);
-        if within >= length {
-            return Ok(Bytes::new());
-        }
-        let track = &self.tracks[usize::from(chunk.track)];
-        let bytes = vod::read(track.file.clone(), chunk.offset, length).await?;
-        let mut bytes = Vec::from(bytes);
-        let first = u32::try_from(number).unwrap_or(u32::MAX);
-        let first = first
-            .saturating_mul(FRAGMENTS_PER_SEGMENT)
-            .saturating_add(1);
-        let id = u32::from(chunk.track) + 1;
-        if renumber(&mut bytes, id, track.base, first).is_none() {
-            let what = "a recorded segment is not made of whole boxes";
-            return Err(io::Error::new(io::ErrorKind::InvalidData, what));
-        }
-        Ok(Bytes::from(bytes).slice(within..))
+        let segment = Extent {
+            file: self.files[usize::from(chunk.track)].clone(),
+            offset: chunk.offset,
+            size: u64::from(chunk.length),
+        };
+        segment.read(behind - chunk.at).await
     }
 }
 
 impl Blob for Movie {
     fn size(&self) -> u64 {
-        self.size
+        let last = self.chunks.last();
+        let media = last.map_or(0, |last| last.at + u64::from(last.length));
+        self.header_bytes() + media
     }
 
     fn read(&self, from: u64) -> Asked<'_, Bytes> {
         Box::pin(self.piece(from))
     }
+}
+
+/// How many parts a recording has: those of its best picture and its sound.
+pub(super) async fn parts(vod: &Vod) -> io::Result<usize> {
+    let loaded = vod.load().await?;
+    Ok(choose(&loaded, None).map_or(0, |kept| runs(&kept).len()))
+}
+
+async fn kept_header(path: &Path) -> io::Result<Option<Header>> {
+    let Some(file) = vod::open(path.to_owned()).await? else {
+        return Ok(None);
+    };
+    let size = file.metadata()?.len();
+    let offset = 0;
+    Ok(Some(Header::Kept(Extent { file, offset, size })))
+}
+
+/// Reads what the heads of fragments say of samples, and lists them. Blocks.
+fn header(mut tracks: Vec<MovieTrack>, chunks: &[Chunk], files: &[Arc<File>]) -> io::Result<Bytes> {
+    for chunk in chunks {
+        let track = usize::from(chunk.track);
+        let segment = Heads {
+            file: &files[track],
+            chunk,
+            look: Vec::new(),
+            look_at: 0,
+        };
+        segment.list(&mut tracks[track].samples)?;
+    }
+    let last = chunks.last();
+    let media = last.map_or(0, |last| last.at + u64::from(last.length));
+    fmp4::movie_header(&tracks, media).ok_or_else(damaged)
+}
+
+/// The boxes of a segment, without their media.
+struct Heads<'a> {
+    file: &'a File,
+    chunk: &'a Chunk,
+    /// What was read last, and where in the segment that begins.
+    look: Vec<u8>,
+    look_at: u32,
+}
+
+impl Heads<'_> {
+    fn list(mut self, samples: &mut Samples) -> io::Result<()> {
+        let mut at = 0;
+        while at < self.chunk.length {
+            // ISO/IEC 14496-12 §4.2
+            let head = self.bytes(at, 8)?;
+            let size = u32::from_be_bytes([head[0], head[1], head[2], head[3]]);
+            let is_moof = head[4..8] == *b"moof";
+            if size < 8 || size > self.chunk.length - at {
+                return Err(damaged());
+            }
+            if is_moof {
+                let place = self.chunk.at + u64::from(at);
+                let moof = self.bytes(at, size)?;
+                samples.take(moof, place).ok_or_else(damaged)?;
+            }
+            at += size;
+        }
+        Ok(())
+    }
+
+    /// Some bytes of the segment, which has them.
+    fn bytes(&mut self, at: u32, count: u32) -> io::Result<&[u8]> {
+        let size = |bytes: u32| usize::try_from(bytes).unwrap_or(usize::MAX);
+        let held = at
+            .checked_sub(self.look_at)
+            .is_some_and(|from| size(from) + size(count) <= self.look.len());
+        if !held {
+            let left = size(self.chunk.length - at);
+            self.look.resize(LOOK_BYTES.max(size(count)).min(left), 0);
+            let from = self.chunk.offset + u64::from(at);
+            self.file.read_exact_at(&mut self.look, from)?;
+            self.look_at = at;
+        }
+        let from = size(at - self.look_at);
+        let bytes = self.look.get(from..from + size(count));
+        bytes.ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
+    }
+}
+
+fn damaged() -> io::Error {
+    let what = "a recorded segment is not made of whole boxes";
+    io::Error::new(io::ErrorKind::InvalidData, what)
 }
 
 /// The picture asked for or the best one, and the first sound; or sound alone.
@@ -194,7 +308,7 @@ fn choose<'a>(loaded: &'a Loaded, rendition: Option<&str>) -> Option<Vec<&'a Kep
     (!kept.is_empty()).then_some(kept)
 }
 
-/// Cuts at every change of a configuration, for all tracks at the same sequence.
+/// Cuts at every change of a configuration and after [`PART`], for all tracks at the same sequence.
 fn runs<'a>(kept: &[&'a Kept]) -> Vec<Run<'a>> {
     let media = |track: usize| {
         let entries = kept.get(track).map_or(&[][..], |kept| &kept.entries);
@@ -211,15 +325,29 @@ fn runs<'a>(kept: &[&'a Kept]) -> Vec<Run<'a>> {
             first.next_if(|entry| entry.sequence == sequence),
             second.next_if(|entry| entry.sequence == sequence),
         ];
+        let micros = |track: usize, entry: &Entry| {
+            let scale = kept[track].rendition.track.timescale;
+            let own = [entry.start, entry.end()];
+            own.map(|time| rescale(time, scale, Timescale::MICROS).0)
+        };
+        let spans = pair.iter().enumerate();
+        let spans = spans.filter_map(|(track, entry)| Some(micros(track, (*entry)?)));
+        let span = spans.reduce(|a, b| [a[0].min(b[0]), a[1].max(b[1])]);
+        let [began_micros, ended_micros] = span.expect("one of them has this sequence");
         let goes_on = |run: &Run<'_>| {
             let mut tracks = run.inits.iter().zip(&pair);
-            tracks.all(|(init, entry)| match (init, entry) {
-                (Some(init), Some(entry)) => *init == entry.init,
-                _ => true,
-            })
+            let length = u64::try_from(ended_micros - run.began_micros).unwrap_or(0);
+            Duration::from_micros(length) <= PART
+                && tracks.all(|(init, entry)| match (init, entry) {
+                    (Some(init), Some(entry)) => *init == entry.init,
+                    _ => true,
+                })
         };
         if !runs.last().is_some_and(goes_on) {
-            runs.push(Run::default());
+            runs.push(Run {
+                began_micros,
+                ..Run::default()
+            });
         }
         let run = runs.last_mut().expect("one was pushed");
         for (track, entry) in pair.into_iter().enumerate() {
@@ -229,126 +357,4 @@ fn runs<'a>(kept: &[&'a Kept]) -> Vec<Run<'a>> {
             }
         }
     }
-}
-
-/// The boxes of some bytes (ISO/IEC 14496-12 §4.2): type, place and size of each; `None` when they are
-/// not whole.
-fn boxes(bytes: &[u8]) -> Option<Vec<([u8; 4], usize, usize)>> {
-    let mut found = Vec::new();
-    let mut at = 0;
-    while at < bytes.len() {
-        let head = bytes.get(at..at + 8)?;
-        let size = u32::from_be_bytes(head[..4].try_into().ok()?);
-        let size = usize::try_from(size).ok().filter(|size| *size >= 8)?;
-        let kind = head[4..8].try_into().ok()?;
-        bytes.get(at..at.checked_add(size)?)?;
-        found.push((kind, at, size));
-        at += size;
-    }
-    Some(found)
-}
-
-/// The first box of a type.
-fn find<'a>(bytes: &'a [u8], kind: &[u8; 4]) -> Option<&'a [u8]> {
-    let found = boxes(bytes)?.into_iter().find(|(known, ..)| known == kind);
-    found.map(|(_, at, size)| &bytes[at..at + size])
-}
-
-fn set_u32(bytes: &mut [u8], at: usize, value: u32) -> Option<()> {
-    bytes
-        .get_mut(at..at + 4)?
-        .copy_from_slice(&value.to_be_bytes());
-    Some(())
-}
-
-/// `ftyp` and `moov` of all tracks, numbered from 1.
-fn header(inits: &[Bytes], length: Ticks) -> Option<Bytes> {
-    let first = inits.first()?;
-    let mut out = Vec::from(find(first, b"ftyp")?);
-    let body = |init: &Bytes| find(init, b"moov").map(|moov| Bytes::copy_from_slice(&moov[8..]));
-    let moovs: Vec<Bytes> = inits.iter().map(body).collect::<Option<_>>()?;
-    let mut movie = Vec::new();
-    // §8.2.2, version 0: times at 12, timescale at 20, next track at the end.
-    let mut mvhd = Vec::from(find(&moovs[0], b"mvhd")?);
-    set_u32(&mut mvhd, 20, MOVIE_SCALE.get())?;
-    let last = mvhd.len().checked_sub(4)?;
-    set_u32(&mut mvhd, last, u32::try_from(inits.len()).ok()? + 1)?;
-    movie.put_slice(&mvhd);
-    for (number, moov) in (1..).zip(&moovs) {
-        let mut trak = Vec::from(find(moov, b"trak")?);
-        let tkhd = boxes(&trak[8..])?
-            .into_iter()
-            .find(|(kind, ..)| kind == b"tkhd");
-        // §8.3.2, version 0: the track's number follows two times of 32 bits.
-        set_u32(&mut trak, 8 + tkhd?.1 + 20, number)?;
-        movie.put_slice(&trak);
-    }
-    let mut extends = Vec::new();
-    // §8.8.2, version 1: the length of the whole.
-    extends.put_u32(20);
-    extends.put_slice(b"mehd");
-    extends.put_u32(1 << 24);
-    extends.put_i64(length.0.max(0));
-    for (number, moov) in (1..).zip(&moovs) {
-        let mvex = find(moov, b"mvex")?;
-        let mut trex = Vec::from(find(&mvex[8..], b"trex")?);
-        // §8.8.3
-        set_u32(&mut trex, 12, number)?;
-        extends.put_slice(&trex);
-    }
-    movie.put_u32(u32::try_from(extends.len() + 8).ok()?);
-    movie.put_slice(b"mvex");
-    movie.put_slice(&extends);
-    out.put_u32(u32::try_from(movie.len() + 8).ok()?);
-    out.put_slice(b"moov");
-    out.put_slice(&movie);
-    Some(Bytes::from(out))
-}
-
-/// Writes track numbers, fragment numbers from `number` on and decode times less `base` into a segment.
-fn renumber(bytes: &mut [u8], track: u32, base: Ticks, mut number: u32) -> Option<()> {
-    for (kind, at, size) in boxes(bytes)? {
-        let inner = &mut bytes[at..at + size];
-        match &kind {
-            // §8.16.5
-            b"prft" => set_u32(inner, 12, track)?,
-            b"moof" => {
-                fragment(&mut inner[8..], track, base, number)?;
-                number = number.saturating_add(1);
-            }
-            _ => {}
-        }
-    }
-    Some(())
-}
-
-/// The contents of a `moof`.
-fn fragment(bytes: &mut [u8], track: u32, base: Ticks, number: u32) -> Option<()> {
-    for (kind, at, size) in boxes(bytes)? {
-        let inner = &mut bytes[at..at + size];
-        match &kind {
-            // §8.8.5
-            b"mfhd" => set_u32(inner, 12, number)?,
-            b"traf" => {
-                let traf = &mut inner[8..];
-                for (kind, at, size) in boxes(traf)? {
-                    let inner = &mut traf[at..at + size];
-                    match &kind {
-                        // §8.8.7
-                        b"tfhd" => set_u32(inner, 12, track)?,
-                        // §8.8.12; fragments are written with version 1, of 64 bits.
-                        b"tfdt" => {
-                            let time = inner.get_mut(12..20)?;
-                            let old = u64::from_be_bytes((&*time).try_into().ok()?);
-                            let base = u64::try_from(base.0).unwrap_or(0);
-                            time.copy_from_slice(&old.saturating_sub(base).to_be_bytes());
-                        }
-                        _ => {}
-                    }
-                }
-            }
-            _ => {}
-        }
-    }
-    Some(())
 }

@@ -6,10 +6,10 @@ use std::sync::Arc;
 
 use super::Error;
 use super::disk::{self, Disk};
-use super::index::{Entry, Index, Init, Kept, MAX_SLOTS, Record};
+use super::index::{Entry, Index, Init, Kept, MAX_SLOTS, Rates, Record, in_micros, widest};
 use crate::media::time::rescale;
 use crate::media::timeline::{Segment, Timeline};
-use crate::media::{Rendition, Ticks, Timescale};
+use crate::media::{Rendition, Timescale};
 
 /// Initialisations of one rendition: one a change. A recording with more of them states gaps.
 const MAX_INITS: usize = 4096;
@@ -31,17 +31,31 @@ pub(super) fn read_index(folder: &Path) -> Result<(Index, u64), Error> {
         Err(err) => return Err(Error::io(format!("cannot read {}", path.display()))(err)),
     };
     let mut sizes: Vec<(String, u64)> = Vec::new();
+    let mut failed = None;
     let holds = |name: &str, end: u64| {
         let known = sizes.iter().find(|(known, _)| known == name);
         let size = known.map(|(_, size)| *size).unwrap_or_else(|| {
-            let found = std::fs::metadata(media_file(folder, name));
-            let size = found.map_or(0, |found| found.len());
+            let path = media_file(folder, name);
+            let size = match std::fs::metadata(&path) {
+                Ok(found) => found.len(),
+                Err(err) => {
+                    // Media that are not there end the index. Of others nothing is known.
+                    if err.kind() != std::io::ErrorKind::NotFound {
+                        failed = Some(Error::io(format!("cannot look at {}", path.display()))(err));
+                    }
+                    0
+                }
+            };
             sizes.push((name.to_owned(), size));
             size
         });
         end <= size
     };
-    Ok(Index::replay(&bytes, holds))
+    let index = Index::replay(&bytes, holds);
+    match failed {
+        Some(err) => Err(err),
+        None => Ok(index),
+    }
 }
 
 /// Writes one recording. Everything here blocks.
@@ -59,7 +73,7 @@ pub(super) struct Recorder {
 struct Slot {
     name: Arc<str>,
     scale: Timescale,
-    rates: (u32, u32, u32),
+    rates: Rates,
     file: File,
     end: u64,
     inits: Vec<String>,
@@ -103,16 +117,15 @@ impl Recorder {
 
     /// From the first segment to the last, microseconds.
     pub(super) fn duration_micros(&self) -> u64 {
-        let spans = self.slots.iter().filter_map(|slot| slot.span_micros);
-        let span = spans.reduce(|a, b| (a.0.min(b.0), a.1.max(b.1)));
+        let span = widest(self.slots.iter().filter_map(|slot| slot.span_micros));
         span.map_or(0, |(first, last)| {
             u64::try_from(last.saturating_sub(first)).unwrap_or(0)
         })
     }
 
-    /// Writes every complete segment of the timeline that is not kept yet. After an error what was
-    /// written is kept, and the next call goes on there.
-    pub(super) fn take(&mut self, timeline: &dyn Timeline) -> Result<(), Error> {
+    /// Writes every complete segment of the timeline, from `first` on, that is not kept yet. After an
+    /// error what was written is kept, and the next call goes on there.
+    pub(super) fn take(&mut self, timeline: &dyn Timeline, first: u64) -> Result<(), Error> {
         let Some(description) = timeline.description() else {
             return Ok(());
         };
@@ -123,7 +136,8 @@ impl Recorder {
             let Some(at) = self.slot(rendition, &snapshot.rendition)? else {
                 continue;
             };
-            for segment in snapshot.segments.iter().filter(|segment| segment.complete) {
+            let complete = |segment: &&Arc<Segment>| segment.complete && segment.sequence >= first;
+            for segment in snapshot.segments.iter().filter(complete) {
                 let last = self.slots[at].last_sequence;
                 if last.is_some_and(|last| segment.sequence <= last) {
                     continue;
@@ -151,11 +165,7 @@ impl Recorder {
 
     /// The rendition's place, which is made at its first segment; `None` when there are too many.
     fn slot(&mut self, listed: &Rendition, now: &Rendition) -> Result<Option<usize>, Error> {
-        let rates = (
-            listed.peak_bps,
-            listed.average_bps,
-            listed.frame_rate_millis,
-        );
+        let rates = Rates::of(listed);
         let known = self.slots.iter().position(|slot| slot.name == listed.name);
         let at = match known {
             Some(at) => at,
@@ -177,12 +187,8 @@ impl Recorder {
             }
         };
         if self.slots[at].rates != rates {
-            self.append(&Record::Rates {
-                slot: number(at),
-                peak_bps: rates.0,
-                average_bps: rates.1,
-                frame_rate_millis: rates.2,
-            })?;
+            let slot = number(at);
+            self.append(&Record::Rates { slot, rates })?;
             self.slots[at].rates = rates;
         }
         Ok(Some(at))
@@ -284,30 +290,17 @@ impl Slot {
         };
         let file = open().map_err(Error::io(format!("cannot open {}", path.display())))?;
         let rendition = &kept.rendition;
-        let scale = rendition.track.timescale;
-        let first = kept.entries.first();
-        let last = kept.entries.last();
         Ok(Slot {
             name: rendition.name.clone(),
-            scale,
-            rates: (
-                rendition.peak_bps,
-                rendition.average_bps,
-                rendition.frame_rate_millis,
-            ),
+            scale: rendition.track.timescale,
+            rates: Rates::of(rendition),
             file,
             end,
             inits: kept.inits.iter().map(|init| init.name.clone()).collect(),
-            last_sequence: last.map(|last| last.sequence),
-            span_micros: first
-                .zip(last)
-                .map(|(first, last)| (in_micros(first.start, scale), in_micros(last.end(), scale))),
+            last_sequence: kept.entries.last().map(|last| last.sequence),
+            span_micros: kept.span_micros(),
         })
     }
-}
-
-fn in_micros(time: Ticks, scale: Timescale) -> i64 {
-    rescale(time, scale, Timescale::MICROS).0
 }
 
 fn number(at: usize) -> u8 {

@@ -1,3 +1,5 @@
+//! Recordings of a window that the test moves, on a disk that it fills.
+
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -12,6 +14,7 @@ use super::follow::Follower;
 use super::*;
 use crate::base::clock::{Clock, Wall};
 use crate::base::id::Uuid;
+use crate::base::shutdown::Tasks;
 use crate::format::fmp4::{self, Fragment, Sample};
 use crate::manifest::check::{check_media_playlist, check_mpd, check_renditions};
 use crate::manifest::parse::Media;
@@ -23,6 +26,15 @@ use crate::media::timeline::{
     Wait,
 };
 use crate::media::{CodecConfig, MediaKind, Rendition, RenditionId, Ticks, Timescale, Track};
+
+mod failures;
+mod forks;
+mod indexes;
+mod keeping;
+mod library;
+mod movies;
+mod restarts;
+mod room;
 
 const EPOCH: Wall = Wall(1_795_320_000_000_000);
 
@@ -242,6 +254,8 @@ struct Small {
     room: AtomicU64,
     /// What it says of its room, if not the truth.
     says: AtomicU64,
+    /// By how much that rises with each recording that is deleted.
+    frees: AtomicU64,
 }
 
 impl Small {
@@ -249,6 +263,7 @@ impl Small {
         Arc::new(Small {
             room: AtomicU64::new(room),
             says: AtomicU64::new(u64::MAX),
+            frees: AtomicU64::new(0),
         })
     }
 }
@@ -268,6 +283,12 @@ impl Disk for Small {
             true => Ok(()),
             false => Err(std::io::ErrorKind::StorageFull.into()),
         }
+    }
+
+    fn rename(&self, folder: &Path, name: &Path) -> std::io::Result<()> {
+        let frees = self.frees.load(Ordering::Relaxed);
+        self.says.fetch_add(frees, Ordering::Relaxed);
+        Local.rename(folder, name)
     }
 }
 
@@ -385,523 +406,4 @@ async fn read(blob: &dyn Blob) -> Vec<u8> {
         bytes.extend(piece);
     }
     bytes
-}
-
-#[tokio::test]
-async fn segments_are_kept_byte_by_byte_and_listed_from_the_first_to_the_last() {
-    let bench = Bench::new();
-    let library = bench.library();
-    let window = Window::new(1000);
-    let mut follower = follow(&library, 1, &window);
-    for sequence in 0..20 {
-        window.pass(sequence..sequence + 1);
-        follower.round();
-    }
-    assert!(library.timeline(id(1)).is_none(), "it is being made");
-    assert_eq!(library.delete(id(1)), Err(Refusal::Busy));
-    let live = window.snapshot("source").unwrap();
-    window.end();
-    assert!(follower.round());
-    let (video, audio, mpd) = lists(&library, 1).await;
-    assert_eq!((video.segments.len(), audio.segments.len()), (20, 20));
-    assert!(mpd.contains("mediaPresentationDuration=\"PT40S\""), "{mpd}");
-    for segment in &live.segments {
-        let kept = fetch(&library, 1, Resource::Segment(segment.sequence)).await;
-        let bytes: Vec<u8> = segment
-            .parts
-            .iter()
-            .flat_map(|p| p.bytes.to_vec())
-            .collect();
-        assert_eq!(kept.unwrap(), bytes);
-    }
-    let init = &live.segments[0].init;
-    let kept = fetch(&library, 1, Resource::Init(&init.name)).await;
-    assert_eq!(kept.unwrap(), init.bytes);
-    let summary = library.get(id(1)).unwrap();
-    assert_eq!(summary.outcome, Outcome::Complete);
-    assert_eq!(summary.duration, Duration::from_secs(40));
-    let on_disk: u64 = ["source.mp4", "audio.mp4", "index"]
-        .map(|name| bench.folder.join(id(1).to_string()).join(name))
-        .map(|path| std::fs::metadata(path).unwrap().len())
-        .iter()
-        .sum();
-    assert_eq!(summary.bytes, on_disk);
-    // The next start finds it as it is.
-    assert_eq!(bench.library().get(id(1)), Some(summary));
-}
-
-#[tokio::test]
-async fn what_left_the_window_before_it_was_written_is_a_stated_gap() {
-    let bench = Bench::new();
-    let library = bench.library();
-    let window = Window::new(5);
-    let mut follower = follow(&library, 1, &window);
-    window.pass(100..105);
-    follower.round();
-    // The disk hangs for forty seconds.
-    window.pass(105..125);
-    follower.round();
-    window.end();
-    follower.round();
-    let (video, ..) = lists(&library, 1).await;
-    assert_eq!(video.first_sequence(), 100);
-    assert_eq!(video.segments.len(), 25);
-    let gaps: Vec<u64> = video
-        .numbered()
-        .filter(|(_, segment)| segment.gap)
-        .map(|(number, _)| number)
-        .collect();
-    assert_eq!(gaps, (105..120).collect::<Vec<u64>>());
-    assert_eq!(library.get(id(1)).unwrap().missed, 30);
-    assert_eq!(fetch(&library, 1, Resource::Segment(110)).await, None);
-}
-
-#[tokio::test]
-async fn a_rendition_that_joins_late_is_a_gap_before_and_takes_nothing_from_the_others() {
-    let bench = Bench::new();
-    let library = bench.library();
-    let window = Window::new(1000);
-    let sound = window.renditions.lock().unwrap().remove("audio").unwrap();
-    let mut follower = follow(&library, 1, &window);
-    window.pass(0..5);
-    follower.round();
-    window.renditions.lock().unwrap().insert("audio", sound);
-    window.pass(5..10);
-    window.end();
-    follower.round();
-    let (video, audio, mpd) = lists(&library, 1).await;
-    assert_eq!((video.segments.len(), audio.segments.len()), (10, 10));
-    assert!(audio.segments[..5].iter().all(|segment| segment.gap));
-    assert!(mpd.contains("mediaPresentationDuration=\"PT20S\""), "{mpd}");
-}
-
-#[tokio::test]
-async fn a_changed_configuration_is_a_discontinuity_and_another_part_of_the_movie() {
-    let bench = Bench::new();
-    let library = bench.library();
-    let window = Window::new(1000);
-    let mut follower = follow(&library, 1, &window);
-    window.pass(0..3);
-    window.change(3);
-    window.pass(4..8);
-    window.end();
-    follower.round();
-    let (video, audio, mpd) = lists(&library, 1).await;
-    assert!(video.segments[3].discontinuity && audio.segments[3].discontinuity);
-    assert_ne!(video.segments[3].map, video.segments[0].map);
-    assert_eq!(mpd.matches("<Period ").count(), 2, "{mpd}");
-    let mut boxes = Vec::new();
-    for part in [1, 2] {
-        let movie = library.movie(id(1), None, part).await.unwrap().unwrap();
-        assert_eq!(movie.parts, 2);
-        let bytes = read(&movie).await;
-        // What is read from anywhere is the same file.
-        for from in (0..movie.size()).step_by(97) {
-            let piece = movie.read(from).await.unwrap();
-            let at = usize::try_from(from).unwrap();
-            assert_eq!(piece, bytes[at..at + piece.len()]);
-        }
-        boxes.push(bytes.windows(4).filter(|kind| kind == b"moof").count());
-    }
-    // Two fragments a segment, two tracks.
-    assert_eq!(boxes, [12, 20]);
-    assert!(library.movie(id(1), None, 3).await.unwrap().is_none());
-    assert!(library.movie(id(1), None, 0).await.unwrap().is_none());
-    assert!(
-        library
-            .movie(id(1), Some("none"), 1)
-            .await
-            .unwrap()
-            .is_none()
-    );
-    let sound = library
-        .movie(id(1), Some("audio"), 1)
-        .await
-        .unwrap()
-        .unwrap();
-    assert_eq!(sound.parts, 1);
-}
-
-#[tokio::test]
-async fn after_a_kill_a_recording_is_what_its_index_says() {
-    let bench = Bench::new();
-    {
-        let library = bench.library();
-        let window = Window::new(1000);
-        let mut follower = follow(&library, 1, &window);
-        window.pass(0..10);
-        follower.round();
-    }
-    let folder = bench.folder.join(id(1).to_string());
-    let index = std::fs::read(folder.join("index")).unwrap();
-    let media = std::fs::read(folder.join("source.mp4")).unwrap();
-    let sound = std::fs::metadata(folder.join("audio.mp4")).unwrap().len();
-    // Killed at any byte of the index, in front of any byte of the media.
-    for cut in [0, 7, 100, index.len() / 2, index.len() - 1, index.len()] {
-        for lost in [0, 1, media.len() / 2, media.len()] {
-            let mut torn = index[..cut].to_vec();
-            torn.extend(vec![0xa5; cut % 13]);
-            std::fs::write(folder.join("index"), torn).unwrap();
-            std::fs::write(folder.join("source.mp4"), &media[..media.len() - lost]).unwrap();
-            let _ = std::fs::remove_file(folder.join("end.json"));
-            let library = bench.library();
-            library.settle();
-            let Some(summary) = library.get(id(1)) else {
-                panic!("cut at {cut}: the recording is gone")
-            };
-            assert!(matches!(summary.outcome, Outcome::Cut(_)), "{summary:?}");
-            let vod = library.timeline(id(1)).unwrap();
-            vod.changed("", 0).await;
-            if let Some(snapshot) = vod.snapshot("source") {
-                let text = hls::media(&snapshot, None);
-                assert_eq!(check_media_playlist(&text, None), [], "{text}");
-                for segment in snapshot.segments.iter().filter(|segment| !segment.gap) {
-                    let kept = fetch(&library, 1, Resource::Segment(segment.sequence)).await;
-                    assert!(
-                        kept.is_some_and(|bytes| media.windows(bytes.len()).any(|w| w == bytes))
-                    );
-                }
-            } else {
-                assert!(
-                    cut < index.len() / 2 || lost > 1,
-                    "cut at {cut}, {lost} lost"
-                );
-            }
-        }
-    }
-    assert_eq!(
-        sound,
-        std::fs::metadata(folder.join("audio.mp4")).unwrap().len()
-    );
-}
-
-#[tokio::test]
-async fn a_stream_that_goes_on_after_a_kill_goes_on_in_its_recording() {
-    let bench = Bench::new();
-    let window = Window::new(1000);
-    {
-        let library = bench.library();
-        let mut follower = follow(&library, 1, &window);
-        window.pass(0..5);
-        follower.round();
-    }
-    // Half of a record, and media that nobody knows of.
-    let folder = bench.folder.join(id(1).to_string());
-    for name in ["index", "source.mp4"] {
-        let mut bytes = std::fs::read(folder.join(name)).unwrap();
-        bytes.extend([0, 0, 0, 40, 1, 2, 3]);
-        std::fs::write(folder.join(name), bytes).unwrap();
-    }
-    let library = bench.library();
-    let window = Window::new(1000);
-    window.pass(7..7);
-    let mut follower = follow(&library, 1, &window);
-    library.settle();
-    assert!(library.get(id(1)).unwrap().ended.is_none(), "it goes on");
-    for row in window.renditions.lock().unwrap().values_mut() {
-        row.add(8, true, 1000);
-    }
-    window.pass(9..12);
-    follower.round();
-    window.end();
-    follower.round();
-    assert_eq!(library.get(id(1)).unwrap().outcome, Outcome::Complete);
-    let (video, ..) = lists(&library, 1).await;
-    assert_eq!(video.segments.len(), 12);
-    assert!(video.segments[5..8].iter().all(|segment| segment.gap));
-    assert!(video.segments[8].discontinuity);
-    for sequence in [0, 4, 8, 11] {
-        let kept = fetch(&library, 1, Resource::Segment(sequence))
-            .await
-            .unwrap();
-        assert_eq!(&kept[4..8], b"moof", "segment {sequence}");
-    }
-}
-
-#[tokio::test]
-async fn a_full_disk_stops_the_recording_and_room_lets_it_go_on() {
-    let bench = Bench::new();
-    let disk = Small::new(20_000);
-    let library = bench.library_with(bench.config(), disk.clone());
-    let window = Window::new(1000);
-    let mut follower = follow(&library, 1, &window);
-    window.pass(0..30);
-    assert!(!follower.round(), "the stream goes on");
-    let paused = library.get(id(1)).unwrap();
-    assert_eq!(paused.outcome, Outcome::Paused("disk full".to_owned()));
-    disk.room.store(1 << 20, Ordering::Relaxed);
-    window.pass(30..40);
-    follower.round();
-    assert_eq!(library.get(id(1)).unwrap().outcome, Outcome::Recording);
-    window.end();
-    follower.round();
-    let (video, audio, _) = lists(&library, 1).await;
-    assert_eq!((video.segments.len(), audio.segments.len()), (40, 40));
-    assert!(video.segments.iter().all(|segment| !segment.gap));
-    for sequence in 0..40 {
-        let kept = fetch(&library, 1, Resource::Segment(sequence))
-            .await
-            .unwrap();
-        assert_eq!(&kept[4..8], b"moof", "segment {sequence}");
-    }
-}
-
-#[tokio::test]
-async fn a_recording_whose_stream_ends_on_a_full_disk_says_so_and_plays() {
-    let bench = Bench::new();
-    let disk = Small::new(1 << 20);
-    let config = Config {
-        least_free_bytes: 10_000,
-        ..bench.config()
-    };
-    let library = bench.library_with(config, disk.clone());
-    let window = Window::new(1000);
-    let mut follower = follow(&library, 1, &window);
-    window.pass(0..5);
-    follower.round();
-    disk.says.store(9_999, Ordering::Relaxed);
-    window.pass(5..10);
-    follower.round();
-    window.end();
-    assert!(follower.round());
-    let summary = library.get(id(1)).unwrap();
-    let reason = summary.outcome.reason().unwrap();
-    assert_eq!(reason, "disk full: 9999 bytes free, 10000 are to stay so");
-    assert_eq!(summary.outcome.word(), "cut");
-    let (video, ..) = lists(&library, 1).await;
-    assert_eq!(video.segments.len(), 5);
-}
-
-#[tokio::test]
-async fn the_oldest_complete_recordings_make_room_only_where_that_is_set() {
-    for make_room in [false, true] {
-        let bench = Bench::new();
-        let disk = Small::new(1 << 20);
-        let config = Config {
-            least_free_bytes: 10_000,
-            make_room,
-            ..bench.config()
-        };
-        let library = bench.library_with(config, disk.clone());
-        for number in [1, 2] {
-            record(&library, number, 3);
-            bench.clock.advance(Duration::from_secs(60));
-        }
-        let window = Window::new(1000);
-        let mut follower = follow(&library, 3, &window);
-        window.pass(0..3);
-        follower.round();
-        disk.says.store(5_000, Ordering::Relaxed);
-        window.pass(3..6);
-        follower.round();
-        let left: Vec<Uuid> = library
-            .list(None, None, 10)
-            .iter()
-            .map(|summary| summary.about.id)
-            .collect();
-        match make_room {
-            // Deleting does not help here, but what is being made is never deleted.
-            true => assert_eq!(left, [id(3)]),
-            false => assert_eq!(left, [id(3), id(2), id(1)]),
-        }
-    }
-}
-
-#[tokio::test]
-async fn recordings_are_deleted_after_so_many_days() {
-    let bench = Bench::new();
-    let config = Config {
-        keep: Some(Duration::from_secs(3 * 86_400)),
-        ..bench.config()
-    };
-    let library = bench.library_with(config, Arc::new(Local));
-    record(&library, 1, 2);
-    bench.clock.advance(Duration::from_secs(2 * 86_400));
-    record(&library, 2, 2);
-    library.sweep();
-    assert_eq!(library.list(None, None, 10).len(), 2);
-    bench.clock.advance(Duration::from_secs(86_401));
-    library.sweep();
-    let left = library.list(None, None, 10);
-    assert_eq!(left.len(), 1);
-    assert_eq!(left[0].about.id, id(2));
-    assert!(!bench.folder.join(id(1).to_string()).exists());
-}
-
-#[tokio::test]
-async fn who_reads_a_recording_that_is_deleted_reads_to_the_end() {
-    let bench = Bench::new();
-    let library = bench.library();
-    record(&library, 1, 50);
-    let movie = library.movie(id(1), None, 1).await.unwrap().unwrap();
-    let whole = read(&movie).await;
-    let vod = library.timeline(id(1)).unwrap();
-    let Found::Stored(stored) = vod.find("source", Resource::Segment(3)) else {
-        panic!("it is stored");
-    };
-    let segment = stored.open().await.unwrap().unwrap();
-    library.delete(id(1)).unwrap();
-    assert_eq!(read(&movie).await, whole);
-    assert_eq!(read(&*segment).await.len() as u64, segment.size());
-    assert!(stored.open().await.unwrap().is_none(), "nobody comes after");
-    assert!(library.timeline(id(1)).is_none());
-    assert_eq!(library.delete(id(1)), Err(Refusal::Unknown));
-    assert_eq!(std::fs::read_dir(&bench.folder).unwrap().count(), 0);
-}
-
-#[test]
-fn a_deletion_that_was_interrupted_is_finished_at_the_next_start() {
-    let bench = Bench::new();
-    let left = bench.folder.join(format!(".deleted-{}", id(1)));
-    std::fs::create_dir_all(&left).unwrap();
-    std::fs::write(left.join("source.mp4"), b"media").unwrap();
-    let library = bench.library();
-    assert!(!left.exists());
-    assert!(library.list(None, None, 10).is_empty());
-}
-
-#[tokio::test]
-async fn a_list_goes_on_where_the_last_page_ended() {
-    let bench = Bench::new();
-    let library = bench.library();
-    for number in 1..=5 {
-        record(&library, number, 1);
-        bench.clock.advance(Duration::from_secs(1));
-    }
-    let ids = |page: Vec<Summary>| -> Vec<Uuid> { page.iter().map(|s| s.about.id).collect() };
-    let first = ids(library.list(None, None, 2));
-    assert_eq!(first, [id(5), id(4)]);
-    assert_eq!(
-        ids(library.list(None, first.last().copied(), 2)),
-        [id(3), id(2)]
-    );
-    assert_eq!(library.list(Some("local#app#other"), None, 2), []);
-}
-
-#[tokio::test]
-async fn indexes_of_many_recordings_are_not_all_held_and_come_back() {
-    let bench = Bench::new();
-    let library = bench.library();
-    for number in 0..20 {
-        record(&library, number, 2);
-    }
-    for number in 0..20 {
-        lists(&library, number).await;
-    }
-    let held = (0..20).filter(|number| {
-        let vod = library.timeline(id(*number)).unwrap();
-        vod.description().is_some()
-    });
-    assert_eq!(held.count(), 16);
-    assert!(fetch(&library, 0, Resource::Segment(1)).await.is_some());
-    lists(&library, 1).await;
-}
-
-#[tokio::test]
-async fn twelve_hours_are_listed_whole() {
-    let bench = Bench::new();
-    let library = bench.library();
-    let window = Window::new(10);
-    let mut follower = follow(&library, 1, &window);
-    for minute in 0..12 * 60 {
-        let first = minute * 30;
-        for ten in 0..3 {
-            window.pass(first + ten * 10..first + ten * 10 + 10);
-            follower.round();
-        }
-    }
-    window.end();
-    follower.round();
-    let (video, audio, mpd) = lists(&library, 1).await;
-    assert_eq!(
-        (video.segments.len(), audio.segments.len()),
-        (21_600, 21_600)
-    );
-    assert!(
-        mpd.contains("mediaPresentationDuration=\"PT43200S\""),
-        "{mpd}"
-    );
-    assert!(mpd.len() < 10_000, "equal segments are one entry");
-    let movie = library.movie(id(1), None, 1).await.unwrap().unwrap();
-    assert_eq!(movie.parts, 1);
-    let last = movie.read(movie.size() - 1).await.unwrap();
-    assert_eq!(last.len(), 1);
-    let scale = Timescale::of(48_000);
-    assert_eq!(
-        rescale(Ticks(48_000), scale, Timescale::MILLIS),
-        Ticks(1000)
-    );
-}
-
-/// A database that can be down.
-#[derive(Default)]
-struct Rows {
-    rows: Mutex<BTreeMap<Uuid, Summary>>,
-    down: AtomicBool,
-}
-
-impl Catalog for Rows {
-    fn changed<'a>(&'a self, summary: &'a Summary) -> Pending<'a> {
-        let down = self.down.load(Ordering::Relaxed);
-        if !down {
-            let mut rows = self.rows.lock().unwrap();
-            rows.insert(summary.about.id, summary.clone());
-        }
-        Box::pin(std::future::ready(!down))
-    }
-
-    fn deleted(&self, id: Uuid) -> Pending<'_> {
-        self.rows.lock().unwrap().remove(&id);
-        Box::pin(std::future::ready(true))
-    }
-}
-
-#[tokio::test]
-async fn rows_follow_what_is_in_the_folder() {
-    let bench = Bench::new();
-    let library = bench.library();
-    let rows = Rows::default();
-    let window = Window::new(1000);
-    let mut follower = follow(&library, 1, &window);
-    window.pass(0..5);
-    follower.round();
-    library.tell(&rows).await;
-    let outcome = |rows: &Rows, number| {
-        let rows = rows.rows.lock().unwrap();
-        rows.get(&id(number)).map(|row| row.outcome.clone())
-    };
-    assert_eq!(outcome(&rows, 1), Some(Outcome::Recording));
-    window.end();
-    follower.round();
-    library.tell(&rows).await;
-    assert_eq!(outcome(&rows, 1), Some(Outcome::Complete));
-    assert_eq!(
-        rows.rows.lock().unwrap()[&id(1)],
-        library.get(id(1)).unwrap()
-    );
-    // A database that was lost is written anew at the next start.
-    let library = bench.library();
-    let rows = Rows::default();
-    library.tell(&rows).await;
-    assert_eq!(outcome(&rows, 1), Some(Outcome::Complete));
-    library.delete(id(1)).unwrap();
-    library.tell(&rows).await;
-    assert_eq!(outcome(&rows, 1), None);
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_row_that_could_not_be_written_is_written_a_minute_later() {
-    let bench = Bench::new();
-    let library = bench.library();
-    let rows = Arc::new(Rows::default());
-    let tasks = crate::base::shutdown::Tasks::new();
-    rows.down.store(true, Ordering::Relaxed);
-    record(&library, 1, 2);
-    tasks.spawn(library.clone().run(rows.clone(), tasks.clone()));
-    tokio::time::sleep(Duration::from_secs(1)).await;
-    assert!(rows.rows.lock().unwrap().is_empty());
-    rows.down.store(false, Ordering::Relaxed);
-    tokio::time::sleep(Duration::from_secs(120)).await;
-    assert_eq!(rows.rows.lock().unwrap().len(), 1);
-    tasks.finish().await;
 }

@@ -8,13 +8,14 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use bytes::Bytes;
 
 use super::about::About;
-use super::index::{Entry, Index, Kept};
+use super::index::{Entry, Index, Kept, in_micros};
 use super::recorder::{media_file, read_index};
+use super::shelf::Shelf;
 use crate::base::clock::Wall;
 use crate::media::time::{Ticks, Timescale, rescale, wall_time};
 use crate::media::timeline::{
@@ -35,9 +36,9 @@ pub(super) struct Vod(Arc<Inner>);
 struct Inner {
     folder: PathBuf,
     about: Arc<About>,
-    loaded: Mutex<Option<Arc<Loaded>>>,
-    /// Told when the index was read, so that another one is forgotten.
-    note: Box<dyn Fn() + Send + Sync>,
+    shelf: Arc<Shelf>,
+    /// Held while the index is read, so that all who come at once read it once.
+    reading: Arc<tokio::sync::Mutex<()>>,
 }
 
 /// What is in memory while somebody plays.
@@ -59,16 +60,12 @@ struct Place {
 }
 
 impl Vod {
-    pub(super) fn new(
-        folder: PathBuf,
-        about: Arc<About>,
-        note: Box<dyn Fn() + Send + Sync>,
-    ) -> Vod {
+    pub(super) fn new(folder: PathBuf, about: Arc<About>, shelf: Arc<Shelf>) -> Vod {
         Vod(Arc::new(Inner {
             folder,
             about,
-            loaded: Mutex::default(),
-            note,
+            shelf,
+            reading: Arc::default(),
         }))
     }
 
@@ -76,38 +73,30 @@ impl Vod {
         &self.0.folder
     }
 
-    pub(super) fn forget(&self) {
-        *self.0.lock() = None;
-    }
-
     /// The index, read now unless it is in memory.
     pub(super) async fn load(&self) -> io::Result<Arc<Loaded>> {
-        if let Some(loaded) = self.0.lock().clone() {
+        let inner = self.0.clone();
+        if let Some(loaded) = inner.shelf.take(inner.about.id) {
             return Ok(loaded);
         }
-        let inner = self.0.clone();
+        let turn = inner.reading.clone().lock_owned().await;
+        // Whoever waited for another one's reading finds it done.
+        if let Some(loaded) = inner.shelf.take(inner.about.id) {
+            return Ok(loaded);
+        }
         let read = tokio::task::spawn_blocking(move || {
-            // Whoever waited for another one's reading finds it done.
-            if let Some(loaded) = inner.lock().clone() {
-                return Ok(loaded);
-            }
+            // Held to the end, even if nobody waits for it any more.
+            let _turn = turn;
             let (index, _) = read_index(&inner.folder).map_err(io::Error::other)?;
             let loaded = Arc::new(Loaded::new(index, inner.about.rules()));
-            *inner.lock() = Some(loaded.clone());
-            (inner.note)();
+            inner.shelf.put(inner.about.id, loaded.clone());
             Ok(loaded)
         });
         read.await.map_err(io::Error::other)?
     }
 
     fn loaded(&self) -> Option<Arc<Loaded>> {
-        self.0.lock().clone()
-    }
-}
-
-impl Inner {
-    fn lock(&self) -> std::sync::MutexGuard<'_, Option<Arc<Loaded>>> {
-        self.loaded.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.shelf.peek(self.0.about.id)
     }
 }
 
@@ -171,17 +160,7 @@ impl Loaded {
     }
 
     fn snapshot(&self, kept: &Kept) -> Snapshot {
-        let inits: Vec<Arc<Init>> = kept
-            .inits
-            .iter()
-            .map(|init| {
-                Arc::new(Init {
-                    name: init.name.clone(),
-                    bytes: Bytes::new(),
-                    track: init.track.clone(),
-                })
-            })
-            .collect();
+        let inits = initialisations(kept);
         let mut segments = Vec::with_capacity(self.grid.len());
         let mut own = kept.entries.iter().peekable();
         let mut discontinuities = u64::MAX;
@@ -235,13 +214,25 @@ impl Loaded {
     }
 }
 
+/// What players are told of initialisations, whose bytes are in the files.
+fn initialisations(kept: &Kept) -> Vec<Arc<Init>> {
+    let inits = kept.inits.iter().map(|init| {
+        Arc::new(Init {
+            name: init.name.clone(),
+            bytes: Bytes::new(),
+            track: init.track.clone(),
+        })
+    });
+    inits.collect()
+}
+
 /// All sequences between the first and the last one that anybody has. What nobody has lies between its
 /// neighbours in equal pieces.
 fn grid(kept: &[Kept]) -> BTreeMap<u64, Place> {
     let mut grid = BTreeMap::new();
     for kept in kept {
         let scale = kept.rendition.track.timescale;
-        let micros = |time| rescale(time, scale, Timescale::MICROS).0;
+        let micros = |time| in_micros(time, scale);
         for entry in &kept.entries {
             let place = Place {
                 start_micros: micros(entry.start),
@@ -451,10 +442,10 @@ pub(super) async fn read(file: Arc<File>, at: u64, length: usize) -> io::Result<
 }
 
 /// A run of bytes in a file.
-struct Extent {
-    file: Arc<File>,
-    offset: u64,
-    size: u64,
+pub(super) struct Extent {
+    pub(super) file: Arc<File>,
+    pub(super) offset: u64,
+    pub(super) size: u64,
 }
 
 impl Blob for Extent {

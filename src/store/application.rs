@@ -12,6 +12,11 @@ use crate::base::secret::Secret;
 /// Characters of a generated secret: 190 bits.
 const SECRET_CHARACTERS: usize = 32;
 
+/// A new secret of an application.
+pub fn random_secret() -> Secret {
+    Secret::new(random_key(SECRET_CHARACTERS))
+}
+
 /// All applications, oldest first.
 pub(super) const ALL: &str =
     "SELECT id, secret, created_us FROM applications ORDER BY created_us, id";
@@ -42,7 +47,7 @@ impl TryFrom<&Row> for Application {
 impl Store {
     /// Makes the application, or gives it this secret.
     pub async fn ensure_application(&self, id: &str, secret: &Secret) -> Result<(), Error> {
-        timed(async {
+        self.changing(async {
             let mut change = self.begin_change().await?;
             let select = query("SELECT id, secret, created_us FROM applications WHERE id = $1");
             let row = change.transaction.fetch_optional(select.bind(id)).await?;
@@ -81,7 +86,7 @@ impl Store {
             .bind(id)
             .bind(secret.expose())
             .bind(application.created.0);
-        timed(async {
+        self.changing(async {
             let mut change = self.begin_change().await?;
             let inserted = change.transaction.execute(insert).await;
             inserted.map_err(|error| exists(error, || format!("application {id}")))?;
@@ -94,8 +99,8 @@ impl Store {
 
     /// Gives an application a new random secret. [`Error::Missing`] when there is none.
     pub async fn rotate_secret(&self, id: &str) -> Result<Secret, Error> {
-        let secret = Secret::new(random_key(SECRET_CHARACTERS));
-        timed(async {
+        let secret = random_secret();
+        self.changing(async {
             let mut change = self.begin_change().await?;
             let update = query(
                 "UPDATE applications SET secret = $1 WHERE id = $2
@@ -114,7 +119,7 @@ impl Store {
 
     /// Removes an application with its channels. [`Error::Missing`] when there is none.
     pub async fn remove_application(&self, id: &str) -> Result<(), Error> {
-        timed(async {
+        self.changing(async {
             let mut change = self.begin_change().await?;
             let delete = query("DELETE FROM applications WHERE id = $1").bind(id);
             match change.transaction.execute(delete).await? {
@@ -139,5 +144,5 @@ impl Store {
 }
 
 fn missing(id: &str) -> Error {
-    Error::Missing(format!("application {id}"))
+    Error::missing("application", id)
 }

@@ -16,18 +16,21 @@ const KEY_CHARACTERS: usize = 96;
 const ALIAS_CHARACTERS: usize = 12;
 
 /// Columns of a channel, in every query that reads one.
-macro_rules! select {
-    ($rest:literal) => {
-        concat!(
-            "SELECT id, application_id, alias, name, description, stream_key, capabilities, tags, \
-             options, ingest, source_uri, declared, created_us, updated_us FROM channels ",
-            $rest
-        )
+macro_rules! columns {
+    () => {
+        "id, application_id, alias, name, description, stream_key, capabilities, tags, options, ingest, \
+         source_uri, declared, created_us, updated_us"
     };
 }
 
-/// All channels, oldest first.
-pub(super) const ALL: &str = select!("ORDER BY created_us, id");
+macro_rules! select {
+    ($rest:literal) => {
+        concat!("SELECT ", columns!(), " FROM channels ", $rest)
+    };
+}
+
+/// All channels.
+pub(super) const ALL: &str = select!("");
 /// A channel by id.
 pub(super) const BY_ID: &str = select!("WHERE id = $1");
 
@@ -102,16 +105,15 @@ impl Store {
         let capabilities = ingest.and_then(|options| options.capabilities.as_deref());
         let tags = ingest.and_then(|options| options.tags.as_deref());
         let source = ingest.and_then(|options| options.source_uri.as_ref());
-        timed(async {
+        self.changing(async {
             let mut change = self.begin_change().await?;
             refuse(&mut change.transaction, new, &alias, limit).await?;
-            let insert = query(
+            let insert = query(concat!(
                 "INSERT INTO channels (id, application_id, alias, name, description, stream_key,
                      key_hash, capabilities, tags, options, ingest, source_uri, created_us, updated_us)
-                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $13)
-                 RETURNING id, application_id, alias, name, description, stream_key, capabilities,
-                     tags, options, ingest, source_uri, declared, created_us, updated_us",
-            )
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $13) RETURNING ",
+                columns!()
+            ))
             .bind(id.as_str())
             .bind(new.application_id)
             .bind(alias.as_str())
@@ -140,12 +142,12 @@ impl Store {
     /// Deletes a channel with all that belongs to it; its recordings stay. [`Error::Missing`] when there
     /// is none, [`Error::Declared`] when the configuration file would bring it back.
     pub async fn delete_channel(&self, id: &str) -> Result<(), Error> {
-        timed(async {
+        self.changing(async {
             let mut change = self.begin_change().await?;
             let select = query("SELECT declared FROM channels WHERE id = $1").bind(id);
             let row = change.transaction.fetch_optional(select).await?;
             match row.map(|row| row.get("declared")).transpose()? {
-                None => return Err(Error::Missing(format!("channel {id}"))),
+                None => return Err(Error::missing("channel", id)),
                 Some(true) => return Err(Error::Declared(id.to_owned())),
                 Some(false) => {}
             }
@@ -170,7 +172,7 @@ impl Store {
     }
 
     /// A channel by alias; of several applications' channels, the oldest.
-    pub async fn channel_by_alias(&self, alias: &str) -> Result<Option<Channel>, Error> {
+    async fn channel_by_alias(&self, alias: &str) -> Result<Option<Channel>, Error> {
         let select = select!("WHERE alias = $1 ORDER BY created_us, id LIMIT 1");
         self.one_channel(query(select).bind(alias)).await
     }
@@ -206,19 +208,10 @@ impl Store {
         .await
     }
 
-    /// All channels, oldest first.
-    pub async fn channels(&self) -> Result<Vec<Channel>, Error> {
-        timed(async {
-            let rows = self.database.fetch_all(query(ALL)).await?;
-            rows.iter().map(Channel::try_from).collect()
-        })
-        .await
-    }
-
     /// Gives a channel a new random stream key. [`Error::Missing`] when there is no such channel.
     pub async fn rotate_key(&self, channel_id: &str) -> Result<Secret, Error> {
         let key = random_stream_key();
-        timed(async {
+        self.changing(async {
             let mut change = self.begin_change().await?;
             let update = query(
                 "UPDATE channels SET stream_key = $1, key_hash = $2, updated_us = $3 WHERE id = $4",
@@ -230,7 +223,7 @@ impl Store {
             change.transaction.execute(update).await?;
             let select = query(BY_ID).bind(channel_id);
             let row = change.transaction.fetch_optional(select).await?;
-            let row = row.ok_or_else(|| Error::Missing(format!("channel {channel_id}")))?;
+            let row = row.ok_or_else(|| Error::missing("channel", channel_id))?;
             let channel = Arc::new(Channel::try_from(&row)?);
             self.commit_change(change, |known| known.put(channel)).await
         })
@@ -267,7 +260,7 @@ async fn refuse(
     .bind(new.name);
     let row = transaction.fetch_one(select).await?;
     if !row.get("owner")? {
-        return Err(Error::Missing(format!("application {application_id}")));
+        return Err(Error::missing("application", application_id));
     }
     if row.get("alias")? {
         return Err(Error::Exists(format!("channel alias {alias}")));

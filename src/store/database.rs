@@ -8,11 +8,14 @@
 //!
 //! The driver's futures for a connection are large, so they are boxed here, and nobody else has to.
 
+use std::future::Future;
 use std::path::Path;
+use std::pin::Pin;
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use sqlx::migrate::MigrateError;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions, PgRow};
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteRow,
@@ -29,6 +32,10 @@ use crate::base::secret::Secret;
 
 /// Connections. SQLite has one writer; the others let readers go on beside it.
 const CONNECTIONS: u32 = 4;
+/// Reaching the server at start.
+const CONNECT_DEADLINE: Duration = Duration::from_secs(60);
+/// How often it is told that migrations are still running.
+pub(super) const MIGRATING: Duration = Duration::from_secs(60);
 /// Waiting for another process's lock. Below the deadline of a call, so that the answer says why.
 const BUSY_TIMEOUT: Duration = Duration::from_millis(1500);
 /// Name by which PostgreSQL's `pg_stat_activity` shows us.
@@ -227,9 +234,8 @@ impl Database {
             .test_before_acquire(false)
             .connect_with(options)
             .await?;
-        sqlx::migrate!("src/store/migrations/sqlite")
-            .run(&pool)
-            .await?;
+        let tables = sqlx::migrate!("src/store/migrations/sqlite");
+        migrated(Box::pin(tables.run(&pool))).await?;
         Ok(Database::of(Pool::Sqlite(pool)))
     }
 
@@ -237,11 +243,14 @@ impl Database {
     /// connection is protected.
     pub(super) async fn open_postgres(url: &Secret) -> Result<Database, Error> {
         let options = options_of(url)?;
-        // Migrations may rewrite tables: they have no limits but the one of opening.
-        let mut connection = options.connect().await?;
-        sqlx::migrate!("src/store/migrations/postgres")
-            .run(&mut connection)
-            .await?;
+        // Of its own, because those of the pool have limits.
+        let connect = tokio::time::timeout(CONNECT_DEADLINE, options.connect());
+        let connect = connect
+            .await
+            .map_err(|_| Error::Timeout(CONNECT_DEADLINE))?;
+        let mut connection = connect?;
+        let tables = sqlx::migrate!("src/store/migrations/postgres");
+        migrated(Box::pin(tables.run(&mut connection))).await?;
         sqlx::Connection::close(connection).await?;
         // Nobody waits for an answer after the deadline, and a gateway that vanished in the middle of a
         // change must not keep the others from theirs.
@@ -288,7 +297,7 @@ impl Database {
 
     /// The first row of a statement that only reads.
     pub(super) async fn fetch_optional(&self, query: Query) -> Result<Option<Row>, Error> {
-        Ok(self.fetch_all(query).await?.pop())
+        Ok(self.fetch_all(query).await?.into_iter().next())
     }
 
     /// Runs one statement that touches single rows. Says how many.
@@ -396,6 +405,19 @@ impl Transaction {
             Inner::Postgres(transaction) => transaction.commit().await?,
         }
         Ok(self.turn)
+    }
+}
+
+/// Runs migrations to their end. They may rewrite tables, and one that was cut off would begin anew at every
+/// start, so there is no deadline.
+async fn migrated(
+    mut migrations: Pin<Box<impl Future<Output = Result<(), MigrateError>>>>,
+) -> Result<(), Error> {
+    loop {
+        match tokio::time::timeout(MIGRATING, &mut migrations).await {
+            Ok(done) => return Ok(done?),
+            Err(_) => tracing::warn!("tables are still being brought up to date"),
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::channel::{BY_ID, Channel, channel_id, random_stream_key};
 use super::database::{Transaction, query};
 use super::known::hash;
-use super::{Error, Store, exists, json, timed};
+use super::{Error, Store, exists, json};
 use crate::base::secret::Secret;
 
 /// What a new channel is made of.
@@ -52,7 +52,7 @@ impl Store {
     /// Makes the default channel, or gives it this key. What the channel API made in its place keeps its
     /// name and options.
     pub async fn ensure_default_channel(&self, new: &NewChannel<'_>) -> Result<Channel, Error> {
-        timed(async {
+        self.changing(async {
             let mut change = self.begin_change().await?;
             let now = self.now_us();
             let (channel, _) = upsert(&mut change.transaction, new, false, now).await?;
@@ -65,7 +65,8 @@ impl Store {
     }
 
     /// Makes the channels of the configuration file true: adds, changes, and deletes those that it
-    /// no longer names. All of it or nothing. `limit` bounds the number of channels.
+    /// no longer names. All of it or nothing. `limit` bounds the number of channels. What is declared for
+    /// another region or application is the business of the gateways there.
     pub async fn declare_channels(
         &self,
         region: &str,
@@ -73,21 +74,19 @@ impl Store {
         declarations: &[Declaration<'_>],
         limit: u64,
     ) -> Result<Declared, Error> {
-        timed(async {
+        self.changing(async {
             let mut change = self.begin_change().await?;
             let transaction = &mut change.transaction;
             let mut channels = Vec::with_capacity(declarations.len());
             let mut declared = Declared::default();
-            let select = query("SELECT id FROM channels WHERE declared");
-            let rows = transaction.fetch_all(select).await?;
-            let wanted = |id: &str| {
-                let mut wanted = declarations.iter();
-                wanted.any(|new| id == channel_id(region, application_id, new.alias))
-            };
+            let select =
+                query("SELECT id, alias FROM channels WHERE declared AND application_id = $1");
+            let rows = transaction.fetch_all(select.bind(application_id)).await?;
             // Deletions first: a new channel may take a key over from one that is gone.
             for row in rows {
-                let id: String = row.get("id")?;
-                if !wanted(&id) {
+                let (id, alias): (String, String) = (row.get("id")?, row.get("alias")?);
+                let is_ours = id == channel_id(region, application_id, &alias);
+                if is_ours && declarations.iter().all(|new| new.alias != alias) {
                     let delete = query("DELETE FROM channels WHERE id = $1");
                     transaction.execute(delete.bind(id.as_str())).await?;
                     declared.removed.push(id);
@@ -127,6 +126,16 @@ impl Store {
     }
 }
 
+impl Channel {
+    /// Whether it has nothing that only the channel API gives.
+    fn is_plain(&self) -> bool {
+        let words = [&self.tags, &self.options];
+        words.iter().all(|words| words.is_empty())
+            && self.description.is_empty()
+            && self.ingest.is_none()
+    }
+}
+
 /// Makes a channel or changes it; says whether it is new.
 async fn upsert(
     transaction: &mut Transaction,
@@ -152,6 +161,7 @@ async fn upsert(
             && (keeps || channel.name == new.name)
             && (keeps || channel.capabilities.as_deref() == new.capabilities)
             && channel.declared == declared
+            && (keeps || channel.is_plain())
     });
     if keeps && !same {
         let update = query(
@@ -171,7 +181,8 @@ async fn upsert(
              ON CONFLICT (id) DO UPDATE SET name = excluded.name,
                  stream_key = excluded.stream_key, key_hash = excluded.key_hash,
                  capabilities = excluded.capabilities, declared = excluded.declared,
-                 ingest = NULL, source_uri = NULL, updated_us = excluded.updated_us",
+                 description = '', tags = '[]', options = '[]', ingest = NULL, source_uri = NULL,
+                 updated_us = excluded.updated_us",
         )
         .bind(id.as_str())
         .bind(new.application_id)

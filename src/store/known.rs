@@ -2,15 +2,20 @@
 //! and thousands of API calls a second. In: what this process writes, and a look at the database every
 //! second for what others write. Out: what is known now.
 //!
-//! The database counts changes (`revisions`). The memory is always of one revision: a change of this
-//! process is applied to it when it follows directly, and everything is read again when it does not. Who
-//! reads has the writers' turn, so that a slow reading cannot bring an old key back; and a database that
-//! was set back, as by a backup, is followed as any other.
+//! The database counts changes (`revisions`). A change of this process is applied to the memory as soon as
+//! it is committed; when others came before it, everything is read again, too. Who reads has the writers'
+//! turn, so that a slow reading cannot bring an old key back; and a database that was set back, as by a
+//! backup, is followed as any other.
+//!
+//! Whichever way a channel comes or goes, a [`Watcher`] is told by the change of the memory, and by nothing
+//! else: a deletion whose answer was lost is seen at the next look like one of another process.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
+use std::future::Future;
 use std::ops::Bound;
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
 use sha2::{Digest, Sha256};
@@ -48,35 +53,88 @@ struct Owner {
     in_order: BTreeMap<Place, Arc<Channel>>,
 }
 
+/// Who follows channels that come and go, whoever makes and deletes them. Told in the order of the changes,
+/// and before this process makes the next one; it must not wait.
+pub trait Watcher: Send + Sync {
+    /// A channel is there.
+    fn handle_new(&self, channel: &Channel);
+
+    /// A channel is gone, and nobody is admitted to it any more.
+    fn handle_gone(&self, channel: &Channel);
+}
+
+/// Channels that came and went. One that was made anew under its old id did both.
+#[derive(Default)]
+struct Difference {
+    gone: Vec<Arc<Channel>>,
+    new: Vec<Arc<Channel>>,
+}
+
+impl Difference {
+    fn between(old: &Known, new: &Known) -> Difference {
+        let only_in = |one: &Known, other: &Known| {
+            let missing = one.by_id.values().filter(|channel| !other.has(channel));
+            missing.cloned().collect()
+        };
+        Difference {
+            gone: only_in(old, new),
+            new: only_in(new, old),
+        }
+    }
+}
+
 /// What one revision of the database says.
 #[derive(Default)]
 pub(super) struct Known {
     pub(super) revision: i64,
     by_id: HashMap<Arc<str>, Arc<Channel>>,
     by_hash: HashMap<KeyHash, Arc<Channel>>,
+    /// Of all applications, oldest first.
+    by_alias: HashMap<Arc<str>, BTreeMap<Place, Arc<Channel>>>,
     owners: HashMap<Arc<str>, Owner>,
+    /// What the change that is being applied has done so far.
+    difference: Difference,
 }
 
 impl Known {
     /// Makes a channel known, in place of what was known of it.
     pub(super) fn put(&mut self, channel: Arc<Channel>) {
-        self.remove(&channel.id);
+        if !self.has(&channel) {
+            self.remove(&channel.id);
+            self.difference.new.push(channel.clone());
+        }
+        self.insert(channel);
+    }
+
+    /// Forgets a channel.
+    pub(super) fn remove(&mut self, id: &str) {
+        let old = self.take_out(id);
+        self.difference.gone.extend(old);
+    }
+
+    /// Whether this channel is known, and not another one of its id.
+    fn has(&self, channel: &Channel) -> bool {
+        let known = self.by_id.get(channel.id.as_str());
+        known.is_some_and(|known| known.created == channel.created)
+    }
+
+    fn insert(&mut self, channel: Arc<Channel>) {
+        self.take_out(&channel.id);
         let id: Arc<str> = channel.id.as_str().into();
         let owner = self.owner(&channel.application_id);
-        let alias = channel.alias.as_str().into();
-        owner.by_alias.insert(alias, channel.clone());
+        let alias: Arc<str> = channel.alias.as_str().into();
+        owner.by_alias.insert(alias.clone(), channel.clone());
         let place = (channel.created, id.clone());
-        owner.in_order.insert(place, channel.clone());
+        owner.in_order.insert(place.clone(), channel.clone());
+        let named = self.by_alias.entry(alias).or_default();
+        named.insert(place, channel.clone());
         let hash = hash(channel.key.expose());
         self.by_hash.insert(hash, channel.clone());
         self.by_id.insert(id, channel);
     }
 
-    /// Forgets a channel.
-    pub(super) fn remove(&mut self, id: &str) {
-        let Some((id, old)) = self.by_id.remove_entry(id) else {
-            return;
-        };
+    fn take_out(&mut self, id: &str) -> Option<Arc<Channel>> {
+        let (id, old) = self.by_id.remove_entry(id)?;
         let hash = hash(old.key.expose());
         // A key may have gone over to another channel before.
         if self.by_hash.get(&hash).is_some_and(|at| at.id == old.id) {
@@ -84,8 +142,15 @@ impl Known {
         }
         if let Some(owner) = self.owners.get_mut(old.application_id.as_str()) {
             owner.by_alias.remove(old.alias.as_str());
-            owner.in_order.remove(&(old.created, id));
+            owner.in_order.remove(&(old.created, id.clone()));
         }
+        if let Some(named) = self.by_alias.get_mut(old.alias.as_str()) {
+            named.remove(&(old.created, id));
+            if named.is_empty() {
+                self.by_alias.remove(old.alias.as_str());
+            }
+        }
+        Some(old)
     }
 
     /// Makes an application known, in place of what was known of it.
@@ -123,19 +188,24 @@ impl Known {
         })
     }
 
-    /// Of several applications' channels of one alias, the oldest.
-    fn find(&self, id_or_alias: &str) -> Option<&Arc<Channel>> {
-        self.by_id.get(id_or_alias).or_else(|| {
-            let owners = self.owners.values();
-            let channels = owners.filter_map(|owner| owner.by_alias.get(id_or_alias));
-            channels.min_by(|a, b| (a.created, &a.id).cmp(&(b.created, &b.id)))
-        })
+    /// The channel of an id, or else all that have an alias, oldest first. What has a `#` is an id, as an
+    /// alias may be written like the id of somebody else's channel.
+    fn named(&self, id_or_alias: &str) -> impl Iterator<Item = &Arc<Channel>> {
+        let by_id = self.by_id.get(id_or_alias);
+        let by_alias = self.by_alias.get(id_or_alias);
+        let by_alias = by_alias.filter(|_| !id_or_alias.contains('#')).into_iter();
+        by_id.into_iter().chain(by_alias.flat_map(BTreeMap::values))
     }
 }
 
 /// What a store knows. Its lock is held for a few instructions, and never while anything waits.
 #[derive(Default)]
-pub(super) struct Memory(RwLock<Known>);
+pub(super) struct Memory {
+    known: RwLock<Known>,
+    /// Whether an own change was applied to it that others had come before.
+    is_behind: AtomicBool,
+    watcher: OnceLock<Arc<dyn Watcher>>,
+}
 
 impl fmt::Debug for Memory {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -150,28 +220,48 @@ impl fmt::Debug for Memory {
 impl Memory {
     /// Takes what was read.
     fn take(&self, fresh: Known) {
+        // Whoever changes the memory has the writers' turn.
+        let difference = Difference::between(&self.read(), &fresh);
         let old = std::mem::replace(&mut *self.write(), fresh);
         // Thousands of entries: freed when nobody waits for the lock.
         drop(old);
+        self.is_behind.store(false, Ordering::Relaxed);
+        self.tell(&difference);
     }
 
-    /// Applies a change that led from one revision to another; `false` when it does not follow what is
-    /// known, so that everything has to be read.
-    fn apply(&self, (from, to): (i64, i64), change: impl FnOnce(&mut Known)) -> bool {
-        let mut known = self.write();
-        if known.revision == from {
+    /// Applies a change that led from one revision to another. When it does not follow what is known, the
+    /// revision stays, so that everything is read again.
+    fn apply(&self, (from, to): (i64, i64), change: impl FnOnce(&mut Known)) {
+        let difference = {
+            let mut known = self.write();
             change(&mut known);
-            known.revision = to;
+            match known.revision == from {
+                true => known.revision = to,
+                false => self.is_behind.store(true, Ordering::Relaxed),
+            }
+            std::mem::take(&mut known.difference)
+        };
+        self.tell(&difference);
+    }
+
+    fn tell(&self, difference: &Difference) {
+        let Some(watcher) = self.watcher.get() else {
+            return;
+        };
+        for channel in &difference.gone {
+            watcher.handle_gone(channel);
         }
-        known.revision == to
+        for channel in &difference.new {
+            watcher.handle_new(channel);
+        }
     }
 
     pub(super) fn read(&self) -> RwLockReadGuard<'_, Known> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner)
+        self.known.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn write(&self) -> RwLockWriteGuard<'_, Known> {
-        self.0.write().unwrap_or_else(PoisonError::into_inner)
+        self.known.write().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -183,12 +273,30 @@ pub(super) struct Change {
 }
 
 impl Store {
+    /// Tells `watcher` of every channel that is known now, and from then on of those that come and go. Only
+    /// the first one is told.
+    pub async fn watch(&self, watcher: Arc<dyn Watcher>) -> Result<(), Error> {
+        let _turn = timed(async { Ok(self.database.turn().await) }).await?;
+        let known: Vec<Arc<Channel>> = self.memory.read().by_id.values().cloned().collect();
+        for channel in known {
+            watcher.handle_new(&channel);
+        }
+        // A second one is a mistake of ours, and does no harm.
+        let _ = self.memory.watcher.set(watcher);
+        Ok(())
+    }
+
     /// The channel that a stream key opens, without waiting. As new as every change that this process has
     /// made; changes of other processes are seen about a second later. Found by the key's SHA-256, so the
     /// time it takes tells nothing about how much of a guess is right.
     pub fn known_key(&self, key: &str) -> Option<Arc<Channel>> {
         let hash = hash(key);
         self.memory.read().by_hash.get(&hash).cloned()
+    }
+
+    /// A channel by id, whoever owns it, without waiting. As new as [`Store::known_key`].
+    pub fn known_id(&self, id: &str) -> Option<Arc<Channel>> {
+        self.memory.read().by_id.get(id).cloned()
     }
 
     /// An application's channel, by id or alias, without waiting. As new as [`Store::known_key`].
@@ -200,7 +308,19 @@ impl Store {
     /// A channel by id, or the oldest of an alias, whoever owns it, for calls that need no credentials.
     /// Without waiting, as new as [`Store::known_key`].
     pub fn known_public_channel(&self, id_or_alias: &str) -> Option<Arc<Channel>> {
-        self.memory.read().find(id_or_alias).cloned()
+        self.memory.read().named(id_or_alias).next().cloned()
+    }
+
+    /// The channel that an id or an alias means among those of all applications: [`Error::Ambiguous`] when
+    /// several have the alias. Without waiting, as new as [`Store::known_key`].
+    pub fn known_one_channel(&self, id_or_alias: &str) -> Result<Option<Arc<Channel>>, Error> {
+        let known = self.memory.read();
+        let mut named = known.named(id_or_alias);
+        let found = named.next().cloned();
+        match named.next() {
+            Some(_) => Err(Error::Ambiguous(id_or_alias.to_owned())),
+            None => Ok(found),
+        }
     }
 
     /// The next channels of an application, oldest first, after one of them; without waiting, as new as
@@ -221,11 +341,6 @@ impl Store {
         rest.map(|(_, channel)| channel.clone())
             .take(limit)
             .collect()
-    }
-
-    /// How many channels there are, of all applications.
-    pub fn known_channel_count(&self) -> usize {
-        self.memory.read().by_id.len()
     }
 
     /// How many channels an application has.
@@ -286,6 +401,22 @@ impl Store {
         }
     }
 
+    /// Puts the deadline on a change of channels or applications. What others had changed before it is read
+    /// beyond the deadline: the change is made by then.
+    pub(super) async fn changing<T: Send>(
+        &self,
+        change: impl Future<Output = Result<T, Error>> + Send,
+    ) -> Result<T, Error> {
+        let changed = timed(change).await?;
+        if self.memory.is_behind.load(Ordering::Relaxed)
+            && let Err(err) = self.refresh().await
+        {
+            // The next look sees it.
+            tracing::error!(%err, "channels could not be read after a change");
+        }
+        Ok(changed)
+    }
+
     /// Begins a transaction that may change channels or applications.
     pub(super) async fn begin_change(&self) -> Result<Change, Error> {
         let mut transaction = self.database.begin().await?;
@@ -306,12 +437,8 @@ impl Store {
         let to = transaction.fetch_one(revision()).await?.get("value")?;
         // The next writer's change is applied after this one, so that it follows.
         let _turn: Option<OwnedSemaphorePermit> = transaction.commit().await?;
-        if !self.memory.apply((from, to), apply)
-            && let Err(err) = self.read_all().await
-        {
-            // The change is made; the next refresh sees it.
-            tracing::error!(%err, "channels could not be read after a change");
-        }
+        // At once: a change that was made is never left without its consequences.
+        self.memory.apply((from, to), apply);
         Ok(())
     }
 
@@ -329,7 +456,7 @@ impl Store {
             for row in snapshot.fetch_all(query(channel::ALL)).await? {
                 // One that is damaged takes no other with it.
                 match Channel::try_from(&row) {
-                    Ok(channel) => known.put(Arc::new(channel)),
+                    Ok(channel) => known.insert(Arc::new(channel)),
                     Err(err) => tracing::error!(%err, "a channel cannot be used"),
                 }
             }
@@ -342,7 +469,7 @@ impl Store {
 }
 
 fn revision() -> Query {
-    query("SELECT value FROM revisions WHERE name = 'keys'")
+    query("SELECT value FROM revisions WHERE name = 'known'")
 }
 
 fn no_revision() -> Error {

@@ -1,4 +1,4 @@
-//! Messages of channels: numbered per channel, kept for 90 days. In: what the channel API checked. Out:
+//! Messages of channels: numbered per channel, the newest of them kept for 90 days. In: what the channel API checked. Out:
 //! pages of messages. Not here: limits on lengths, which are the API's.
 //!
 //! A channel's messages are in its room, which is made with the first of them. A channel that is deleted
@@ -15,6 +15,8 @@ use crate::base::shutdown::Tasks;
 
 /// Messages live this long (contract, channels, section 13).
 const KEPT: Duration = Duration::from_secs(90 * 24 * 60 * 60);
+/// Messages that a channel keeps: with the longest texts 200 MB, which a client reaches in two minutes.
+pub(super) const MOST: i64 = 100_000;
 /// How often expired ones are deleted. Those that are due are not shown even before.
 const SWEEP: Duration = Duration::from_secs(60 * 60);
 /// Messages deleted in one transaction: a few milliseconds in which no other change is made.
@@ -88,7 +90,8 @@ struct Room {
 }
 
 impl Store {
-    /// Sends a message to a channel. [`Error::Missing`] when the channel is gone.
+    /// Sends a message to a channel, whose oldest one goes when there are too many. [`Error::Missing`] when
+    /// the channel is gone.
     pub async fn send_message(
         &self,
         channel: &Channel,
@@ -122,6 +125,11 @@ impl Store {
             .bind(content.message.as_str())
             .bind(json(&content.tags));
             transaction.execute(insert).await?;
+            // Numbers have no holes, so that one goes for each that comes.
+            let delete = query("DELETE FROM messages WHERE room_id = $1 AND sequence = $2")
+                .bind(room.id.as_str())
+                .bind(room.sequence - MOST);
+            transaction.execute(delete).await?;
             transaction.commit().await?;
             Ok(Message {
                 id: message_id(channel, &room.id, room.sequence),
@@ -402,7 +410,7 @@ fn message(channel: &Channel, room: &str, number: i64, row: &Row) -> Result<Mess
 fn gone(error: Error, channel: &Channel) -> Error {
     match &error {
         Error::Database(sqlx::Error::Database(refusal)) if refusal.is_foreign_key_violation() => {
-            Error::Missing(format!("channel {}", channel.id))
+            Error::missing("channel", &channel.id)
         }
         _ => error,
     }

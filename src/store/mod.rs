@@ -1,6 +1,6 @@
-//! What outlives the process: applications, channels, streams, messages, what is known of recordings.
-//! In: domain verbs. Out: plain values. Not here: anything on the frame path, and anything that could be
-//! done with only one of SQLite and PostgreSQL.
+//! What outlives the process: applications, channels, streams, messages. In: domain verbs.
+//! Out: plain values. Not here: anything on the frame path, anything that could be done with only one of
+//! SQLite and PostgreSQL, and recordings, whose folders say all there is to know.
 //!
 //! Verbs that begin with `known` do not wait: they answer from memory (`known.rs`).
 //!
@@ -13,7 +13,7 @@ mod declared;
 mod ingest;
 mod known;
 mod message;
-mod recording;
+mod node;
 mod stream;
 #[cfg(test)]
 mod tests;
@@ -27,21 +27,19 @@ use std::time::Duration;
 use crate::base::Kind;
 use crate::base::clock::Clock;
 use crate::base::secret::Secret;
-pub use application::Application;
+pub use application::{Application, random_secret};
 pub use channel::{Channel, Creation, random_stream_key};
 use database::{Database, query};
 pub use database::{OLDEST_POSTGRESQL, Server, probe};
 pub use declared::{Declaration, Declared, NewChannel};
 pub use ingest::{IngestOptions, SourceUri, Span};
 use known::Memory;
+pub use known::Watcher;
 pub use message::{Message, MessagePage, MessageRange, NewMessage};
-pub use recording::{Outcome, Recording};
 pub use stream::{OpenStream, Sign};
 
 /// A call to the database. A publish waits for one, an encoder gives up after a few seconds.
 const DEADLINE: Duration = Duration::from_secs(2);
-/// Opening and migrating. A migration may rewrite tables.
-const OPEN_DEADLINE: Duration = Duration::from_secs(60);
 /// File name below the data folder.
 const FILE: &str = "forebay.db";
 
@@ -69,8 +67,16 @@ pub enum Error {
     #[error("{0} exists already")]
     Exists(String),
     /// Nothing of this name is there.
-    #[error("{0} does not exist")]
-    Missing(String),
+    #[error("{what} {id} does not exist")]
+    Missing {
+        /// What kind of thing.
+        what: &'static str,
+        /// Which one.
+        id: String,
+    },
+    /// Channels of several applications have this alias.
+    #[error("channels of several applications have the alias {0}: say the id")]
+    Ambiguous(String),
     /// A bound is reached.
     #[error("{what} limit of {limit} is reached")]
     Full {
@@ -102,16 +108,22 @@ pub enum Error {
 }
 
 impl Error {
+    pub(crate) fn missing(what: &'static str, id: impl ToString) -> Error {
+        let id = id.to_string();
+        Error::Missing { what, id }
+    }
+
     /// What kind of failure it is.
     pub fn kind(&self) -> Kind {
         match self {
             Error::Timeout(_) => Kind::Timeout,
             Error::Exists(_)
             | Error::Declared(_)
+            | Error::Ambiguous(_)
             | Error::UnknownMessage
             | Error::ZeroByte
             | Error::Parameter(_) => Kind::Invalid,
-            Error::Missing(_) => Kind::NotFound,
+            Error::Missing { .. } => Kind::NotFound,
             Error::Full { .. } => Kind::Capacity,
             Error::Folder { .. }
             | Error::Database(_)
@@ -126,6 +138,8 @@ impl Error {
 pub struct Store {
     database: Database,
     clock: Clock,
+    /// Which of the gateways on this database we are.
+    node: Arc<str>,
     memory: Arc<Memory>,
 }
 
@@ -138,31 +152,30 @@ impl Store {
             path: file.clone(),
             source,
         })?;
-        Store::with(Database::open_sqlite(&file), clock).await
+        let database = Box::pin(Database::open_sqlite(&file)).await?;
+        Store::with(database, data, clock).await
     }
 
-    /// Connects to the PostgreSQL database of a URL, and brings its tables up to date.
-    pub async fn connect(url: &Secret, clock: Clock) -> Result<Store, Error> {
-        Store::with(Database::open_postgres(url), clock).await
+    /// Connects to the PostgreSQL database of a URL, and brings its tables up to date. The data folder, which
+    /// is made if it is missing, says which of the gateways there this one is.
+    pub async fn connect(url: &Secret, data: &Path, clock: Clock) -> Result<Store, Error> {
+        let database = Box::pin(Database::open_postgres(url)).await?;
+        Store::with(database, data, clock).await
     }
 
-    async fn with(
-        database: impl Future<Output = Result<Database, Error>>,
-        clock: Clock,
-    ) -> Result<Store, Error> {
-        let opening = async {
-            let store = Store {
-                database: database.await?,
-                clock,
-                memory: Arc::default(),
-            };
-            store.read_all().await?;
-            Ok(store)
+    async fn with(database: Database, data: &Path, clock: Clock) -> Result<Store, Error> {
+        let node = node::load_or_make(data).map_err(|source| Error::Folder {
+            path: data.to_owned(),
+            source,
+        })?;
+        let store = Store {
+            database,
+            clock,
+            node: node.into(),
+            memory: Arc::default(),
         };
-        match tokio::time::timeout(OPEN_DEADLINE, Box::pin(opening)).await {
-            Ok(store) => store,
-            Err(_) => Err(Error::Timeout(OPEN_DEADLINE)),
-        }
+        store.read_all().await?;
+        Ok(store)
     }
 
     /// Whether the database answers.

@@ -1,7 +1,11 @@
 //! Streams: which play ids were handed out, which of them still live, and what the next run of the
 //! server needs to take those up again.
+//!
+//! A stream belongs to the gateway that opened it, for as long as that says now and then that it is there:
+//! of several gateways on one database, none touches another one's.
 
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use super::database::{Query, Row, query, query_of};
 use super::{Error, Store, json, stored, timed};
@@ -10,6 +14,11 @@ use crate::base::id::Uuid;
 
 /// Signs of life in one statement: six parameters each, of which SQLite compares every name with all before.
 const SIGNS_PER_STATEMENT: usize = 256;
+/// Ends in one statement, for the same reason.
+const ENDS_PER_STATEMENT: usize = 1024;
+/// How long a gateway that is not heard of keeps its streams: four signs of life, and hosts' clocks may
+/// differ a little. Its own next run takes them up at once.
+const LEASE: Duration = Duration::from_secs(20);
 
 /// A stream that has not ended, possibly of an earlier run.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,8 +65,8 @@ impl Store {
             let insert = query(
                 "INSERT INTO streams (id, channel_id, epoch_us, opened_us, capabilities, tags,
                      segment_target_90k, longest_segment_90k, alive_us, next_sequence,
-                     discontinuities, end_90k, final)
-                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
+                     discontinuities, end_90k, final, node, leased_us)
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $4)
                  ON CONFLICT (id) DO NOTHING",
             )
             .bind(stream.id.to_string())
@@ -72,20 +81,26 @@ impl Store {
             .bind(stored(stream.sign.next_sequence))
             .bind(stored(stream.sign.discontinuities))
             .bind(stream.sign.end_90k)
-            .bind(stream.sign.is_final);
+            .bind(stream.sign.is_final)
+            .bind(&*self.node);
             self.database.execute(insert).await?;
             Ok(())
         })
         .await
     }
 
-    /// Records signs of life. Those of streams that are over change nothing.
+    /// Records signs of life, and that this gateway is there: its streams stay its own. A final sign gives
+    /// its stream away. Signs of streams that are over, or another gateway's by now, change nothing.
     pub async fn streams_alive(&self, signs: &[Sign]) -> Result<(), Error> {
         timed(async {
             // Many rows at once: beside the one writer, PostgreSQL might find their locks crossed.
             let mut transaction = self.database.begin().await?;
+            let renew =
+                query("UPDATE streams SET leased_us = $1 WHERE node = $2 AND ended_us IS NULL");
+            let renew = renew.bind(self.now_us()).bind(&*self.node);
+            transaction.execute(renew).await?;
             for signs in signs.chunks(SIGNS_PER_STATEMENT) {
-                transaction.execute(update_of(signs)).await?;
+                transaction.execute(update_of(signs, &self.node)).await?;
             }
             transaction.commit().await?;
             Ok(())
@@ -93,39 +108,70 @@ impl Store {
         .await
     }
 
-    /// Records that a stream is over. Repeating it keeps the first time.
-    pub async fn stream_ended(&self, id: Uuid) -> Result<(), Error> {
+    /// Records that streams are over. Repeating it keeps the first time.
+    pub async fn streams_ended(&self, ids: &[Uuid]) -> Result<(), Error> {
         timed(async {
-            let end = "UPDATE streams SET ended_us = $1 WHERE id = $2 AND ended_us IS NULL";
-            let end = query(end).bind(self.now_us()).bind(id.to_string());
-            self.database.execute(end).await?;
+            let mut transaction = self.database.begin().await?;
+            for ids in ids.chunks(ENDS_PER_STATEMENT) {
+                transaction.execute(end_of(ids, self.now_us())).await?;
+            }
+            transaction.commit().await?;
             Ok(())
         })
         .await
     }
 
-    /// Streams that have not ended, oldest first. A row that cannot be read is logged and left out.
-    pub async fn open_streams(&self) -> Result<Vec<OpenStream>, Error> {
+    /// Streams that have not ended and are this gateway's, oldest first. Those of the region's channels that
+    /// no gateway holds any more are its own from now on. A row that cannot be read is logged and left out.
+    pub async fn claim_streams(&self, region: &str) -> Result<Vec<OpenStream>, Error> {
         timed(async {
-            let select = query(
-                "SELECT id, channel_id, epoch_us, capabilities, tags, segment_target_90k,
-                     longest_segment_90k, alive_us, next_sequence, discontinuities, end_90k, final
-                 FROM streams WHERE ended_us IS NULL ORDER BY opened_us, id",
+            let now = self.now_us();
+            let lease = i64::try_from(LEASE.as_micros()).unwrap_or(i64::MAX);
+            let claim = query(
+                "UPDATE streams SET node = $1, leased_us = $2
+                 WHERE ended_us IS NULL AND (node = $1 OR
+                     (leased_us <= $3 AND substr(channel_id, 1, length($4)) = $4))
+                 RETURNING id, channel_id, epoch_us, opened_us, capabilities, tags,
+                     segment_target_90k, longest_segment_90k, alive_us, next_sequence,
+                     discontinuities, end_90k, final",
             );
-            let rows = self.database.fetch_all(select).await?;
-            // One that is damaged takes no other with it.
-            let read = |row| {
-                open_stream(row)
-                    .inspect_err(|err| tracing::error!(%err, "a stream cannot be taken up again"))
-                    .ok()
-            };
-            Ok(rows.iter().filter_map(read).collect())
+            let claim = claim
+                .bind(&*self.node)
+                .bind(now)
+                .bind(now.saturating_sub(lease))
+                .bind(format!("{region}#"));
+            let mut transaction = self.database.begin().await?;
+            let rows = transaction.fetch_all(claim).await?;
+            transaction.commit().await?;
+            let mut streams = Vec::with_capacity(rows.len());
+            for row in &rows {
+                let opened: i64 = row.get("opened_us")?;
+                match open_stream(row) {
+                    Ok(stream) => streams.push((opened, stream)),
+                    // One that is damaged takes no other with it.
+                    Err(err) => tracing::error!(%err, "a stream cannot be taken up again"),
+                }
+            }
+            streams.sort_by_key(|(opened, stream)| (*opened, stream.id));
+            Ok(streams.into_iter().map(|(_, stream)| stream).collect())
         })
         .await
     }
 }
 
-fn update_of(signs: &[Sign]) -> Query {
+fn end_of(ids: &[Uuid], now_us: i64) -> Query {
+    let names: Vec<String> = (2..ids.len() + 2)
+        .map(|number| format!("${number}"))
+        .collect();
+    let sql = format!(
+        "UPDATE streams SET ended_us = $1 WHERE ended_us IS NULL AND id IN ({})",
+        names.join(", ")
+    );
+    let end = query_of(sql).bind(now_us);
+    ids.iter().fold(end, |end, id| end.bind(id.to_string()))
+}
+
+fn update_of(signs: &[Sign], node: &str) -> Query {
     let mut sql = String::from(
         "WITH signs (id, alive_us, next_sequence, discontinuities, end_90k, final) AS (VALUES ",
     );
@@ -134,12 +180,16 @@ fn update_of(signs: &[Sign]) -> Query {
         let [a, b, c, d, e, f] = [1, 2, 3, 4, 5, 6].map(|value| number * 6 + value);
         let _ = write!(sql, "{comma}(${a}, ${b}, ${c}, ${d}, ${e}, ${f})");
     }
-    sql.push_str(
+    let _ = write!(
+        sql,
         ") UPDATE streams SET alive_us = signs.alive_us, next_sequence = signs.next_sequence,
-             discontinuities = signs.discontinuities, end_90k = signs.end_90k, final = signs.final
-         FROM signs WHERE streams.id = signs.id AND streams.ended_us IS NULL",
+             discontinuities = signs.discontinuities, end_90k = signs.end_90k, final = signs.final,
+             leased_us = CASE WHEN signs.final THEN 0 ELSE streams.leased_us END
+         FROM signs WHERE streams.id = signs.id AND streams.ended_us IS NULL
+             AND streams.node = ${}",
+        signs.len() * 6 + 1
     );
-    signs.iter().fold(query_of(sql), |query, sign| {
+    let update = signs.iter().fold(query_of(sql), |query, sign| {
         query
             .bind(sign.id.to_string())
             .bind(sign.alive.0)
@@ -147,7 +197,8 @@ fn update_of(signs: &[Sign]) -> Query {
             .bind(stored(sign.discontinuities))
             .bind(sign.end_90k)
             .bind(sign.is_final)
-    })
+    });
+    update.bind(node)
 }
 
 fn open_stream(row: &Row) -> Result<OpenStream, Error> {

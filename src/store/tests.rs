@@ -5,7 +5,6 @@ mod cluster;
 mod file;
 mod known;
 mod messages;
-mod recordings;
 mod streams;
 mod together;
 
@@ -18,7 +17,7 @@ use crate::base::clock::Wall;
 use crate::base::id::Uuid;
 use crate::base::secret::Secret;
 use crate::base::shutdown::Tasks;
-use bench::{Bench, creation, declaration, default_channel};
+use bench::{Bench, creation, declaration, default_channel, ensured};
 use cluster::Cluster;
 
 /// A test that needs a database.
@@ -66,6 +65,9 @@ behaviours! {
     channels::the_default_channel_outlives_a_restart_and_follows_its_key,
     channels::channels_are_found_by_id_and_alias,
     channels::declared_channels_follow_the_file,
+    channels::a_file_says_nothing_of_another_regions_channels,
+    channels::a_file_says_nothing_of_another_applications_channels,
+    channels::a_declared_channel_keeps_nothing_of_what_was_made_in_its_place,
     channels::a_refused_declaration_leaves_nothing_behind,
     channels::a_rotated_key_replaces_the_old_one,
     channels::a_created_channel_is_what_was_asked_for_at_once_and_after_a_restart,
@@ -76,6 +78,7 @@ behaviours! {
     channels::an_application_lists_its_channels_page_by_page,
     channels::what_was_made_in_place_of_the_default_channel_stays_as_it_is,
     known::a_key_opens_its_channel_at_once_and_no_more_once_it_was_changed,
+    known::of_channels_of_one_alias_the_oldest_is_public_and_none_is_the_one,
     known::declared_keys_come_go_and_move_with_the_file,
     known::channels_are_known_by_id_and_alias_of_their_application_only,
     known::changes_of_another_process_are_seen_at_the_next_look,
@@ -84,21 +87,25 @@ behaviours! {
     known::writers_side_by_side_leave_the_memory_as_the_database_is,
     known::without_the_database_the_last_known_keys_hold,
     known::ten_thousand_channels_are_found_and_only_read_when_they_changed,
+    known::a_key_is_looked_up_by_its_digest_alone,
     known::no_key_is_printed_nor_held,
     known::changes_of_another_process_are_followed_until_the_server_stops,
     known::a_damaged_channel_takes_no_other_with_it,
+    known::a_watcher_is_told_of_what_comes_and_goes_whoever_does_it,
+    known::a_deletion_whose_answer_was_lost_is_told_at_the_next_look,
     streams::a_damaged_stream_takes_no_other_with_it,
     streams::open_streams_are_known_after_a_restart,
+    streams::streams_of_a_gateway_that_is_there_are_its_own,
+    streams::a_gateway_that_stops_gives_its_streams_away,
     streams::signs_of_life_replace_each_other_until_the_stream_is_over,
     messages::a_message_is_numbered_in_its_channel_and_read_as_it_was_sent,
     messages::ranges_take_the_end_that_was_asked_for_and_say_what_is_outside,
     messages::the_filter_runs_after_the_range_was_chosen,
     messages::a_bound_that_was_never_given_out_is_refused,
+    messages::the_oldest_message_goes_when_there_are_too_many,
     messages::purged_messages_are_counted_and_numbers_go_on,
     messages::messages_end_after_ninety_days_and_with_their_channel,
     messages::more_messages_than_are_deleted_at_once_are_all_deleted,
     messages::senders_side_by_side_get_a_number_each,
-    recordings::a_recording_is_known_from_its_beginning_to_its_end,
-    recordings::recordings_are_listed_newest_first_and_swept_oldest_first,
     together::sixteen_writers_make_and_delete_each_channel_once,
 }

@@ -93,7 +93,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Encoder<S> {
 impl Server {
     /// Number of the newest complete segment of the default channel's source that holds media.
     pub fn newest_segment(&self) -> Option<u64> {
-        let id = self.app.hub.find("live")?;
+        let id = self.app.on_air("live")?;
         let snapshot = self.app.hub.timeline(id)?.snapshot("source")?;
         let complete = snapshot.segments.iter().filter(|s| s.complete && !s.gap);
         complete.map(|segment| segment.sequence).max()

@@ -168,3 +168,14 @@ pub async fn get_in_chunks(address: SocketAddr, path: &str, mut take: impl FnMut
     let answer = tokio::time::timeout(DEADLINE, exchange).await;
     answer.unwrap_or_else(|_| panic!("GET {path} does not end within {DEADLINE:?}"));
 }
+
+/// Text as a part of a URL.
+pub fn percent_encoded(text: &str) -> String {
+    let encode = |byte: u8| match byte {
+        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' => {
+            char::from(byte).to_string()
+        }
+        _ => format!("%{byte:02X}"),
+    };
+    text.bytes().map(encode).collect()
+}

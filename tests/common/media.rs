@@ -52,13 +52,24 @@ impl Clip {
 
     /// 320x180 at `rate`, H.264 with a GOP of 2 s, AAC at 48 kHz: quickly made and quickly read.
     pub fn small(rate: &'static str, frames: usize) -> Clip {
-        let gop = (rate_value(rate) * 2.0).round();
-        let mut clip = Clip::h264(frames, 0).video(&format!(
-            "-c:v libx264 -preset ultrafast -tune zerolatency -pix_fmt yuv420p -crf 24 \
-             -g {gop} -keyint_min {gop} -sc_threshold 0"
-        ));
+        let mut clip = Clip::h264(frames, 0).key_every((rate_value(rate) * 2.0).round());
         (clip.width, clip.height, clip.rate) = (320, 180, rate);
         clip
+    }
+
+    /// The same at 30 a second, longer than any test waits, with a key unit every half second.
+    pub fn long(container: &'static str) -> Clip {
+        Clip {
+            container,
+            ..Clip::small("30", 1200).key_every(15.0)
+        }
+    }
+
+    fn key_every(self, gop: f64) -> Clip {
+        self.video(&format!(
+            "-c:v libx264 -preset ultrafast -tune zerolatency -pix_fmt yuv420p -crf 24 \
+             -g {gop} -keyint_min {gop} -sc_threshold 0"
+        ))
     }
 
     /// Another size of the picture.

@@ -7,6 +7,7 @@ pub mod gateway;
 pub mod http;
 pub mod lossy;
 pub mod media;
+pub mod noise;
 pub mod postgres;
 pub mod rtmp;
 pub mod server;

@@ -60,6 +60,11 @@ impl Server {
         Server { app, data }
     }
 
+    /// The data folder, for another process beside the gateway.
+    pub fn data(&self) -> &Path {
+        &self.data
+    }
+
     /// Address of playback.
     pub fn http(&self) -> SocketAddr {
         self.app.http[0]
@@ -93,7 +98,7 @@ impl Server {
 
     /// The default channel's stream, once somebody publishes.
     pub async fn stream_id(&self) -> Uuid {
-        self.until("a stream", || self.app.hub.find("live")).await
+        self.until("a stream", || self.app.on_air("live")).await
     }
 
     /// What the stream's players read.

@@ -6,9 +6,9 @@ use forebay::hub::boundary::OnLoss;
 use forebay::hub::story::{Cover, State};
 
 use super::bench::{Bench, LADDER, PLAIN, Terms};
-use super::each;
 use super::encoder::{PICTURE, Picture, Settings, USUAL};
 use super::worker::RUNG;
+use super::{LIVE_EDGE_MS, each};
 
 /// How media stay out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,8 +28,6 @@ const LOSSES: [Loss; 4] = [Loss::Finish, Loss::Disconnect, Loss::Freeze, Loss::S
 /// How old the end of a rung or of the sound may be while media are missing: what a player's buffer of
 /// 3 parts and 0.3 s bridges.
 const FROZEN_EDGE_MS: i64 = 940;
-/// How old the end of a rendition is when media flow: a part, a frame, and what a decoder holds.
-const LIVE_EDGE_MS: i64 = 400;
 /// From the first new key unit to media of it in a playlist.
 const RESUMED_MS: i64 = 1500;
 

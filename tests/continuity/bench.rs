@@ -397,11 +397,11 @@ impl Gate for OpenGate {
         Box::pin(async {})
     }
 
-    fn stream_ended(&self, _stream_id: Uuid) -> Pending<'_, ()> {
+    fn streams_ended<'a>(&'a self, _ids: &'a [Uuid]) -> Pending<'a, ()> {
         Box::pin(async {})
     }
 
-    fn open_streams(&self) -> Pending<'_, Vec<Kept>> {
+    fn open_streams<'a>(&'a self, _region: &'a str) -> Pending<'a, Vec<Kept>> {
         Box::pin(async { Vec::new() })
     }
 }

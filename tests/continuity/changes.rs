@@ -1,12 +1,9 @@
 //! An encoder goes on, or comes back, with other settings.
 
 use super::bench::{Bench, LADDER, PLAIN};
-use super::each;
 use super::encoder::{LARGE, PICTURE, Picture, SOUND, Settings, Sound, USUAL};
 use super::worker::RUNG;
-
-/// A part, a frame, and what a decoder holds.
-const LIVE_EDGE_MS: i64 = 400;
+use super::{assert_well, each};
 
 const BIGGER: Settings = USUAL.with_picture(Picture {
     record: LARGE,
@@ -56,16 +53,6 @@ fn return_with(bench: &mut Bench, settings: Settings, away_ms: i64) {
     bench.run(away_ms);
     bench.publish(settings);
     bench.run(1_500);
-}
-
-fn assert_well(mut bench: Bench) {
-    assert_eq!(bench.streams().len(), 1);
-    let lip_sync = bench.lip_sync_ms();
-    assert!(lip_sync <= 20, "sound is {lip_sync} ms off");
-    for (name, age) in bench.ages() {
-        assert!(age <= LIVE_EDGE_MS, "{name} is {age} ms old");
-    }
-    bench.watch().assert_agreement();
 }
 
 #[test]

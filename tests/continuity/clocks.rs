@@ -5,11 +5,8 @@ use std::time::Duration;
 use forebay::base::clock::Clock;
 
 use super::bench::{Bench, LADDER, PLAIN, START, Terms};
-use super::each;
 use super::encoder::USUAL;
-
-/// A part, a frame, and what a decoder holds.
-const LIVE_EDGE_MS: i64 = 400;
+use super::{LIVE_EDGE_MS, each};
 
 /// A stream on a machine whose clock NTP sets, ten seconds old.
 fn on_a_machine(terms: Terms) -> Bench {

@@ -1,13 +1,11 @@
 //! Several encoders on one key: who is on air, and how soon another one is.
 
 use super::bench::{Bench, LADDER, PLAIN};
-use super::each;
 use super::encoder::USUAL;
+use super::{assert_well, each};
 
 /// Silence, a key interval, and a tick: the longest wait for a backup's picture.
 const TAKEN_OVER_MS: i64 = 1500;
-/// A part, a frame, and what a decoder holds.
-const LIVE_EDGE_MS: i64 = 400;
 
 /// A primary and a backup that have been publishing for ten seconds.
 fn primary_and_backup(terms: super::bench::Terms) -> Bench {
@@ -19,16 +17,6 @@ fn primary_and_backup(terms: super::bench::Terms) -> Bench {
     assert_eq!(bench.filmed_by(), Some(0), "the first one is on air");
     bench.watch().forget_ages();
     bench
-}
-
-fn assert_well(mut bench: Bench) {
-    assert_eq!(bench.streams().len(), 1);
-    let lip_sync = bench.lip_sync_ms();
-    assert!(lip_sync <= 20, "sound is {lip_sync} ms off");
-    for (name, age) in bench.ages() {
-        assert!(age <= LIVE_EDGE_MS, "{name} is {age} ms old");
-    }
-    bench.watch().assert_agreement();
 }
 
 #[test]

@@ -6,9 +6,10 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use super::{noise, soon};
+use super::soon;
 use crate::common::encoder::Encoder;
 use crate::common::http;
+use crate::common::noise::noise;
 use crate::common::server::{KEY, Server};
 
 /// A server with a stream that is on air.

@@ -74,7 +74,21 @@ function faults() {
   return found;
 }
 
+/** A playlist's address leads to a playlist. */
+async function isServed(page, address, kind) {
+  const answer = await page.request.get(address);
+  check(answer.ok() && answer.headers()['content-type'].includes(kind), `${address}: ${answer.status()} ${answer.headers()['content-type']}`);
+}
+
+/** As if another tab had come before this one, or had gone. */
+const cover = (page, isHidden) => page.evaluate((hidden) => {
+  Object.defineProperty(document, 'hidden', { configurable: true, value: hidden });
+  document.dispatchEvent(new Event('visibilitychange'));
+}, isHidden);
+
 async function walk(page) {
+  const admin = (path) => new URL(`/api/admin/${path}`, options.url).href;
+  const headers = { 'x-admin-key': options['admin-key'] };
   const live = '#channels a.on-air';
   const cards = page.locator('.publisher');
   const menu = (text) => page.locator('.head').getByRole('button', { name: text });
@@ -93,7 +107,7 @@ async function walk(page) {
     await page.keyboard.press('Enter');
     await page.locator('#inside').waitFor();
     const [cookie, ...others] = await page.context().cookies();
-    const cookies = await page.context().cookies(new URL('/api/admin/session', options.url).href);
+    const cookies = await page.context().cookies(admin('session'));
     const session = cookies.find(({ name }) => name === 'forebay-session') ?? cookie;
     check(session?.httpOnly && session.sameSite === 'Strict' && others.length === 0, `cookie ${JSON.stringify(session)}`);
     check(await page.evaluate(() => document.cookie === '' && !sessionStorage.length && !localStorage.length), 'something is left to scripts');
@@ -136,6 +150,60 @@ async function walk(page) {
     await page.getByText('RTMP address copied').waitFor();
     check(await page.evaluate(() => navigator.clipboard.readText()) === options.rtmp, 'not the RTMP address');
   });
+  await step('addresses for viewers are copied and lead to what is on air', async () => {
+    for (const [what, kind] of [['HLS', 'mpegurl'], ['DASH', 'dash+xml']]) {
+      await page.getByRole('button', { name: `Copy ${what} address` }).click();
+      await page.getByText(`${what} address copied`).waitFor();
+      await isServed(page, await page.evaluate(() => navigator.clipboard.readText()), kind);
+    }
+    await page.getByRole('button', { name: 'Copy watch address' }).click();
+    await page.getByText('watch address copied').waitFor();
+    const address = await page.evaluate(() => navigator.clipboard.readText());
+    check(address === new URL('/watch/live', options.url).href, address);
+    check(await page.getByRole('link', { name: 'Watch' }).getAttribute('href') === address, 'the link leads elsewhere');
+  });
+  await step('a tab that nobody sees listens to nothing', async () => {
+    const open = () => page.evaluate(() => window.listeners.filter((source) => source.readyState !== EventSource.CLOSED).length);
+    check(await open() === 1, `${await open()} listen`);
+    await cover(page, true);
+    check(await open() === 0, 'it goes on listening');
+    await cover(page, false);
+    await page.waitForFunction(() => window.listeners.at(-1).readyState === EventSource.OPEN);
+    check(await open() === 1, `${await open()} listen`);
+  });
+  await step('without the server the page says so and comes back by itself', async () => {
+    await cover(page, true);
+    await page.route('**/api/admin/**', (route) => route.abort());
+    await cover(page, false);
+    await page.getByText('No news from the server since').waitFor();
+    check(await cards.count() === 2, 'what was known is gone');
+    await page.unroute('**/api/admin/**');
+    await page.getByText('No news from the server since').waitFor({ state: 'hidden' });
+    check(await page.locator('#link').innerText() === 'Connected', 'it does not say that it is back');
+    check(said.splice(0).every((line) => line.includes('net::ERR_FAILED')), 'something else was complained of');
+  });
+  await step('a fork says what it shows, and the channel what it let go of', async () => {
+    await page.getByRole('button', { name: 'New channel' }).click();
+    await dialog.getByLabel('Name').fill('Mirror');
+    await dialog.getByRole('button', { name: 'Create' }).click();
+    await page.getByText('Channel created').waitFor();
+    await menu('Fork…').click();
+    await dialog.getByRole('button', { name: 'Fork' }).click();
+    await page.locator('.head').getByText('Fork of Live').waitFor();
+    check(await cards.count() === 2, `${await cards.count()} publishers`);
+    await menu('Kill…').click();
+    await dialog.getByLabel('Keep the streams').check();
+    await dialog.getByRole('button', { name: 'Kill' }).click();
+    await page.getByText('let go of this stream').waitFor();
+    check(!(await page.getByRole('link', { name: 'Watch', exact: true }).isVisible()), 'viewers are led there');
+    await menu('Delete…').click();
+    await dialog.getByRole('button', { name: 'Delete' }).click();
+    await page.getByText('Channel deleted').waitFor();
+    // Its stream lives on, the channel does not.
+    await page.waitForFunction(() => document.querySelectorAll('#channels li').length === 1);
+    await page.evaluate(() => { location.hash = encodeURIComponent('local#forebay#live'); });
+    await page.locator('.head h2').getByText('Live', { exact: true }).waitFor();
+  });
   await step('a message is sent', async () => {
     await page.getByLabel('Message', { exact: true }).fill(HOSTILE);
     await page.keyboard.press('Enter');
@@ -158,6 +226,12 @@ async function walk(page) {
           const found = await page.evaluate(faults);
           check(found.length === 0, `list: ${found.join(', ')}`);
           if (options.screenshots) await page.screenshot({ path: join(options.screenshots, `list-${width}-${colorScheme}.png`) });
+          await page.locator(live).click();
+          // The address changes first, the page follows.
+          const focused = (place) => page.locator(`${place}:focus`).filter({ hasText: 'Live' }).waitFor();
+          await focused('.head h2');
+          await page.getByRole('button', { name: 'All channels' }).click();
+          await focused('#channels a');
           await page.locator(live).click();
         }
         await cards.first().waitFor();
@@ -229,13 +303,35 @@ async function walk(page) {
     await page.waitForFunction(() => document.querySelectorAll('#channels li').length === 1);
     check(!(await page.evaluate(() => window.broken)), 'the name ran');
   });
-  await step('signing out ends the session', async () => {
-    await page.getByRole('button', { name: 'Sign out' }).click();
-    await page.locator('#enter').waitFor();
+  await step('one of many channels is found', async () => {
+    const made = [];
+    for (let number = 0; number < 205; number += 1) {
+      const channel = { alias: `studio-${number}`, name: `Studio ${number}`, description: '', options: [] };
+      const answer = await page.request.put(admin('channels'), { headers, data: { channel } });
+      made.push((await answer.json()).channel.channelId);
+    }
+    await page.reload();
+    await page.getByText('6 more: filter to find them').waitFor();
+    check(await page.locator('#channels li').count() === 200, 'not as many as there may be');
+    await page.getByLabel('Filter channels').fill('STUDIO 204');
+    await page.locator('#channels a', { hasText: 'Studio 204' }).click();
+    await page.locator('.head h2').getByText('Studio 204').waitFor();
+    check(await page.locator('#channels li').count() === 1, 'others too');
+    check(await page.title() === 'Studio 204 · Forebay', await page.title());
+    for (const id of made) await page.request.delete(admin(`channels/${encodeURIComponent(id)}`), { headers });
+  });
+  await step('signing out ends the session, in other tabs too', async () => {
+    const other = await page.context().newPage();
+    await other.goto(options.url);
+    await other.getByRole('button', { name: 'Sign out' }).click();
+    await other.locator('#enter').waitFor();
+    await other.close();
+    await page.getByText('The session is over.').waitFor();
+    check(said.splice(0).every((line) => line.includes('401')), 'something else was complained of');
     check(await page.evaluate(() => !document.body.textContent.includes('Publish and watch')), 'something stays in the page');
     await page.reload();
     await page.locator('#enter').waitFor();
-    const answer = await page.request.get(new URL('/api/admin/streams', options.url).href);
+    const answer = await page.request.get(admin('streams'));
     check(answer.status() === 401, `status ${answer.status()}`);
   });
   check(said.length === 0, said.join(', '));
@@ -252,6 +348,15 @@ try {
   await context.grantPermissions(['clipboard-read', 'clipboard-write']);
   context.setDefaultTimeout(PATIENCE_MS);
   const page = await context.newPage();
+  await page.addInitScript(() => {
+    window.listeners = [];
+    window.EventSource = class extends EventSource {
+      constructor(address) {
+        super(address);
+        window.listeners.push(this);
+      }
+    };
+  });
   page.on('console', (message) => ['error', 'warning'].includes(message.type()) && said.push(`${message.text()} ${message.location().url}`));
   page.on('pageerror', (error) => said.push(String(error)));
   await walk(page).catch(async (error) => {

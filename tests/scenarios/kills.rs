@@ -2,7 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::{Stage, long};
+use super::Stage;
+use crate::common::media::Clip;
 
 /// M-10. The connection stands, what comes over it is taken, and who plays it goes on playing.
 #[tokio::test(flavor = "multi_thread")]
@@ -12,8 +13,8 @@ async fn a_kill_that_keeps_streams_takes_the_members_and_leaves_encoders_connect
         stage.channel("rtmp", &[]).await,
         stage.channel("srt", &[]).await,
     );
-    let mut over_rtmp = stage.rtmp(&rtmp, &long("flv"));
-    let mut over_srt = stage.srt(&srt, &long("ts"));
+    let mut over_rtmp = stage.rtmp(&rtmp, &Clip::long("flv"));
+    let mut over_srt = stage.srt(&srt, &Clip::long("ts"));
     for (channel, proto) in [(&rtmp, "rtmp"), (&srt, "srt")] {
         let members = stage.until_complete(channel, 1).await;
         let location = stage.location(channel).await;
@@ -64,8 +65,8 @@ async fn taken(stage: &Stage, channel: &super::Channel, proto: &str) -> Option<f
 async fn deleting_a_live_channel_hangs_up_on_encoders_of_both_protocols_for_good() {
     let stage = Stage::set(&[]).await;
     let channel = stage.channel("a", &[]).await;
-    let over_rtmp = stage.rtmp(&channel, &long("flv"));
-    let over_srt = stage.srt(&channel, &long("ts"));
+    let over_rtmp = stage.rtmp(&channel, &Clip::long("flv"));
+    let over_srt = stage.srt(&channel, &Clip::long("ts"));
     stage.until_complete(&channel, 2).await;
     let location = stage.location(&channel).await;
     stage.segments(&location, "source", 1).await;
@@ -73,9 +74,9 @@ async fn deleting_a_live_channel_hangs_up_on_encoders_of_both_protocols_for_good
     assert!(over_rtmp.finish().await.is_err(), "it is hung up on");
     let (well, said) = over_srt.ended().await;
     assert!(!well, "it is hung up on: {said}");
-    let again = stage.rtmp(&channel, &long("flv")).finish().await;
+    let again = stage.rtmp(&channel, &Clip::long("flv")).finish().await;
     assert!(again.is_err(), "the key is void");
-    let (well, said) = stage.srt(&channel, &long("ts")).ended().await;
+    let (well, said) = stage.srt(&channel, &Clip::long("ts")).ended().await;
     assert!(!well, "the key is void: {said}");
     assert_eq!(stage.manifest(&channel).await.status, 404);
     for below in ["", "/members"] {

@@ -2,8 +2,9 @@
 
 use serde_json::Value;
 
-use super::{Stage, long, newest, word};
+use super::{Stage, newest, word};
 use crate::common::lossy::{Line, Lossy};
+use crate::common::media::{Clip, pictures};
 use crate::common::server::Publishing;
 use crate::common::srt::Call;
 
@@ -13,7 +14,7 @@ async fn an_encoder_is_one_presenter_with_both_tracks() {
     let stage = Stage::set(&[]).await;
     let channel = stage.channel("a", &[]).await;
     assert_eq!(stage.count(&channel, "?failIfLess=1").await.0, 412);
-    let encoder = stage.rtmp(&channel, &long("flv"));
+    let encoder = stage.rtmp(&channel, &Clip::long("flv"));
     let members = stage.until_complete(&channel, 1).await;
     let member = &members[0];
     assert_eq!(member["role"], "Presenter");
@@ -45,10 +46,10 @@ async fn an_encoder_is_one_presenter_with_both_tracks() {
 async fn a_second_encoder_is_a_second_member_and_playback_outlives_the_first() {
     let stage = Stage::set(&[]).await;
     let channel = stage.channel("a", &[]).await;
-    let first = stage.rtmp(&channel, &long("flv"));
+    let first = stage.rtmp(&channel, &Clip::long("flv"));
     let alone = stage.until_complete(&channel, 1).await;
     let location = stage.location(&channel).await;
-    let second = stage.rtmp(&channel, &long("flv"));
+    let second = stage.rtmp(&channel, &Clip::long("flv"));
     let members = stage.until_complete(&channel, 2).await;
     for name in ["sessionId", "screenName"] {
         assert_ne!(word(&members[0], name), word(&members[1], name));
@@ -71,8 +72,18 @@ async fn a_second_encoder_is_a_second_member_and_playback_outlives_the_first() {
 async fn an_encoder_without_one_track_says_so_and_counts_as_one_stream() {
     let stage = Stage::set(&[]).await;
     for (alias, clip, there, missing) in [
-        ("picture", long("flv").mute(), "videoState", "audioState"),
-        ("sound", long("flv").blind(), "audioState", "videoState"),
+        (
+            "picture",
+            Clip::long("flv").mute(),
+            "videoState",
+            "audioState",
+        ),
+        (
+            "sound",
+            Clip::long("flv").blind(),
+            "audioState",
+            "videoState",
+        ),
     ] {
         let channel = stage.channel(alias, &[]).await;
         let encoder = stage.rtmp(&channel, &clip);
@@ -110,10 +121,10 @@ async fn a_wrong_key_is_refused_over_both_protocols_and_leaves_no_member() {
     let last = if channel.key.ends_with('a') { "b" } else { "a" };
     let right = channel.key.clone();
     channel.key.replace_range(right.len() - 1.., last);
-    let clip = long("flv");
+    let clip = Clip::long("flv");
     let refused = stage.rtmp(&channel, &clip).finish().await;
     assert!(refused.is_err(), "it is told");
-    let (well, said) = stage.srt(&channel, &long("ts")).ended().await;
+    let (well, said) = stage.srt(&channel, &Clip::long("ts")).ended().await;
     assert!(!well, "{said}");
     assert!(stage.members(&channel).await.is_empty());
     assert_eq!(stage.count(&channel, "?failIfLess=1").await.0, 412);
@@ -136,7 +147,7 @@ async fn an_encoder_whose_cable_is_pulled_does_not_count_until_it_is_back() {
     ])
     .await;
     let channel = stage.channel("rtmp", &[]).await;
-    let encoder = stage.rtmp(&channel, &long("flv"));
+    let encoder = stage.rtmp(&channel, &Clip::long("flv"));
     let before = stage.until_complete(&channel, 1).await;
     encoder.signal("STOP");
     stage.until_members(&channel, 0).await;
@@ -148,7 +159,7 @@ async fn an_encoder_whose_cable_is_pulled_does_not_count_until_it_is_back() {
 
     let channel = stage.channel("srt", &[]).await;
     let line = Lossy::start(stage.gateway.srt(), Line::good(15)).await;
-    let encoder = Call::new(line.address, &channel.key).ffmpeg_5(&long("ts").file());
+    let encoder = Call::new(line.address, &channel.key).ffmpeg_5(&Clip::long("ts").file());
     stage.until_complete(&channel, 1).await;
     drop(line);
     stage.until_members(&channel, 0).await;
@@ -162,12 +173,12 @@ async fn an_encoder_whose_cable_is_pulled_does_not_count_until_it_is_back() {
 async fn an_encoder_that_comes_back_in_time_goes_on_in_the_same_stream() {
     let stage = Stage::set(&[("FOREBAY_RECONNECT_SECONDS", "60")]).await;
     let channel = stage.channel("a", &[]).await;
-    let encoder = stage.rtmp(&channel, &long("flv"));
+    let encoder = stage.rtmp(&channel, &Clip::long("flv"));
     let location = stage.location(&channel).await;
     let before = newest(&stage.segments(&location, "source", 2).await);
     encoder.kill();
     stage.until_members(&channel, 0).await;
-    let encoder = stage.rtmp(&channel, &long("flv"));
+    let encoder = stage.rtmp(&channel, &Clip::long("flv"));
     stage.until_complete(&channel, 1).await;
     stage.goes_on(&location).await;
     assert_eq!(stage.location(&channel).await, location);
@@ -182,7 +193,7 @@ async fn an_encoder_that_comes_back_in_time_goes_on_in_the_same_stream() {
 async fn an_encoder_that_comes_back_too_late_opens_a_stream_of_its_own() {
     let stage = Stage::set(&[("FOREBAY_RECONNECT_SECONDS", "1")]).await;
     let channel = stage.channel("a", &[]).await;
-    let start = || -> Publishing { stage.rtmp(&channel, &long("flv")) };
+    let start = || -> Publishing { stage.rtmp(&channel, &Clip::long("flv")) };
     let encoder = start();
     let old = stage.location(&channel).await;
     stage.segments(&old, "source", 2).await;
@@ -202,7 +213,7 @@ async fn an_encoder_that_comes_back_too_late_opens_a_stream_of_its_own() {
     assert_ne!(super::stream_of(&new), super::stream_of(&old));
     let media = stage.segments(&new, "source", 2).await;
     let file = stage.download(&new, "source", &media).await;
-    let seen = crate::common::media::pictures(&file);
+    let seen = pictures(&file);
     let numbers: Vec<Option<u32>> = seen.iter().map(|picture| picture.number).collect();
     let own: Vec<Option<u32>> = (0..numbers.len() as u32).map(Some).collect();
     assert_eq!(numbers, own, "from the new encoder's first picture on");

@@ -6,15 +6,15 @@ use forebay::base::clock::Clock;
 use forebay::base::secret::Secret;
 use forebay::control::token::{Claims, create};
 
-use super::{SECRET, Stage, beside, long, stream_of};
-use crate::common::media::pictures;
+use super::{SECRET, Stage, beside, stream_of};
+use crate::common::media::{Clip, pictures};
 
 /// M-2, the source alone.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_streaming_channels_manifest_leads_to_a_playlist_that_plays() {
     let stage = Stage::set(&[]).await;
     let channel = stage.channel("a", &["hd", "streaming"]).await;
-    let encoder = stage.rtmp(&channel, &long("flv"));
+    let encoder = stage.rtmp(&channel, &Clip::long("flv"));
     let location = stage.location(&channel).await;
     let answer = stage.manifest(&channel).await;
     assert_eq!(answer.header("cache-control"), Some("no-store"));
@@ -22,6 +22,7 @@ async fn a_streaming_channels_manifest_leads_to_a_playlist_that_plays() {
     stage.multivariant(&location).await;
     let media = stage.segments(&location, "source", 2).await;
     let seen = pictures(&stage.download(&location, "source", &media).await);
+    assert!(seen.len() >= 30, "two segments' pictures: {}", seen.len());
     for (number, picture) in (0..).zip(&seen) {
         assert_eq!(picture.number, Some(number), "every picture, in order");
     }
@@ -39,12 +40,17 @@ async fn a_streaming_channels_manifest_leads_to_a_playlist_that_plays() {
 async fn a_channel_that_names_no_streaming_is_live_without_a_manifest() {
     let stage = Stage::set(&[]).await;
     let channel = stage.channel("a", &["hd", "multi-bitrate"]).await;
-    let encoder = stage.rtmp(&channel, &long("flv"));
+    let encoder = stage.rtmp(&channel, &Clip::long("flv"));
     stage.until_complete(&channel, 1).await;
     assert_eq!(stage.count(&channel, "?failIfLess=1").await.0, 200);
     for name in ["/live.m3u8", "/live.mpd"] {
         let answer = stage.gateway.get(&channel.path(name)).await;
         assert_eq!(answer.status, 415, "{name}: {}", answer.text());
+        assert!(
+            answer.text().contains("\"unsupported\""),
+            "{}",
+            answer.text()
+        );
     }
     encoder.kill();
     stage.gateway.stop().await;
@@ -74,7 +80,7 @@ async fn a_protected_channel_opens_to_tokens_of_its_id_its_alias_and_its_stream_
     let stage = Stage::set(&[]).await;
     let words = ["streaming", "token-auth"];
     let channel = stage.channel("a", &words).await;
-    let encoder = stage.rtmp(&channel, &long("flv"));
+    let encoder = stage.rtmp(&channel, &Clip::long("flv"));
     stage.until_complete(&channel, 1).await;
     let ask = async |token: &str| {
         let path = channel.path(&format!("/live.m3u8?streamToken={token}"));

@@ -6,13 +6,13 @@ use std::path::PathBuf;
 use forebay::base::secret::fingerprint;
 use forebay::manifest::parse::Media;
 
-use super::rubbish::{self, noise};
+use super::rubbish;
 use super::streamids::keying_material;
 use crate::common::gateway::{Folder, Gateway};
 use crate::common::media::{Clip, pictures};
-use crate::common::srt::{
-    Call, Handshake, PAYLOAD_BYTES, RawCaller, Sender, control, extension, kind, swapped,
-};
+use crate::common::noise::noise;
+use crate::common::srt::raw::{Handshake, RawCaller, control, extension, kind, swapped};
+use crate::common::srt::{Call, PAYLOAD_BYTES, Sender};
 
 const KEY: &str = "HostileKey0123456789";
 /// A channel of its own, so that what is wrong there is wrong there only.

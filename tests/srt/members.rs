@@ -19,17 +19,6 @@ const ADMIN: &str = "MembersAdmin0123456789";
 /// Pictures come every 33 ms, and a busy machine may be late.
 const SILENCE_MS: &str = "700";
 
-/// Longer than any test, with a key unit every half second.
-fn clip(container: &'static str) -> Clip {
-    Clip {
-        container,
-        ..Clip::small("30", 1200).video(
-            "-c:v libx264 -preset ultrafast -tune zerolatency -pix_fmt yuv420p -crf 24 \
-             -g 15 -keyint_min 15 -sc_threshold 0",
-        )
-    }
-}
-
 /// A gateway, and what its viewers have read so far.
 struct Watched {
     gateway: Gateway,
@@ -56,11 +45,11 @@ impl Watched {
 
     fn rtmp(&self) -> Publishing {
         let url = format!("rtmp://{}/live/{KEY}", self.gateway.rtmp());
-        Publishing::start("ffmpeg", &clip("flv").file(), "-re", &url)
+        Publishing::start("ffmpeg", &Clip::long("flv").file(), "-re", &url)
     }
 
     fn srt(&self) -> Sender {
-        let file = clip("ts").file();
+        let file = Clip::long("ts").file();
         Call::new(self.gateway.srt(), KEY).ffmpeg_5(Path::new(&file))
     }
 
@@ -186,7 +175,7 @@ async fn rtmp_and_srt_on_one_key_fail_over_into_each_other() {
 /// As an operator stops it: callers are told, and whoever is in a hurry signals twice.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stop_ends_callers_and_a_second_signal_waits_for_nothing() {
-    let file = clip("ts").file();
+    let file = Clip::long("ts").file();
     for signals in 1..=2 {
         let folder = Folder::new();
         let settings = [("FOREBAY_STREAM_KEY", KEY)];

@@ -9,7 +9,8 @@ use forebay::base::secret::Secret;
 
 use crate::common::media::{Clip, beeps, flashes, lip_offsets, pictures, sound_seconds};
 use crate::common::server::{KEY, Server};
-use crate::common::srt::{Call, PAYLOAD_BYTES, RawCaller, Sender};
+use crate::common::srt::raw::RawCaller;
+use crate::common::srt::{Call, PAYLOAD_BYTES, Sender};
 use crate::inputs::{Expected, everything_came};
 
 const PASSPHRASE: &str = "a-passphrase-of-SRT";

@@ -2,6 +2,8 @@
 
 use std::collections::HashMap;
 
+use crate::common::noise::noise;
+
 pub(super) const PACKET_BYTES: usize = 188;
 /// Elementary streams that tables name (table 2-34, and A/52 for AC-3 outside of DVB).
 pub(super) const MPEG_2_VIDEO: u8 = 0x02;
@@ -10,18 +12,6 @@ pub(super) const AC_3: u8 = 0x81;
 /// Where the PMT of these streams is.
 pub(super) const PMT_PID: u16 = 0x1000;
 pub(super) const VIDEO_PID: u16 = 0x100;
-
-/// Bytes that mean nothing, the same each time.
-pub(super) fn noise(seed: u64, count: usize) -> Vec<u8> {
-    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-    let next = || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        (state >> 32) as u8
-    };
-    std::iter::repeat_with(next).take(count).collect()
-}
 
 /// Writes packets, and counts for each PID.
 #[derive(Default)]

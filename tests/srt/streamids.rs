@@ -9,7 +9,8 @@ use forebay::config::{Channel, Config, Sources};
 use crate::common::gateway::{Folder, Gateway};
 use crate::common::media::{Clip, enhanced_ffmpeg};
 use crate::common::server::Server;
-use crate::common::srt::{Call, Handshake, RawCaller, extension, swapped};
+use crate::common::srt::Call;
+use crate::common::srt::raw::{Handshake, RawCaller, extension, swapped};
 
 const KEY: &str = "StreamIdKey-0123456789";
 const WRONG: &str = "NoSuchKey-9876543210";
@@ -78,7 +79,7 @@ async fn every_form_of_streamid_publishes() {
         let answer = caller.connect(text.as_bytes()).await;
         assert_eq!(answer, Ok(()), "{text}");
         let alias = format!("form{form}");
-        let found = || server.app.hub.find(&alias);
+        let found = || server.app.on_air(&alias);
         let id = server.until("a stream", found).await;
         let stream = server.app.hub.stream(id).unwrap();
         for capability in *capabilities {
@@ -130,6 +131,9 @@ async fn refusals_carry_their_codes_and_the_log_says_why_without_the_key() {
     // One publisher is all that there may be.
     let mut first = RawCaller::new(gateway.srt()).await;
     assert_eq!(first.connect(KEY.as_bytes()).await, Ok(()));
+    // It is connected before it is admitted: whoever asks meanwhile could take its place.
+    let admitted = async || gateway.log().contains("publish accepted").then_some(());
+    gateway.until("the first one's admission", admitted).await;
     let full = async || (refusal(&gateway, KEY).await == Err(code::FULL)).then_some(());
     gateway.until("refusal because it is full", full).await;
     first.shutdown().await;

@@ -61,7 +61,7 @@ impl Bench {
 #[tokio::test]
 async fn a_first_start_makes_the_default_and_the_declared_channels() {
     let bench = bench(|config| config.channels.push(declared("stage", None))).await;
-    let channels = bench.store.channels().await.unwrap();
+    let channels = bench.store.known_channels("forebay", None, 9);
     let ids: Vec<&str> = channels.iter().map(|channel| &*channel.id).collect();
     assert_eq!(ids, ["local#forebay#live", "local#forebay#stage"]);
     assert_eq!(channels[0].key, bench.credentials.stream_key);
@@ -129,7 +129,7 @@ async fn keys_that_are_settings_are_not_rotated() {
 }
 
 #[tokio::test]
-async fn applications_are_added_listed_and_removed() {
+async fn applications_are_added_listed_rotated_and_removed() {
     let bench = bench(|_| {}).await;
     let run = async |command: Application| application(&bench.store, &bench.config, &command).await;
     let id = || "other".to_owned();
@@ -142,18 +142,27 @@ async fn applications_are_added_listed_and_removed() {
     let mut listed: Vec<&str> = listed.lines().collect();
     listed.sort_unstable();
     assert_eq!(listed, ["forebay", "other"]);
+    let rotated = run(Application::Rotate { id: id() }).await.unwrap();
+    let new = bench
+        .store
+        .known_application("other")
+        .unwrap()
+        .secret
+        .clone();
+    assert!(rotated.contains(new.expose()) && new != stored.secret);
     run(Application::Remove { id: id() }).await.unwrap();
     assert_eq!(run(Application::List).await.unwrap(), "forebay\n");
-    let first = "forebay".to_owned();
-    let error = run(Application::Remove { id: first }).await.unwrap_err();
+    let first = || "forebay".to_owned();
+    let error = run(Application::Remove { id: first() }).await.unwrap_err();
     assert!(matches!(error, Error::FirstApplication(_)));
+    let error = run(Application::Rotate { id: first() }).await.unwrap_err();
+    assert!(matches!(error, Error::FirstSecret(_)));
 }
 
 #[tokio::test]
 async fn printed_tokens_open_what_they_were_printed_for_until_they_expire() {
     let bench = bench(|_| {}).await;
-    let tokens = Tokens::new(bench.clock.clone());
-    tokens.refresh(&bench.store).await.unwrap();
+    let tokens = Tokens::new(bench.store.clone(), bench.clock.clone());
     let wanted = ChannelToken {
         channel: "live".to_owned(),
         expires: Duration::from_secs(60),

@@ -1,18 +1,17 @@
 //! Applications for operators: who may use the channel API.
 
+use axum::response::Response;
 use http::StatusCode;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::base::id::random_key;
 use crate::base::secret::Secret;
 use crate::control::pcast::answer::{Answer, Done, OK, done, json};
 use crate::control::pcast::docs::{Conflicting, Lookup, Usual};
 use crate::control::pcast::time::Rfc3339;
 use crate::control::pcast::{ByOperator, Error, Fields};
+use crate::store::random_secret;
 
-/// Characters of a secret: 190 bits.
-const SECRET_CHARACTERS: usize = 32;
 /// Characters of an id, which is part of every id of a channel.
 const MAX_ID_CHARACTERS: usize = 64;
 
@@ -42,7 +41,7 @@ pub(super) struct Many {
     applications: Vec<View>,
 }
 
-/// An answer with the credentials of a new application.
+/// An answer with new credentials of an application.
 #[derive(Serialize, ToSchema)]
 #[schema(as = NewApplication)]
 #[serde(rename_all = "camelCase")]
@@ -103,24 +102,56 @@ pub(super) async fn add(ByOperator(mut call): ByOperator) -> Answer {
             "applicationId is not 1 to {MAX_ID_CHARACTERS} letters, digits, dots, _ and -"
         )));
     }
-    let secret = Secret::new(random_key(SECRET_CHARACTERS));
-    let answer = Made {
-        status: OK,
-        application_id: id.clone(),
-        secret: secret.expose().to_owned(),
-    };
+    let secret = random_secret();
+    let answer = made(&id, &secret);
     let state = call.state.clone();
     call.state
         .to_the_end(async move {
             let setup = state.setup();
             setup.store.add_application(&id, &secret).await?;
             tracing::info!(application = id, "application added");
-            // Its tokens open streams from now on.
-            setup.tokens.refresh(&setup.store).await?;
             Ok(())
         })
         .await?;
-    Ok(json(StatusCode::OK, &answer))
+    Ok(answer)
+}
+
+fn made(application_id: &str, secret: &Secret) -> Response {
+    let answer = Made {
+        status: OK,
+        application_id: application_id.to_owned(),
+        secret: secret.expose().to_owned(),
+    };
+    json(StatusCode::OK, &answer)
+}
+
+#[utoipa::path(
+    post, path = "/api/admin/applications/{applicationId}/secret", tag = "operations",
+    operation_id = "adminRotateSecret",
+    summary = "Replace an application's secret; the old one, and tokens signed with it, are refused at once",
+    security(("adminKey" = []), ("adminBearer" = [])),
+    params(("applicationId" = String, Path, description = "Application id.")),
+    responses((status = 200, description = "The new credentials; the secret is shown this once.",
+        body = inline(Made)), Usual, Lookup,
+        (status = 409, description = "The secret is a setting: `conflict`.",
+            body = inline(crate::control::pcast::error::Body))),
+)]
+pub(super) async fn rotate(ByOperator(mut call): ByOperator) -> Answer {
+    let id = call.parameter("applicationId").await?;
+    if id == call.state.setup().first_application {
+        let why =
+            "the secret of this application is a setting, it would come back at the next start";
+        return Err(Error::Conflict(why.to_owned()));
+    }
+    let state = call.state.clone();
+    call.state
+        .to_the_end(async move {
+            let setup = state.setup();
+            let secret = setup.store.rotate_secret(&id).await?;
+            tracing::info!(application = id, "application's secret replaced");
+            Ok(made(&id, &secret))
+        })
+        .await
 }
 
 #[utoipa::path(
@@ -143,18 +174,9 @@ pub(super) async fn remove(ByOperator(mut call): ByOperator) -> Answer {
     call.state
         .to_the_end(async move {
             let setup = state.setup();
-            let channels = setup.store.known_channels(&id, None, usize::MAX);
+            // What its channels have on air ends with that.
             setup.store.remove_application(&id).await?;
-            tracing::info!(
-                application = id,
-                channels = channels.len(),
-                "application removed"
-            );
-            for channel in channels {
-                setup.sources.stop(&channel.id);
-                setup.live.close(&channel.id).await;
-            }
-            setup.tokens.refresh(&setup.store).await?;
+            tracing::info!(application = id, "application removed");
             Ok(())
         })
         .await?;

@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 
 use crate::control::State;
 use crate::control::pcast::answer::{Answer, Done, OK, json};
-use crate::control::pcast::docs::{Conflicting, Lookup, Sized, Usual};
+use crate::control::pcast::docs::{Conflicting, Lookup, Named, Range, Sized, Usual};
 use crate::control::pcast::fork::{ForkBody, KillBody, KilledMembers};
 use crate::control::pcast::ingest::IngestFields;
 use crate::control::pcast::member::Members;
@@ -152,8 +152,7 @@ pub(super) async fn create(ByOperator(mut call): ByOperator) -> Answer {
     get, path = "/api/admin/channels/{channelId}", tag = "operations",
     operation_id = "adminChannel", summary = "A channel, with what is live of it",
     security(("adminKey" = []), ("adminBearer" = [])),
-    params(("channelId" = String, Path, example = "live",
-            description = "Channel id, percent-encoded, or alias.")),
+    params(Named),
     responses((status = 200, description = "The channel.", body = inline(One<'_>)), Usual, Lookup),
 )]
 pub(super) async fn fetch(ByOperator(mut call): ByOperator) -> Answer {
@@ -166,27 +165,25 @@ pub(super) async fn fetch(ByOperator(mut call): ByOperator) -> Answer {
     operation_id = "adminDeleteChannel",
     summary = "Delete a channel with its messages; its publishers are disconnected, its key is void",
     security(("adminKey" = []), ("adminBearer" = [])),
-    params(("channelId" = String, Path, example = "live",
-            description = "Channel id, percent-encoded, or alias.")),
+    params(Named),
     responses((status = 200, description = "It is gone.", body = inline(Done)), Usual, Lookup,
         (status = 409, description = "The configuration file declares it: `conflict`.",
             body = inline(error::Body))),
 )]
 pub(super) async fn remove(ByOperator(call): ByOperator) -> Answer {
-    channel::take_away(call).await
+    channel::answer_remove(call).await
 }
 
 #[utoipa::path(
     get, path = "/api/admin/channels/{channelId}/members", tag = "operations",
     operation_id = "adminMembers", summary = "Publishers of a channel",
     security(("adminKey" = []), ("adminBearer" = [])),
-    params(("channelId" = String, Path, example = "live",
-            description = "Channel id, percent-encoded, or alias.")),
+    params(Named),
     responses((status = 200, description = "Those that send now.", body = inline(Members)), Usual,
         Lookup),
 )]
 pub(super) async fn members(ByOperator(call): ByOperator) -> Answer {
-    member::shown(call).await
+    member::answer_members(call).await
 }
 
 #[utoipa::path(
@@ -194,15 +191,14 @@ pub(super) async fn members(ByOperator(call): ByOperator) -> Answer {
     operation_id = "adminKill",
     summary = "End what a channel has on air; the channel and its key stay",
     security(("adminKey" = []), ("adminBearer" = [])), request_body = Option<KillBody>,
-    params(("channelId" = String, Path, example = "live",
-            description = "Channel id, percent-encoded, or alias.")),
+    params(Named),
     responses((status = 200, description = "The members that were there.",
         body = inline(KilledMembers)), Usual, Lookup, Sized,
         (status = 504, description = "It took too long: `time-exceeded`.",
             body = inline(error::Body))),
 )]
 pub(super) async fn kill(ByOperator(call): ByOperator) -> Answer {
-    forks::killed(call).await
+    forks::answer_kill(call).await
 }
 
 #[utoipa::path(
@@ -219,15 +215,14 @@ pub(super) async fn kill(ByOperator(call): ByOperator) -> Answer {
             body = inline(error::Body))),
 )]
 pub(super) async fn fork(ByOperator(call): ByOperator) -> Answer {
-    forks::forked(call).await
+    forks::answer_fork(call).await
 }
 
 #[utoipa::path(
     get, path = "/api/admin/channels/{channelId}/key", tag = "operations",
     operation_id = "adminKey", summary = "A channel's stream key",
     security(("adminKey" = []), ("adminBearer" = [])),
-    params(("channelId" = String, Path, example = "live",
-            description = "Channel id, percent-encoded, or alias.")),
+    params(Named),
     responses((status = 200, description = "The key.", body = inline(Key)), Usual, Lookup),
 )]
 pub(super) async fn key(ByOperator(mut call): ByOperator) -> Answer {
@@ -240,8 +235,7 @@ pub(super) async fn key(ByOperator(mut call): ByOperator) -> Answer {
     operation_id = "adminRotateKey",
     summary = "Replace a channel's stream key at once; the stream on air goes on",
     security(("adminKey" = []), ("adminBearer" = [])),
-    params(("channelId" = String, Path, example = "live",
-            description = "Channel id, percent-encoded, or alias.")),
+    params(Named),
     responses((status = 200, description = "The new key.", body = inline(Key)), Usual, Lookup,
         (status = 409, description = "The key is a setting: `conflict`.",
             body = inline(error::Body))),
@@ -280,13 +274,12 @@ pub(super) async fn rotate(ByOperator(mut call): ByOperator) -> Answer {
     put, path = "/api/admin/channels/{channelId}/message", tag = "operations",
     operation_id = "adminSendMessage", summary = "Send a message to a channel",
     security(("adminKey" = []), ("adminBearer" = [])), request_body = inline(message::Send),
-    params(("channelId" = String, Path, example = "live",
-            description = "Channel id, percent-encoded, or alias.")),
+    params(Named),
     responses((status = 200, description = "It is sent.", body = inline(message::One<'_>)), Usual,
         Lookup, Sized),
 )]
 pub(super) async fn send(ByOperator(call): ByOperator) -> Answer {
-    message::sent(call).await
+    message::answer_send(call).await
 }
 
 #[utoipa::path(
@@ -294,35 +287,25 @@ pub(super) async fn send(ByOperator(call): ByOperator) -> Answer {
     operation_id = "adminMessages",
     summary = "Messages of a channel: the newest, or the oldest after one of them",
     security(("adminKey" = []), ("adminBearer" = [])),
-    params(
-        ("channelId" = String, Path, example = "live",
-            description = "Channel id, percent-encoded, or alias."),
-        ("limit" = Option<u64>, Query, minimum = 1, maximum = 128,
-            description = "Messages of the range, at most; 100 without it."),
-        ("beforeMessageId" = Option<String>, Query, description = "Only those before this one."),
-        ("afterMessageId" = Option<String>, Query, description = "Only those after this one."),
-        ("mimeTypes" = Option<String>, Query,
-            description = "Only these types of the range, separated by commas."),
-    ),
+    params(Named, Range),
     responses((status = 200, description = "Oldest first.", body = inline(message::Many<'_>)), Usual,
         Lookup, (status = 413, description = "`limit` is above 128: `limit-too-large`.",
             body = inline(error::Body))),
 )]
 pub(super) async fn messages(ByOperator(call): ByOperator) -> Answer {
-    message::listed(call).await
+    message::answer_list(call).await
 }
 
 #[utoipa::path(
     delete, path = "/api/admin/channels/{channelId}/messages", tag = "operations",
     operation_id = "adminPurgeMessages", summary = "Delete all messages of a channel",
     security(("adminKey" = []), ("adminBearer" = [])),
-    params(("channelId" = String, Path, example = "live",
-            description = "Channel id, percent-encoded, or alias.")),
+    params(Named),
     responses((status = 200, description = "They are gone.", body = inline(message::Purged)), Usual,
         Lookup),
 )]
 pub(super) async fn purge(ByOperator(call): ByOperator) -> Answer {
-    message::purged(call).await
+    message::answer_purge(call).await
 }
 
 fn shown(key: &str) -> axum::response::Response {

@@ -1,5 +1,7 @@
 //! Answers in the form that all calls have in common.
 
+use std::fmt::Write;
+
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde::Serialize;
@@ -54,4 +56,21 @@ pub(super) fn complete(headers: &mut HeaderMap) {
     headers.insert(header::CONTENT_TYPE, JSON);
     let no_store = HeaderValue::from_static("no-store");
     headers.insert(header::CACHE_CONTROL, no_store);
+}
+
+/// Text as a part of an address: everything is percent-encoded but what RFC 3986 §2.3 leaves alone.
+pub(in crate::control) fn escaped(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
+                out.push(char::from(byte));
+            }
+            _ => {
+                // Writing to memory does not fail.
+                let _ = write!(out, "%{byte:02X}");
+            }
+        }
+    }
+    out
 }

@@ -26,6 +26,8 @@ pub(in crate::control) struct Fields {
 impl Fields {
     /// Reads a body that must be there.
     pub(in crate::control) fn parse(body: &[u8]) -> Result<Fields, Error> {
+        // RFC 8259 §8.1: a byte order mark may be ignored, and some libraries write one.
+        let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
         // Nesting is bounded by serde_json: 128 levels.
         let Unique(value) = serde_json::from_slice(body)
             .map_err(|error| Error::Bad(format!("the body is not JSON: {error}")))?;
@@ -200,10 +202,11 @@ impl Fields {
         }
     }
 
-    /// A whole number that must be there.
+    /// A whole number that must be there, in any form: `1`, `1.0` and `1e0` are the same (JSON Schema
+    /// 2020-12, §4.2.3).
     pub(in crate::control) fn need_integer(&mut self, name: &str) -> Result<i64, Error> {
         let value = self.take(name).ok_or_else(|| self.missing(name))?;
-        let number = value.as_i64();
+        let number = value.as_i64().or_else(|| exact(value.as_f64()?));
         number.ok_or_else(|| self.wrong(name, "a whole number"))
     }
 
@@ -222,6 +225,13 @@ impl Fields {
     pub(in crate::control) fn is_text(&self, name: &str) -> bool {
         matches!(self.fields.get(name), Some(Value::String(_)))
     }
+}
+
+/// The whole number that a floating one is, up to where all of them can be written as one.
+fn exact(number: f64) -> Option<i64> {
+    const LARGEST: f64 = 9_007_199_254_740_992.0; // 2^53
+    let is_whole = number.fract() == 0.0 && number.abs() <= LARGEST;
+    is_whole.then_some(number as i64)
 }
 
 impl<'de> Deserialize<'de> for Unique {

@@ -125,7 +125,7 @@ impl Call {
         let store = &self.state.setup().store;
         let found = match &self.scope {
             Scope::Application(application) => store.known_channel(&application.id, &id),
-            Scope::Operator => store.known_public_channel(&id),
+            Scope::Operator => store.known_one_channel(&id)?,
         };
         found.ok_or(Error::NotFound("channel"))
     }
@@ -142,26 +142,7 @@ impl Call {
 
     /// The body, which is read by those who expect one only: clients send a content type with DELETE, too.
     pub(in crate::control) async fn body(&mut self) -> Result<Bytes, Error> {
-        let body = std::mem::take(&mut self.body);
-        let too_large = || Error::TooLarge(format!("the body is above {MAX_BODY_BYTES} bytes"));
-        let declared = self.parts.headers.get(header::CONTENT_LENGTH);
-        let declared = declared.and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
-        if declared.is_some_and(|bytes| bytes > MAX_BODY_BYTES as u64) {
-            return Err(too_large());
-        }
-        match tokio::time::timeout(BODY_DEADLINE, to_bytes(body, MAX_BODY_BYTES)).await {
-            Ok(Ok(bytes)) => Ok(bytes),
-            Ok(Err(error)) => {
-                let error = error.into_inner();
-                match error.is::<http_body_util::LengthLimitError>() {
-                    true => Err(too_large()),
-                    false => Err(Error::Bad("the body was cut off".to_owned())),
-                }
-            }
-            Err(_) => Err(Error::Bad(format!(
-                "the body did not come within {BODY_DEADLINE:?}"
-            ))),
-        }
+        whole(&self.parts.headers, std::mem::take(&mut self.body)).await
     }
 
     /// Host by which the caller knows this gateway: of the published address, else of the request.
@@ -182,6 +163,30 @@ impl Call {
     }
 }
 
+/// All of a body, bounded in size and time. Every body is read by this: a connection on which one is waited
+/// for is not closed for its silence.
+pub(in crate::control) async fn whole(headers: &HeaderMap, body: Body) -> Result<Bytes, Error> {
+    let too_large = || Error::TooLarge(format!("the body is above {MAX_BODY_BYTES} bytes"));
+    let declared = headers.get(header::CONTENT_LENGTH);
+    let declared = declared.and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+    if declared.is_some_and(|bytes| bytes > MAX_BODY_BYTES as u64) {
+        return Err(too_large());
+    }
+    match tokio::time::timeout(BODY_DEADLINE, to_bytes(body, MAX_BODY_BYTES)).await {
+        Ok(Ok(bytes)) => Ok(bytes),
+        Ok(Err(error)) => {
+            let error = error.into_inner();
+            match error.is::<http_body_util::LengthLimitError>() {
+                true => Err(too_large()),
+                false => Err(Error::Bad("the body was cut off".to_owned())),
+            }
+        }
+        Err(_) => Err(Error::Bad(format!(
+            "the body did not come within {BODY_DEADLINE:?}"
+        ))),
+    }
+}
+
 impl State {
     /// Does something to its end, also when the caller does not wait for it: what is half done would
     /// stay so.
@@ -195,7 +200,7 @@ impl State {
     }
 
     /// The same for what is done in the media plane, for which nobody waits long.
-    pub(in crate::control) async fn live<T: Send + 'static>(
+    pub(in crate::control) async fn within_deadline<T: Send + 'static>(
         &self,
         work: impl Future<Output = Result<T, Error>> + Send + 'static,
     ) -> Result<T, Error> {
@@ -239,6 +244,18 @@ impl Parameters {
             false => Err(Error::Bad(format!(
                 "{name} is not a whole number of 0 or more"
             ))),
+        }
+    }
+
+    /// How many of a list are asked for: `default` without a word, `most` at most.
+    pub(in crate::control) fn limit(&self, default: usize, most: usize) -> Result<usize, Error> {
+        match self.count("limit")? {
+            None => Ok(default),
+            Some(0) => Err(Error::Bad("limit is 0".to_owned())),
+            Some(limit) => {
+                let limit = usize::try_from(limit).ok().filter(|limit| *limit <= most);
+                limit.ok_or(Error::LimitTooLarge(most))
+            }
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Channels: made, shown, listed, deleted (contract, channels, sections 2 to 5).
 
+use std::borrow::Cow;
 use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -13,7 +14,7 @@ use utoipa::ToSchema;
 
 use super::answer::{Answer, Done, OK, done, json, of_bytes};
 use super::body::Fields;
-use super::docs::{Conflicting, Limited, Lookup, Usual};
+use super::docs::{Conflicting, Limited, Lookup, Named, Usual};
 use super::ingest::{self, IngestFields};
 use super::time::Rfc3339;
 use super::{ByApplication, Call, Error};
@@ -62,7 +63,7 @@ pub(super) struct View<'a> {
     /// As they were given, credentials of `sourceUri` hidden.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<IngestFields>)]
-    ingest_options: Option<&'a IngestOptions>,
+    ingest_options: Option<Cow<'a, IngestOptions>>,
 }
 
 /// What `type` can be.
@@ -100,7 +101,7 @@ pub(super) struct Create {
     channel: CreateFields,
 }
 
-/// Fields of a new channel.
+/// Fields of a new channel. Lengths are in bytes of UTF-8; alias and name are one line.
 #[derive(ToSchema)]
 #[schema(as = NewChannel)]
 #[serde(rename_all = "camelCase")]
@@ -115,7 +116,7 @@ pub(in crate::control) struct CreateFields {
     /// For people.
     #[schema(max_length = 4096)]
     description: String,
-    /// Any words; they are kept and shown.
+    /// Any words of one line and at most 256 bytes; they are kept and shown.
     #[schema(max_items = 64)]
     options: Vec<String>,
     ingest_options: Option<IngestFields>,
@@ -155,8 +156,7 @@ pub(in crate::control) async fn make(
     }
     let options = fields.need_words("options")?;
     let given = fields.object("ingestOptions")?;
-    let (ingest, source) = given.map(ingest::parse).transpose()?.unzip();
-    let source = source.flatten();
+    let ingest = given.map(ingest::parse).transpose()?;
     let then = state.clone();
     state
         .to_the_end(async move {
@@ -173,9 +173,6 @@ pub(in crate::control) async fn make(
             let channel = setup.store.create_channel(&creation, setup.max_channels);
             let channel = channel.await?;
             tracing::info!(channel = channel.id, "channel created");
-            if let Some(source) = source {
-                setup.sources.start(&channel.id, source);
-            }
             Ok(channel)
         })
         .await
@@ -184,8 +181,7 @@ pub(in crate::control) async fn make(
 #[utoipa::path(
     get, path = "/pcast/channel/{channelId}", tag = "channel", operation_id = "getChannel",
     summary = "Show a channel", security(("basicAuth" = [])),
-    params(("channelId" = String, Path, example = "live",
-            description = "Channel id, percent-encoded, or alias.")),
+    params(Named),
     responses((status = 200, description = "The channel.", body = inline(One<'_>)), Usual, Limited,
         Lookup),
 )]
@@ -198,29 +194,23 @@ pub(in crate::control) async fn fetch(ByApplication(mut call): ByApplication) ->
     delete, path = "/pcast/channel/{channelId}", tag = "channel", operation_id = "deleteChannel",
     summary = "Delete a channel with its messages; its publishers are disconnected, its key is void",
     security(("basicAuth" = [])),
-    params(("channelId" = String, Path, example = "live",
-            description = "Channel id, percent-encoded, or alias.")),
+    params(Named),
     responses((status = 200, description = "It is gone.", body = inline(Done)), Usual, Lookup,
         (status = 409, description = "The configuration file declares it: `conflict`.",
             body = inline(super::error::Body))),
 )]
 pub(in crate::control) async fn remove(ByApplication(call): ByApplication) -> Answer {
-    take_away(call).await
+    answer_remove(call).await
 }
 
 /// Deletes the channel of a call.
-pub(in crate::control) async fn take_away(mut call: Call) -> Answer {
+pub(in crate::control) async fn answer_remove(mut call: Call) -> Answer {
     let channel = call.channel("channelId").await?;
     let state = call.state.clone();
     call.state
         .to_the_end(async move {
-            let setup = state.setup();
-            setup.store.delete_channel(&channel.id).await?;
-            // From the store first, so that a publish that is being admitted finds it closed.
-            setup.sources.stop(&channel.id);
-            setup.live.close(&channel.id).await;
-            tracing::info!(channel = channel.id, "channel deleted");
-            Ok(())
+            // What it has on air ends with that.
+            Ok(state.setup().store.delete_channel(&channel.id).await?)
         })
         .await?;
     Ok(done())
@@ -333,6 +323,18 @@ fn view(channel: &Channel, estimated_size: Option<usize>) -> View<'_> {
         last_update: Rfc3339(channel.updated).to_string(),
         estimated_size,
         options: &channel.options,
-        ingest_options: channel.ingest.as_ref(),
+        ingest_options: ingest_options(channel),
     }
+}
+
+/// Of a declared channel, what the configuration file says of its ingest.
+fn ingest_options(channel: &Channel) -> Option<Cow<'_, IngestOptions>> {
+    let declared = || {
+        let capabilities = channel.capabilities.clone().filter(|_| channel.declared)?;
+        Some(Cow::Owned(IngestOptions {
+            capabilities: Some(capabilities),
+            ..IngestOptions::default()
+        }))
+    };
+    channel.ingest.as_ref().map(Cow::Borrowed).or_else(declared)
 }

@@ -1,8 +1,34 @@
-//! Answers that many calls have in common, for the API description.
+//! Parameters and answers that many calls have in common, for the API description.
 
-use utoipa::IntoResponses;
+use utoipa::{IntoParams, IntoResponses};
 
 use super::error::Body;
+
+/// The channel that a path names.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Path, rename_all = "camelCase")]
+#[expect(dead_code, reason = "it describes parameters")]
+pub(in crate::control) struct Named {
+    /// Channel id, percent-encoded, or alias.
+    #[param(example = "live")]
+    channel_id: String,
+}
+
+/// Which messages a call asks for.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query, rename_all = "camelCase")]
+#[expect(dead_code, reason = "it describes parameters")]
+pub(in crate::control) struct Range {
+    /// Messages of the range, at most; 100 without it.
+    #[param(minimum = 1, maximum = 128)]
+    limit: Option<u64>,
+    /// Only those before this one.
+    before_message_id: Option<String>,
+    /// Only those after this one.
+    after_message_id: Option<String>,
+    /// Only these types of the range, separated by commas.
+    mime_types: Option<String>,
+}
 
 /// What any call with credentials may answer.
 #[derive(IntoResponses)]

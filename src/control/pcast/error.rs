@@ -132,11 +132,9 @@ impl From<store::Error> for Error {
     fn from(error: store::Error) -> Error {
         match &error {
             store::Error::Exists(what) => Error::Exists(what.clone()),
-            store::Error::Missing(what) if what.starts_with("application") => {
-                Error::NotFound("application")
-            }
-            store::Error::Missing(_) => Error::NotFound("channel"),
+            store::Error::Missing { what, .. } => Error::NotFound(what),
             store::Error::Declared(_) => Error::Conflict(format!("{error}: remove it there")),
+            store::Error::Ambiguous(_) => Error::Conflict(error.to_string()),
             store::Error::UnknownMessage | store::Error::ZeroByte => Error::Bad(error.to_string()),
             store::Error::Full { .. } => Error::Capacity(error.to_string()),
             _ => {
@@ -156,8 +154,21 @@ impl From<store::Error> for Error {
 impl From<Refusal> for Error {
     fn from(refusal: Refusal) -> Error {
         match refusal {
-            Refusal::Full(_) => Error::Capacity(refusal.to_string()),
+            Refusal::Full(_) | Refusal::Undecided(_) => Error::Capacity(refusal.to_string()),
             Refusal::NotAllowed(_) | Refusal::UnknownKey => Error::Conflict(refusal.to_string()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_missing_is_called_by_its_name() {
+        for what in ["application", "channel", "recording"] {
+            let missing = store::Error::missing(what, "x");
+            assert_eq!(Error::from(missing), Error::NotFound(what));
         }
     }
 }

@@ -6,7 +6,7 @@ use utoipa::ToSchema;
 
 use super::answer::{Answer, OK, json};
 use super::body::Fields;
-use super::docs::{Limited, Lookup, Sized, Usual};
+use super::docs::{Limited, Lookup, Named, Sized, Usual};
 use super::member::{self, Members};
 use super::{ByApplication, Call, Error};
 use crate::hub::{ForkOptions, Forking};
@@ -26,9 +26,11 @@ pub(in crate::control) struct KilledMembers {
 #[serde(rename_all = "camelCase")]
 #[expect(dead_code, reason = "bodies are read field by field")]
 pub(in crate::control) struct ForkBody {
-    /// Tags that the forked streams have beside their own.
+    /// Tags that the forked streams have beside their own, of at most 256 bytes each.
+    #[schema(max_items = 64)]
     stream_tags: Option<Vec<String>>,
-    /// Capabilities that the forked streams have beside their own.
+    /// Capabilities that the forked streams have beside their own, of at most 256 bytes each.
+    #[schema(max_items = 64)]
     stream_capabilities: Option<Vec<String>>,
     options: Option<Vec<ForkWord>>,
 }
@@ -50,7 +52,7 @@ enum ForkWord {
 #[schema(as = KillRequest)]
 #[expect(dead_code, reason = "bodies are read field by field")]
 pub(in crate::control) struct KillBody {
-    /// For the log and the story of the stream.
+    /// For the log and the story of the stream, which keep its first 256 characters.
     reason: Option<String>,
     options: Option<Vec<KillWord>>,
 }
@@ -76,11 +78,11 @@ enum KillWord {
             body = inline(super::error::Body))),
 )]
 pub(in crate::control) async fn fork(ByApplication(call): ByApplication) -> Answer {
-    forked(call).await
+    answer_fork(call).await
 }
 
 /// Forks what a call says.
-pub(in crate::control) async fn forked(mut call: Call) -> Answer {
+pub(in crate::control) async fn answer_fork(mut call: Call) -> Answer {
     let destination = call.channel("channelId").await?;
     let source = call.channel("sourceChannelId").await?;
     let body = call.body().await?;
@@ -103,7 +105,7 @@ pub(in crate::control) async fn forked(mut call: Call) -> Answer {
     let state = call.state.clone();
     let forked = call
         .state
-        .live(async move {
+        .within_deadline(async move {
             let forked = state.setup().live.fork(&source.id, &forking).await?;
             let (from, to) = (&source.id, &destination.id);
             tracing::info!(from, to, members = forked.members.len(), "channel forked");
@@ -117,17 +119,16 @@ pub(in crate::control) async fn forked(mut call: Call) -> Answer {
     put, path = "/pcast/channel/{channelId}/kill", tag = "channel", operation_id = "killChannel",
     summary = "End what a channel has on air; the channel and its key stay",
     security(("basicAuth" = [])), request_body = Option<KillBody>,
-    params(("channelId" = String, Path, example = "live",
-            description = "Channel id, percent-encoded, or alias.")),
+    params(Named),
     responses((status = 200, description = "The members that were there.",
         body = inline(KilledMembers)), Usual, Limited, Lookup, Sized),
 )]
 pub(in crate::control) async fn kill(ByApplication(call): ByApplication) -> Answer {
-    killed(call).await
+    answer_kill(call).await
 }
 
 /// Kills what a call says.
-pub(in crate::control) async fn killed(mut call: Call) -> Answer {
+pub(in crate::control) async fn answer_kill(mut call: Call) -> Answer {
     let channel = call.channel("channelId").await?;
     let body = call.body().await?;
     let mut fields = Fields::parse_optional(&body)?;
@@ -136,7 +137,7 @@ pub(in crate::control) async fn killed(mut call: Call) -> Answer {
     let state = call.state.clone();
     let members = call
         .state
-        .live(async move {
+        .within_deadline(async move {
             let live = &state.setup().live;
             let members = live.kill(&channel.id, &reason, keep_streams).await;
             let channel = &channel.id;

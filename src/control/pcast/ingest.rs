@@ -13,11 +13,15 @@ use crate::store::{IngestOptions, SourceUri, Span};
 #[serde(rename_all = "camelCase")]
 #[expect(dead_code, reason = "bodies are read field by field")]
 pub(in crate::control) struct IngestFields {
-    /// Capabilities of RTMP publishes that name none.
+    /// Capabilities of RTMP publishes that name none; without any, the gateway's default. Words of at most 256
+    /// bytes.
+    #[schema(max_items = 64)]
     capabilities: Option<Vec<String>>,
-    /// Tags of RTMP publishes that have none.
+    /// Tags of RTMP publishes that have none, of at most 256 bytes each.
+    #[schema(max_items = 64)]
     tags: Option<Vec<String>>,
     /// Name of the members; automatic without it.
+    #[schema(max_length = 256)]
     screen_name: Option<String>,
     /// Frames per second of a pulled source, at most.
     #[schema(exclusive_minimum = 0.0)]
@@ -47,14 +51,14 @@ enum SpanField {
     Text(String),
 }
 
-/// The options of a body, and the source that is pulled.
-pub(super) fn parse(mut fields: Fields) -> Result<(IngestOptions, Option<Source>), Error> {
+/// The options of a body.
+pub(super) fn parse(mut fields: Fields) -> Result<IngestOptions, Error> {
     let source_name = fields.name("sourceUri");
     let source_uri = fields.text("sourceUri")?;
     // Its sentence hides credentials.
     let refused = |error| Error::Bad(format!("{source_name} is {error}"));
     let source = source_uri.as_deref().map(Source::parse).transpose();
-    let source = source.map_err(refused)?;
+    source.map_err(refused)?;
     let max_fps = fields.number("maxFps")?;
     if max_fps
         .as_ref()
@@ -65,7 +69,7 @@ pub(super) fn parse(mut fields: Fields) -> Result<(IngestOptions, Option<Source>
             fields.name("maxFps")
         )));
     }
-    let options = IngestOptions {
+    Ok(IngestOptions {
         capabilities: fields.words("capabilities")?,
         tags: fields.words("tags")?,
         screen_name: fields.line("screenName")?,
@@ -74,14 +78,14 @@ pub(super) fn parse(mut fields: Fields) -> Result<(IngestOptions, Option<Source>
         preroll_skip_duration: fields.number("prerollSkipDuration")?,
         jitter_buffer: span(&mut fields, "jitterBuffer")?,
         source_uri: source_uri.map(SourceUri::new),
-    };
-    Ok((options, source))
+    })
 }
 
 fn span(fields: &mut Fields, name: &str) -> Result<Option<Span>, Error> {
     if fields.is_text(name) {
         return Ok(fields.line(name)?.map(Span::Text));
     }
-    let wrong = |_| Error::Bad(format!("{} is neither a number nor a text", name));
+    let full = fields.name(name);
+    let wrong = |_| Error::Bad(format!("{full} is neither a number nor a text"));
     Ok(fields.number(name).map_err(wrong)?.map(Span::Millis))
 }

@@ -60,7 +60,7 @@ pub(in crate::control) async fn hls(
     query: Result<Query<Params>, QueryRejection>,
     peer: Option<Extension<ClientAddress>>,
 ) -> Response {
-    redirect(&state, Manifest::Hls, (path, query, peer)).await
+    redirect(&state, Manifest::Hls, (path, query, peer))
 }
 
 #[utoipa::path(
@@ -84,18 +84,23 @@ pub(in crate::control) async fn dash(
     query: Result<Query<Params>, QueryRejection>,
     peer: Option<Extension<ClientAddress>>,
 ) -> Response {
-    redirect(&state, Manifest::Dash, (path, query, peer)).await
+    redirect(&state, Manifest::Dash, (path, query, peer))
 }
 
-async fn redirect(state: &State, manifest: Manifest, (path, query, peer): Asked) -> Response {
+fn redirect(state: &State, manifest: Manifest, (path, query, peer): Asked) -> Response {
     let peer = peer.map(|Extension(ClientAddress(address))| address);
     let bad = |what| Error::Bad(format!("the {what} cannot be read"));
-    let location = async {
-        let Path(channel) = path.map_err(|_| bad("path"))?;
-        let Query(params) = query.map_err(|_| bad("query"))?;
-        find(state, &channel, manifest, params.stream_token, peer).await
-    };
-    let mut response = match location.await {
+    let location = path.map_err(|_| bad("path")).and_then(|Path(channel)| {
+        let token = query.map(|Query(params)| params.stream_token);
+        find(
+            state,
+            &channel,
+            manifest,
+            token.map_err(|_| bad("query")),
+            peer,
+        )
+    });
+    let mut response = match location {
         Ok(location) => (StatusCode::FOUND, [(header::LOCATION, location)]).into_response(),
         Err(error) => error.into_response(),
     };
@@ -108,17 +113,19 @@ async fn redirect(state: &State, manifest: Manifest, (path, query, peer): Asked)
     response
 }
 
-/// Order of checks: channel, token, stream, `streaming`. Other names of manifests have no route.
-async fn find(
+/// Order of checks: channel, token, stream, `streaming`. Other names of manifests have no route. All of it
+/// from memory: every viewer comes by here, and none of them has credentials.
+fn find(
     state: &State,
     channel: &str,
     manifest: Manifest,
-    token: Option<String>,
+    token: Result<Option<String>, Error>,
     peer: Option<IpAddr>,
 ) -> Result<String, Error> {
     let setup = state.setup();
-    let channel = setup.store.find_channel(channel).await?;
+    let channel = setup.store.known_public_channel(channel);
     let channel = channel.ok_or(Error::NotFound("channel"))?;
+    let token = token?;
     let (base, folder, file) = match manifest {
         Manifest::Hls => (&setup.hls_base, "/hls", "index.m3u8"),
         Manifest::Dash => (&setup.dash_base, "/dash", "manifest.mpd"),

@@ -5,9 +5,9 @@ use http::StatusCode;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::answer::{Answer, OK, json};
+use super::answer::{Answer, OK, escaped, json};
 use super::call::Parameters;
-use super::docs::{Limited, Lookup, Public, Usual};
+use super::docs::{Limited, Lookup, Named, Public, Usual};
 use super::{ByApplication, Call, Error};
 use crate::control::State;
 use crate::hub::{ChannelMember, Counted};
@@ -98,17 +98,16 @@ pub(in crate::control) struct Members {
 #[utoipa::path(
     get, path = "/pcast/channel/{channelId}/members", tag = "channel", operation_id = "listMembers",
     summary = "Publishers of a channel", security(("basicAuth" = [])),
-    params(("channelId" = String, Path, example = "live",
-            description = "Channel id, percent-encoded, or alias.")),
+    params(Named),
     responses((status = 200, description = "Those that send now.", body = inline(Members)), Usual,
         Limited, Lookup),
 )]
 pub(in crate::control) async fn members(ByApplication(call): ByApplication) -> Answer {
-    shown(call).await
+    answer_members(call).await
 }
 
 /// The members of a call's channel.
-pub(in crate::control) async fn shown(mut call: Call) -> Answer {
+pub(in crate::control) async fn answer_members(mut call: Call) -> Answer {
     let channel = call.channel("channelId").await?;
     let members = call.state.setup().live.members(&channel.id);
     Ok(answer(&call, members))
@@ -139,7 +138,7 @@ fn view(place: &str, member: ChannelMember) -> View {
     let mut uri = format!("pcast://{place}#{}", member.stream);
     if !member.capabilities.is_empty() {
         uri.push_str("?capabilities=");
-        push_escaped(&mut uri, &member.capabilities.join(","));
+        uri.push_str(&escaped(&member.capabilities.join(",")));
     }
     View {
         session_id: member.session.to_string(),
@@ -156,34 +155,12 @@ fn view(place: &str, member: ChannelMember) -> View {
     }
 }
 
-/// Percent-encodes everything but the characters that RFC 3986 §2.3 leaves alone.
-fn push_escaped(uri: &mut String, text: &str) {
-    for byte in text.bytes() {
-        match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
-                uri.push(char::from(byte));
-            }
-            _ => {
-                let hex = |digit: u8| char::from_digit(u32::from(digit), 16);
-                uri.push('%');
-                uri.extend(
-                    [byte >> 4, byte & 15]
-                        .into_iter()
-                        .filter_map(hex)
-                        .map(|c| c.to_ascii_uppercase()),
-                );
-            }
-        }
-    }
-}
-
 #[utoipa::path(
     get, path = "/pcast/channel/{channelId}/publishers/count", tag = "channel",
     operation_id = "countPublishers", summary = "How many publishers a channel has",
     security(()),
     params(
-        ("channelId" = String, Path, example = "live",
-            description = "Channel id, percent-encoded, or alias."),
+        Named,
         ("failIfLess" = Option<u64>, Query, description = "With fewer publishers the answer is 412."),
         ("withStreams" = Option<u64>, Query,
             description = "Streams that a publisher must have to count; 1 without it."),

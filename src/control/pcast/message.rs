@@ -6,7 +6,7 @@ use utoipa::ToSchema;
 
 use super::answer::{Answer, OK, json};
 use super::body::Fields;
-use super::docs::{Limited, Lookup, Sized, Usual};
+use super::docs::{Limited, Lookup, Named, Range, Sized, Usual};
 use super::member::Role;
 use super::{ByApplication, Call, Error};
 use crate::store::{Message, MessageRange, NewMessage};
@@ -122,7 +122,7 @@ struct SendFields {
 #[serde(rename_all = "camelCase")]
 #[expect(dead_code, reason = "bodies are read field by field")]
 struct SendFrom {
-    /// `api` without it.
+    /// `api` without it. At most 128 bytes.
     session_id: Option<String>,
     /// At most 128 bytes.
     screen_name: String,
@@ -134,17 +134,16 @@ struct SendFrom {
     put, path = "/pcast/channel/{channelId}/message", tag = "messages", operation_id = "sendMessage",
     summary = "Send a message to a channel", security(("basicAuth" = [])),
     request_body = inline(Send),
-    params(("channelId" = String, Path, example = "live",
-            description = "Channel id, percent-encoded, or alias.")),
+    params(Named),
     responses((status = 200, description = "It is sent.", body = inline(One<'_>)), Usual, Limited,
         Lookup, Sized),
 )]
 pub(in crate::control) async fn send(ByApplication(call): ByApplication) -> Answer {
-    sent(call).await
+    answer_send(call).await
 }
 
 /// Sends what a call says.
-pub(in crate::control) async fn sent(mut call: Call) -> Answer {
+pub(in crate::control) async fn answer_send(mut call: Call) -> Answer {
     let channel = call.channel("channelId").await?;
     let body = call.body().await?;
     let content = parse(&body)?;
@@ -222,36 +221,22 @@ fn parse(body: &[u8]) -> Result<NewMessage, Error> {
     operation_id = "listMessages",
     summary = "Messages of a channel: the newest, or the oldest after one of them",
     security(("basicAuth" = [])),
-    params(
-        ("channelId" = String, Path, example = "live",
-            description = "Channel id, percent-encoded, or alias."),
-        ("limit" = Option<u64>, Query, minimum = 1, maximum = 128,
-            description = "Messages of the range, at most; 100 without it."),
-        ("beforeMessageId" = Option<String>, Query, description = "Only those before this one."),
-        ("afterMessageId" = Option<String>, Query, description = "Only those after this one."),
-        ("mimeTypes" = Option<String>, Query,
-            description = "Only these types of the range, separated by commas."),
-    ),
-    responses((status = 200, description = "Oldest first.", body = inline(Many<'_>)), Usual, Limited,
+    params(Named, Range),
+    responses((status = 200,
+        description = "Oldest first. A channel keeps its newest 100,000, for 90 days.",
+        body = inline(Many<'_>)), Usual, Limited,
         Lookup, (status = 413, description = "`limit` is above 128: `limit-too-large`.",
             body = inline(super::error::Body))),
 )]
 pub(in crate::control) async fn list(ByApplication(call): ByApplication) -> Answer {
-    listed(call).await
+    answer_list(call).await
 }
 
 /// The messages that a call asks for.
-pub(in crate::control) async fn listed(mut call: Call) -> Answer {
+pub(in crate::control) async fn answer_list(mut call: Call) -> Answer {
     let channel = call.channel("channelId").await?;
     let query = call.query().await?;
-    let limit = match query.count("limit")? {
-        None => DEFAULT_LIMIT,
-        Some(0) => return Err(Error::Bad("limit is 0".to_owned())),
-        Some(limit) => usize::try_from(limit)
-            .ok()
-            .filter(|limit| *limit <= MAX_LIMIT)
-            .ok_or(Error::LimitTooLarge(MAX_LIMIT))?,
-    };
+    let limit = query.limit(DEFAULT_LIMIT, MAX_LIMIT)?;
     let types = query.text("mimeTypes")?.unwrap_or_default();
     let types: Vec<&str> = types
         .split(',')
@@ -278,16 +263,15 @@ pub(in crate::control) async fn listed(mut call: Call) -> Answer {
     delete, path = "/pcast/channel/{channelId}/messages", tag = "messages",
     operation_id = "purgeMessages", summary = "Delete all messages of a channel",
     security(("basicAuth" = [])),
-    params(("channelId" = String, Path, example = "live",
-            description = "Channel id, percent-encoded, or alias.")),
+    params(Named),
     responses((status = 200, description = "They are gone.", body = inline(Purged)), Usual, Lookup),
 )]
 pub(in crate::control) async fn purge(ByApplication(call): ByApplication) -> Answer {
-    purged(call).await
+    answer_purge(call).await
 }
 
 /// Purges the messages of a call's channel.
-pub(in crate::control) async fn purged(mut call: Call) -> Answer {
+pub(in crate::control) async fn answer_purge(mut call: Call) -> Answer {
     let channel = call.channel("channelId").await?;
     let state = call.state.clone();
     let deleted_count = call

@@ -8,13 +8,15 @@ use std::task::{Context, Poll, ready};
 
 use axum::body::{Body, Bytes};
 use axum::response::Response;
-use http::{HeaderValue, StatusCode, header};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
 use http_body::Frame;
 
-use crate::control::pcast::answer::Answer;
+use crate::base::id::Uuid;
+use crate::base::range::Range;
+use crate::control::pcast::answer::{Answer, escaped};
 use crate::control::pcast::{Call, Error};
 use crate::media::timeline::Blob;
-use crate::record::{Library, Summary};
+use crate::record::{About, Library, Summary};
 
 /// The file, or the range of it that is asked for.
 pub(super) async fn answer(library: &Library, found: &Summary, mut call: Call) -> Answer {
@@ -37,40 +39,25 @@ pub(super) async fn answer(library: &Library, found: &Summary, mut call: Call) -
             return Err(Error::Internal);
         }
     };
-    let headers = call.headers();
     let size = movie.size();
     let etag = format!("\"{}-{part}-{size:x}\"", about.id);
-    let fresh = headers
-        .get(header::IF_RANGE)
-        .is_none_or(|tag| tag.as_bytes() == etag.as_bytes());
-    let range = headers.get(header::RANGE).filter(|_| fresh);
-    let range = range.and_then(|range| wanted(range.to_str().ok()?, size));
     let mut response = Response::new(Body::empty());
-    let (from, length) = match range {
-        None => (0, size),
-        Some(Err(())) => {
+    let (from, length) = match wanted(call.headers(), &etag, size) {
+        Range::All => (0, size),
+        Range::Unsatisfiable => {
             *response.status_mut() = StatusCode::RANGE_NOT_SATISFIABLE;
-            set(
-                &mut response,
-                header::CONTENT_RANGE,
-                format!("bytes */{size}"),
-            );
+            let text = format!("bytes */{size}");
+            set(&mut response, header::CONTENT_RANGE, text);
             return Ok(response);
         }
-        Some(Ok((first, last))) => {
+        Range::Some(first, last) => {
             *response.status_mut() = StatusCode::PARTIAL_CONTENT;
             let text = format!("bytes {first}-{last}/{size}");
             set(&mut response, header::CONTENT_RANGE, text);
             (first, last - first + 1)
         }
     };
-    let alias: String = about
-        .alias
-        .chars()
-        .filter(|c| c.is_ascii_alphanumeric() || *c == '-')
-        .collect();
-    let started = about.started.unix_seconds();
-    let name = format!("attachment; filename=\"{alias}-{started}-{part}.mp4\"");
+    let name = format!("attachment; filename=\"{}\"", file_name(about, part));
     set(&mut response, header::CONTENT_DISPOSITION, name);
     set(&mut response, header::CONTENT_TYPE, "video/mp4".to_owned());
     set(&mut response, header::CONTENT_LENGTH, length.to_string());
@@ -78,8 +65,12 @@ pub(super) async fn answer(library: &Library, found: &Summary, mut call: Call) -
     set(&mut response, header::CACHE_CONTROL, "no-store".to_owned());
     set(&mut response, header::ETAG, etag);
     if part < movie.parts {
-        let next = format!("<{}.mp4?part={}>; rel=\"next\"", about.id, part + 1);
-        set(&mut response, header::LINK, next);
+        let next = link(about.id, rendition, part + 1);
+        set(
+            &mut response,
+            header::LINK,
+            format!("<{next}>; rel=\"next\""),
+        );
     }
     *response.body_mut() = Body::new(Download {
         blob: Arc::new(movie),
@@ -90,30 +81,33 @@ pub(super) async fn answer(library: &Library, found: &Summary, mut call: Call) -
     Ok(response)
 }
 
+/// The range that is asked for, unless it is one of another file (RFC 9110 §13.1.5).
+fn wanted(headers: &HeaderMap, etag: &str, size: u64) -> Range {
+    let of = headers.get(header::IF_RANGE);
+    let range = headers
+        .get(header::RANGE)
+        .filter(|_| of.is_none_or(|tag| tag.as_bytes() == etag.as_bytes()));
+    let range = range.and_then(|range| range.to_str().ok());
+    range.map_or(Range::All, |text| Range::parse(text, size))
+}
+
+/// Where a part is, from another one.
+fn link(id: Uuid, rendition: Option<&str>, part: usize) -> String {
+    let of = rendition.map(|name| format!("rendition={}&", escaped(name)));
+    format!("{id}.mp4?{}part={part}", of.unwrap_or_default())
+}
+
+fn file_name(about: &About, part: usize) -> String {
+    let alias = about.alias.chars();
+    let alias = alias.filter(|c| c.is_ascii_alphanumeric() || *c == '-');
+    let alias: String = alias.collect();
+    format!("{alias}-{}-{part}.mp4", about.started.unix_seconds())
+}
+
 fn set(response: &mut Response, name: header::HeaderName, value: String) {
     if let Ok(value) = HeaderValue::try_from(value) {
         response.headers_mut().insert(name, value);
     }
-}
-
-/// First and last byte of a range (RFC 9110 §14.1.2); `None` where it is to be ignored.
-fn wanted(text: &str, size: u64) -> Option<Result<(u64, u64), ()>> {
-    let (first, last) = text.strip_prefix("bytes=")?.trim().split_once('-')?;
-    let (first, last) = match (first, last) {
-        ("", last) => {
-            let length: u64 = last.parse().ok()?;
-            (size.saturating_sub(length.max(1)), size.saturating_sub(1))
-        }
-        (first, "") => (first.parse().ok()?, size.saturating_sub(1)),
-        (first, last) => {
-            let last: u64 = last.parse().ok()?;
-            (first.parse().ok()?, last.min(size.saturating_sub(1)))
-        }
-    };
-    Some(match first <= last && first < size {
-        true => Ok((first, last)),
-        false => Err(()),
-    })
 }
 
 type Reading = Pin<Box<dyn Future<Output = io::Result<Bytes>> + Send>>;
@@ -166,15 +160,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_range_is_cut_to_the_file_or_refused() {
-        assert_eq!(wanted("bytes=0-9", 100), Some(Ok((0, 9))));
-        assert_eq!(wanted("bytes=90-", 100), Some(Ok((90, 99))));
-        assert_eq!(wanted("bytes=-10", 100), Some(Ok((90, 99))));
-        assert_eq!(wanted("bytes=-1000", 100), Some(Ok((0, 99))));
-        assert_eq!(wanted("bytes=50-1000", 100), Some(Ok((50, 99))));
-        assert_eq!(wanted("bytes=100-", 100), Some(Err(())));
-        assert_eq!(wanted("bytes=9-3", 100), Some(Err(())));
-        assert_eq!(wanted("bytes=0-1,3-4", 100), None);
-        assert_eq!(wanted("lines=0-1", 100), None);
+    fn the_next_part_is_one_of_the_same_rendition() {
+        let id = Uuid::nil();
+        assert_eq!(link(id, None, 2), format!("{id}.mp4?part=2"));
+        let named = link(id, Some("sd 9x16"), 3);
+        assert_eq!(named, format!("{id}.mp4?rendition=sd%209x16&part=3"));
+    }
+
+    #[test]
+    fn a_range_of_another_file_is_not_this_ones() {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::RANGE, HeaderValue::from_static("bytes=50-1000"));
+        assert_eq!(wanted(&headers, "\"a\"", 100), Range::Some(50, 99));
+        headers.insert(header::IF_RANGE, HeaderValue::from_static("\"a\""));
+        assert_eq!(wanted(&headers, "\"a\"", 100), Range::Some(50, 99));
+        assert_eq!(wanted(&headers, "\"b\"", 100), Range::All);
     }
 }

@@ -200,7 +200,8 @@ async fn listeners_hear_everything_once_and_then_what_changes() {
         [("gone".to_owned(), format!(r#"{{"streamId":"{id}"}}"#))]
     );
     // With nothing to tell there is a sign of life.
-    assert_eq!(events(&mut body).await.unwrap(), []);
+    let alive = events(&mut body).await.unwrap();
+    assert_eq!(alive, [("alive".to_owned(), "{}".to_owned())]);
 }
 
 #[tokio::test]
@@ -253,4 +254,67 @@ async fn listeners_are_bounded_and_without_any_nobody_works() {
     let (code, _, mut body) = bench.browse("GET", "/api/admin/events", &key, "").await;
     assert_eq!(code, StatusCode::OK);
     assert!(events(&mut body).await.is_some());
+}
+
+#[tokio::test]
+async fn a_producer_that_panics_ends_all_listening_and_the_next_listener_starts_another() {
+    let bench = bench(|_| {}).await;
+    // The database is there: from here on nobody waits for real.
+    tokio::time::pause();
+    let key = [("x-admin-key", "admin-key")];
+    let (_, _, mut body) = bench.browse("GET", "/api/admin/events", &key, "").await;
+    assert!(events(&mut body).await.is_some());
+    let world = bench.world.clone();
+    let poisoning = std::thread::spawn(move || {
+        let _held = world.health.lock().unwrap();
+        panic!("whoever looks at it next panics, too");
+    });
+    assert!(poisoning.join().is_err());
+    assert_eq!(events(&mut body).await, None);
+    bench.world.health.clear_poison();
+    let (code, _, mut body) = bench.browse("GET", "/api/admin/events", &key, "").await;
+    assert_eq!(code, StatusCode::OK);
+    assert!(events(&mut body).await.is_some());
+}
+
+/// A body of which nothing comes.
+struct Never;
+
+impl http_body::Body for Never {
+    type Data = Bytes;
+    type Error = std::convert::Infallible;
+
+    fn poll_frame(
+        self: std::pin::Pin<&mut Self>,
+        _: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Option<Result<http_body::Frame<Bytes>, Self::Error>>> {
+        std::task::Poll::Pending
+    }
+}
+
+#[tokio::test]
+async fn a_body_that_does_not_come_is_not_waited_for() {
+    let bench = bench(|_| {}).await;
+    // From here on, time passes when everybody waits.
+    tokio::time::pause();
+    let stream = Uuid::new_v4();
+    let switch = format!("/api/admin/streams/{stream}/switch");
+    for (path, refused) in [
+        ("/api/admin/session", StatusCode::BAD_REQUEST),
+        // Nobody's body is waited for before it is known whose it is.
+        (switch.as_str(), StatusCode::UNAUTHORIZED),
+    ] {
+        let request = Request::builder().method("POST").uri(path);
+        let headers = [JSON, HOST, ORIGIN].into_iter();
+        let request = headers.fold(request, |request, (name, value)| {
+            request.header(name, value)
+        });
+        let mut request = request.body(Body::new(Never)).unwrap();
+        let peer: SocketAddr = PEER.parse().unwrap();
+        request.extensions_mut().insert(ConnectInfo(peer));
+        let answer = router(bench.state.clone()).oneshot(request);
+        let answer = tokio::time::timeout(Duration::from_secs(60), answer).await;
+        let answer = answer.expect("it is answered").unwrap();
+        assert_eq!(answer.status(), refused, "{path}");
+    }
 }

@@ -1,5 +1,6 @@
 //! Who may publish, and what is remembered of streams.
 
+use super::super::admission::{OnFailure, Service};
 use super::*;
 
 fn publish(proto: &'static str, key: &str, capabilities: Option<&[&str]>) -> PublishRequest {
@@ -43,6 +44,34 @@ async fn the_gate_admits_by_key_and_takes_capabilities_from_key_channel_or_defau
     assert_eq!(capabilities(own).await, ["sd", "x"]);
     let channel = publish("rtmps", "stage-key", None);
     assert_eq!(capabilities(channel).await, ["fhd"]);
+    // An empty list names none (contract, channels, C-34).
+    for (key, words) in [("stream-key", "hd"), ("stage-key", "fhd")] {
+        let nothing = publish("rtmp", key, Some(&[]));
+        assert_eq!(capabilities(nothing).await, [words]);
+    }
+    let ingest = crate::store::IngestOptions {
+        capabilities: Some(Vec::new()),
+        screen_name: Some(String::new()),
+        ..Default::default()
+    };
+    let empty = crate::store::Creation {
+        region: "local",
+        application_id: "app",
+        alias: "empty",
+        name: "Empty",
+        description: "",
+        options: &[],
+        ingest: Some(&ingest),
+    };
+    let empty = bench.store.create_channel(&empty, 10).await.unwrap();
+    let admitted = gate.admit(&publish("rtmp", empty.key.expose(), None)).await;
+    let admitted = admitted.unwrap();
+    assert_eq!(
+        (&*admitted.capabilities, admitted.screen_name),
+        (&["hd".to_owned()][..], None)
+    );
+    let pulled = gate.admit_pulled(&empty.id).await.unwrap();
+    assert_eq!(pulled.capabilities, ["hd"]);
     // The channel's capabilities are for RTMP only.
     let srt = publish("srt", "stage-key", None);
     assert_eq!(capabilities(srt).await, ["hd"]);
@@ -64,7 +93,7 @@ async fn the_gate_admits_by_key_and_takes_capabilities_from_key_channel_or_defau
     }
     bench.store.close().await;
     let refused = gate.admit(&publish("rtmp", "stream-key", None)).await;
-    assert!(matches!(refused, Err(Refusal::Full(_))));
+    assert!(matches!(refused, Err(Refusal::Undecided(_))));
 }
 
 #[tokio::test]
@@ -83,7 +112,7 @@ async fn the_gate_admits_a_publish_token_for_its_channel_only_in_time() {
     let admitted = gate.admit(&good).await.unwrap();
     assert_eq!(admitted.alias, "live");
     assert_eq!(admitted.capabilities, ["fhd"], "the token's word holds");
-    assert_eq!(admitted.tags, ["signed", "t"]);
+    assert_eq!(admitted.tags, ["signed"], "the bearer adds none");
     let none = publish("rtmp", &token("channelAlias:none"), None);
     assert_eq!(gate.admit(&none).await, Err(Refusal::UnknownKey));
     let viewing = publish("rtmp", &bench.token(|_| {}), None);
@@ -92,6 +121,105 @@ async fn the_gate_admits_a_publish_token_for_its_channel_only_in_time() {
     bench.clock.advance(Duration::from_secs(1));
     let refused = gate.admit(&good).await;
     assert!(matches!(refused, Err(Refusal::NotAllowed(_))));
+}
+
+/// M-14: neither the answer nor the way to it tells how a wrong key is wrong.
+#[tokio::test]
+async fn wrong_keys_of_every_shape_take_the_way_of_the_right_one() {
+    let bench = bench(|_| {}).await;
+    let gate = StoreGate::new(bench.store.clone(), bench.tokens.clone(), Vec::new());
+    let right = "stream-key";
+    let long = "k".repeat(96);
+    let wrong = [
+        "",
+        "s",
+        "stream-ke",
+        "stream-kez",
+        "xtream-key",
+        "stream-key2",
+        "STREAM-KEY",
+        "live",
+        "local#app#live",
+        "schlüssel",
+        &long,
+    ];
+    for key in wrong {
+        for proto in ["rtmp", "srt"] {
+            let request = publish(proto, key, Some(&["hd"]));
+            assert_eq!(gate.preview(&request), Err(Refusal::UnknownKey), "{key}");
+            let refused = gate.admit(&request).await;
+            assert_eq!(refused, Err(Refusal::UnknownKey), "{key}");
+        }
+    }
+    assert!(gate.preview(&publish("srt", right, None)).is_ok());
+    // Each is looked up where the right one is: none is told without that.
+    bench.store.close().await;
+    let down = gate.admit(&publish("rtmp", right, None)).await;
+    assert!(matches!(down, Err(Refusal::Undecided(_))), "{down:?}");
+    for key in wrong {
+        let refused = gate.admit(&publish("rtmp", key, None)).await;
+        assert_eq!(refused, down, "{key}");
+    }
+}
+
+/// A service that says yes, after `before` was done.
+async fn yes(listener: tokio::net::TcpListener, before: impl Future<Output = ()>) {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let (mut stream, _) = listener.accept().await.unwrap();
+    let mut question = Vec::new();
+    while !question.ends_with(b"}") {
+        stream.read_buf(&mut question).await.unwrap();
+    }
+    before.await;
+    let answer = b"HTTP/1.1 204 No Content\r\n\r\n";
+    stream.write_all(answer).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_key_that_is_replaced_while_the_admission_service_thinks_opens_nothing() {
+    let bench = bench(|_| {}).await;
+    let listener = || tokio::net::TcpListener::bind("127.0.0.1:0");
+    let asking = |listener: &tokio::net::TcpListener| {
+        let url = format!("http://{}/", listener.local_addr().unwrap());
+        let service = Service::new(&url, OnFailure::Refuse).unwrap();
+        StoreGate::new(bench.store.clone(), bench.tokens.clone(), Vec::new()).asking(Some(service))
+    };
+    // Other processes share the database, and not the memory.
+    let other = bench.elsewhere().await;
+    let live = "local#app#live";
+    let request = publish("rtmp", "stream-key", None);
+    let door = listener().await.unwrap();
+    let gate = asking(&door);
+    let (admitted, ()) = tokio::join!(gate.admit(&request), yes(door, async {}));
+    assert_eq!(admitted.unwrap().channel_id, live);
+    let door = listener().await.unwrap();
+    let gate = asking(&door);
+    let rotate = async { drop(other.rotate_key(live).await.unwrap()) };
+    let (admitted, ()) = tokio::join!(gate.admit(&request), yes(door, rotate));
+    assert_eq!(admitted, Err(Refusal::UnknownKey));
+    // So does a token whose channel is deleted, and made anew, meanwhile.
+    let token = bench.token(|c| {
+        c.kind = Some("publish".to_owned());
+        c.required_tag = Some("channelAlias:live".to_owned());
+    });
+    let request = publish("rtmp", &token, None);
+    let door = listener().await.unwrap();
+    let gate = asking(&door);
+    let anew = async {
+        other.delete_channel(live).await.unwrap();
+        bench.clock.advance(Duration::from_millis(1));
+        let new = NewChannel {
+            region: "local",
+            application_id: "app",
+            alias: "live",
+            name: "Live",
+            key: None,
+            capabilities: None,
+        };
+        other.ensure_default_channel(&new).await.unwrap();
+    };
+    let (admitted, ()) = tokio::join!(gate.admit(&request), yes(door, anew));
+    assert_eq!(admitted, Err(Refusal::UnknownKey));
 }
 
 #[tokio::test]
@@ -121,16 +249,19 @@ async fn the_gate_records_streams() {
         sign,
     };
     gate.stream_opened(&opened).await;
-    assert_eq!(gate.open_streams().await, std::slice::from_ref(&opened));
+    assert_eq!(
+        gate.open_streams("local").await,
+        std::slice::from_ref(&opened)
+    );
     let later = Sign {
         alive: Wall(70),
         is_final: true,
         ..sign
     };
     gate.streams_alive(&[later]).await;
-    assert_eq!(gate.open_streams().await[0].sign, later);
-    gate.stream_ended(id).await;
-    assert_eq!(gate.open_streams().await, []);
+    assert_eq!(gate.open_streams("local").await[0].sign, later);
+    gate.streams_ended(&[id]).await;
+    assert_eq!(gate.open_streams("local").await, []);
 }
 
 #[tokio::test]
@@ -176,4 +307,50 @@ async fn a_preview_says_what_the_gate_will_say_and_needs_no_database() {
     bench.clock.advance(Duration::from_secs(1));
     let expired = gate.preview(&requests[4]);
     assert!(matches!(expired, Err(Refusal::NotAllowed(_))));
+}
+
+#[tokio::test]
+async fn a_damaged_channel_costs_no_other_ones_stream() {
+    let bench = bench(|_| {}).await;
+    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(bench.data.join("forebay.db"));
+    let mut database = sqlx::ConnectOptions::connect(&options).await.unwrap();
+    bench
+        .store
+        .add_application("b", &Secret::new("a-secret"))
+        .await
+        .unwrap();
+    let gate = StoreGate::new(bench.store.clone(), bench.tokens.clone(), Vec::new());
+    let mut opened = Vec::new();
+    for (application_id, key) in [("app", "stream-key"), ("b", "another-key")] {
+        let channel = NewChannel {
+            region: "local",
+            application_id,
+            alias: "live",
+            name: "Live",
+            key: Some(&Secret::new(key)),
+            capabilities: None,
+        };
+        bench.store.ensure_default_channel(&channel).await.unwrap();
+        let admitted = gate.admit(&publish("rtmp", key, None)).await;
+        let id = Uuid::new_v4();
+        let record = Record {
+            id,
+            epoch: Wall(6),
+            admission: admitted.unwrap(),
+            segment_target_90k: 180_000,
+            longest_segment_90k: 900_000,
+            sign: Sign {
+                id,
+                alive: Wall(7),
+                told: Told::default(),
+                is_final: false,
+            },
+        };
+        gate.stream_opened(&record).await;
+        opened.push(record);
+    }
+    let damage = "UPDATE channels SET tags = 'no list' WHERE application_id = 'b'";
+    sqlx::query(damage).execute(&mut database).await.unwrap();
+    bench.store.refresh().await.unwrap();
+    assert_eq!(gate.open_streams("local").await, opened[..1]);
 }

@@ -2,6 +2,21 @@
 
 use super::*;
 
+fn found() -> Conformance {
+    Conformance {
+        samples: 12,
+        rules: [("P5", 2)].into(),
+        newest: [Violation {
+            at: NOW,
+            stream: Uuid::nil(),
+            file: "source/index.m3u8".to_owned(),
+            rule: "P5",
+            detail: "listed parts of 7 changed".to_owned(),
+        }]
+        .into(),
+    }
+}
+
 #[tokio::test]
 async fn conformance_is_told_to_operators_and_callers_on_this_machine() {
     let bench = bench(|_| {}).await;
@@ -93,6 +108,7 @@ async fn operators_see_publishers_findings_and_history_of_every_stream() {
             "streamId": one.to_string(),
             "channelId": "local#app#stage",
             "alias": "stage",
+            "current": false,
             "capabilities": ["hd", "unheard-of"],
             "tags": ["vip"],
             "state": "hole",
@@ -148,6 +164,22 @@ async fn operators_see_publishers_findings_and_history_of_every_stream() {
             .await;
         assert_eq!(code, StatusCode::NOT_FOUND);
         assert_eq!(body, serde_json::json!({"status": "not-found"}));
+    }
+}
+
+#[tokio::test]
+async fn operators_see_what_players_get_and_what_a_fork_shows() {
+    let bench = bench(|_| {}).await;
+    let (live, other) = (bench.put_on_air(&["hd"]), Uuid::from_u128(2));
+    *bench.world.health.lock().unwrap() = vec![health(live, "live"), health(other, "live")];
+    *bench.world.fork.lock().unwrap() = Some((live, other));
+    for (id, current, origin) in [
+        (live, true, serde_json::json!(other.to_string())),
+        (other, false, serde_json::Value::Null),
+    ] {
+        let (_, stream) = bench.operator(&format!("/api/admin/streams/{id}")).await;
+        assert_eq!(stream["current"], current);
+        assert_eq!(stream["originStreamId"], origin);
     }
 }
 

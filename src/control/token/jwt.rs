@@ -6,6 +6,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::{Claims, Error};
@@ -27,6 +28,12 @@ struct Payload {
     nbf: Option<serde_json::Number>,
     #[serde(flatten)]
     claims: Claims,
+}
+
+/// Of a header, the extensions that must be understood.
+#[derive(Deserialize)]
+struct Critical {
+    crit: Option<serde_json::Value>,
 }
 
 #[derive(Deserialize)]
@@ -66,10 +73,12 @@ pub(super) fn verify(
     if !is_jwt(token) {
         return Err(Error::Malformed);
     }
-    let payload = token.split('.').nth(1).unwrap_or_default();
-    let payload = URL_SAFE_NO_PAD.decode(payload);
-    let payload = payload.map_err(|_| Error::Malformed)?;
-    let issuer: Issuer = serde_json::from_slice(&payload).map_err(|_| Error::Malformed)?;
+    let header: Critical = part(token, 0)?;
+    if header.crit.is_some() {
+        // What it says must be understood to be accepted, and no extension is (RFC 7515 §4.1.11).
+        return Err(Error::Malformed);
+    }
+    let issuer: Issuer = part(token, 1)?;
     let secret = secret_of(&issuer.application_id);
     // Whether there is such an application is not to be told by the time that the answer takes.
     let key = secret.clone().unwrap_or_else(|| Secret::new(""));
@@ -96,6 +105,13 @@ pub(super) fn verify(
         return Err(Error::Expired);
     }
     Ok((payload.application_id, payload.claims))
+}
+
+/// Header or payload of a token that was not verified yet.
+fn part<T: DeserializeOwned>(token: &str, index: usize) -> Result<T, Error> {
+    let part = token.split('.').nth(index).unwrap_or_default();
+    let part = URL_SAFE_NO_PAD.decode(part).map_err(|_| Error::Malformed)?;
+    serde_json::from_slice(&part).map_err(|_| Error::Malformed)
 }
 
 fn reason(error: &jsonwebtoken::errors::Error) -> Error {
@@ -210,6 +226,7 @@ mod tests {
             r#"{"alg":"none","typ":"JWT"}"#,
             r#"{"alg":"HS512"}"#,
             r#"{"alg":"RS256"}"#,
+            r#"{"alg":"HS256","crit":["b64"],"b64":true}"#,
         ] {
             assert!(check(&signed(header, payload)).is_err(), "{header}");
         }

@@ -10,11 +10,12 @@ fn secret() -> Secret {
 }
 
 fn tokens(clock: &Clock) -> Tokens {
-    let tokens = Tokens::new(clock.clone());
-    let other = ("other".to_owned(), Secret::new("other-secret"));
-    let secrets = HashMap::from([("forebay".to_owned(), secret()), other]);
-    tokens.secrets.store(Arc::new(secrets));
-    tokens
+    let secret_of = |id: &str| match id {
+        "forebay" => Some(secret()),
+        "other" => Some(Secret::new("other-secret")),
+        _ => None,
+    };
+    Tokens::with(secret_of, clock.clone())
 }
 
 fn claims(set: impl FnOnce(&mut Claims)) -> Claims {

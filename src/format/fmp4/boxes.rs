@@ -8,7 +8,8 @@ pub(super) fn boxed(out: &mut Vec<u8>, kind: &[u8; 4], body: impl FnOnce(&mut Ve
     out.put_u32(0);
     out.put_slice(kind);
     body(out);
-    let size = u32::try_from(out.len() - start).expect("an initialisation segment is below 1 MiB");
+    let size = u32::try_from(out.len() - start)
+        .expect("an initialisation is below 1 MiB, a list of samples below 4 GiB");
     out[start..start + 4].copy_from_slice(&size.to_be_bytes());
 }
 

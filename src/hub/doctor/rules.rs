@@ -2,7 +2,7 @@
 
 use super::{Finding, Recent, Severity, Surroundings, line};
 use crate::hub::observer::{Facts, Presence};
-use crate::media::{CodecConfig, Track};
+use crate::media::CodecConfig;
 
 /// A publisher is watched for this long before it is said that a track is not there, seconds.
 const SETTLED: f64 = 3.0;
@@ -359,39 +359,12 @@ fn interlaced(case: &Case<'_>) -> Said {
     )
 }
 
-/// Bits per sample, and the name of the chroma format where it is not 4:2:0.
-fn samples(track: &Track) -> (u8, Option<&'static str>) {
-    let named = |format| match format {
-        2 => Some("4:2:2"),
-        3 => Some("4:4:4"),
-        _ => None,
-    };
-    match &track.config {
-        CodecConfig::Avc(config) => (config.bit_depth, named(config.chroma_format)),
-        CodecConfig::Hevc(config) => (config.bit_depth, named(config.chroma_format)),
-        CodecConfig::Av1(config) => {
-            let format = match (config.monochrome, config.subsampling) {
-                (false, (false, false)) => 3,
-                (false, (true, false)) => 2,
-                _ => 1,
-            };
-            (config.bit_depth, named(format))
-        }
-        CodecConfig::Aac(_) | CodecConfig::Opus(_) => (8, None),
-    }
-}
-
 fn profile(case: &Case<'_>) -> Said {
     let track = case.facts.video.track.as_ref()?;
-    let (bits, chroma) = samples(track);
-    // Decoders of HEVC and AV1 take ten bits in their main profiles; those of H.264 in browsers do not.
-    let most = match track.config {
-        CodecConfig::Avc(_) => 8,
-        _ => 10,
-    };
-    if bits <= most && chroma.is_none() {
+    if track.has_common_samples() {
         return None;
     }
+    let (bits, chroma) = track.samples();
     let chroma = chroma.unwrap_or("4:2:0");
     let effect = if case.around.ladder {
         "so they have the ladder's renditions only"

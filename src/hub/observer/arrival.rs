@@ -12,7 +12,7 @@ const STALL: Duration = Duration::from_millis(500);
 /// encoder's clock (microseconds): queues of network and encoder hold less.
 const JUMP: i64 = 1_000_000;
 /// A step back by more than this is a jump as well (microseconds).
-const JUMP_BACK: i64 = 333_000;
+pub(super) const JUMP_BACK: i64 = 333_000;
 /// Seconds at the beginning whose lags are forgotten: encoders begin with a burst of what they hold, and
 /// would be called late for ever after.
 const BEGINNING: i64 = 5;

@@ -47,16 +47,19 @@ fn millis(millis: i64) -> Duration {
     Duration::from_millis(millis.unsigned_abs())
 }
 
+/// What a number of a picture stands for, milliseconds.
+type OfPicture = fn(i64) -> i64;
+
 /// An encoder of pictures: 30 a second of 10 kB, a key unit every two seconds, unless a test says
 /// otherwise. The server's clock reads 100 s when its first picture comes.
 struct Encoder {
     observer: Observer,
     payload: Bytes,
     pictures: i64,
-    time_ms: fn(i64) -> i64,
+    time_ms: OfPicture,
     /// Presentation minus decode time.
-    offset_ms: fn(i64) -> i64,
-    lag_ms: fn(i64) -> i64,
+    offset_ms: OfPicture,
+    lag_ms: OfPicture,
     key_every: i64,
 }
 
@@ -122,6 +125,61 @@ fn rates_are_those_of_the_last_seconds() {
     assert_eq!(encoder.observer.facts(later).bitrate_bps, 0.0);
 }
 
+/// The rate as operators see it.
+fn shown(facts: &Facts) -> String {
+    format!("{:.2}", facts.frame_rate)
+}
+
+#[test]
+fn a_constant_frame_rate_is_told_to_the_hundredth_from_times_in_whole_milliseconds() {
+    let rates: [(&str, OfPicture); 9] = [
+        ("15.00", |n| n * 1000 / 15),
+        ("23.98", |n| n * 1001 / 24),
+        ("24.00", |n| n * 1000 / 24),
+        ("25.00", |n| n * 40),
+        ("29.97", |n| n * 1001 / 30),
+        ("30.00", |n| n * 1000 / 30),
+        ("50.00", |n| n * 20),
+        ("59.94", |n| n * 1001 / 60),
+        ("60.00", |n| n * 1000 / 60),
+    ];
+    // Punctual, with jitter, in bursts of half a second, and late by more and more.
+    let lags: [OfPicture; 4] = [|_| 0, |n| n * 37 % 200, |n| 500 - n % 15 * 33, |n| n * 3];
+    for (expected, time_ms) in rates {
+        for lag_ms in lags {
+            let mut encoder = Encoder::new();
+            (encoder.time_ms, encoder.lag_ms) = (time_ms, lag_ms);
+            // I P B B P B B.
+            encoder.offset_ms = |n| if n % 3 == 1 { 100 } else { 0 };
+            encoder.send(200);
+            for _ in 0..200 {
+                assert_eq!(shown(&encoder.send(1)), expected);
+            }
+        }
+    }
+}
+
+#[test]
+fn pictures_that_an_encoder_drops_count_and_a_hole_or_a_jump_does_not() {
+    let mut encoder = Encoder::new();
+    encoder.time_ms = |n| (n + n / 5) * 1000 / 30;
+    assert!(near(encoder.send(300).frame_rate, 25.0, 0.2));
+    // By how much the encoder's times move on, and by how much time does.
+    for (carried, waited) in [(3_000, 3_000), (60_000, 0), (-5_000, 0)] {
+        let mut encoder = Encoder::new();
+        encoder.send(300);
+        let mut now = encoder.now();
+        for n in 300..315 {
+            let time = n * 1000 / 30 + carried;
+            let unit = picture(time, time, false, &encoder.payload);
+            now = millis(100_000 + n * 1000 / 30 + waited);
+            encoder.observer.handle_unit(now, &unit);
+        }
+        let facts = encoder.observer.facts(now);
+        assert!(near(facts.frame_rate, 30.0, 0.05), "{facts:?}");
+    }
+}
+
 #[test]
 fn the_key_interval_is_measured_in_media_time() {
     let mut encoder = Encoder::new();
@@ -151,11 +209,11 @@ fn intra_pictures_that_are_no_key_units_are_counted_up_to_the_next() {
 #[test]
 fn b_frames_are_seen_by_their_order_and_not_by_their_offset() {
     // Decoded I P B B P B B, shown I B B P B B P: a P is shown two pictures after the B's behind it.
-    let reordered: fn(i64) -> i64 = |n| match n % 3 {
+    let reordered: OfPicture = |n| match n % 3 {
         1 => 100,
         _ => 0,
     };
-    let constant: fn(i64) -> i64 = |_| 66;
+    let constant: OfPicture = |_| 66;
     for (offset, expected) in [(reordered, 2), (constant, 0)] {
         let mut encoder = Encoder::new();
         encoder.offset_ms = offset;
@@ -165,9 +223,9 @@ fn b_frames_are_seen_by_their_order_and_not_by_their_offset() {
 
 #[test]
 fn a_variable_rate_is_told_from_dropped_pictures_and_from_rounding() {
-    let constant: fn(i64) -> i64 = |n| n * 1000 / 60;
-    let dropped: fn(i64) -> i64 = |n| (n + n / 5) * 1000 / 30;
-    let variable: fn(i64) -> i64 = |n| n * 33 + [0, 14, 2, 9, 21][usize::try_from(n % 5).unwrap()];
+    let constant: OfPicture = |n| n * 1000 / 60;
+    let dropped: OfPicture = |n| (n + n / 5) * 1000 / 30;
+    let variable: OfPicture = |n| n * 33 + [0, 14, 2, 9, 21][usize::try_from(n % 5).unwrap()];
     for (time_ms, is_variable) in [(constant, false), (dropped, false), (variable, true)] {
         let mut encoder = Encoder::new();
         encoder.time_ms = time_ms;

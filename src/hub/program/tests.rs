@@ -32,6 +32,16 @@ fn avc_track(record: &'static [u8]) -> Track {
     }
 }
 
+/// High 4:2:2 of ten bits.
+fn studio_track() -> Track {
+    let record = include_bytes!("../../../tests/data/codec/avc_422.avcc");
+    let config = avc::Config::parse(Bytes::from_static(record)).expect("golden record");
+    Track {
+        config: CodecConfig::Avc(config),
+        timescale: Timescale::MILLIS,
+    }
+}
+
 /// The same picture with another record.
 const OTHER_AVCC: &[u8] = AVCC.split_at(AVCC.len() - 1).0;
 
@@ -80,6 +90,25 @@ fn segments_open_at_the_first_key_unit_after_the_target_in_both_tracks() {
                 "audio opens at {time:?}"
             );
         }
+    }
+}
+
+#[test]
+fn what_browsers_cannot_decode_is_listed_only_where_nothing_else_can_be() {
+    for ladder in [false, true] {
+        let mut bench = Bench::new(ladder);
+        bench.announce(Some(true), Some(true));
+        bench.program.handle_track(studio_track());
+        bench.program.handle_track(aac_track());
+        // Its key units fit.
+        bench.play(0, 0, 9_000, 30);
+        assert_eq!(bench.settled, ladder.then_some(false));
+        assert_eq!(bench.program.passthrough(), Some(!ladder));
+        assert!(bench.boundaries.len() >= 4, "segments either way");
+        bench.program.abandon_ladder();
+        bench.play(9_000, 9_000, 3_000, 30);
+        assert_eq!(bench.settled, ladder.then_some(true));
+        assert_eq!(bench.program.passthrough(), Some(true));
     }
 }
 

@@ -1,6 +1,7 @@
 //! The picture of what is on air: it leads, its key units open segments.
 
 use std::mem::discriminant;
+use std::sync::Arc;
 
 use super::{LONGEST_STRETCH, Lead, Output, Program};
 use crate::hub::mapping::{Mapping, Step};
@@ -162,6 +163,9 @@ impl Program {
     /// Whether players of the source's rendition can go on with this configuration: the codec and the size
     /// were fixed by the first multivariant playlist (decision 15).
     pub(super) fn stays_listed(&self, track: &Track) -> bool {
+        if !track.has_common_samples() {
+            return false;
+        }
         let Some(declared) = self.declared.as_ref() else {
             return true;
         };
@@ -182,6 +186,21 @@ impl Program {
         self.cutter.disconnect();
         self.settled = false;
         self.tell_settled();
+    }
+
+    /// Says whether the source is listed, once that is settled. What browsers cannot decode is not, where
+    /// rungs are made of it.
+    pub(super) fn tell_settled(&mut self) {
+        let Some(mut passthrough) = self.cutter.passthrough().filter(|_| !self.settled) else {
+            return;
+        };
+        let plays = |track: &Arc<Track>| track.has_common_samples();
+        if passthrough && self.rungs && !self.video.as_ref().is_none_or(plays) {
+            self.cutter.settle_as(false);
+            passthrough = false;
+        }
+        self.settled = true;
+        self.outputs.push_back(Output::Settled { passthrough });
     }
 
     /// Passes a unit to those who decode.

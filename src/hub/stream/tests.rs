@@ -122,14 +122,7 @@ impl Bench {
     fn play(&self, publisher: &mut crate::hub::Publisher, from_frame: i64) {
         for frame in from_frame..from_frame + 10 {
             let time = Ticks(frame * 64 / 3);
-            publisher.push(AccessUnit {
-                kind: MediaKind::Audio,
-                dts: time,
-                pts: time,
-                duration: None,
-                key: true,
-                data: Bytes::from_static(b"sound"),
-            });
+            publisher.push(crate::hub::tests::sound(time));
             self.clock.advance(Duration::from_micros(21_333));
         }
     }

@@ -15,14 +15,7 @@ fn all() -> Counted {
 impl Bench {
     /// One frame of sound.
     fn beep(&self, publisher: &mut Publisher, at_ms: i64) {
-        publisher.push(AccessUnit {
-            kind: MediaKind::Audio,
-            dts: Ticks(at_ms),
-            pts: Ticks(at_ms),
-            duration: None,
-            key: true,
-            data: Bytes::from_static(b"sound"),
-        });
+        publisher.push(sound(Ticks(at_ms)));
     }
 
     fn count(&self) -> usize {
@@ -181,11 +174,7 @@ async fn a_kill_ends_stream_and_sessions_and_the_key_is_refused_for_a_while() {
     let reason = publisher.evicted().await;
     assert_eq!(reason, "the show is over", "one line, as it was said");
     assert_eq!(
-        (
-            bench.count(),
-            bench.hub.find("live"),
-            bench.hub.list().len()
-        ),
+        (bench.count(), bench.newest("live"), bench.hub.list().len()),
         (0, None, 0)
     );
     assert!(bench.hub.stream(id).unwrap().is_ended());
@@ -213,7 +202,16 @@ async fn a_kill_ends_stream_and_sessions_and_the_key_is_refused_for_a_while() {
     assert_ne!(publish().await.unwrap(), id.to_string());
     assert_eq!(bench.hub.kill("local#app#nobody", "", false).await, []);
     bench.start_anew(Duration::from_secs(1)).await;
-    assert_ne!(bench.hub.find("live"), Some(id));
+    assert_ne!(bench.newest("live"), Some(id));
+}
+
+#[tokio::test]
+async fn what_is_on_air_of_a_channel_is_found_by_its_id_alone() {
+    let bench = Bench::new();
+    let mut publisher = bench.publish(words(&["streaming"])).await;
+    bench.play(&mut publisher, 3).await;
+    assert_eq!(bench.hub.newest(LIVE), Some(publisher.stream_id()));
+    assert_eq!(bench.hub.newest("live"), None, "which is an alias");
 }
 
 #[tokio::test]
@@ -224,11 +222,7 @@ async fn a_kill_that_keeps_streams_leaves_encoder_and_players_alone() {
     let id = publisher.stream_id();
     assert_eq!(bench.hub.kill(LIVE, "moved", true).await.len(), 1);
     assert_eq!(
-        (
-            bench.count(),
-            bench.hub.find("live"),
-            bench.hub.list().len()
-        ),
+        (bench.count(), bench.newest("live"), bench.hub.list().len()),
         (0, None, 0)
     );
     let segments = bench.opened().len();
@@ -236,7 +230,7 @@ async fn a_kill_that_keeps_streams_leaves_encoder_and_players_alone() {
     assert!(bench.opened().len() > segments, "its media go on");
     assert!(!bench.hub.stream(id).unwrap().is_ended());
     assert!(bench.hub.timeline(id).is_some());
-    assert_eq!((bench.count(), bench.hub.find("live")), (0, None));
+    assert_eq!((bench.count(), bench.newest("live")), (0, None));
     assert_eq!(bench.hub.health(id).unwrap().members.len(), 1);
 
     // The key is good at once, for another stream.
@@ -244,7 +238,7 @@ async fn a_kill_that_keeps_streams_leaves_encoder_and_players_alone() {
     assert_ne!(next.stream_id(), id);
     bench.play(&mut next, 2).await;
     assert_eq!(
-        (bench.count(), bench.hub.find("live")),
+        (bench.count(), bench.newest("live")),
         (1, Some(next.stream_id()))
     );
     let recorded: Vec<Uuid> = bench.memory.records().iter().map(|kept| kept.id).collect();
@@ -257,8 +251,22 @@ async fn a_kill_that_keeps_streams_leaves_encoder_and_players_alone() {
         "nobody can come back to it"
     );
     bench.start_anew(Duration::from_secs(1)).await;
-    assert_eq!(bench.hub.find("live"), Some(next.stream_id()));
+    assert_eq!(bench.newest("live"), Some(next.stream_id()));
     assert!(bench.hub.stream(id).is_none());
+}
+
+#[tokio::test]
+async fn what_a_kill_kept_ends_with_the_next_one_that_does_not() {
+    let bench = Bench::new();
+    let mut kept = bench.publish(words(&["streaming"])).await;
+    bench.play(&mut kept, 3).await;
+    bench.hub.kill(LIVE, "", true).await;
+    assert_eq!(bench.hub.kill(LIVE, "", true).await, []);
+    assert!(!bench.hub.stream(kept.stream_id()).unwrap().is_ended());
+    let gone = bench.hub.kill(LIVE, "enough", false).await;
+    assert_eq!(gone, [], "it is no member any more");
+    assert!(bench.hub.stream(kept.stream_id()).unwrap().is_ended());
+    assert_eq!(kept.evicted().await, "enough");
 }
 
 #[tokio::test]
@@ -270,14 +278,14 @@ async fn nothing_of_a_deleted_channel_is_found() {
     let mut publisher = bench.publish(words(&["streaming"])).await;
     bench.play(&mut publisher, 3).await;
     let ids = [kept.stream_id(), publisher.stream_id()];
-    assert_eq!(bench.hub.close(LIVE).await.len(), 1);
-    assert_eq!((bench.count(), bench.hub.find("live")), (0, None));
+    assert_eq!(bench.hub.close(LIVE).len(), 1);
+    assert_eq!((bench.count(), bench.newest("live")), (0, None));
     for id in ids {
         assert!(bench.hub.timeline(id).is_none() && bench.hub.health(id).is_none());
     }
     assert_eq!(kept.evicted().await, "the channel was deleted");
     assert_eq!(publisher.evicted().await, "the channel was deleted");
-    assert_eq!(*bench.memory.records(), []);
+    bench.memory.emptied().await;
 }
 
 #[tokio::test]
@@ -295,16 +303,48 @@ async fn a_publish_that_is_being_admitted_does_not_reach_a_channel_that_is_close
             std::task::Poll::Ready(publish.as_mut().poll(context).is_pending())
         });
         assert!(polled.await, "it waits for the gate");
-        bench.hub.close(LIVE).await;
+        bench.hub.close(LIVE);
         admit.send(()).unwrap();
         assert_eq!(publish.await.err(), Some(Refusal::UnknownKey));
-        assert_eq!(bench.hub.find("live"), None);
-        assert_eq!(*bench.memory.records(), []);
+        assert_eq!(bench.newest("live"), None);
+        bench.memory.emptied().await;
         drop(before);
     }
     // Made anew, it is another one.
     let _publisher = bench.publish(None).await;
-    assert!(bench.hub.find("live").is_some());
+    assert!(bench.newest("live").is_some());
+}
+
+#[tokio::test]
+async fn a_publish_that_is_being_admitted_holds_nobody_up_and_does_not_outlive_a_kill() {
+    let bench = Bench::new();
+    let (admit, waits) = oneshot::channel();
+    *bench.admits.lock().unwrap() = Some(waits);
+    let mut slow = std::pin::pin!(bench.hub.publish(request("live", None)));
+    let polled = std::future::poll_fn(|context| {
+        std::task::Poll::Ready(slow.as_mut().poll(context).is_pending())
+    });
+    assert!(polled.await, "it waits for the gate");
+    let mut beside = bench.publish(None).await;
+    let _other = bench.publish_on("other", None).await;
+    bench.play(&mut beside, 1).await;
+    // Streams that are kept keep their encoders: nobody was sent away.
+    assert_eq!(bench.hub.kill(LIVE, "", true).await.len(), 1);
+    let mut again = bench.publish(None).await;
+    bench.play(&mut again, 1).await;
+    assert_eq!(bench.hub.kill(LIVE, "", false).await.len(), 1);
+    // However short the key is refused after it.
+    bench.clock.advance(HOLD_OFF);
+    admit.send(()).unwrap();
+    let refused = slow.await.err();
+    assert!(
+        matches!(refused, Some(Refusal::NotAllowed(_))),
+        "{refused:?}"
+    );
+    assert_eq!(bench.newest("live"), None);
+    // Who comes after it is on air.
+    let next = bench.publish(None).await;
+    assert_eq!(bench.newest("live"), Some(next.stream_id()));
 }
 
 #[test]
@@ -327,23 +367,23 @@ fn whatever_the_order_of_publishes_and_closes_nothing_of_a_closed_channel_stays(
                         .spawn(async move { hub.publish(request("live", None)).await })
                 })
                 .collect();
-            bench.hub.close(LIVE).await;
+            bench.hub.close(LIVE);
             let mut publishers = Vec::new();
             for publish in publishing {
                 publishers.extend(publish.await.unwrap().ok());
             }
             // Who came after the close has opened a stream, the others have none.
-            let living = bench.hub.find("live");
+            let living = bench.newest("live");
             let ended = |id: Uuid| bench.hub.stream(id).is_none_or(|stream| stream.is_ended());
             for publisher in &publishers {
                 let id = publisher.stream_id();
                 assert!(ended(id) || living == Some(id));
             }
-            bench.hub.close(LIVE).await;
-            assert_eq!(bench.hub.find("live"), None);
+            bench.hub.close(LIVE);
+            assert_eq!(bench.newest("live"), None);
             assert!(bench.hub.ids().is_empty());
             drop(publishers);
         }
-        assert_eq!(*bench.memory.records(), []);
+        bench.memory.emptied().await;
     });
 }

@@ -19,6 +19,10 @@ const ADDITIVE: ForkOptions = ForkOptions {
     additive: true,
     ..PLAINLY
 };
+const FORCE_ADDITIVE: ForkOptions = ForkOptions {
+    additive: true,
+    ..FORCE
+};
 
 fn forking(channel_id: &str, words: &[&str], options: ForkOptions) -> Forking {
     let alias = channel_id.rsplit('#').next().unwrap().to_owned();
@@ -65,10 +69,13 @@ async fn a_fork_carries_the_same_sessions_under_another_stream_id_and_repeating_
     assert_eq!(forked.members, bench.hub.members(B));
     assert_eq!(forked.members[0].capabilities, ["streaming", "hd"]);
     assert_eq!(forked.members[0].tags, ["fork"]);
-    assert_eq!(bench.hub.find("b"), Some(there[0].1));
+    assert_eq!(bench.newest("b"), Some(there[0].1));
     assert_eq!(bench.hub.publisher_count(), 1, "nobody is counted twice");
     assert_eq!(bench.hub.all().len(), 1, "nothing is made twice");
-    assert_eq!(bench.hub.health(there[0].1).unwrap().channel_id, B);
+    let health = bench.hub.health(there[0].1).unwrap();
+    assert_eq!(health.channel_id, B);
+    assert_eq!(health.capabilities, forked.members[0].capabilities);
+    assert_eq!(health.tags, ["fork"]);
 
     let again = bench.fork(A, B, PLAINLY).await;
     assert_eq!((again.members, again.untouched), (vec![], forked.members));
@@ -126,29 +133,88 @@ async fn other_members_of_the_destination_go_stay_or_live_on() {
         let mut own = bench.air("b").await;
         bench.play(&mut source, 1).await;
         let forked = bench.fork(A, B, options).await;
-        own.push(AccessUnit {
-            kind: MediaKind::Audio,
-            dts: Ticks(2000),
-            pts: Ticks(2000),
-            duration: None,
-            key: true,
-            data: Bytes::from_static(b"sound"),
-        });
+        own.push(sound(Ticks(2000)));
         assert_eq!(bench.hub.members(B).len(), count, "{options:?}");
         let stream = bench.hub.stream(own.stream_id()).unwrap();
         assert_eq!(stream.is_ended(), ends, "{options:?}");
         let newest = forked.members[0].stream;
-        assert_eq!(
-            bench.hub.find("b"),
-            Some(newest),
-            "the most recent one plays"
-        );
+        assert_eq!(bench.newest("b"), Some(newest), "the most recent one plays");
         assert_eq!(bench.hub.members(A).len(), 1);
 
         // Without the fork the channel has what is left of it.
         bench.hub.kill(A, "", false).await;
         let left = (options.additive).then(|| own.stream_id());
-        assert_eq!(bench.hub.find("b"), left);
+        assert_eq!(bench.newest("b"), left);
+    }
+}
+
+#[tokio::test]
+async fn an_encoder_that_a_fork_sent_away_and_that_comes_back_is_a_member_beside_it() {
+    let bench = Bench::new();
+    let mut source = bench.air("a").await;
+    let own = bench.air("b").await;
+    bench.play(&mut source, 1).await;
+    let fork = bench.fork(A, B, PLAINLY).await.members[0].stream;
+    assert_eq!(
+        own.evicted().await,
+        "the channel shows another one's streams"
+    );
+    drop(own);
+    // As after a kill.
+    let early = bench.hub.publish(request("b", None)).await.err();
+    assert!(matches!(early, Some(Refusal::NotAllowed(_))), "{early:?}");
+    bench.clock.advance(HOLD_OFF);
+    let count = || bench.hub.count(B, &Counted::default());
+
+    // It comes and goes: one stream of its own, which is the newest as long as it lives.
+    let mut seen = Vec::new();
+    for _ in 0..3 {
+        let back = bench.air("b").await;
+        bench.play(&mut source, 1).await;
+        seen.push(back.stream_id());
+        let newest = Some(back.stream_id());
+        assert_eq!(bench.newest("b"), newest);
+        drop(back);
+        assert_eq!((count(), bench.newest("b")), (1, newest));
+    }
+    assert!(seen.windows(2).all(|pair| pair[0] == pair[1]), "{seen:?}");
+    let mut back = bench.air("b").await;
+    source.push(sound(Ticks(2000)));
+    back.push(sound(Ticks(2000)));
+    let members = on(&bench, B);
+    assert_eq!(count(), members.len());
+    assert_eq!(members.len(), 2, "{members:?}");
+    assert_eq!(members[0].1, fork);
+    assert_eq!(members[1].1, back.stream_id());
+
+    // Forked once more, the channel has the first fork as it was.
+    let again = bench.fork(A, B, PLAINLY).await;
+    assert_eq!((again.members.len(), again.untouched.len()), (0, 1));
+    assert_eq!((count(), bench.newest("b")), (1, Some(fork)));
+    bench.clock.advance(HOLD_OFF);
+
+    // Without that, it has it when nobody comes back any more.
+    drop(bench.air("b").await);
+    assert_ne!(bench.newest("b"), Some(fork));
+    for _ in 0..31 {
+        bench.play(&mut source, 1).await;
+    }
+    assert_eq!((count(), bench.newest("b")), (1, Some(fork)));
+}
+
+#[tokio::test]
+async fn a_fork_that_sends_nobody_away_holds_nobody_off() {
+    let bench = Bench::new();
+    let _source = bench.air("a").await;
+    bench.fork(A, B, PLAINLY).await;
+    let _own = bench.air("b").await;
+    let keeps = ForkOptions {
+        keep_streams: true,
+        ..PLAINLY
+    };
+    for options in [ADDITIVE, FORCE_ADDITIVE, keeps] {
+        bench.fork(A, B, options).await;
+        bench.hub.publish(request("b", None)).await.unwrap();
     }
 }
 
@@ -204,12 +270,12 @@ async fn what_is_killed_takes_its_forks_along_and_not_its_source() {
         "what goes on is not shown"
     );
     bench.fork(A, B, PLAINLY).await;
-    let fork = bench.hub.find("b").unwrap();
+    let fork = bench.newest("b").unwrap();
     assert_eq!(bench.hub.thumbnail(fork), bench.hub.thumbnail(ids[0]));
     assert_eq!(bench.hub.health(fork).unwrap().members.len(), 1);
     bench.fork(B, C, PLAINLY).await;
-    bench.hub.close(A).await;
-    assert_eq!([A, B, C].map(|it| bench.hub.find(it)), [None; 3]);
+    bench.hub.close(A);
+    assert_eq!([A, B, C].map(|it| bench.hub.newest(it)), [None; 3]);
     let other = bench.hub.timeline(ids[2]);
     assert!(other.is_some(), "what ended can be played to its end");
 }
@@ -219,14 +285,14 @@ async fn a_source_to_which_nobody_comes_back_ends_its_forks() {
     let bench = Bench::new();
     let publisher = bench.air("a").await;
     bench.fork(A, B, PLAINLY).await;
-    let fork = bench.hub.find("b").unwrap();
+    let fork = bench.newest("b").unwrap();
     drop(publisher);
     bench.clock.advance(Duration::from_secs(29));
     bench.hub.tidy().await;
-    assert_eq!(bench.hub.find("b"), Some(fork));
+    assert_eq!(bench.newest("b"), Some(fork));
     bench.clock.advance(Duration::from_secs(1));
     bench.hub.tidy().await;
-    assert_eq!((bench.hub.find("a"), bench.hub.find("b")), (None, None));
+    assert_eq!((bench.newest("a"), bench.newest("b")), (None, None));
     bench.clock.advance(Duration::from_secs(120));
     bench.hub.tidy().await;
     assert!(bench.hub.ids().is_empty(), "nothing is kept for ever");
@@ -264,7 +330,7 @@ async fn capabilities_are_inherited_and_added_and_only_other_pictures_are_made_a
     let member = capabilities(&["token-auth", "hd"]).await;
     assert_eq!(member.capabilities, ["streaming", "hd", "token-auth"]);
     assert_eq!(bench.hub.admission(member.stream).unwrap().channel_id, B);
-    let source = bench.hub.find("a").unwrap();
+    let source = bench.newest("a").unwrap();
     assert_eq!(bench.hub.stream(member.stream).unwrap().id(), source);
     let listing = bench.hub.list().into_iter();
     let protected: Vec<bool> = listing.map(|listed| listed.protected).collect();
@@ -312,6 +378,13 @@ async fn forks_of_a_stream_are_bounded_and_so_is_what_ended_ones_leave() {
     assert_eq!(made, 64);
     assert!(matches!(refusal, Refusal::Full(_)));
     assert_eq!(on(&bench, B).len(), 1, "what was there stays");
+    // One that takes another's place needs no room of its own.
+    let there = bench.newest("b");
+    bench.fork(A, B, FORCE).await;
+    assert_ne!(bench.newest("b"), there);
+    // What was kept ends with a kill, and makes room again.
+    bench.hub.kill(B, "", false).await;
+    assert_eq!(bench.hub.fork(A, &keep).await.unwrap().members.len(), 1);
 }
 
 #[tokio::test]
@@ -320,7 +393,41 @@ async fn after_a_restart_the_source_is_there_and_its_forks_are_not() {
     let mut publisher = bench.air("a").await;
     bench.play(&mut publisher, 3).await;
     bench.fork(A, B, PLAINLY).await;
-    let source = bench.hub.find("a");
+    let source = bench.newest("a");
     bench.start_anew(Duration::from_secs(1)).await;
-    assert_eq!((bench.hub.find("a"), bench.hub.find("b")), (source, None));
+    assert_eq!((bench.newest("a"), bench.newest("b")), (source, None));
+}
+
+#[tokio::test]
+async fn whoever_keeps_streams_is_told_of_forks_and_of_their_ends() {
+    let bench = Bench::new();
+    let told: Arc<Mutex<Vec<Shown>>> = Arc::default();
+    let keeper = told.clone();
+    let keep = move |shown| keeper.lock().unwrap().push(shown);
+    bench.hub.keep_with(Box::new(keep));
+    let mut publisher = bench.air("a").await;
+    let kept = forking(B, &["on-demand"], PLAINLY);
+    bench.hub.fork(A, &kept).await.unwrap();
+    bench.fork(A, C, PLAINLY).await;
+    let streams = [A, B, C].map(|channel| on(&bench, channel)[0].1);
+    let ended = || -> Vec<bool> {
+        let told = told.lock().unwrap();
+        told.iter().map(Shown::is_ended).collect()
+    };
+    {
+        let told = told.lock().unwrap();
+        let ids: Vec<Uuid> = told.iter().map(|shown| shown.id).collect();
+        assert_eq!(ids, streams);
+        let words = told.iter().map(|shown| shown.admission.capabilities.len());
+        assert_eq!(words.collect::<Vec<usize>>(), [2, 3, 2]);
+        assert_eq!(told[1].admission.channel_id, B);
+        assert_eq!(told[1].epoch(), told[0].epoch());
+    }
+    assert_eq!(ended(), [false, false, false]);
+    // One alone, the other with its source.
+    bench.hub.kill(B, "", false).await;
+    assert_eq!(ended(), [false, true, false]);
+    bench.play(&mut publisher, 1).await;
+    bench.hub.kill(A, "", false).await;
+    assert_eq!(ended(), [true, true, true]);
 }

@@ -121,14 +121,14 @@ async fn tell(seed: u64) {
                 let killed = hub.kill(&id(channel), "a story", dice.chance()).await;
                 assert_eq!(killed, before);
                 assert_eq!(
-                    (hub.members(&id(channel)), hub.find(channel)),
+                    (hub.members(&id(channel)), hub.newest(&id(channel))),
                     (vec![], None)
                 );
             }
             8 if dice.chance() => {
-                hub.close(&id(channel)).await;
+                hub.close(&id(channel));
                 assert_eq!(
-                    (hub.members(&id(channel)), hub.find(channel)),
+                    (hub.members(&id(channel)), hub.newest(&id(channel))),
                     (vec![], None)
                 );
             }
@@ -140,14 +140,7 @@ async fn tell(seed: u64) {
                 sent_ms += 100;
                 clock.advance(Duration::from_millis(100));
                 for publisher in &mut publishers {
-                    publisher.push(AccessUnit {
-                        kind: MediaKind::Audio,
-                        dts: Ticks(sent_ms),
-                        pts: Ticks(sent_ms),
-                        duration: None,
-                        key: true,
-                        data: Bytes::from_static(b"sound"),
-                    });
+                    publisher.push(sound(Ticks(sent_ms)));
                 }
             }
         }
@@ -160,10 +153,10 @@ async fn tell(seed: u64) {
         }
     }
     for channel in CHANNELS {
-        hub.close(&id(channel)).await;
+        hub.close(&id(channel));
     }
     assert!(hub.ids().is_empty(), "nothing is left");
-    assert_eq!(*memory.records(), []);
+    memory.emptied().await;
     hub.inner.tasks.finish().await;
 }
 
@@ -214,7 +207,7 @@ async fn act(hub: Hub, clock: Clock, seed: u64) {
                 hub.kill(&channel, "at the same time", dice.chance()).await;
             }
             6 if dice.chance() => {
-                hub.close(&channel).await;
+                hub.close(&channel);
             }
             7 => {
                 clock.advance(Duration::from_millis(700));
@@ -222,14 +215,7 @@ async fn act(hub: Hub, clock: Clock, seed: u64) {
             }
             _ => {
                 for publisher in &mut publishers {
-                    publisher.push(AccessUnit {
-                        kind: MediaKind::Audio,
-                        dts: Ticks(at_ms),
-                        pts: Ticks(at_ms),
-                        duration: None,
-                        key: true,
-                        data: Bytes::from_static(b"sound"),
-                    });
+                    publisher.push(sound(Ticks(at_ms)));
                 }
             }
         }
@@ -257,10 +243,10 @@ fn whatever_happens_at_the_same_time_nobody_waits_for_ever_and_nothing_is_left()
             }
             hub.streams().assert_bound();
             for channel in CHANNELS {
-                hub.close(&id(channel)).await;
+                hub.close(&id(channel));
             }
             assert!(hub.ids().is_empty(), "nothing is left");
-            assert_eq!(*memory.records(), []);
+            memory.emptied().await;
             assert_eq!(hub.publisher_count(), 0);
             hub.inner.tasks.finish().await;
         }

@@ -6,7 +6,7 @@ use std::io;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::time::Duration;
 
-use tokio::sync::oneshot;
+use tokio::sync::{Semaphore, oneshot};
 
 use crate::base::network::{Class, Network};
 use crate::base::source::Source;
@@ -15,6 +15,13 @@ use crate::base::source::Source;
 const LOOKUP_DEADLINE: Duration = Duration::from_secs(10);
 /// Addresses of one name that are tried, in the order of the resolver. Bounds an attempt: 4 connects.
 const MAX_ADDRESSES: usize = 4;
+
+/// Look-ups of the process at a time, each on a thread. Further ones wait for their turn, within the same
+/// deadline: channels with names of servers that do not answer may be made and deleted by the thousand.
+const MAX_LOOK_UPS: usize = 32;
+
+/// Places of look-ups. The resolver is the system's, so they are the process's.
+static LOOK_UPS: Semaphore = Semaphore::const_new(MAX_LOOK_UPS);
 
 /// Why there is no address to connect to.
 #[derive(Debug, thiserror::Error)]
@@ -142,10 +149,12 @@ impl Resolve for System {
         let pending = match &mut self.pending {
             Some(pending) => pending,
             None => {
+                let place = LOOK_UPS.acquire().await;
                 let (answer, pending) = oneshot::channel();
                 look_up_in_thread(host, port, move |found| {
                     // Whoever asked may be gone.
                     let _ = answer.send(found);
+                    drop(place);
                 })?;
                 self.pending.insert(pending)
             }
@@ -280,6 +289,21 @@ mod tests {
             .await
             .unwrap();
         assert!(found.iter().all(|address| address.ip().is_loopback()));
+    }
+
+    #[tokio::test]
+    async fn look_ups_have_a_bound_in_all_and_wait_for_their_turn() {
+        let source = Source::parse("srt://localhost:9000").unwrap();
+        let here = networks("127.0.0.0/8 ::1");
+        let others = LOOK_UPS.acquire_many(u32::try_from(MAX_LOOK_UPS).unwrap());
+        let others = others.await.unwrap();
+        let mut resolver = System::default();
+        tokio::time::pause();
+        let refused = addresses(&source, &here, &mut resolver).await;
+        assert!(matches!(refused, Err(Error::Timeout)));
+        tokio::time::resume();
+        drop(others);
+        assert!(addresses(&source, &here, &mut resolver).await.is_ok());
     }
 
     #[tokio::test(start_paused = true)]

@@ -1,5 +1,5 @@
 //! One connection: reads, feeds the session, acts on its events, writes its answers, keeps the
-//! deadlines. The only clock is the silence ticker: nothing is timed per read.
+//! deadlines.
 
 use std::net::SocketAddr;
 use std::pin::pin;
@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio::time::timeout;
 
 use super::Context;
 use super::lobby::Seat;
@@ -16,11 +16,10 @@ use super::session::{self, Event, Session};
 use crate::format::flv::tags::Tags;
 use crate::hub::{Announcement, PublishRequest, Refusal};
 use crate::ingest::key::StreamKey;
-use crate::ingest::port::{Admit, Sink};
+use crate::ingest::port::{Admit, Sink, answer};
+use crate::ingest::silence::Silence;
 use crate::media::MediaKind;
 
-/// The hub's answer to a publish; its own limit on a remote admission is shorter.
-const ADMISSION_DEADLINE: Duration = Duration::from_secs(5);
 /// A peer that does not take our few bytes for this long is gone.
 const WRITE_DEADLINE: Duration = Duration::from_secs(5);
 /// Time for the peer to read a last answer and to close. Closing with unread input would reset the
@@ -36,8 +35,6 @@ const WAITING_READ_BYTES: usize = 4 * 1024;
 const PUBLISH_READ_BYTES: usize = 64 * 1024;
 /// A read into less space than this is not worth the call.
 const MIN_READ_BYTES: usize = 4 * 1024;
-/// Silence is looked at this often per publish timeout.
-const SILENCE_TICKS: u32 = 10;
 
 /// How a connection ended.
 #[derive(Debug, thiserror::Error)]
@@ -120,7 +117,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send, A: Admit> Connection<S, A> {
                 self.publish(sink).await;
             }
             Err(end) => {
-                tracing::info!(reason = %end, "connection ended without a publish");
+                if self
+                    .context
+                    .told
+                    .admits(self.context.config.clock.monotonic())
+                {
+                    tracing::info!(reason = %end, "connection ended without a publish");
+                }
                 if let End::Refused(_) = end {
                     // Still in the lobby, so that these are bounded too.
                     seat.past_handshake();
@@ -175,9 +178,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send, A: Admit> Connection<S, A> {
             capabilities: key.capabilities,
             tags: key.tags,
         };
-        let answer = timeout(ADMISSION_DEADLINE, self.context.admit.admit(request)).await;
-        let busy = || Refusal::Full("the server does not answer".to_owned());
-        match answer.unwrap_or_else(|_| Err(busy())) {
+        match answer(self.context.admit.admit(request)).await {
             Ok(sink) => {
                 tracing::Span::current().record("stream", sink.stream());
                 self.session.accept();
@@ -191,7 +192,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send, A: Admit> Connection<S, A> {
                 self.context.config.stats.refused_total.add(1);
                 let code = match refusal {
                     Refusal::UnknownKey => "NetStream.Publish.BadName",
-                    Refusal::NotAllowed(_) | Refusal::Full(_) => "NetStream.Publish.Denied",
+                    Refusal::NotAllowed(_) | Refusal::Full(_) | Refusal::Undecided(_) => {
+                        "NetStream.Publish.Denied"
+                    }
                 };
                 Err(self.refuse(code, &refusal.to_string()))
             }
@@ -255,15 +258,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send, A: Admit> Connection<S, A> {
         // Made once: each of them enters a list under a lock when it is made, which would be per read.
         let mut stopped = pin!(tasks.stopped());
         let mut evicted = pin!(sink.evicted());
-        let mut ticker = interval((limit / SILENCE_TICKS).max(Duration::from_millis(1)));
-        ticker.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        ticker.tick().await;
-        let mut silent_ticks = 0;
+        let mut silence = Silence::new(limit).await;
         let mut announced = Announcement::default();
         loop {
             // What came together with the publish command is there already.
             match self.drain(sink, publication, &mut announced) {
-                Ok(true) => silent_ticks = 0,
+                Ok(true) => silence.handle_media(),
                 Ok(false) => {}
                 Err(end) => return end,
             }
@@ -274,13 +274,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send, A: Admit> Connection<S, A> {
                 biased;
                 () = &mut stopped => return End::Stopped,
                 reason = &mut evicted => return End::Evicted(reason),
-                _ = ticker.tick() => {
-                    silent_ticks += 1;
-                    // The first tick may come at once, so one more than their number must pass.
-                    if silent_ticks > SILENCE_TICKS {
-                        return End::Silent(limit);
-                    }
-                }
+                () = silence.too_long() => return End::Silent(limit),
                 read = self.read() => if let Err(end) = read {
                     return end;
                 }

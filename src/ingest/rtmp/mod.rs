@@ -24,6 +24,8 @@ use tracing::Instrument;
 
 use super::port::Admit;
 pub use super::stats::Stats;
+use super::told::Told;
+use crate::base::clock::Clock;
 use crate::base::lanes::Lanes;
 use crate::base::shutdown::Tasks;
 use crate::hub::Hub;
@@ -49,6 +51,8 @@ pub struct Config {
     pub lanes: Lanes,
     /// Where the listener counts.
     pub stats: Arc<Stats>,
+    /// Lines of the log are counted by it.
+    pub clock: Clock,
 }
 
 impl Default for Config {
@@ -57,6 +61,7 @@ impl Default for Config {
             publish_timeout: Duration::from_secs(10),
             lanes: Lanes::none(),
             stats: Arc::default(),
+            clock: Clock::system(),
         }
     }
 }
@@ -73,6 +78,7 @@ struct Context<A> {
     tls: Option<Tls>,
     config: Config,
     lobby: Lobby,
+    told: Arc<Told>,
     tasks: Tasks,
 }
 
@@ -84,6 +90,7 @@ async fn serve<A: Admit>(
     tasks: Tasks,
 ) {
     let context = Context {
+        told: Arc::new(Told::new(proto(&tls))),
         admit,
         tls,
         config,

@@ -8,19 +8,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::mpsc;
-use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use super::door::{Door, Guest};
 use super::reactor::{Ending, Message};
 use crate::base::shutdown::Tasks;
 use crate::format::ts::{Demuxer, Event};
 use crate::hub::{Announcement, Refusal};
-use crate::ingest::port::{Admit, Sink};
-
-/// The hub's answer to a publish; its own limit on a remote admission is shorter.
-const ADMISSION_DEADLINE: Duration = Duration::from_secs(5);
-/// Silence is looked at this often per publish timeout.
-const SILENCE_TICKS: u32 = 10;
+use crate::ingest::port::{Admit, Sink, answer};
+use crate::ingest::silence::Silence;
 
 /// How a caller ended.
 #[derive(Debug, thiserror::Error)]
@@ -104,16 +99,14 @@ impl<A: Admit> Caller<A> {
         asked: impl Future<Output = Result<A::Sink, Refusal>>,
     ) -> Result<A::Sink, End> {
         let stats = &self.door.config.stats;
-        let asked = timeout(ADMISSION_DEADLINE, asked);
-        let answer = tokio::select! {
+        let admitted = tokio::select! {
             () = self.tasks.stopped() => {
                 stats.unpublished_total.add(1);
                 return Err(End::Stopped);
             }
-            answer = asked => answer,
+            admitted = answer(asked) => admitted,
         };
-        let busy = || Refusal::Full("the server does not answer".to_owned());
-        match answer.unwrap_or_else(|_| Err(busy())) {
+        match admitted {
             Ok(sink) => {
                 tracing::Span::current().record("stream", sink.stream());
                 stats.accepted_total.add(1);
@@ -165,29 +158,19 @@ impl<A: Admit> Caller<A> {
         // Made once: each of them enters a list under a lock when it is made, which would be per batch.
         let mut stopped = pin!(tasks.stopped());
         let mut evicted = pin!(sink.evicted());
-        let mut ticker = interval((limit / SILENCE_TICKS).max(Duration::from_millis(1)));
-        ticker.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        ticker.tick().await;
-        let mut silent_ticks = 0;
+        let mut silence = Silence::new(limit).await;
         loop {
             let message = tokio::select! {
                 biased;
                 () = &mut stopped => return End::Stopped,
                 reason = &mut evicted => return End::Evicted(reason),
-                _ = ticker.tick() => {
-                    silent_ticks += 1;
-                    // The first tick may come at once, so one more than their number must pass.
-                    if silent_ticks > SILENCE_TICKS {
-                        return End::Silent(limit);
-                    }
-                    continue;
-                }
+                () = silence.too_long() => return End::Silent(limit),
                 message = self.inbox.receiver.recv() => message,
             };
             match message {
                 Some(Message::Data(data)) => match self.push(sink, demuxer, &data) {
                     Ok(true) => {
-                        silent_ticks = 0;
+                        silence.handle_media();
                         self.delivered = true;
                     }
                     Ok(false) => {}

@@ -18,6 +18,7 @@ use crate::base::network::site;
 use crate::base::secret::Secret;
 use crate::hub::{PublishRequest, Refusal};
 use crate::ingest::port::Admit;
+use crate::ingest::told::Told;
 
 /// Callers let in and not admitted yet. Each holds a receive buffer: 256 x 256 KiB, and what it sends.
 const MAX_WAITING: usize = 256;
@@ -26,10 +27,6 @@ const MAX_WAITING_PER_SITE: usize = 96;
 /// A caller that was let in and is not connected within this is forgotten: the answer to its handshake is
 /// made at once.
 const CONNECT_DEADLINE: Duration = Duration::from_secs(5);
-/// Refusals told in the log one by one, a second. A flood is counted, and its number told once a second.
-const MAX_TOLD: u32 = 10;
-/// Refusals are counted over this.
-const SECOND: Duration = Duration::from_secs(1);
 
 /// access_control.h: the codes in use here.
 mod code {
@@ -38,6 +35,7 @@ mod code {
     pub(super) const NOT_FOUND: i32 = 1404;
     pub(super) const BAD_MODE: i32 = 1405;
     pub(super) const INTERNAL: i32 = 1500;
+    pub(super) const DOWN: i32 = 1503;
 }
 
 /// A caller that was let in.
@@ -59,19 +57,11 @@ pub(super) struct Door<A> {
     library: Library,
     guests: Mutex<HashMap<Id, Guest>>,
     seats: Seats,
-    told: Mutex<Told>,
+    told: Told,
     /// Connections that we made ourselves, on their way to the reactor.
     pub(super) handover: Handover,
     is_closed: AtomicBool,
     reactor: OnceLock<Thread>,
-}
-
-/// Refusals of the current second.
-#[derive(Debug, Default)]
-struct Told {
-    since: Duration,
-    told: u32,
-    untold: u64,
 }
 
 struct No {
@@ -104,6 +94,7 @@ impl From<Refusal> for No {
             Refusal::UnknownKey => code::NOT_FOUND,
             Refusal::NotAllowed(_) => code::FORBIDDEN,
             Refusal::Full(_) => code::OVERLOAD,
+            Refusal::Undecided(_) => code::DOWN,
         };
         No::new(code, refusal)
     }
@@ -117,7 +108,7 @@ impl<A: Admit> Door<A> {
             library,
             guests: Mutex::default(),
             seats: Seats::default(),
-            told: Mutex::default(),
+            told: Told::new(super::PROTO),
             handover: Handover::default(),
             is_closed: AtomicBool::new(false),
             reactor: OnceLock::new(),
@@ -227,14 +218,12 @@ impl<A: Admit> Door<A> {
             };
             self.tell(peer, Some(&key), None, reason);
         }
-        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-        told.turn(now);
+        self.told.turn(now);
     }
 
     /// Whether nothing is left to sweep.
     pub(super) fn is_quiet(&self) -> bool {
-        let told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-        told.untold == 0 && self.guests().is_empty()
+        self.told.turn(self.library.now()) && self.guests().is_empty()
     }
 
     /// Says in the log who was refused, unless there are too many of them.
@@ -245,15 +234,7 @@ impl<A: Admit> Door<A> {
         code: Option<i32>,
         reason: &str,
     ) {
-        let is_told = {
-            let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-            told.turn(self.library.now());
-            let is_told = told.told < MAX_TOLD;
-            told.told += u32::from(is_told);
-            told.untold += u64::from(!is_told);
-            is_told
-        };
-        if !is_told {
+        if !self.told.admits(self.library.now()) {
             // It tells the number when the second is over.
             self.wake();
             return;
@@ -264,25 +245,6 @@ impl<A: Admit> Door<A> {
 
     fn guests(&self) -> MutexGuard<'_, HashMap<Id, Guest>> {
         self.guests.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Told {
-    fn turn(&mut self, now: Duration) {
-        if now.saturating_sub(self.since) < SECOND {
-            return;
-        }
-        if self.untold > 0 {
-            tracing::info!(
-                proto = super::PROTO,
-                callers = self.untold,
-                "more callers refused"
-            );
-        }
-        *self = Told {
-            since: now,
-            ..Told::default()
-        };
     }
 }
 

@@ -10,9 +10,7 @@ use tokio::time::{interval, timeout};
 
 use super::*;
 use crate::format::ts::{Demuxer, Event};
-use crate::hub::{Announcement, Link, PublishRequest, Refusal};
-use crate::ingest::port::Sink;
-use crate::media::{AccessUnit, Track};
+use crate::ingest::recorder::{Recorder, Seen};
 use socket::Socket;
 
 /// A hanging test fails; nothing here takes a fraction of it.
@@ -21,110 +19,6 @@ const PATIENCE: Duration = Duration::from_secs(20);
 const PAYLOAD_BYTES: usize = 7 * 188;
 /// Made by `tests/data/ts/make.sh`.
 const MEDIA: &[u8] = include_bytes!("../../../tests/data/ts/avc-aac.ts");
-
-/// What the recorder saw.
-#[derive(Clone, Debug, PartialEq)]
-enum Seen {
-    Request(String, Option<Vec<String>>, Vec<String>),
-    Track(Track),
-    Unit(AccessUnit),
-    Link(Link),
-    Finished,
-    Lost,
-}
-
-/// A hub that accepts the keys `KEY` and `STAGE`, of two channels, refuses `LATER` and `FULL` at once and
-/// `SOON` when it has thought about it, and knows no other.
-#[derive(Clone, Debug)]
-struct Recorder {
-    seen: mpsc::Sender<Seen>,
-    evict: watch::Receiver<Option<String>>,
-}
-
-#[derive(Debug)]
-struct Recording {
-    recorder: Recorder,
-    finished: bool,
-}
-
-impl Recorder {
-    fn see(&self, seen: Seen) {
-        self.seen.try_send(seen).expect("the test reads in time");
-    }
-}
-
-impl Admit for Recorder {
-    type Sink = Recording;
-
-    fn preview(&self, request: &PublishRequest) -> Result<String, Refusal> {
-        assert_eq!(request.proto, "srt");
-        match request.key.expose() {
-            "KEY" | "SOON" => Ok("live".to_owned()),
-            "STAGE" => Ok("stage".to_owned()),
-            "LATER" => Err(Refusal::NotAllowed("the event begins at noon".to_owned())),
-            "FULL" => Err(Refusal::Full("500 publishers".to_owned())),
-            "PANIC" => panic!("in the hub"),
-            _ => Err(Refusal::UnknownKey),
-        }
-    }
-
-    async fn admit(&self, request: PublishRequest) -> Result<Recording, Refusal> {
-        let key = request.key.expose().to_owned();
-        self.see(Seen::Request(
-            key.clone(),
-            request.capabilities,
-            request.tags,
-        ));
-        match key.as_str() {
-            "SOON" => Err(Refusal::NotAllowed("somebody else was quicker".to_owned())),
-            _ => Ok(Recording {
-                recorder: self.clone(),
-                finished: false,
-            }),
-        }
-    }
-}
-
-impl Sink for Recording {
-    fn stream(&self) -> String {
-        "stream".to_owned()
-    }
-
-    fn announce(&mut self, _announcement: Announcement) {}
-
-    fn report_link(&mut self, link: Link) {
-        self.recorder.see(Seen::Link(link));
-    }
-
-    fn set_track(&mut self, track: Track) {
-        self.recorder.see(Seen::Track(track));
-    }
-
-    fn push(&mut self, unit: AccessUnit) {
-        self.recorder.see(Seen::Unit(unit));
-    }
-
-    fn evicted(&self) -> impl Future<Output = String> + Send + use<> {
-        let mut evict = self.recorder.evict.clone();
-        async move {
-            let evicted = evict.wait_for(Option::is_some).await;
-            evicted.unwrap().clone().unwrap()
-        }
-    }
-
-    fn finish(mut self) {
-        self.finished = true;
-        self.recorder.see(Seen::Finished);
-    }
-}
-
-impl Drop for Recording {
-    fn drop(&mut self) {
-        if !self.finished {
-            self.recorder.see(Seen::Lost);
-        }
-    }
-}
 
 struct Server {
     library: Library,
@@ -143,12 +37,7 @@ impl Server {
 
     fn listen(config: Config, addresses: &[SocketAddr]) -> Server {
         let listeners = Listeners::bind(addresses, Duration::from_millis(120)).unwrap();
-        let (sender, seen) = mpsc::channel(10_000);
-        let (evict, evicted) = watch::channel(None);
-        let recorder = Recorder {
-            seen: sender,
-            evict: evicted,
-        };
+        let (recorder, seen, evict) = Recorder::new();
         let tasks = Tasks::new();
         Server {
             library: Library::start().unwrap(),
@@ -184,11 +73,11 @@ impl Server {
         seen.expect("something happens").expect("the server runs")
     }
 
-    /// What happens next, apart from measurements of the line.
+    /// What happens next, apart from measurements of the line and what the transport stream announces.
     async fn next_event(&mut self) -> Seen {
         loop {
             let seen = self.next().await;
-            if !matches!(seen, Seen::Link(_)) {
+            if !matches!(seen, Seen::Link(_) | Seen::Announced(_)) {
                 return seen;
             }
         }
@@ -228,6 +117,7 @@ async fn refusals_reach_the_caller_before_it_is_connected() {
         ("#!::m=publish", 1404),
         ("LATER", 1403),
         ("#!::r=FULL,m=publish", 1402),
+        ("DARK", 1503),
         ("#!::r=KEY,m=request", 1405),
         ("read:KEY", 1405),
         ("PANIC", 1500),
@@ -235,7 +125,7 @@ async fn refusals_reach_the_caller_before_it_is_connected() {
         let refused = server.call(stream_id, Options::default()).await;
         assert_eq!(refused.err(), Some(code), "{stream_id}");
     }
-    assert_eq!(server.stats.refused_total.get(), 8);
+    assert_eq!(server.stats.refused_total.get(), 9);
     assert_eq!(server.stats.connections_total.get(), 0);
     server.stop().await;
 }
@@ -246,7 +136,7 @@ async fn what_is_sent_arrives_whole_the_last_unit_included() {
     let stream_id = "#!::r=live/KEY,m=publish,capabilities=hd,aspect-ratio=9x16,tags=a";
     let caller = server.call(stream_id, Options::default()).await.unwrap();
     let words = vec!["hd".to_owned(), "aspect-ratio=9x16".to_owned()];
-    let request = Seen::Request("KEY".to_owned(), Some(words), vec!["a".to_owned()]);
+    let request = Seen::Request("KEY".to_owned(), Some(words), vec!["a".to_owned()], "srt");
     assert_eq!(server.next_event().await, request);
     for payload in MEDIA.chunks(PAYLOAD_BYTES) {
         caller.send(payload).unwrap();

@@ -346,3 +346,32 @@ async fn a_new_timeline_under_the_same_id_is_not_served_from_the_old_cache() {
         "{after}"
     );
 }
+
+#[tokio::test]
+async fn lists_of_a_recording_are_rendered_aside_once_and_forgotten_with_its_index() {
+    let rig = Rig::playing();
+    rig.timeline.keep();
+    let id = rig.streams.id;
+    for url in [
+        rig.hls("source/index.m3u8"),
+        rig.url("dash", "manifest.mpd"),
+    ] {
+        for again in [false, true] {
+            let before = rig.timeline.rendered();
+            let Answering::Later(later) = rig.ask(Method::GET, &url, &[]) else {
+                panic!("{url} was rendered on the runtime");
+            };
+            assert_eq!(later.await.status(), StatusCode::OK, "{url}");
+            assert_eq!(rig.timeline.rendered() == before, again, "{url}");
+        }
+        assert_ne!(
+            rig.timeline.rendered_on(),
+            Some(std::thread::current().id())
+        );
+    }
+    rig.origin.sweep();
+    assert!(rig.origin.stream_stats(id).is_some());
+    rig.timeline.forget();
+    rig.origin.sweep();
+    assert_eq!(rig.origin.stream_stats(id), None);
+}

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
+use std::thread::ThreadId;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -30,6 +31,9 @@ struct State {
     description: Option<Arc<Description>>,
     renditions: BTreeMap<&'static str, Content>,
     rendered: u64,
+    /// Where the last snapshot was asked for.
+    rendered_on: Option<ThreadId>,
+    is_recording: bool,
 }
 
 struct Content {
@@ -204,9 +208,45 @@ impl Scripted {
         });
     }
 
+    /// Makes a recording of it, as which it has ended.
+    pub(crate) fn keep(&self) {
+        self.end();
+        self.change(|state| {
+            state.is_recording = true;
+            let description = Description::clone(state.description.as_ref().unwrap());
+            state.description = Some(Arc::new(Description {
+                rules: state.rules(),
+                ..description
+            }));
+        });
+    }
+
+    /// As if it had never been described.
+    pub(crate) fn forget(&self) {
+        self.change(|state| state.description = None);
+    }
+
+    /// Where the last snapshot was asked for.
+    pub(crate) fn rendered_on(&self) -> Option<ThreadId> {
+        self.state.lock().unwrap().rendered_on
+    }
+
     /// How many snapshots were asked for.
     pub(crate) fn rendered(&self) -> u64 {
         self.state.lock().unwrap().rendered
+    }
+}
+
+impl State {
+    fn rules(&self) -> Rules {
+        let part_target = match self.is_recording {
+            true => Duration::ZERO,
+            false => rules().part_target,
+        };
+        Rules {
+            part_target,
+            ..rules()
+        }
     }
 }
 
@@ -270,6 +310,7 @@ impl Timeline for Scripted {
     fn snapshot(&self, rendition: &str) -> Option<Arc<Snapshot>> {
         let mut state = self.state.lock().unwrap();
         state.rendered += 1;
+        state.rendered_on = Some(std::thread::current().id());
         let others = state
             .renditions
             .iter()
@@ -287,7 +328,7 @@ impl Timeline for Scripted {
         Some(Arc::new(Snapshot {
             version: content.version,
             rendition: content.rendition.clone(),
-            rules: rules(),
+            rules: state.rules(),
             segments: content.segments.iter().cloned().map(Arc::new).collect(),
             next_part: content.next_part,
             reports,

@@ -6,10 +6,7 @@ use super::*;
 pub(super) async fn applications_are_unique_and_take_their_channels_along(bench: Bench) {
     let store = bench.store().await;
     let key = Secret::new("default-key");
-    let channel = store
-        .ensure_default_channel(&default_channel(&key))
-        .await
-        .unwrap();
+    let channel = ensured(&store, &key).await;
     store
         .stream_opened(&stream(&channel.id, Uuid::new_v4()))
         .await
@@ -26,8 +23,8 @@ pub(super) async fn applications_are_unique_and_take_their_channels_along(bench:
         .map(|a| a.id);
     assert_eq!(ids.collect::<Vec<_>>(), ["app", "other"]);
     store.remove_application("app").await.unwrap();
-    assert_eq!(store.channels().await.unwrap(), []);
-    assert_eq!(store.open_streams().await.unwrap(), []);
+    assert_eq!(bench::stored(&store).await, []);
+    assert_eq!(store.claim_streams("local").await.unwrap(), []);
     let error = store.remove_application("app").await.unwrap_err();
     assert_eq!(error.kind(), Kind::NotFound);
 }

@@ -22,7 +22,8 @@ impl Drop for Folder {
 
 enum Place {
     Sqlite(Folder),
-    Postgres(Secret),
+    /// Its address, and the gateway's data folder.
+    Postgres(Secret, Folder),
 }
 
 /// A database and the clock of those who use it.
@@ -37,7 +38,7 @@ impl Bench {
     }
 
     pub(super) fn postgres(url: Secret) -> Bench {
-        Bench::of(Place::Postgres(url))
+        Bench::of(Place::Postgres(url, Folder::new()))
     }
 
     fn of(place: Place) -> Bench {
@@ -50,13 +51,30 @@ impl Bench {
         let clock = self.clock.clone();
         let store = match &self.place {
             Place::Sqlite(folder) => Store::open(&folder.0, clock).await,
-            Place::Postgres(url) => Store::connect(url, clock).await,
+            Place::Postgres(url, folder) => Store::connect(url, &folder.0, clock).await,
         };
         let store = store.unwrap();
         let secret = Secret::new("application-secret");
         store.ensure_application("app", &secret).await.unwrap();
         store
     }
+
+    /// The same on another machine.
+    pub(super) async fn store_of(&self, node: &str) -> Store {
+        Store {
+            node: node.into(),
+            ..self.store().await
+        }
+    }
+}
+
+/// Channels that the database has, oldest first.
+pub(super) async fn stored(store: &Store) -> Vec<Channel> {
+    let rows = store.database.fetch_all(query(channel::ALL)).await.unwrap();
+    let channels = rows.iter().map(|row| Channel::try_from(row).unwrap());
+    let mut channels: Vec<Channel> = channels.collect();
+    channels.sort_by(|a, b| (a.created, &a.id).cmp(&(b.created, &b.id)));
+    channels
 }
 
 pub(super) fn default_channel<'a>(key: &'a Secret) -> NewChannel<'a> {
@@ -68,6 +86,12 @@ pub(super) fn default_channel<'a>(key: &'a Secret) -> NewChannel<'a> {
         key: Some(key),
         capabilities: None,
     }
+}
+
+/// The default channel, made or made again with this key.
+pub(super) async fn ensured(store: &Store, key: &Secret) -> Channel {
+    let channel = default_channel(key);
+    store.ensure_default_channel(&channel).await.unwrap()
 }
 
 pub(super) fn declaration<'a>(alias: &'a str, key: Option<&'a Secret>) -> Declaration<'a> {

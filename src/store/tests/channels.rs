@@ -5,24 +5,15 @@ use super::*;
 pub(super) async fn the_default_channel_outlives_a_restart_and_follows_its_key(bench: Bench) {
     let (first, second) = (Secret::new("first-key"), Secret::new("second-key"));
     let before = bench.store().await;
-    let made = before
-        .ensure_default_channel(&default_channel(&first))
-        .await
-        .unwrap();
+    let made = ensured(&before, &first).await;
     assert_eq!(made.id, "local#app#live");
     before.close().await;
     bench.clock.advance(Duration::from_secs(1));
 
     let after = bench.store().await;
-    let same = after
-        .ensure_default_channel(&default_channel(&first))
-        .await
-        .unwrap();
+    let same = ensured(&after, &first).await;
     assert_eq!(same, made);
-    let changed = after
-        .ensure_default_channel(&default_channel(&second))
-        .await
-        .unwrap();
+    let changed = ensured(&after, &second).await;
     assert_eq!(changed.created, made.created);
     assert_eq!(changed.updated, made.updated.plus_micros(1_000_000));
     assert_eq!(after.find_channel_by_key("first-key").await.unwrap(), None);
@@ -33,10 +24,7 @@ pub(super) async fn the_default_channel_outlives_a_restart_and_follows_its_key(b
 pub(super) async fn channels_are_found_by_id_and_alias(bench: Bench) {
     let store = bench.store().await;
     let key = Secret::new("some-key");
-    let made = store
-        .ensure_default_channel(&default_channel(&key))
-        .await
-        .unwrap();
+    let made = ensured(&store, &key).await;
     for name in ["live", "local#app#live"] {
         let of = store.channel_of("app", name).await.unwrap();
         assert_eq!(of.as_ref(), Some(&made));
@@ -55,10 +43,7 @@ pub(super) async fn channels_are_found_by_id_and_alias(bench: Bench) {
 pub(super) async fn declared_channels_follow_the_file(bench: Bench) {
     let store = bench.store().await;
     let key = Secret::new("default-key");
-    store
-        .ensure_default_channel(&default_channel(&key))
-        .await
-        .unwrap();
+    ensured(&store, &key).await;
     let moved = Secret::new("a-key-that-moves");
     let both = [declaration("a", Some(&moved)), declaration("b", None)];
     let declared = store.declare_channels("local", "app", &both, 3).await;
@@ -85,17 +70,29 @@ pub(super) async fn declared_channels_follow_the_file(bench: Bench) {
     let found = found.unwrap();
     assert_eq!(found.alias, "c");
     assert_eq!(found.capabilities.as_deref(), Some(&words[..]));
-    let aliases = store.channels().await.unwrap().into_iter().map(|c| c.alias);
+    let aliases = bench::stored(&store).await.into_iter().map(|c| c.alias);
     assert_eq!(aliases.collect::<Vec<_>>(), ["b", "c", "live"]);
+}
+
+pub(super) async fn a_file_says_nothing_of_another_regions_channels(bench: Bench) {
+    let store = bench.store().await;
+    let (a, b) = ([declaration("a", None)], [declaration("b", None)]);
+    for (region, file) in
+        [("local", &a), ("eu", &b), ("local", &a), ("local-2", &[])] as [(_, &[_]); 4]
+    {
+        let declared = store.declare_channels(region, "app", file, 3).await;
+        assert_eq!(declared.unwrap().removed, [""; 0], "{region}");
+    }
+    let gone = store.declare_channels("eu", "app", &[], 3).await.unwrap();
+    assert_eq!(gone.removed, ["eu#app#b"]);
+    let left = bench::stored(&store).await.into_iter().map(|c| c.id);
+    assert_eq!(left.collect::<Vec<_>>(), ["local#app#a"]);
 }
 
 pub(super) async fn a_refused_declaration_leaves_nothing_behind(bench: Bench) {
     let store = bench.store().await;
     let key = Secret::new("default-key");
-    store
-        .ensure_default_channel(&default_channel(&key))
-        .await
-        .unwrap();
+    ensured(&store, &key).await;
     let stolen = [declaration("a", None), declaration("b", Some(&key))];
     let error = store.declare_channels("local", "app", &stolen, 9).await;
     let error = error.unwrap_err();
@@ -106,16 +103,13 @@ pub(super) async fn a_refused_declaration_leaves_nothing_behind(bench: Bench) {
     let many = [declaration("a", None), declaration("b", None)];
     let error = store.declare_channels("local", "app", &many, 2).await;
     assert_eq!(error.unwrap_err().kind(), Kind::Capacity);
-    assert_eq!(store.channels().await.unwrap().len(), 1);
+    assert_eq!(bench::stored(&store).await.len(), 1);
 }
 
 pub(super) async fn a_rotated_key_replaces_the_old_one(bench: Bench) {
     let store = bench.store().await;
     let old = Secret::new("old-key-of-it");
-    store
-        .ensure_default_channel(&default_channel(&old))
-        .await
-        .unwrap();
+    ensured(&store, &old).await;
     let new = store.rotate_key("local#app#live").await.unwrap();
     assert_eq!(store.find_channel_by_key(old.expose()).await.unwrap(), None);
     let found = store.find_channel_by_key(new.expose()).await.unwrap();
@@ -205,6 +199,16 @@ pub(super) async fn aliases_and_names_are_taken_once_in_an_application(bench: Be
     };
     let others = store.create_channel(&others, 9).await.unwrap();
     assert_eq!(others.id, "local#other#a");
+    // Somebody else's id is a good alias, and is found as an id only.
+    let id = "local#app#later";
+    let like = Creation {
+        application_id: "other",
+        ..named(id, "Like")
+    };
+    let like = store.create_channel(&like, 9).await.unwrap();
+    assert_eq!(store.known_channel("other", id), Some(like));
+    assert_eq!(store.known_public_channel(id), None);
+    assert_eq!(store.find_channel(id).await.unwrap(), None);
     let nobody = Creation {
         application_id: "nobody",
         ..named("c", "C")
@@ -271,7 +275,7 @@ pub(super) async fn text_that_only_one_database_holds_is_refused_by_both(bench: 
         assert_eq!(error.kind(), Kind::Invalid);
     }
     assert!(store.channel(zero).await.is_err());
-    assert_eq!(store.known_channel_count(), 0);
+    assert_eq!(store.known_channel_count_of("app"), 0);
     let odd = "ｆｕｌｌ 🎬 \u{1}\u{7f}\u{10ffff} %_'\";--";
     let made = store.create_channel(&creation(odd), 9).await.unwrap();
     assert_eq!(
@@ -315,7 +319,8 @@ pub(super) async fn an_application_lists_its_channels_page_by_page(bench: Bench)
     }
     assert_eq!(listed, made);
     assert_eq!(store.known_channels("nobody", None, 9), []);
-    assert_eq!(store.known_channel_count(), 49);
+    let counts = ["app", "other"].map(|id| store.known_channel_count_of(id));
+    assert_eq!(counts.iter().sum::<usize>(), 49);
 }
 
 pub(super) async fn what_was_made_in_place_of_the_default_channel_stays_as_it_is(bench: Bench) {
@@ -356,4 +361,48 @@ pub(super) async fn what_was_made_in_place_of_the_default_channel_stays_as_it_is
         (default.declared, default.name.as_str(), default.ingest),
         (false, "Live", None)
     );
+}
+
+pub(super) async fn a_file_says_nothing_of_another_applications_channels(bench: Bench) {
+    let store = bench.store().await;
+    let secret = Secret::new("another-secret");
+    store.add_application("b", &secret).await.unwrap();
+    let declared = [declaration("a", None)];
+    for application in ["app", "b"] {
+        let done = store.declare_channels("local", application, &declared, 9);
+        assert_eq!(done.await.unwrap().added, ["a"]);
+    }
+    let done = store.declare_channels("local", "b", &[], 9).await;
+    assert_eq!(done.unwrap().removed, ["local#b#a"]);
+    assert!(store.known_id("local#app#a").is_some());
+}
+
+pub(super) async fn a_declared_channel_keeps_nothing_of_what_was_made_in_its_place(bench: Bench) {
+    let store = bench.store().await;
+    let words = ["word".to_owned()];
+    let ingest = IngestOptions {
+        tags: Some(words.to_vec()),
+        source_uri: Some(SourceUri::new("srt://source.example:9000")),
+        ..IngestOptions::default()
+    };
+    let made = Creation {
+        description: "made by the API",
+        options: &words,
+        ingest: Some(&ingest),
+        ..creation("a")
+    };
+    let made = store.create_channel(&made, 9).await.unwrap();
+    let declared = [declaration("a", None)];
+    let done = store.declare_channels("local", "app", &declared, 9).await;
+    assert_eq!(done.unwrap(), Declared::default());
+    let expected = Channel {
+        declared: true,
+        description: String::new(),
+        tags: Vec::new(),
+        options: Vec::new(),
+        ingest: None,
+        ..Channel::clone(&made)
+    };
+    assert_eq!(store.known_id(&made.id).as_deref(), Some(&expected));
+    assert_eq!(bench::stored(&store).await, [expected]);
 }

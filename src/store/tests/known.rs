@@ -65,6 +65,61 @@ pub(super) async fn a_key_opens_its_channel_at_once_and_no_more_once_it_was_chan
     assert_eq!(opened(&store, third.expose()).as_deref(), Some(LIVE));
 }
 
+pub(super) async fn of_channels_of_one_alias_the_oldest_is_public_and_none_is_the_one(
+    bench: Bench,
+) {
+    let store = bench.store().await;
+    let secret = Secret::new("other-secret");
+    store.add_application("another", &secret).await.unwrap();
+    let public = || Some(store.known_public_channel("a")?.id.clone());
+    let one = |name: &str| store.known_one_channel(name);
+    let oldest = store.create_channel(&creation("a"), 9).await.unwrap();
+    assert_eq!(one("a").unwrap().as_ref(), Some(&oldest));
+    bench.clock.advance(Duration::from_secs(1));
+    let theirs = Creation {
+        application_id: "another",
+        ..creation("a")
+    };
+    let theirs = store.create_channel(&theirs, 9).await.unwrap();
+    assert_eq!(public().as_ref(), Some(&oldest.id));
+    let refused = one("a").unwrap_err().to_string();
+    assert_eq!(
+        refused,
+        "channels of several applications have the alias a: say the id"
+    );
+    assert_eq!(one(&theirs.id).unwrap().as_ref(), Some(&theirs));
+    assert_eq!(one("none").unwrap(), None);
+    // An alias like an id means nothing to the public, whether there is a channel of that id or not.
+    let posing = Creation {
+        application_id: "another",
+        ..creation(&oldest.id)
+    };
+    let posing = store.create_channel(&posing, 9).await.unwrap();
+    let public_of_id = |id: &str| store.known_public_channel(id);
+    assert_eq!(public_of_id(&oldest.id).as_ref(), Some(&oldest));
+    store.delete_channel(&oldest.id).await.unwrap();
+    assert_eq!(public().as_ref(), Some(&theirs.id));
+    assert_eq!(one("a").unwrap().as_ref(), Some(&theirs));
+    assert_eq!(public_of_id(&oldest.id), None);
+    let owned = store.known_channel("another", &oldest.id);
+    assert_eq!(owned.as_ref(), Some(&posing));
+}
+
+/// How much of a guess is right shows nowhere: no look-up compares it with a key.
+pub(super) async fn a_key_is_looked_up_by_its_digest_alone(bench: Bench) {
+    let store = bench.store().await;
+    make(&store, "first").await;
+    let found = async |key| store.find_channel_by_key(key).await.unwrap();
+    assert!(found("first").await.is_some());
+    let update = query("UPDATE channels SET key_hash = $1");
+    let update = update.bind(hash("elsewhere").as_slice());
+    store.database.execute(update).await.unwrap();
+    // Its text is still there.
+    assert_eq!(found("first").await, None);
+    // What a digest leads to is compared, in constant time.
+    assert_eq!(found("elsewhere").await, None);
+}
+
 pub(super) async fn declared_keys_come_go_and_move_with_the_file(bench: Bench) {
     let store = bench.store().await;
     declare(&store, &[("a", "key-a"), ("b", "key-b")]).await;
@@ -208,7 +263,7 @@ pub(super) async fn ten_thousand_channels_are_found_and_only_read_when_they_chan
     assert_eq!(revision(&other), before);
     store.remove_application("app").await.unwrap();
     assert_eq!(opened(&store, "key-0"), None);
-    assert_eq!(store.known_channel_count(), 0);
+    assert_eq!(store.known_channel_count_of("app"), 0);
     assert_eq!(store.known_channels("app", None, 9), []);
 }
 
@@ -246,4 +301,84 @@ pub(super) async fn a_damaged_channel_takes_no_other_with_it(bench: Bench) {
     let next = bench.store().await;
     assert_eq!(opened(&next, "key-a"), None);
     assert_eq!(opened(&next, "key-b").as_deref(), Some("local#app#b"));
+}
+
+/// What a watcher was told.
+#[derive(Default)]
+struct Seen(std::sync::Mutex<Vec<String>>);
+
+impl Watcher for Seen {
+    fn handle_new(&self, channel: &Channel) {
+        self.0
+            .lock()
+            .unwrap()
+            .push(format!("new {}", channel.alias));
+    }
+
+    fn handle_gone(&self, channel: &Channel) {
+        self.0
+            .lock()
+            .unwrap()
+            .push(format!("gone {}", channel.alias));
+    }
+}
+
+impl Seen {
+    async fn of(store: &Store) -> Arc<Seen> {
+        let seen = Arc::new(Seen::default());
+        store.watch(seen.clone()).await.unwrap();
+        seen
+    }
+
+    fn told(&self) -> Vec<String> {
+        std::mem::take(&mut *self.0.lock().unwrap())
+    }
+}
+
+pub(super) async fn a_watcher_is_told_of_what_comes_and_goes_whoever_does_it(bench: Bench) {
+    let (server, other) = (bench.store().await, bench.store().await);
+    make(&server, "key").await;
+    let seen = Seen::of(&server).await;
+    assert_eq!(seen.told(), ["new live"], "what is there");
+    // Its own changes, at once.
+    server.create_channel(&creation("a"), 9).await.unwrap();
+    assert_eq!(seen.told(), ["new a"]);
+    server.rotate_key(LIVE).await.unwrap();
+    let secret = Secret::new("another-secret");
+    server.add_application("b", &secret).await.unwrap();
+    assert_eq!(seen.told(), [""; 0], "it is the same channel");
+    server.delete_channel("local#app#a").await.unwrap();
+    assert_eq!(seen.told(), ["gone a"]);
+    server.refresh().await.unwrap();
+    assert_eq!(seen.told(), [""; 0], "and once");
+    // Another process's, at the next look, or with an own change before it.
+    other.create_channel(&creation("c"), 9).await.unwrap();
+    server.refresh().await.unwrap();
+    assert_eq!(seen.told(), ["new c"]);
+    other.delete_channel("local#app#c").await.unwrap();
+    bench.clock.advance(Duration::from_secs(1));
+    other.create_channel(&creation("c"), 9).await.unwrap();
+    server.create_channel(&creation("d"), 9).await.unwrap();
+    assert_eq!(seen.told(), ["new d", "gone c", "new c"]);
+    other.remove_application("app").await.unwrap();
+    server.refresh().await.unwrap();
+    let mut told = seen.told();
+    told.sort();
+    assert_eq!(told, ["gone c", "gone d", "gone live"]);
+}
+
+pub(super) async fn a_deletion_whose_answer_was_lost_is_told_at_the_next_look(bench: Bench) {
+    let store = bench.store().await;
+    make(&store, "key").await;
+    let seen = Seen::of(&store).await;
+    seen.told();
+    // The deadline hits when the database has committed and before that is known.
+    let mut change = store.begin_change().await.unwrap();
+    let delete = query("DELETE FROM channels");
+    change.transaction.execute(delete).await.unwrap();
+    change.transaction.commit().await.unwrap();
+    assert_eq!(opened(&store, "key").as_deref(), Some(LIVE));
+    store.refresh().await.unwrap();
+    assert_eq!(seen.told(), ["gone live"]);
+    assert_eq!(opened(&store, "key"), None);
 }

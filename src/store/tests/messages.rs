@@ -1,6 +1,7 @@
 //! Messages: numbers, ranges, filters, expiry.
 
 use super::super::database::{query, query_of};
+use super::super::message::MOST;
 use super::*;
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -166,6 +167,19 @@ pub(super) async fn a_bound_that_was_never_given_out_is_refused(bench: Bench) {
     for id in ["", "x", "|", "\u{0}", &foreign, &long] {
         unknown(id).await;
     }
+}
+
+pub(super) async fn the_oldest_message_goes_when_there_are_too_many(bench: Bench) {
+    let store = bench.store().await;
+    let channel = store.create_channel(&creation("a"), 9).await.unwrap();
+    let first = send(&store, &channel, 3).await;
+    // As after many more.
+    let many = format!("UPDATE rooms SET sequence = {MOST}");
+    store.database.execute(query_of(many)).await.unwrap();
+    let last = send(&store, &channel, 2).await;
+    let page = store.messages(&channel, &range(9)).await.unwrap();
+    assert_eq!(page.messages, [&first[2..], &last[..]].concat());
+    assert!(!page.has_more_before && !page.has_more_after);
 }
 
 pub(super) async fn purged_messages_are_counted_and_numbers_go_on(bench: Bench) {

@@ -48,10 +48,12 @@ export const signOut = () => call('DELETE', 'session');
 export const switchTo = (streamId, publisher) => call('POST', `streams/${segment(streamId)}/switch`, { publisher });
 export const thumbnail = (streamId, turn) => `/api/admin/streams/${segment(streamId)}/thumbnail?t=${turn}`;
 export const channels = async () => (await call('GET', 'channels')).channels;
-export const create = async (wanted) => (await call('PUT', 'channels', { channel: wanted })).channel;
+export const applications = async () => (await call('GET', 'applications')).applications;
+export const create = async (applicationId, wanted) => (await call('PUT', 'channels', { applicationId, channel: wanted })).channel;
 export const remove = (id) => call('DELETE', channel(id));
 export const kill = (id, reason, keepStreams) => call('PUT', `${channel(id)}/kill`, { ...(reason && { reason }), options: keepStreams ? ['keep-streams'] : [] });
-export const fork = (id, source, options) => call('PUT', `${channel(id)}/fork/${segment(source)}`, { options });
+/** The members that were forked. */
+export const fork = async (id, source, options) => (await call('PUT', `${channel(id)}/fork/${segment(source)}`, { options })).members;
 export const key = async (id) => (await call('GET', `${channel(id)}/key`)).streamKey;
 export const rotateKey = (id) => call('POST', `${channel(id)}/key`);
 export const messages = async (id) => (await call('GET', `${channel(id)}/messages?limit=50`)).messages;
@@ -61,12 +63,17 @@ export const send = (id, text) => call('PUT', `${channel(id)}/message`, {
 });
 /** The newest ones, and whether there are more. */
 export const recordings = (id) => call('GET', `recordings?channel=${segment(id)}&limit=100`);
+/** One, with the number of files it is downloaded as. */
+export const recording = (id) => call('GET', `recordings/${segment(id)}`);
 export const removeRecording = (id) => call('DELETE', `recordings/${segment(id)}`);
 
-/** Server-sent events. The browser connects again by itself; `handlers.state` hears whether it listens. */
+/**
+ * Server-sent events. The browser connects again by itself, unless it was refused; `handlers.state` hears
+ * whether it listens, and whether that is over.
+ */
 export function listen(handlers) {
   const source = new EventSource('/api/admin/events');
-  for (const name of ['stream', 'history', 'gone', 'ready']) {
+  for (const name of ['stream', 'history', 'gone', 'ready', 'alive']) {
     source.addEventListener(name, (event) => handlers[name](JSON.parse(event.data)));
   }
   source.onopen = () => handlers.state(true);

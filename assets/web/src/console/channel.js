@@ -1,96 +1,14 @@
 // One channel: what is on air, who publishes, what is made of it, and what can be done to it.
+import { publishing, viewersBase, watching } from './addresses.js';
 import * as api from './api.js';
 import { ask, attempt, choice, field } from './dialogs.js';
-import { Rows, button, copy, facts, make, show, toggle, write } from './dom.js';
+import { Rows, button, facts, make, panel, say, show, toggle, write } from './dom.js';
+import { picture as thumbnail } from './picture.js';
 import { publisherCard } from './publisher.js';
-import { bytes, count, lasting, millis, moment, stateWord } from './words.js';
+import { bytes, count, isLive, lasting, millis, moment, sentence, stateWord } from './words.js';
 
 /** How often messages and recordings are asked for while they are on the page. */
 const REFRESH_MS = 10_000;
-const MASK = '••••••••••••••••';
-
-const panel = (title, ...children) => {
-  const head = make('header', {}, make('h3', {}, title));
-  return { element: make('section', { class: 'panel' }, head, ...children), head };
-};
-
-/** Where viewers go. */
-function base(context) {
-  const { publicUrl, publicPort } = context.addresses();
-  return publicUrl?.replace(/\/$/, '') ?? `${location.protocol}//${location.hostname}:${publicPort}`;
-}
-
-/** An address with a button that copies it. `get` gives what is copied, which may take a while. */
-function copyRow(label, what, get) {
-  const value = make('code');
-  const element = make('div', { class: 'copy' }, make('span', { class: 'dim' }, label), value);
-  const action = () => attempt(async () => copy(await get(), what));
-  element.append(button('Copy', 'plain small', action, { 'aria-label': `Copy ${what}` }));
-  return { element, value };
-}
-
-/** Where encoders and viewers go. The key is asked for when somebody wants it, and shown only then. */
-function publishing(context, get) {
-  let key = null;
-  let fingerprint;
-  let isShown = false;
-  let live = null;
-  const host = location.hostname;
-  const rtmpUrl = ({ rtmpUrl: whole, rtmpPort }) => whole ?? (rtmpPort ? `rtmp://${host}:${rtmpPort}/ingest` : '');
-  const srtUrl = (streamKey) => `srt://${host}:${context.addresses().srtPort}?mode=caller&streamid=${streamKey}`;
-  const need = async () => {
-    key ??= await api.key(get().channel.channelId);
-    return key;
-  };
-  const server = copyRow('RTMP server', 'RTMP address', () => rtmpUrl(context.addresses()));
-  const secret = copyRow('Stream key', 'stream key', need);
-  const srt = copyRow('SRT address, with the key', 'SRT address', async () => srtUrl(await need()));
-  const watch = copyRow('Watch page', 'watch address', () => live);
-  const reveal = button('Show', 'plain small', () => attempt(async () => {
-    if (!isShown) await need();
-    isShown = !isShown;
-    update();
-  }), { 'aria-pressed': 'false', 'aria-label': 'Show the stream key' });
-  secret.element.insertBefore(reveal, secret.element.lastChild);
-  const note = make('p', { class: 'dim' }, 'SRT wants the passphrase of this server too.');
-  const { element, head } = panel('Publish and watch', server.element, secret.element, srt.element, watch.element, note);
-  const rotate = button('New key…', 'plain small', () => ask({
-    title: 'Make a new stream key?',
-    text: 'The old one is refused from then on. An encoder that is on air stays so until it connects again.',
-    confirm: 'Make a new key',
-    isDanger: true,
-    async action() {
-      await api.rotateKey(get().channel.channelId);
-      await context.reload();
-    },
-  }));
-  head.append(rotate);
-  function update() {
-    const { channel, stream } = get();
-    const at = context.addresses();
-    // There is a new key: the one that was asked for is of no use.
-    if (fingerprint !== channel.keyFingerprint) {
-      key = null;
-      isShown = false;
-      fingerprint = channel.keyFingerprint;
-    }
-    const isManaged = context.isManaged() && !channel.isGuessed;
-    write(server.value, rtmpUrl(at));
-    show(server.element, rtmpUrl(at) !== '');
-    write(secret.value, isShown ? key : MASK);
-    write(reveal, isShown ? 'Hide' : 'Show');
-    reveal.setAttribute('aria-pressed', String(isShown));
-    write(srt.value, srtUrl(isShown ? key : MASK));
-    show(srt.element, Boolean(at.srtPort) && isManaged);
-    show(note, Boolean(at.srtPort) && at.srtEncrypted);
-    for (const part of [secret.element, rotate]) show(part, isManaged);
-    live = stream && stream.state !== 'ended' ? `${base(context)}/watch/${stream.streamId}` : null;
-    write(watch.value, live ?? '');
-    show(watch.element, live !== null);
-    return live;
-  }
-  return { element, update };
-}
 
 /** What the gateway mended of what encoders sent, or had to leave out. */
 function repairs() {
@@ -147,7 +65,7 @@ function history() {
       update(incident) {
         write(time, moment(incident.atUnixMs));
         time.dateTime = new Date(incident.atUnixMs).toISOString();
-        write(text, incident.text);
+        write(text, sentence(incident.text));
       },
     };
   });
@@ -172,6 +90,7 @@ function messages(id) {
     title: 'Delete all messages of this channel?',
     text: 'This cannot be taken back.',
     confirm: 'Delete all',
+    done: 'Messages deleted',
     isDanger: true,
     action: () => api.purge(id).then(load),
   })));
@@ -212,27 +131,37 @@ function recordings(id, at) {
   const rows = new Rows(list, (recording) => {
     const [time, about] = [make('b'), make('span', { class: 'dim' })];
     const play = make('a', { class: 'button plain small', target: '_blank', rel: 'noopener' }, 'Play');
-    const save = make('a', { class: 'button plain small', download: '' }, 'Download');
+    // Where the encoder changed its configuration another file begins.
+    const parts = make('span', { class: 'row' });
+    const save = button('Download', 'plain small', () => attempt(async () => {
+      const { download, parts: count } = await api.recording(recording.recordingId);
+      const links = Array.from({ length: count }, (_, at) => make('a', {
+        class: 'button plain small', download: '', href: `${download}?part=${at + 1}`,
+      }, `Part ${at + 1}`));
+      if (count === 1) links[0].click();
+      else parts.replaceChildren(...links);
+    }));
     const remove = button('Delete…', 'plain small', () => ask({
       title: 'Delete this recording?',
       text: 'Its media are gone then.',
       confirm: 'Delete',
+      done: 'Recording deleted',
       isDanger: true,
       action: () => api.removeRecording(recording.recordingId).then(load),
     }));
     return {
-      element: make('li', {}, make('div', {}, time, about), make('div', { class: 'row' }, play, save, remove)),
+      element: make('li', {}, make('div', {}, time, about), make('div', { class: 'row' }, play, save, parts, remove)),
       update(now) {
         write(time, moment(now.startedUnixMs));
         const word = now.state === 'complete' ? '' : ` · ${now.state}${now.reason ? `: ${now.reason}` : ''}`;
-        write(about, `${lasting(now.durationMs)} · ${bytes(now.bytes)}${word}`);
+        const lost = now.missedSegments ? ` · ${now.missedSegments} segments missed` : '';
+        write(about, `${lasting(now.durationMs)} · ${bytes(now.bytes)}${lost}${word}`);
         // While it is written it cannot be had as one file, nor be deleted.
         const isOver = now.endedUnixMs !== null;
         for (const part of [save, remove]) show(part, isOver);
         // Behind a token, which the console does not make.
         show(play, !now.capabilities.includes('token-auth'));
         play.href = at(`/watch/${now.recordingId}`);
-        save.href = now.download;
       },
     };
   });
@@ -245,12 +174,47 @@ function recordings(id, at) {
   return { element, load };
 }
 
+/** Words that a stream has or a channel asks for, and where a fork comes from. */
+function particulars(context) {
+  const words = make('ul', { class: 'words' });
+  const rows = new Rows(words, () => {
+    const element = make('li');
+    return {
+      element,
+      update({ word, kind }) {
+        write(element, kind === 'Tag' ? `#${word}` : word);
+        element.title = kind;
+      },
+    };
+  });
+  const source = make('a');
+  const fork = make('p', { class: 'dim' }, 'Fork of ', source);
+  const description = make('p', { class: 'dim' });
+  return {
+    element: make('div', {}, description, fork, words),
+    update(channel, { capabilities, tags, originStreamId }) {
+      const list = [...(capabilities ?? []).map((word) => ({ word, kind: 'Capability' })), ...tags.map((word) => ({ word, kind: 'Tag' }))];
+      rows.update(list, ({ word, kind }) => `${kind} ${word}`);
+      show(words, list.length > 0);
+      write(description, channel.description ?? '');
+      show(description, Boolean(channel.description));
+      const origin = originStreamId && context.streams().find(({ streamId }) => streamId === originStreamId);
+      show(fork, Boolean(origin));
+      if (!origin) return;
+      const named = context.channels().find(({ channelId }) => channelId === origin.channelId);
+      write(source, named?.name || origin.alias);
+      source.href = `#${encodeURIComponent(origin.channelId)}`;
+    },
+  };
+}
+
 export function channelView(first, context) {
   const id = first.channelId;
   let current = { channel: first, stream: null };
+  const get = () => current;
   const title = make('h2', { tabindex: -1 });
   const state = make('b');
-  const about = make('span', { class: 'dim' });
+  const summary = make('span', { class: 'dim' });
   const watch = make('a', { class: 'button plain', target: '_blank', rel: 'noopener' }, 'Watch');
   const name = () => current.channel.name || current.channel.alias;
 
@@ -259,8 +223,11 @@ export function channelView(first, context) {
     const keep = choice('Keep the streams', 'Publishers leave the list, their connections stay.');
     ask({
       title: `Kill what is on air in “${name()}”?`,
-      text: 'Its encoders are disconnected and the stream ends for all viewers. Channel and key stay.',
+      text: current.stream?.originStreamId
+        ? 'The fork ends for its viewers. Its source, and the encoders there, stay.'
+        : 'Its encoders are disconnected and the stream ends for all viewers. Channel and key stay.',
       confirm: 'Kill',
+      done: 'Killed',
       isDanger: true,
       fields: [field('Reason', reason, 'Kept in the log.'), keep.element],
       action: () => api.kill(id, reason.value.trim(), keep.input.checked),
@@ -268,7 +235,7 @@ export function channelView(first, context) {
   });
   const fork = button('Fork…', 'plain', () => {
     const others = context.channels().filter((channel) => channel.channelId !== id && !channel.isGuessed);
-    const source = make('select', { required: true }, ...others.map((channel) => make('option', { value: channel.channelId }, `${channel.name || channel.alias} (${channel.alias})`)));
+    const source = make('select', { required: true }, ...others.map((channel) => make('option', { value: channel.channelId }, `${channel.name || channel.alias} (${channel.alias})${channel.isOn ? ' · on air' : ''}`)));
     const additive = choice('Beside its own publishers', 'Otherwise they are removed.');
     const force = choice('Start again', 'A fork that runs already is replaced.');
     ask({
@@ -278,7 +245,8 @@ export function channelView(first, context) {
       fields: others.length ? [field('Source', source), additive.element, force.element] : [],
       async action() {
         if (!others.length) return;
-        await api.fork(id, source.value, [additive.input.checked && 'additive', force.input.checked && 'force'].filter(Boolean));
+        const members = await api.fork(id, source.value, [additive.input.checked && 'additive', force.input.checked && 'force'].filter(Boolean));
+        say(members.length ? 'Forked' : 'Nothing to fork: nobody publishes there, or it is shown here already.', !members.length);
       },
     });
   });
@@ -287,6 +255,7 @@ export function channelView(first, context) {
       title: `Delete the channel “${name()}”?`,
       text: 'Its encoders are disconnected, its key is refused from then on, its messages are gone.',
       confirm: 'Delete',
+      done: 'Channel deleted',
       isDanger: true,
       action: () => api.remove(id),
     });
@@ -296,22 +265,23 @@ export function channelView(first, context) {
     }
   });
 
-  const picture = context.picture();
+  const picture = thumbnail();
   const banner = make('p', { class: 'banner' });
   const publishers = make('div', { class: 'publishers' });
   const nobody = make('p', { class: 'nobody dim' }, 'Nobody publishes. Encoders appear here by themselves.');
-  const cards = new Rows(publishers, () => publisherCard((publisher) => attempt(
-    () => api.switchTo(current.stream.streamId, publisher.id),
+  const cards = new Rows(publishers, () => publisherCard((stream, publisher) => attempt(
+    () => api.switchTo(stream.streamId, publisher.id),
     'Switched',
   ), context.rates));
-  const [made, mended, happened, publish, said, kept] = [rungs(), repairs(), history(), publishing(context, () => current), messages(id), recordings(id, (path) => base(context) + path)];
+  const [about, made, mended, happened] = [particulars(context), rungs(), repairs(), history()];
+  const [publish, viewing, said, kept] = [publishing(context, get), watching(context, get), messages(id), recordings(id, (path) => viewersBase(context) + path)];
   const element = make('div', { class: 'channel' },
     make('header', { class: 'head' },
-      make('div', { class: 'title' }, title, make('p', {}, state, about)),
+      make('div', { class: 'title' }, title, make('p', {}, state, summary), about.element),
       make('div', { class: 'row' }, watch, fork, kill, remove)),
     make('div', { class: 'columns' },
       make('div', { class: 'wide' }, banner, publishers, nobody, made.element, mended.element, happened.element),
-      make('div', { class: 'narrow' }, picture.element, publish.element, said.element, kept.element)));
+      make('div', { class: 'narrow' }, picture.element, publish.element, viewing.element, said.element, kept.element)));
 
   /** Parts that are asked for, and not shown while there is no answer. */
   const asked = [said, kept];
@@ -327,34 +297,41 @@ export function channelView(first, context) {
   return {
     id,
     element,
-    update(channel, stream, incidents) {
+    focus: () => title.focus(),
+    /** `stream`: the one that is looked at; `others`: what else lives in this channel. */
+    update(channel, stream, others, incidents) {
       current = { channel, stream };
-      const isOn = stream !== null && stream.state !== 'ended';
+      const isOn = isLive(stream);
       write(title, name());
       write(state, stateWord(stream?.state ?? 'off'));
       state.className = `state ${isOn ? stream.state : 'off'}`;
       const since = stream ? ` · since ${moment(stream.sinceUnixMs)}` : '';
       const viewers = isOn ? ` · ${count(stream.viewers, 'viewer', 'viewers')}` : '';
       const alias = channel.alias && channel.alias !== name() ? ` · ${channel.alias}` : '';
-      write(about, `${channel.applicationId ? ` ${channel.applicationId}` : ''}${alias}${viewers}${since}`.replace(/^ · /, ' '));
+      write(summary, `${channel.applicationId ? ` ${channel.applicationId}` : ''}${alias}${viewers}${since}`.replace(/^ · /, ' '));
       picture.update(name(), stream);
       show(picture.element, isOn && stream.hasThumbnail);
       const covers = { freeze: 'the last picture', slate: 'the slate', gap: 'a stated gap' };
-      write(banner, isOn && stream.state === 'hole' ? `Nothing comes from the encoder: viewers have ${covers[stream.cover] ?? 'a stand-in'}.` : '');
+      const hole = isOn && stream.state === 'hole' ? `Nothing comes from the encoder: viewers have ${covers[stream.cover] ?? 'a stand-in'}.` : '';
+      const letGo = isOn && !stream.current ? 'The channel let go of this stream: its encoders stay connected, but no viewer is led to it any more.' : '';
+      write(banner, letGo || hole);
       show(banner, banner.textContent !== '');
-      const members = isOn ? stream.publishers : [];
-      const rows = members.map((publisher) => ({ publisher, stream, at: stream.heardAt }));
-      cards.update(rows, ({ publisher }) => `${stream.streamId} ${publisher.id}`);
-      show(nobody, members.length === 0);
+      const shown = isOn ? [stream, ...others] : [];
+      const rows = shown.flatMap((from) => from.publishers.map((publisher) => ({ publisher, stream: from, isAside: from !== stream })));
+      cards.update(rows, ({ publisher, stream: { streamId } }) => `${streamId} ${publisher.id}`);
+      show(nobody, rows.length === 0);
       made.update(isOn ? stream.rungs : []);
       show(mended.element, isOn);
       if (isOn) mended.update(stream.repairs);
       happened.update(incidents);
-      const live = publish.update();
-      show(watch, live !== null);
-      if (live) watch.href = live;
+      const has = isOn ? stream : { capabilities: channel.capabilities ?? null, tags: channel.tags ?? [] };
+      about.update(channel, has);
+      publish.update();
+      const page = viewing.update(has.capabilities);
+      show(watch, page !== null && isOn && stream.current);
+      if (page) watch.href = page;
       const isManaged = context.isManaged() && !channel.isGuessed;
-      show(kill, isManaged && isOn);
+      show(kill, isManaged && isOn && stream.current);
       show(fork, isManaged);
       show(remove, isManaged && !channel.declared);
       if (isManaged && timer === null) {

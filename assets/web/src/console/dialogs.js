@@ -1,5 +1,6 @@
 // Questions in front of the page. The browser keeps the focus inside and closes them with Escape.
 import { button, make, say, show, write } from './dom.js';
+import { sentence } from './words.js';
 
 /** Runs an action and says what became of it; false when it was refused. */
 export async function attempt(action, done) {
@@ -23,14 +24,14 @@ export function refusal(error) {
     'rate-limited': 'Too many requests: wait a moment.',
   };
   if (error.status === undefined) return 'The server does not answer.';
-  return error.message !== error.word ? error.message : (words[error.word] ?? `The server refused (${error.message}).`);
+  return error.message !== error.word ? sentence(error.message) : (words[error.word] ?? `The server refused (${error.message}).`);
 }
 
 /**
  * Asks. `fields` are elements to show; `action` runs when it is confirmed and may refuse by throwing: the
- * dialog then stays and says why. Resolves to whether it was done.
+ * dialog then stays and says why. `done` is said after it. Resolves to whether it was done.
  */
-export function ask({ title, text, fields = [], confirm, isDanger = false, action }) {
+export function ask({ title, text, fields = [], confirm, done, isDanger = false, action }) {
   return new Promise((resolve) => {
     let isDone = false;
     const trouble = make('p', { class: 'trouble', role: 'alert', hidden: true });
@@ -47,6 +48,7 @@ export function ask({ title, text, fields = [], confirm, isDanger = false, actio
         await action();
         isDone = true;
         dialog.close();
+        if (done) say(done);
       } catch (error) {
         write(trouble, refusal(error));
         show(trouble, true);

@@ -78,6 +78,12 @@ export function facts(caption) {
   return { element, update: (figures) => rows.update(figures, ([label]) => label) };
 }
 
+/** A part of the page with a heading. */
+export function panel(title, ...children) {
+  const head = make('header', {}, make('h3', {}, title));
+  return { element: make('section', { class: 'panel' }, head, ...children), head };
+}
+
 let announcer = null;
 
 /** A short word at the bottom of the page, read out too. */

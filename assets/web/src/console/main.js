@@ -3,15 +3,18 @@ import * as api from './api.js';
 import { channelView } from './channel.js';
 import { ask, attempt, field } from './dialogs.js';
 import { Rates } from './graph.js';
-import { Rows, make, say, show, toggle, write } from './dom.js';
-import { count, stateWord } from './words.js';
+import { Rows, make, show, toggle, write } from './dom.js';
+import { picture } from './picture.js';
+import { count, isLive, moment, stateWord } from './words.js';
 
 /** Channels made elsewhere appear after this long. */
 const CHANNELS_MS = 15_000;
-/** Pictures are renewed so often. */
-const PICTURE_MS = 5000;
 /** Rows of the list at once: the filter finds the others. */
 const MOST_ROWS = 200;
+/** Without any event for so long nobody is there: the server sends one every 8 s. */
+const SILENCE_MS = 15_000;
+/** After a refusal it is tried again so soon. */
+const RETRY_MS = 2000;
 /** From this width on list and channel are side by side, as in console.css; px. */
 const WIDE = 860;
 
@@ -19,83 +22,68 @@ const byId = (id) => document.getElementById(id);
 const streams = new Map();
 const histories = new Map();
 const rates = new Rates();
+const names = new Intl.Collator();
+const tabs = new BroadcastChannel('forebay-console');
 let channels = [];
 /** Whether this server lets operators manage channels. */
 let isManaged = true;
+let isSignedIn = false;
 let addresses = {};
 let source = null;
+/** When the last event came. */
+let heardAt = 0;
+/** Since when there is no news; `null` while there is. */
+let lostSince = null;
 let view = null;
 let wanted = false;
 let lookedAt = '';
+let retry = 0;
 
-/** The channel's stream that is looked at: the one that lives, else the newest. */
-function streamOf(channelId) {
-  const all = [...streams.values()].filter((stream) => stream.channelId === channelId);
-  return all.find((stream) => stream.state !== 'ended') ?? all.sort((a, b) => b.sinceUnixMs - a.sinceUnixMs)[0] ?? null;
-}
-
-/** Channels, and those that only their streams are known of. */
-function entries() {
-  const known = new Map(channels.map((channel) => [channel.channelId, channel]));
-  for (const { channelId, alias } of streams.values()) {
-    if (!known.has(channelId)) known.set(channelId, { channelId, alias, name: alias, isGuessed: true });
+/** Streams by channel: first those that live, of them first the one that players get, then the newest. */
+function streamsByChannel() {
+  const found = new Map();
+  for (const stream of streams.values()) {
+    if (!found.has(stream.channelId)) found.set(stream.channelId, []);
+    found.get(stream.channelId).push(stream);
   }
-  const all = [...known.values()].map((channel) => ({ channel, stream: streamOf(channel.channelId) }));
-  const rank = ({ stream }) => (stream && stream.state !== 'ended' ? 0 : 1);
+  for (const all of found.values()) all.sort((a, b) => isLive(b) - isLive(a) || b.current - a.current || b.sinceUnixMs - a.sinceUnixMs);
+  return found;
+}
+
+/** Channels, and those that are only known by their streams; what is on air comes first. */
+function entries() {
+  const found = streamsByChannel();
+  const known = new Map(channels.map((channel) => [channel.channelId, channel]));
+  for (const [channelId, [{ alias, current }]] of found) {
+    // A channel that was deleted is over, whatever lives on of its streams.
+    if (current && !known.has(channelId)) known.set(channelId, { channelId, alias, name: alias, isGuessed: true });
+  }
+  const all = [...known.values()].map((channel) => {
+    const [stream = null, ...rest] = found.get(channel.channelId) ?? [];
+    return { channel, stream, others: rest.filter(isLive) };
+  });
   const name = ({ channel }) => channel.name || channel.alias;
-  return all.sort((a, b) => rank(a) - rank(b) || name(a).localeCompare(name(b)) || a.channel.channelId.localeCompare(b.channel.channelId));
+  return all.sort((a, b) => isLive(b.stream) - isLive(a.stream) || names.compare(name(a), name(b)) || names.compare(a.channel.channelId, b.channel.channelId));
 }
 
-const turn = () => Math.floor(Date.now() / PICTURE_MS);
-
-/** A picture that changes without flicker: the next one is shown when it is whole. */
-function picture() {
-  const image = make('img', { alt: '', hidden: true });
-  const initial = make('span', { 'aria-hidden': 'true' });
-  const element = make('div', { class: 'thumb' }, initial, image);
-  let asked = '';
-  return {
-    element,
-    update(name, stream) {
-      write(initial, name.slice(0, 1).toUpperCase());
-      const isOn = stream !== null && stream.state !== 'ended';
-      if (!isOn) {
-        asked = '';
-        return show(image, false);
-      }
-      // A stream without a ladder has no pictures: asking would only be refused.
-      if (!stream.hasThumbnail || document.hidden) return undefined;
-      const address = api.thumbnail(stream.streamId, turn());
-      if (address === asked) return undefined;
-      asked = address;
-      const next = new Image();
-      next.onload = () => {
-        if (asked !== address) return;
-        image.src = address;
-        show(image, true);
-      };
-      next.src = address;
-      return undefined;
-    },
-  };
-}
+const needsAttention = (stream) => isLive(stream) && stream.findings.some((finding) => finding.severity !== 'info');
 
 const list = new Rows(byId('channels'), ({ channel }) => {
   const thumb = picture();
   const name = make('strong');
   const state = make('span', { class: 'dim' });
-  const link = make('a', { href: `#${encodeURIComponent(channel.channelId)}` }, thumb.element, make('div', {}, name, state));
+  const mark = make('span', { class: 'mark', role: 'img', 'aria-label': 'needs attention', title: 'Needs attention' }, '!');
+  const link = make('a', { href: `#${encodeURIComponent(channel.channelId)}` }, thumb.element, make('div', {}, name, state), mark);
   return {
     element: make('li', {}, link),
     update({ channel: now, stream }) {
       const title = now.name || now.alias;
       write(name, title);
-      const word = stream?.state ?? 'off';
-      const isOn = stream !== null && word !== 'ended';
-      write(state, isOn ? `${stateWord(word)} · ${count(stream.viewers, 'viewer', 'viewers')}` : 'Off air');
-      link.className = `entry ${isOn ? word : 'off'}`;
-      const worst = stream?.findings.some((finding) => finding.severity !== 'info') ?? false;
-      toggle(link, 'warned', isOn && worst);
+      name.title = title;
+      const word = isLive(stream) ? stream.state : 'off';
+      write(state, isLive(stream) ? `${stateWord(word)} · ${count(stream.viewers, 'viewer', 'viewers')}` : stateWord(word));
+      link.className = `entry ${word}`;
+      show(mark, needsAttention(stream));
       if (now.channelId === lookedAt) link.setAttribute('aria-current', 'true');
       else link.removeAttribute('aria-current');
       thumb.update(title, stream);
@@ -115,12 +103,12 @@ function render() {
   wanted = false;
   const all = entries();
   const words = byId('filter').value.trim().toLowerCase();
-  const text = ({ channel }) => `${channel.name} ${channel.alias} ${channel.channelId}`.toLowerCase();
+  const text = ({ channel, stream }) => `${channel.name} ${channel.alias} ${channel.channelId} ${stateWord(isLive(stream) ? stream.state : 'off')}`.toLowerCase();
   const found = words ? all.filter((entry) => text(entry).includes(words)) : all;
   show(byId('filter'), all.length > 6 || words !== '');
   const rest = found.length - MOST_ROWS;
-  write(byId('more'), rest > 0 ? `${rest} more: filter to find them` : words && !found.length ? 'Nothing of that name' : '');
-  const live = all.filter(({ stream }) => stream && stream.state !== 'ended');
+  write(byId('more'), rest > 0 ? `${rest} more: filter to find them` : words && !found.length ? 'No channel is like that' : '');
+  const live = all.filter(({ stream }) => isLive(stream));
   write(byId('count'), `${live.length} of ${count(all.length, 'channel', 'channels')} on air`);
   const named = (id) => all.find(({ channel }) => channel.channelId === id);
   const entry = named(chosen());
@@ -129,6 +117,7 @@ function render() {
   lookedAt = first?.channel.channelId ?? '';
   list.update(found.slice(0, MOST_ROWS), ({ channel }) => channel.channelId);
   toggle(document.body, 'detail', Boolean(entry));
+  document.title = `${entry ? entry.channel.name || entry.channel.alias : 'Console'} · Forebay`;
   if (view && view.id !== first?.channel.channelId) {
     view.close();
     view = null;
@@ -139,7 +128,7 @@ function render() {
       view = channelView(first.channel, context);
       byId('detail').replaceChildren(view.element);
     }
-    view.update(first.channel, first.stream, histories.get(first.stream?.streamId) ?? []);
+    view.update(first.channel, first.stream, first.others, histories.get(first.stream?.streamId) ?? []);
   }
 }
 
@@ -166,55 +155,86 @@ async function loadChannels() {
 
 const context = {
   streams: () => [...streams.values()],
-  channels: () => entries().map(({ channel }) => channel),
+  channels: () => entries().map(({ channel, stream }) => ({ ...channel, isOn: isLive(stream) })),
   addresses: () => addresses,
   isManaged: () => isManaged,
   reload: loadChannels,
   rates,
-  picture,
 };
 
-function connect() {
+function disconnect() {
   source?.close();
+  source = null;
+}
+
+/** Says since when there is no news. What is on the page stays, it may still be of use. */
+function lose() {
+  lostSince ??= Date.now();
+  toggle(byId('link'), 'off', true);
+  write(byId('link'), 'No news');
+  write(byId('lost'), `No news from the server since ${moment(lostSince)}: what you see is from then. This page keeps trying.`);
+  show(byId('lost'), true);
+}
+
+function find() {
+  lostSince = null;
+  toggle(byId('link'), 'off', false);
+  write(byId('link'), 'Connected');
+  show(byId('lost'), false);
+}
+
+function connect() {
+  disconnect();
   const seen = new Set();
+  const heard = (action) => (data) => {
+    heardAt = performance.now();
+    action(data);
+  };
+  heardAt = performance.now();
   source = api.listen({
-    stream(stream) {
+    stream: heard((stream) => {
       seen.add(stream.streamId);
-      stream.heardAt = performance.now();
+      stream.heardAt = heardAt;
       streams.set(stream.streamId, stream);
-      rates.add(stream, stream.heardAt);
+      rates.add(stream, heardAt);
       if (isManaged && ready && !channels.some((channel) => channel.channelId === stream.channelId)) loadChannels();
       renderSoon();
-    },
-    history({ streamId, history }) {
+    }),
+    history: heard(({ streamId, history }) => {
       histories.set(streamId, history);
       renderSoon();
-    },
-    gone({ streamId }) {
+    }),
+    gone: heard(({ streamId }) => {
       streams.delete(streamId);
       histories.delete(streamId);
       rates.forget(streamId);
       renderSoon();
-    },
-    ready() {
+    }),
+    ready: heard(() => {
       // After a break in the line: what was not told again is gone.
       for (const id of streams.keys()) if (!seen.has(id)) streams.delete(id);
       seen.clear();
       ready = true;
       renderSoon();
-    },
+    }),
+    alive: heard(() => {}),
     state(isOn, isOver) {
-      toggle(byId('link'), 'off', !isOn);
-      write(byId('link'), isOn ? 'Live' : 'No answer');
-      if (isOn) seen.clear();
-      if (isOver) setTimeout(begin, 2000);
+      if (isOn) {
+        heardAt = performance.now();
+        seen.clear();
+        find();
+        return;
+      }
+      lose();
+      if (isOver) beginSoon();
     },
   });
 }
 
-function askForKey() {
-  source?.close();
-  source = null;
+function askForKey(why = '') {
+  if (!isSignedIn && !byId('enter').hidden) return;
+  isSignedIn = false;
+  disconnect();
   view?.close();
   view = null;
   ready = false;
@@ -223,10 +243,20 @@ function askForKey() {
   histories.clear();
   for (const dialog of document.querySelectorAll('dialog')) dialog.close();
   byId('detail').replaceChildren();
-  show(byId('inside'), false);
-  for (const id of ['leave', 'create', 'link', 'count']) show(byId(id), false);
+  list.update([], () => '');
+  for (const id of ['inside', 'leave', 'create', 'link', 'count', 'lost']) show(byId(id), false);
+  write(byId('refused'), why);
+  show(byId('refused'), why !== '');
   show(byId('enter'), true);
+  document.title = 'Console · Forebay';
   byId('key').focus();
+}
+
+const sessionIsOver = () => isSignedIn && askForKey('The session is over.');
+
+function beginSoon() {
+  clearTimeout(retry);
+  retry = setTimeout(begin, RETRY_MS);
 }
 
 async function begin() {
@@ -234,28 +264,29 @@ async function begin() {
   try {
     session = await api.session();
   } catch {
-    show(byId('trouble'), true);
-    setTimeout(begin, 2000);
+    if (isSignedIn) lose();
+    else show(byId('trouble'), byId('enter').hidden);
+    beginSoon();
     return;
   }
   show(byId('trouble'), false);
-  if (!session.signedIn) return askForKey();
+  if (!session.signedIn) {
+    if (isSignedIn) sessionIsOver();
+    else askForKey();
+    return;
+  }
+  isSignedIn = true;
   addresses = session.addresses;
   write(byId('version'), `Forebay ${session.version}`);
   show(byId('enter'), false);
   show(byId('inside'), true);
   for (const id of ['leave', 'link', 'count']) show(byId(id), true);
+  if (document.hidden) return;
   connect();
   await loadChannels();
-  return undefined;
 }
 
-api.onSignedOut(() => {
-  if (source) {
-    askForKey();
-    say('The session is over.');
-  }
-});
+api.onSignedOut(sessionIsOver);
 
 byId('enter').addEventListener('submit', async (event) => {
   event.preventDefault();
@@ -265,7 +296,11 @@ byId('enter').addEventListener('submit', async (event) => {
   try {
     await api.signIn(input.value);
   } catch (error) {
-    const words = { 401: 'This is not the admin key.', 429: 'Too many wrong keys: wait a little.' };
+    const words = {
+      401: 'This is not the admin key.',
+      403: 'The server takes this page for a foreign one. A proxy in front of it has to pass the Host header on.',
+      429: 'Too many wrong keys: wait a little.',
+    };
     write(refused, words[error.status] ?? 'The server does not answer.');
     show(refused, true);
     input.select();
@@ -276,27 +311,36 @@ byId('enter').addEventListener('submit', async (event) => {
 });
 
 byId('leave').addEventListener('click', async () => {
-  if (await attempt(() => api.signOut())) askForKey();
+  if (!(await attempt(() => api.signOut()))) return;
+  askForKey();
+  tabs.postMessage('signed out');
 });
+// Other tabs share the session: they hear at once that it is over.
+tabs.onmessage = () => isSignedIn && begin();
 
-byId('create').addEventListener('click', () => {
+byId('create').addEventListener('click', async () => {
+  // There is a choice where there are several.
+  const owners = await api.applications().catch(() => []);
+  const owner = make('select', {}, ...owners.map(({ applicationId }) => make('option', {}, applicationId)));
   const text = (attributes) => make('input', { type: 'text', autocomplete: 'off', spellcheck: 'false', ...attributes });
   const name = text({ required: true, maxlength: 128 });
-  const alias = text({ placeholder: 'made up', maxlength: 128 });
+  const alias = text({ maxlength: 128 });
   const description = text({ maxlength: 512 });
   const words = text({ placeholder: 'hd, multi-bitrate, streaming' });
   ask({
     title: 'New channel',
     confirm: 'Create',
+    done: 'Channel created',
     fields: [
+      owners.length > 1 && field('Application', owner),
       field('Name', name),
       field('Alias', alias, 'Part of its addresses. Empty: one is made up.'),
       field('Description', description),
-      field('Capabilities', words, 'For RTMP; empty: the server’s default.'),
+      field('Capabilities', words, 'Separated by commas, for RTMP. Empty: the server’s default.'),
     ],
     async action() {
       const capabilities = words.value.split(',').map((word) => word.trim()).filter(Boolean);
-      const channel = await api.create({
+      const channel = await api.create(owner.value || undefined, {
         alias: alias.value.trim(),
         name: name.value.trim(),
         description: description.value.trim(),
@@ -313,15 +357,28 @@ byId('filter').addEventListener('input', render);
 byId('back').addEventListener('click', () => {
   location.hash = '';
 });
+byId('skip').addEventListener('click', () => view?.focus());
 addEventListener('hashchange', () => {
+  const before = lookedAt;
   render();
   scrollTo(0, 0);
+  if (innerWidth >= WIDE) return;
+  // One of the two is on the screen: the focus goes along.
+  if (view) view.focus();
+  else document.querySelector(`#channels a[href="#${encodeURIComponent(before)}"]`)?.focus();
 });
 addEventListener('resize', renderSoon);
 setInterval(() => {
   if (!document.hidden) loadChannels();
 }, CHANNELS_MS);
+setInterval(() => {
+  if (!source || performance.now() - heardAt < SILENCE_MS) return;
+  lose();
+  connect();
+}, RETRY_MS);
+// A tab that nobody sees listens to nothing: over HTTP/1.1 a browser has six connections for all of them.
 document.addEventListener('visibilitychange', () => {
-  if (!document.hidden) renderSoon();
+  if (document.hidden) disconnect();
+  else if (isSignedIn) begin();
 });
 begin();

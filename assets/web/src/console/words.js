@@ -32,13 +32,17 @@ export function moment(unixMs) {
 const STATES = {
   'on-air': 'On air',
   silent: 'Silent',
-  hole: 'In a hole',
+  hole: 'No signal',
   waiting: 'Waiting',
   ended: 'Off air',
   off: 'Off air',
   standby: 'Standing by',
 };
 export const stateWord = (state) => STATES[state] ?? state;
+export const isLive = (stream) => stream !== null && stream.state !== 'ended';
+
+/** The server's half sentences as whole ones. */
+export const sentence = (text) => text && `${text[0].toUpperCase()}${text.slice(1)}${/[.!?]$/.test(text) ? '' : '.'}`;
 
 /** Codec strings (RFC 6381) by the names that encoders show. */
 export function codec(text) {

@@ -1,6 +1,7 @@
 //! Channels: made, shown, listed, deleted; who may, and how ids are written.
 
 use super::*;
+use crate::store::{Creation, IngestOptions, SourceUri};
 
 #[tokio::test]
 async fn a_channel_is_shown_as_the_contract_has_it() {
@@ -30,6 +31,10 @@ async fn a_channel_is_shown_as_the_contract_has_it() {
         let shown = bench.call("GET", path, "").await;
         assert_eq!(shown.json(), json!({"status": "ok", "channel": expected}));
     }
+    // Some libraries write a byte order mark.
+    let marked = format!("\u{feff}{}", new_channel("marked"));
+    let marked = bench.call("PUT", "/pcast/channel", marked).await;
+    assert_eq!(marked.word(), (200, "ok".to_owned()));
     let plain = bench.make("plain").await;
     assert!(plain.get("ingestOptions").is_none());
     bench.add_member("local#app#news", "one");
@@ -155,10 +160,18 @@ async fn ids_are_split_before_they_are_decoded() {
         bench.call("GET", "/pcast/channel/%00", "").await.word().0,
         404
     );
-    assert_eq!(
-        bench.call("GET", "/pcast/nothing/here", "").await.word().0,
-        404
-    );
+    for path in [
+        "/pcast/nothing/here",
+        "/pcast/channels/",
+        "/pcast/",
+        "/pcast",
+        "/api/nothing",
+        "/api/admin/nothing",
+        "/api",
+    ] {
+        let answer = bench.call("GET", path, "").await;
+        assert_eq!(answer.word(), (404, "not-found".to_owned()), "{path}");
+    }
     let answer = bench.call("POST", "/pcast/channel", "").await;
     assert_eq!(answer.word(), (405, "method-not-allowed".to_owned()));
     assert_eq!(answer.headers["allow"], "PUT");
@@ -251,7 +264,18 @@ async fn what_is_wrong_with_a_new_channel_is_said_by_the_fields_name() {
             ingest("maxFps", json!(0)),
             "channel.ingestOptions.maxFps is not above 0",
         ),
-        (ingest("buffer", json!([])), "buffer is neither"),
+        (
+            ingest("buffer", json!([])),
+            "channel.ingestOptions.buffer is neither",
+        ),
+        (
+            with("ingestOptions", json!(null)),
+            "channel.ingestOptions is not an object",
+        ),
+        (
+            ingest("tags", json!(null)),
+            "channel.ingestOptions.tags is not",
+        ),
         (
             ingest("prerollSkipDuration", json!(-1)),
             "prerollSkipDuration is not",
@@ -273,7 +297,11 @@ async fn what_is_wrong_with_a_new_channel_is_said_by_the_fields_name() {
     let huge = with("description", json!("d".repeat(20_000)));
     let answer = bench.call("PUT", "/pcast/channel", huge).await;
     assert_eq!(answer.word(), (413, "too-large".to_owned()));
-    assert_eq!(bench.store.known_channel_count(), 1, "nothing was made");
+    assert_eq!(
+        bench.store.known_channel_count_of("app"),
+        1,
+        "nothing was made"
+    );
 }
 
 #[tokio::test]
@@ -312,11 +340,12 @@ async fn deleting_ends_what_is_live_and_never_what_the_file_declares() {
         .await;
     assert_eq!(again.word(), (404, "not-found".to_owned()));
 
+    let words = ["hd".to_owned()];
     let declaration = crate::store::Declaration {
         alias: "declared",
         name: "Declared",
         key: None,
-        capabilities: None,
+        capabilities: Some(&words),
     };
     let declarations = [declaration];
     let declared = bench
@@ -330,11 +359,50 @@ async fn deleting_ends_what_is_live_and_never_what_the_file_declares() {
         "{}",
         refused.text
     );
-    assert_eq!(
-        bench.call("GET", "/pcast/channel/declared", "").await.code,
-        200
-    );
+    let shown = bench.call("GET", "/pcast/channel/declared", "").await;
+    let options = &shown.json()["channel"]["ingestOptions"];
+    assert_eq!(*options, json!({"capabilities": ["hd"]}));
     assert!(bench.world.told.lock().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn what_another_process_deletes_goes_off_the_air_and_what_it_makes_is_pulled() {
+    let bench = bench(|_| {}).await;
+    let other = bench.elsewhere().await;
+    let ingest = IngestOptions {
+        source_uri: Some(SourceUri::new("srt://source.example:9000")),
+        ..IngestOptions::default()
+    };
+    let made = |region, alias| Creation {
+        region,
+        application_id: "app",
+        alias,
+        name: alias,
+        description: "",
+        options: &[],
+        ingest: Some(&ingest),
+    };
+    for new in [made("local", "a"), made("eu", "b")] {
+        other.create_channel(&new, 9).await.unwrap();
+    }
+    let told = || std::mem::take(&mut *bench.world.told.lock().unwrap());
+    assert_eq!(told(), [""; 0]);
+    bench.store.refresh().await.unwrap();
+    let pulled = told();
+    assert_eq!(
+        pulled.len(),
+        1,
+        "the other region's gateway pulls its own: {pulled:?}"
+    );
+    assert!(pulled[0].starts_with("pull local#app#a srt://source.example:9000"));
+    other.delete_channel("local#app#a").await.unwrap();
+    other.delete_channel("local#app#live").await.unwrap();
+    bench.store.refresh().await.unwrap();
+    let mut ended = told();
+    ended.sort();
+    let gone = ["close local#app#a", "close local#app#live"];
+    assert_eq!(ended[..2], gone);
+    assert_eq!(ended[2..], ["stop local#app#a", "stop local#app#live"]);
 }
 
 #[tokio::test]

@@ -76,7 +76,11 @@ fn compare(
             types(resolved(ours, sides.0)),
             types(resolved(contract, sides.1)),
         );
-        // A field that may be left out is described as one that may be null, too.
+        let nullable = |schema: &Value| {
+            let choices = schema["oneOf"].as_array().into_iter().flatten();
+            types(schema).contains("null") || choices.into_iter().any(|one| one["type"] == "null")
+        };
+        assert_eq!(nullable(sides.0), nullable(sides.1), "{place}: null");
         let same = our_types.is_empty()
             || their_types.iter().all(|word| {
                 our_types.contains(word) || word == "number" && our_types.contains("integer")

@@ -55,6 +55,16 @@ async fn a_message_is_answered_as_it_was_sent_with_an_id_and_a_time() {
     let expected = json!({"status": "ok", "messages": [message], "hasMoreBefore": false,
         "hasMoreAfter": false});
     assert_eq!(list.json(), expected);
+    for (sent, shown) in [
+        (json!(7.0), 7),
+        (json!(-1e3), -1000),
+        (json!(i64::MAX), i64::MAX),
+    ] {
+        let sent = bench
+            .call("PUT", PATH, with("/from/lastUpdate", sent))
+            .await;
+        assert_eq!(sent.json()["message"]["from"]["lastUpdate"], shown);
+    }
     let named = with("/from/sessionId", json!("local#x"));
     let named = bench.call("PUT", PATH, named).await;
     assert_eq!(named.json()["message"]["from"]["sessionId"], "local#x");
@@ -140,6 +150,10 @@ async fn what_is_wrong_with_a_message_is_said_by_the_fields_name() {
         ),
         (
             with("/from/lastUpdate", json!(u64::MAX)),
+            "message.from.lastUpdate is not",
+        ),
+        (
+            with("/from/lastUpdate", json!(1e17)),
             "message.from.lastUpdate is not",
         ),
         (

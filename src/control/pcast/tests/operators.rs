@@ -223,3 +223,33 @@ async fn an_applications_secret_is_shown_once_and_works_at_once() {
         .await;
     assert_eq!(first.word(), (409, "conflict".to_owned()));
 }
+
+#[tokio::test]
+async fn a_replaced_secret_ends_the_old_one_at_once() {
+    let bench = bench(|_| {}).await;
+    let path = "/api/admin/applications";
+    let made = bench
+        .operate("POST", path, json!({"applicationId": "other"}))
+        .await;
+    let old = made.json()["secret"].as_str().unwrap().to_owned();
+    let rotate = "/api/admin/applications/other/secret";
+    let rotated = bench.operate("POST", rotate, "").await;
+    assert_eq!(rotated.word(), (200, "ok".to_owned()));
+    let new = rotated.json()["secret"].as_str().unwrap().to_owned();
+    assert_eq!(new.len(), 32);
+    for (secret, code) in [(&old, 401), (&new, 200)] {
+        let credentials = basic("other", secret);
+        let credentials = [("authorization", credentials.as_str())];
+        let answer = bench
+            .call_with("GET", "/pcast/channels", &credentials, "")
+            .await;
+        assert_eq!(answer.word().0, code);
+    }
+    for (id, refused) in [("nobody", (404, "not-found")), ("app", (409, "conflict"))] {
+        let path = format!("/api/admin/applications/{id}/secret");
+        let answer = bench.operate("POST", &path, "").await;
+        assert_eq!(answer.word(), (refused.0, refused.1.to_owned()));
+    }
+    let answer = bench.call_with("POST", rotate, &[], "").await;
+    assert_eq!(answer.word().0, 401);
+}

@@ -340,6 +340,18 @@ fn a_clock_that_is_set_an_hour_ahead_costs_one_discontinuity_and_no_hour_of_pict
 }
 
 #[test]
+fn a_source_that_turns_into_one_for_studios_is_listed_no_longer() {
+    for ladder in [false, true] {
+        let mut bench = playing(ladder);
+        assert_eq!(bench.program.passthrough(), Some(true));
+        bench.program.handle_track(studio_track());
+        bench.play(8_000, 13_000, 4_000, 30);
+        assert_eq!(bench.program.passthrough(), Some(!ladder));
+        assert_eq!(discontinuities(&bench), 1);
+    }
+}
+
+#[test]
 fn a_gop_that_turns_out_too_long_ends_passthrough_behind_one_discontinuity() {
     let mut bench = playing(true);
     assert_eq!(bench.settled, Some(true));

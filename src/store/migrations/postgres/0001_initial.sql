@@ -43,7 +43,9 @@ CREATE TABLE streams (
     next_sequence       BIGINT NOT NULL DEFAULT 0,
     discontinuities     BIGINT NOT NULL DEFAULT 0,
     end_90k             BIGINT NOT NULL DEFAULT 0,
-    final               BOOLEAN NOT NULL DEFAULT FALSE
+    final               BOOLEAN NOT NULL DEFAULT FALSE,
+    node                TEXT COLLATE "C" NOT NULL DEFAULT '',
+    leased_us           BIGINT NOT NULL DEFAULT 0
 );
 
 CREATE INDEX streams_by_channel ON streams (channel_id, opened_us);
@@ -71,34 +73,17 @@ CREATE TABLE messages (
 
 CREATE INDEX messages_by_time ON messages (sent_us);
 
-CREATE TABLE recordings (
-    id             TEXT COLLATE "C" PRIMARY KEY,
-    application_id TEXT COLLATE "C" NOT NULL,
-    channel_id     TEXT COLLATE "C" NOT NULL,
-    stream_id      TEXT NOT NULL,
-    started_us     BIGINT NOT NULL,
-    ended_us       BIGINT,
-    duration_us    BIGINT NOT NULL,
-    bytes          BIGINT NOT NULL,
-    state          TEXT NOT NULL,
-    reason         TEXT,
-    path           TEXT NOT NULL
-);
-
-CREATE INDEX recordings_by_channel ON recordings (channel_id, started_us, id);
-CREATE INDEX recordings_by_time ON recordings (started_us, id);
-
 -- Counts changes of what processes hold in memory, as in SQLite. Once for each statement, not for each row.
 CREATE TABLE revisions (
     name  TEXT PRIMARY KEY,
     value BIGINT NOT NULL
 );
 
-INSERT INTO revisions (name, value) VALUES ('keys', 1);
+INSERT INTO revisions (name, value) VALUES ('known', 1);
 
 CREATE FUNCTION count_change() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    UPDATE revisions SET value = value + 1 WHERE name = 'keys';
+    UPDATE revisions SET value = value + 1 WHERE name = 'known';
     RETURN NULL;
 END
 $$;

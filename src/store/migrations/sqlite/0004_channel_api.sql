@@ -8,23 +8,41 @@ ALTER TABLE channels ADD COLUMN source_uri TEXT;
 CREATE INDEX channels_by_name ON channels (application_id, name);
 
 -- Processes hold whole channels and applications in memory: every change of either counts.
-DROP TRIGGER keys_updated;
+UPDATE revisions SET name = 'known' WHERE name = 'keys';
 
-CREATE TRIGGER keys_updated AFTER UPDATE ON channels BEGIN
-    UPDATE revisions SET value = value + 1 WHERE name = 'keys';
+DROP TRIGGER keys_inserted;
+DROP TRIGGER keys_updated;
+DROP TRIGGER keys_deleted;
+
+CREATE TRIGGER channels_inserted AFTER INSERT ON channels BEGIN
+    UPDATE revisions SET value = value + 1 WHERE name = 'known';
+END;
+
+CREATE TRIGGER channels_updated AFTER UPDATE ON channels BEGIN
+    UPDATE revisions SET value = value + 1 WHERE name = 'known';
+END;
+
+-- Those that go with their application as well.
+CREATE TRIGGER channels_deleted AFTER DELETE ON channels BEGIN
+    UPDATE revisions SET value = value + 1 WHERE name = 'known';
 END;
 
 CREATE TRIGGER applications_inserted AFTER INSERT ON applications BEGIN
-    UPDATE revisions SET value = value + 1 WHERE name = 'keys';
+    UPDATE revisions SET value = value + 1 WHERE name = 'known';
 END;
 
 CREATE TRIGGER applications_updated AFTER UPDATE ON applications BEGIN
-    UPDATE revisions SET value = value + 1 WHERE name = 'keys';
+    UPDATE revisions SET value = value + 1 WHERE name = 'known';
 END;
 
 CREATE TRIGGER applications_deleted AFTER DELETE ON applications BEGIN
-    UPDATE revisions SET value = value + 1 WHERE name = 'keys';
+    UPDATE revisions SET value = value + 1 WHERE name = 'known';
 END;
+
+-- The gateway that has the stream, and when it last said that it is there: no other one touches it for some
+-- time after that. Empty and 0: nobody has it.
+ALTER TABLE streams ADD COLUMN node TEXT NOT NULL DEFAULT '';
+ALTER TABLE streams ADD COLUMN leased_us INTEGER NOT NULL DEFAULT 0;
 
 -- Where messages of a channel are, and the number of the newest one. Without a channel they can no longer
 -- be reached, and are deleted bit by bit.
@@ -52,27 +70,3 @@ CREATE TABLE messages (
 );
 
 CREATE INDEX messages_by_time ON messages (sent_us);
-
--- They outlive their channel: the files do as well.
-CREATE TABLE recordings (
-    -- UUID
-    id             TEXT PRIMARY KEY NOT NULL,
-    application_id TEXT NOT NULL,
-    channel_id     TEXT NOT NULL,
-    -- UUID
-    stream_id      TEXT NOT NULL,
-    started_us     INTEGER NOT NULL,
-    -- NULL while it is written.
-    ended_us       INTEGER,
-    duration_us    INTEGER NOT NULL,
-    bytes          INTEGER NOT NULL,
-    -- recording, complete, failed
-    state          TEXT NOT NULL,
-    -- Why it failed.
-    reason         TEXT,
-    -- Where its files are below the storage.
-    path           TEXT NOT NULL
-);
-
-CREATE INDEX recordings_by_channel ON recordings (channel_id, started_us, id);
-CREATE INDEX recordings_by_time ON recordings (started_us, id);

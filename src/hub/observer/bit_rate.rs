@@ -1,4 +1,4 @@
-//! Bit rate and frame rate over a sliding window.
+//! Bit rate over a sliding window of arrivals.
 
 use std::time::Duration;
 
@@ -12,55 +12,46 @@ struct Bucket {
     /// Which quarter of a second since the clock's start.
     index: u128,
     bytes: usize,
-    pictures: u32,
 }
 
 /// Sums of the last seconds.
 #[derive(Debug, Default)]
-pub(super) struct Rates {
+pub(super) struct BitRate {
     buckets: [Bucket; BUCKETS],
     first: Option<Duration>,
 }
 
-impl Rates {
-    pub(super) fn handle(&mut self, now: Duration, bytes: usize, is_picture: bool) {
+impl BitRate {
+    pub(super) fn handle(&mut self, now: Duration, bytes: usize) {
         self.first.get_or_insert(now);
         let index = now.as_nanos() / BUCKET.as_nanos();
         let bucket = &mut self.buckets[place(index)];
         if bucket.index != index {
-            *bucket = Bucket {
-                index,
-                ..Bucket::default()
-            };
+            *bucket = Bucket { index, bytes: 0 };
         }
         bucket.bytes += bytes;
-        bucket.pictures += u32::from(is_picture);
     }
 
-    /// Bits and pictures per second over the buckets that are full; zero before there is one.
-    pub(super) fn read(&self, now: Duration) -> (f64, f64) {
+    /// Bits per second over the buckets that are full; zero before there is one.
+    pub(super) fn read(&self, now: Duration) -> f64 {
         let Some(first) = self.first else {
-            return (0.0, 0.0);
+            return 0.0;
         };
         let running = now.as_nanos() / BUCKET.as_nanos();
         let started = first.as_nanos() / BUCKET.as_nanos();
         let oldest = started.max(running.saturating_sub(BUCKETS as u128 - 1));
         let counted = oldest..running;
-        let (mut bytes, mut pictures) = (0, 0);
-        for bucket in &self.buckets {
-            if counted.contains(&bucket.index) {
-                bytes += bucket.bytes;
-                pictures += bucket.pictures;
-            }
-        }
+        let full = self.buckets.iter();
+        let full = full.filter(|bucket| counted.contains(&bucket.index));
+        let bytes: usize = full.map(|bucket| bucket.bytes).sum();
         // The first bucket began before the first unit came.
         let end = BUCKET.as_secs_f64() * running as f64;
         let begin = (BUCKET.as_secs_f64() * oldest as f64).max(first.as_secs_f64());
         let seconds = end - begin;
         if seconds <= 0.0 {
-            return (0.0, 0.0);
+            return 0.0;
         }
-        (bytes as f64 * 8.0 / seconds, f64::from(pictures) / seconds)
+        bytes as f64 * 8.0 / seconds
     }
 }
 
