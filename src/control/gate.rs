@@ -122,6 +122,7 @@ impl StoreGate {
                 .unwrap_or_else(|| self.defaults.load().to_vec()),
             tags,
             screen_name: screen_name(channel.ingest.as_ref()),
+            lasting: channel.stream_id,
         }
     }
 }
@@ -173,6 +174,7 @@ impl Gate for StoreGate {
                 capabilities: capabilities.unwrap_or_else(|| self.defaults.load().to_vec()),
                 tags: channel.tags,
                 screen_name: screen_name(channel.ingest.as_ref()),
+                lasting: channel.stream_id,
             })
         })
     }
@@ -253,6 +255,7 @@ fn record(stream: OpenStream, channel: &Channel) -> Record {
             capabilities: stream.capabilities,
             tags: stream.tags,
             screen_name: screen_name(channel.ingest.as_ref()),
+            lasting: channel.stream_id,
         },
         segment_target_90k: stream.segment_target_90k,
         longest_segment_90k: stream.longest_segment_90k,

@@ -273,6 +273,7 @@ impl Forking {
             capabilities: union(inherited, &self.capabilities),
             tags: union(source.tags.iter(), &self.tags),
             screen_name: None,
+            lasting: None,
         }
     }
 }

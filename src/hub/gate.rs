@@ -57,6 +57,9 @@ pub struct Admission {
     pub tags: Vec<String>,
     /// What the channel calls its publishers; `None`: each is given a name.
     pub screen_name: Option<String>,
+    /// The one stream that the channel has, however long nobody publishes it; `None`: a stream ends with
+    /// its publishers, and the next publish opens another.
+    pub lasting: Option<Uuid>,
 }
 
 /// What outlives the process of a stream that has not ended.

@@ -95,6 +95,9 @@ impl Hub {
     /// Ends streams to which nobody comes back, and gives those that were recorded.
     fn end_idle(&self) -> Vec<Uuid> {
         let idle = |stream: &Stream, bound: bool| {
+            if bound && stream.admission().lasting.is_some() {
+                return false;
+            }
             // To a stream that was taken off its channel nobody can come back.
             let patience = match bound {
                 true => self.inner.config.reconnect,

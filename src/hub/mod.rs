@@ -341,7 +341,8 @@ impl Hub {
             return Ok((stream, None));
         }
         let settings = (inner.rules)(&admission);
-        let beginning = Beginning::now(id::stream_id(), &inner.clock);
+        let id = admission.lasting.unwrap_or_else(id::stream_id);
+        let beginning = Beginning::now(id, &inner.clock);
         let stream = self.open(beginning, admission, settings);
         channels.insert(stream.admission().channel_id.clone(), stream.id());
         let record = Record {

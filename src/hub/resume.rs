@@ -34,7 +34,7 @@ const SEQUENCE_MARGIN: u64 = 4;
 const FURTHEST: Ticks = Ticks(86_400 * 90_000);
 
 /// Where a stream of an earlier run goes on; `None` when its players cannot be served any more: nobody
-/// has published for too long, its playlists promised what the settings no longer keep, or the wall
+/// has published for too long (unless it lasts), its playlists promised what the settings no longer keep, or the wall
 /// clock has been set since, by more than a day or back behind what was published.
 ///
 /// Media sequence numbers go on from what was told, not from the clock, which is far ahead of it after
@@ -48,7 +48,8 @@ pub(super) fn beginning(
     let Sign { alive, told, .. } = record.sign;
     let silent_us = u64::try_from(now.micros_since(alive)).ok()?;
     let silent = Duration::from_micros(silent_us);
-    if silent >= reconnect + RESTART || !record.fits(settings) {
+    let lasts = record.admission.lasting.is_some();
+    if (silent >= reconnect + RESTART && !lasts) || !record.fits(settings) {
         return None;
     }
     let end = Ticks(told.end_90k);

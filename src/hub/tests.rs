@@ -88,6 +88,7 @@ impl Gate for Door {
                 capabilities: Vec::new(),
                 tags: Vec::new(),
                 screen_name: None,
+                lasting: None,
             })
         })
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::database::{Row, query};
-use super::known::Known;
+use super::known::{KeyHash, Known, hash};
 use super::{Error, Store, exists, timed};
 use crate::base::clock::Wall;
 use crate::base::id::random_key;
@@ -17,17 +17,31 @@ pub fn random_secret() -> Secret {
     Secret::new(random_key(SECRET_CHARACTERS))
 }
 
+/// Columns of an application, in every query that reads one.
+macro_rules! columns {
+    () => {
+        "id, secret, api_key_hash, requests_per_hour, created_us"
+    };
+}
+
 /// All applications, oldest first.
-pub(super) const ALL: &str =
-    "SELECT id, secret, created_us FROM applications ORDER BY created_us, id";
+pub(super) const ALL: &str = concat!(
+    "SELECT ",
+    columns!(),
+    " FROM applications ORDER BY created_us, id"
+);
 
 /// An owner of channels.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Application {
     /// User name of the channel API.
     pub id: String,
-    /// Password of the channel API, and key of its tokens.
+    /// Password of the channel API, and key of its tokens and signatures.
     pub secret: Secret,
+    /// SHA-256 of the API key; `None`: it was not registered as an SDK client.
+    pub(super) api_key: Option<KeyHash>,
+    /// Requests with the API key in an hour; `None`: the default.
+    pub requests_per_hour: Option<u32>,
     /// When it was made.
     pub created: Wall,
 }
@@ -36,8 +50,19 @@ impl TryFrom<&Row> for Application {
     type Error = Error;
 
     fn try_from(row: &Row) -> Result<Application, Error> {
+        let id: String = row.get("id")?;
+        let damaged = |what| {
+            let id = id.clone();
+            Error::Damaged { what, id }
+        };
+        let api_key: Option<Vec<u8>> = row.get("api_key_hash")?;
+        let api_key = api_key.map(|hash| hash.try_into().map_err(|_| damaged("API key")));
+        let limit: Option<i64> = row.get("requests_per_hour")?;
+        let limit = limit.map(|limit| u32::try_from(limit).map_err(|_| damaged("limit")));
         Ok(Application {
-            id: row.get("id")?,
+            api_key: api_key.transpose()?,
+            requests_per_hour: limit.transpose()?,
+            id,
             secret: Secret::new(row.get::<String>("secret")?),
             created: Wall(row.get("created_us")?),
         })
@@ -49,17 +74,14 @@ impl Store {
     pub async fn ensure_application(&self, id: &str, secret: &Secret) -> Result<(), Error> {
         self.changing(async {
             let mut change = self.begin_change().await?;
-            let select = query("SELECT id, secret, created_us FROM applications WHERE id = $1");
+            let select = query(concat!("SELECT ", columns!(), " FROM applications WHERE id = $1"));
             let row = change.transaction.fetch_optional(select.bind(id)).await?;
             let old = row.as_ref().map(Application::try_from).transpose()?;
             if old.as_ref().is_some_and(|old| old.secret == *secret) {
                 return Ok(());
             }
-            let application = Application {
-                id: id.to_owned(),
-                secret: secret.clone(),
-                created: old.map_or_else(|| self.clock.wall(), |old| old.created),
-            };
+            let mut application = old.unwrap_or_else(|| self.new_application(id, secret));
+            application.secret = secret.clone();
             let upsert = query(
                 "INSERT INTO applications (id, secret, created_us) VALUES ($1, $2, $3)
                  ON CONFLICT (id) DO UPDATE SET secret = excluded.secret",
@@ -77,15 +99,55 @@ impl Store {
 
     /// Makes a new application. [`Error::Exists`] when the id is taken.
     pub async fn add_application(&self, id: &str, secret: &Secret) -> Result<(), Error> {
-        let application = Application {
-            id: id.to_owned(),
-            secret: secret.clone(),
-            created: self.clock.wall(),
-        };
+        let application = self.new_application(id, secret);
         let insert = query("INSERT INTO applications (id, secret, created_us) VALUES ($1, $2, $3)")
             .bind(id)
             .bind(secret.expose())
             .bind(application.created.0);
+        self.changing(async {
+            let mut change = self.begin_change().await?;
+            let inserted = change.transaction.execute(insert).await;
+            inserted.map_err(|error| exists(error, || format!("application {id}")))?;
+            let application = Arc::new(application);
+            self.commit_change(change, |known| known.put_application(application))
+                .await
+        })
+        .await
+    }
+
+    fn new_application(&self, id: &str, secret: &Secret) -> Application {
+        Application {
+            id: id.to_owned(),
+            secret: secret.clone(),
+            api_key: None,
+            requests_per_hour: None,
+            created: self.clock.wall(),
+        }
+    }
+
+    /// Makes an application of an SDK client, with an API key and a secret. `registration` is what was said
+    /// of it, a JSON object. [`Error::Exists`] when the id or the key is taken.
+    pub async fn register_client(
+        &self,
+        id: &str,
+        api_key: &Secret,
+        secret: &Secret,
+        registration: &str,
+    ) -> Result<(), Error> {
+        let api_key = hash(api_key.expose());
+        let application = Application {
+            api_key: Some(api_key),
+            ..self.new_application(id, secret)
+        };
+        let insert = query(
+            "INSERT INTO applications (id, secret, api_key_hash, registration, created_us)
+             VALUES ($1, $2, $3, $4, $5)",
+        )
+        .bind(id)
+        .bind(secret.expose())
+        .bind(api_key.as_slice())
+        .bind(registration)
+        .bind(application.created.0);
         self.changing(async {
             let mut change = self.begin_change().await?;
             let inserted = change.transaction.execute(insert).await;
@@ -102,10 +164,10 @@ impl Store {
         let secret = random_secret();
         self.changing(async {
             let mut change = self.begin_change().await?;
-            let update = query(
-                "UPDATE applications SET secret = $1 WHERE id = $2
-                 RETURNING id, secret, created_us",
-            );
+            let update = query(concat!(
+                "UPDATE applications SET secret = $1 WHERE id = $2 RETURNING ",
+                columns!()
+            ));
             let update = update.bind(secret.expose()).bind(id);
             let row = change.transaction.fetch_optional(update).await?;
             let row = row.ok_or_else(|| missing(id))?;

@@ -6,7 +6,7 @@ use super::database::{Query, Row, Transaction, query};
 use super::known::hash;
 use super::{Error, IngestOptions, SourceUri, Store, exists, json, timed};
 use crate::base::clock::Wall;
-use crate::base::id::random_key;
+use crate::base::id::{Uuid, random_key};
 use crate::base::secret::Secret;
 
 /// Characters of a generated stream key.
@@ -19,7 +19,7 @@ const ALIAS_CHARACTERS: usize = 12;
 macro_rules! columns {
     () => {
         "id, application_id, alias, name, description, stream_key, capabilities, tags, options, ingest, \
-         source_uri, declared, created_us, updated_us"
+         source_uri, stream_id, declared, created_us, updated_us"
     };
 }
 
@@ -58,6 +58,9 @@ pub struct Channel {
     /// Options of the ingest as the channel API gave them; `None` when it gave none. Capabilities and tags
     /// of them are those above.
     pub ingest: Option<IngestOptions>,
+    /// The one stream that it has, as the channel of a broadcast; `None`: a stream ends with its
+    /// publishers, and the next publish opens another.
+    pub stream_id: Option<Uuid>,
     /// Whether the configuration file declares it.
     pub declared: bool,
     /// When it was made.
@@ -83,6 +86,13 @@ pub struct Creation<'a> {
     pub options: &'a [String],
     /// Options of the ingest, if any were given.
     pub ingest: Option<&'a IngestOptions>,
+}
+
+impl Channel {
+    /// Whether it is there for a broadcast, and none of the channel API.
+    pub fn is_of_broadcast(&self) -> bool {
+        self.stream_id.is_some()
+    }
 }
 
 impl Store {
@@ -253,7 +263,8 @@ async fn refuse(
         "SELECT (SELECT COUNT(*) FROM channels) AS channels,
              EXISTS (SELECT 1 FROM applications WHERE id = $1) AS owner,
              EXISTS (SELECT 1 FROM channels WHERE application_id = $1 AND alias = $2) AS alias,
-             EXISTS (SELECT 1 FROM channels WHERE application_id = $1 AND name = $3) AS name",
+             EXISTS (SELECT 1 FROM channels WHERE application_id = $1 AND name = $3
+                 AND stream_id IS NULL) AS name",
     )
     .bind(application_id)
     .bind(alias)
@@ -293,6 +304,8 @@ impl TryFrom<&Row> for Channel {
         let list = |what: &'static str, text: &str| {
             serde_json::from_str::<Vec<String>>(text).map_err(|_| damaged(what))
         };
+        let stream_id: Option<&str> = row.get("stream_id")?;
+        let stream_id = stream_id.map(|text| Uuid::parse_str(text).map_err(|_| damaged("stream")));
         let capabilities: Option<&str> = row.get("capabilities")?;
         let capabilities = capabilities.map(|text| list("capabilities", text));
         let ingest: Option<&str> = row.get("ingest")?;
@@ -312,6 +325,7 @@ impl TryFrom<&Row> for Channel {
             tags: list("tags", row.get("tags")?)?,
             options: list("options", row.get("options")?)?,
             ingest,
+            stream_id: stream_id.transpose()?,
             declared: row.get("declared")?,
             created: Wall(row.get("created_us")?),
             updated: Wall(row.get("updated_us")?),

@@ -51,6 +51,8 @@ struct Owner {
     application: Option<Arc<Application>>,
     by_alias: HashMap<Arc<str>, Arc<Channel>>,
     in_order: BTreeMap<Place, Arc<Channel>>,
+    /// Channels of its broadcasts: none of the channel API.
+    broadcasts: BTreeMap<Place, Arc<Channel>>,
 }
 
 /// Who follows channels that come and go, whoever makes and deletes them. Told in the order of the changes,
@@ -92,6 +94,8 @@ pub(super) struct Known {
     /// Of all applications, oldest first.
     by_alias: HashMap<Arc<str>, BTreeMap<Place, Arc<Channel>>>,
     owners: HashMap<Arc<str>, Owner>,
+    /// Applications of SDK clients by the SHA-256 of their API keys.
+    clients: HashMap<KeyHash, Arc<Application>>,
     /// What the change that is being applied has done so far.
     difference: Difference,
 }
@@ -122,12 +126,16 @@ impl Known {
         self.take_out(&channel.id);
         let id: Arc<str> = channel.id.as_str().into();
         let owner = self.owner(&channel.application_id);
-        let alias: Arc<str> = channel.alias.as_str().into();
-        owner.by_alias.insert(alias.clone(), channel.clone());
         let place = (channel.created, id.clone());
-        owner.in_order.insert(place.clone(), channel.clone());
-        let named = self.by_alias.entry(alias).or_default();
-        named.insert(place, channel.clone());
+        if channel.is_of_broadcast() {
+            owner.broadcasts.insert(place, channel.clone());
+        } else {
+            let alias: Arc<str> = channel.alias.as_str().into();
+            owner.by_alias.insert(alias.clone(), channel.clone());
+            owner.in_order.insert(place.clone(), channel.clone());
+            let named = self.by_alias.entry(alias).or_default();
+            named.insert(place, channel.clone());
+        }
         let hash = hash(channel.key.expose());
         self.by_hash.insert(hash, channel.clone());
         self.by_id.insert(id, channel);
@@ -143,6 +151,7 @@ impl Known {
         if let Some(owner) = self.owners.get_mut(old.application_id.as_str()) {
             owner.by_alias.remove(old.alias.as_str());
             owner.in_order.remove(&(old.created, id.clone()));
+            owner.broadcasts.remove(&(old.created, id.clone()));
         }
         if let Some(named) = self.by_alias.get_mut(old.alias.as_str()) {
             named.remove(&(old.created, id));
@@ -155,6 +164,9 @@ impl Known {
 
     /// Makes an application known, in place of what was known of it.
     pub(super) fn put_application(&mut self, application: Arc<Application>) {
+        if let Some(key) = application.api_key {
+            self.clients.insert(key, application.clone());
+        }
         self.owner(&application.id).application = Some(application.clone());
     }
 
@@ -163,7 +175,11 @@ impl Known {
         let Some(owner) = self.owners.remove(id) else {
             return;
         };
-        for channel in owner.in_order.into_values() {
+        if let Some(key) = owner.application.and_then(|gone| gone.api_key) {
+            self.clients.remove(&key);
+        }
+        let broadcasts = owner.broadcasts.into_values();
+        for channel in owner.in_order.into_values().chain(broadcasts) {
             self.remove(&channel.id);
         }
     }
@@ -181,7 +197,9 @@ impl Known {
 
     fn channel_of(&self, application_id: &str, id_or_alias: &str) -> Option<&Arc<Channel>> {
         let by_id = self.by_id.get(id_or_alias);
-        let by_id = by_id.filter(|channel| channel.application_id == application_id);
+        let by_id = by_id.filter(|channel| {
+            channel.application_id == application_id && !channel.is_of_broadcast()
+        });
         by_id.or_else(|| {
             let owner = self.owners.get(application_id)?;
             owner.by_alias.get(id_or_alias)
@@ -192,6 +210,7 @@ impl Known {
     /// alias may be written like the id of somebody else's channel.
     fn named(&self, id_or_alias: &str) -> impl Iterator<Item = &Arc<Channel>> {
         let by_id = self.by_id.get(id_or_alias);
+        let by_id = by_id.filter(|channel| !channel.is_of_broadcast());
         let by_alias = self.by_alias.get(id_or_alias);
         let by_alias = by_alias.filter(|_| !id_or_alias.contains('#')).into_iter();
         by_id.into_iter().chain(by_alias.flat_map(BTreeMap::values))
@@ -348,6 +367,13 @@ impl Store {
         let known = self.memory.read();
         let owner = known.owners.get(application_id);
         owner.map_or(0, |owner| owner.in_order.len())
+    }
+
+    /// The application of an SDK client with this API key, without waiting. As new as [`Store::known_key`],
+    /// and found as a stream key is.
+    pub fn known_client(&self, api_key: &str) -> Option<Arc<Application>> {
+        let hash = hash(api_key);
+        self.memory.read().clients.get(&hash).cloned()
     }
 
     /// An application, without waiting. As new as [`Store::known_key`].

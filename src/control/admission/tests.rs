@@ -30,6 +30,7 @@ fn admission() -> Admission {
         capabilities: words(&["fhd", "multi-bitrate", "streaming"]),
         tags: words(&["t"]),
         screen_name: None,
+        lasting: None,
     }
 }
 

@@ -40,6 +40,7 @@ fn record(sign: Sign) -> Record {
             capabilities: Vec::new(),
             tags: Vec::new(),
             screen_name: None,
+            lasting: None,
         },
         segment_target_90k: 180_000,
         longest_segment_90k: 900_000,

@@ -64,6 +64,7 @@ fn joining() -> Joining {
         peer: PEER,
         session: crate::hub::session::new_id("local"),
         screen_name: None,
+        lasting: None,
     }
 }
 
@@ -83,6 +84,7 @@ impl Bench {
             capabilities: vec!["streaming".to_owned()],
             tags: Vec::new(),
             screen_name: None,
+            lasting: None,
         };
         let settings = Settings {
             segment_target: Ticks(180_000),

@@ -32,6 +32,7 @@ impl Bench {
             capabilities: Vec::new(),
             tags: Vec::new(),
             screen_name: None,
+            lasting: None,
         };
         let settings = Settings {
             segment_target: Ticks(180_000),
@@ -63,6 +64,7 @@ impl Bench {
                 peer,
                 session: "local#session".into(),
                 screen_name: None,
+                lasting: None,
             })
             .unwrap();
         let mut publisher = Publisher::new(self.stream.clone(), member, eviction);
