@@ -5,6 +5,7 @@
 
 mod admin;
 pub mod admission;
+mod api;
 pub mod auth;
 mod conformance;
 pub mod error;
@@ -264,6 +265,7 @@ pub(crate) struct Inner {
     setup: Setup,
     metrics: metrics::Metrics,
     limits: pcast::limit::Limits,
+    hours: api::limit::Hours,
     readiness: std::sync::Mutex<Option<(Duration, health::Report)>>,
     sessions: session::Sessions,
     events: events::Events,
@@ -276,6 +278,7 @@ impl State {
         State(Arc::new(Inner {
             metrics,
             limits: pcast::limit::Limits::new(setup.requests_per_second),
+            hours: api::limit::Hours::default(),
             readiness: std::sync::Mutex::new(None),
             sessions: session::Sessions::new(setup.clock.clone()),
             events: events::Events::new(),
@@ -289,6 +292,10 @@ impl State {
 
     fn limits(&self) -> &pcast::limit::Limits {
         &self.0.limits
+    }
+
+    fn hours(&self) -> &api::limit::Hours {
+        &self.0.hours
     }
 
     fn sessions(&self) -> &session::Sessions {

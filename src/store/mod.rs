@@ -17,6 +17,7 @@ mod node;
 mod stream;
 #[cfg(test)]
 mod tests;
+mod user;
 
 use std::future::Future;
 use std::path::{Path, PathBuf};
@@ -37,6 +38,7 @@ use known::Memory;
 pub use known::Watcher;
 pub use message::{Message, MessagePage, MessageRange, NewMessage};
 pub use stream::{OpenStream, Sign};
+pub use user::User;
 
 /// A call to the database. A publish waits for one, an encoder gives up after a few seconds.
 const DEADLINE: Duration = Duration::from_secs(2);

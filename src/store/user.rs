@@ -1,0 +1,307 @@
+//! Users of a tenant: sign-in, bearer tokens, who follows whom. In: what the API checked and hashed. Out:
+//! plain values. Not here: how passwords are hashed, how phone numbers are read.
+
+use std::time::Duration;
+
+use super::database::{Row, query};
+use super::known::hash;
+use super::{Error, Store, exists, timed};
+use crate::base::clock::Wall;
+use crate::base::id::{Uuid, random_key};
+use crate::base::secret::Secret;
+
+/// Characters of a bearer token: 255 bits.
+const BEARER_CHARACTERS: usize = 43;
+/// How long a bearer token is good: phones keep people signed in.
+const BEARER_LIFETIME: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+/// Bearer tokens of one user. One more ends the oldest.
+const MAX_BEARERS: i64 = 20;
+
+/// Columns of a user, in every query that reads one.
+macro_rules! columns {
+    () => {
+        "users.id, users.application_id, users.username, users.email, users.password, users.phone, \
+         users.phone_e164, users.first_name, users.last_name, users.display_name, users.avatar_url, \
+         users.created_us, users.updated_us"
+    };
+}
+
+/// A user.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct User {
+    /// UUID.
+    pub id: Uuid,
+    /// Its tenant.
+    pub application_id: String,
+    /// Unique within the tenant, whatever the case of its letters.
+    pub username: String,
+    /// The same.
+    pub email: String,
+    /// argon2id in PHC form.
+    pub password: Secret,
+    /// As it was given; empty: unknown.
+    pub phone: String,
+    /// E.164, by which contacts find it; empty: unknown.
+    pub phone_e164: String,
+    /// Given name.
+    pub first_name: Option<String>,
+    /// Family name.
+    pub last_name: Option<String>,
+    /// What others see.
+    pub display_name: Option<String>,
+    /// Where its picture is, as the client said.
+    pub avatar_url: Option<String>,
+    /// When it signed up.
+    pub created: Wall,
+    /// When it was last changed.
+    pub updated: Wall,
+}
+
+/// How many follow a user, and whom it follows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Follows {
+    /// Who follow it.
+    pub followers: u64,
+    /// Whom it follows.
+    pub following: u64,
+    /// Those who do both.
+    pub mutual: u64,
+}
+
+impl TryFrom<&Row> for User {
+    type Error = Error;
+
+    fn try_from(row: &Row) -> Result<User, Error> {
+        let id: String = row.get("id")?;
+        let uuid = Uuid::parse_str(&id);
+        Ok(User {
+            id: uuid.map_err(|_| Error::Damaged { what: "id", id })?,
+            application_id: row.get("application_id")?,
+            username: row.get("username")?,
+            email: row.get("email")?,
+            password: Secret::new(row.get::<String>("password")?),
+            phone: row.get("phone")?,
+            phone_e164: row.get("phone_e164")?,
+            first_name: row.get("first_name")?,
+            last_name: row.get("last_name")?,
+            display_name: row.get("display_name")?,
+            avatar_url: row.get("avatar_url")?,
+            created: Wall(row.get("created_us")?),
+            updated: Wall(row.get("updated_us")?),
+        })
+    }
+}
+
+/// As names and addresses are compared: Unicode letters of either case are the same.
+fn folded(text: &str) -> String {
+    text.to_lowercase()
+}
+
+impl Store {
+    /// Makes a user; times are set here. [`Error::Exists`] when the tenant has its name or address,
+    /// [`Error::Missing`] when there is no such tenant.
+    pub async fn create_user(&self, new: &User) -> Result<User, Error> {
+        let now = self.now_us();
+        timed(async {
+            let insert = query(
+                "INSERT INTO users (id, application_id, username, email, username_key, email_key,
+                     password, phone, phone_e164, first_name, last_name, display_name, avatar_url,
+                     created_us, updated_us)
+                 SELECT $1, id, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $14
+                 FROM applications WHERE id = $2",
+            )
+            .bind(new.id.to_string())
+            .bind(new.application_id.as_str());
+            let inserted = self.database.execute(values(insert, new).bind(now)).await;
+            match inserted.map_err(taken)? {
+                0 => Err(Error::Missing {
+                    what: "application",
+                    id: new.application_id.clone(),
+                }),
+                _ => Ok(User {
+                    created: Wall(now),
+                    updated: Wall(now),
+                    ..new.clone()
+                }),
+            }
+        })
+        .await
+    }
+
+    /// Changes everything of a user but its id and tenant. [`Error::Exists`] when its new name or address is
+    /// taken, [`Error::Missing`] when it is gone.
+    pub async fn update_user(&self, user: &User) -> Result<User, Error> {
+        let now = self.now_us();
+        timed(async {
+            let update = query(
+                "UPDATE users SET username = $3, email = $4, username_key = $5, email_key = $6,
+                     password = $7, phone = $8, phone_e164 = $9, first_name = $10, last_name = $11,
+                     display_name = $12, avatar_url = $13, updated_us = $14
+                 WHERE id = $1 AND application_id = $2",
+            )
+            .bind(user.id.to_string())
+            .bind(user.application_id.as_str());
+            let updated = self.database.execute(values(update, user).bind(now)).await;
+            match updated.map_err(taken)? {
+                0 => Err(missing(user.id)),
+                _ => Ok(User {
+                    updated: Wall(now),
+                    ..user.clone()
+                }),
+            }
+        })
+        .await
+    }
+
+    /// Removes a user with its tokens, follows, contacts and files. [`Error::Missing`] when it is gone.
+    pub async fn delete_user(&self, id: Uuid) -> Result<(), Error> {
+        timed(async {
+            let delete = query("DELETE FROM users WHERE id = $1").bind(id.to_string());
+            match self.database.execute(delete).await? {
+                0 => Err(missing(id)),
+                _ => Ok(()),
+            }
+        })
+        .await
+    }
+
+    /// A tenant's user.
+    pub async fn user(&self, application_id: &str, id: Uuid) -> Result<Option<User>, Error> {
+        let select = concat!(
+            "SELECT ",
+            columns!(),
+            " FROM users WHERE id = $1 AND application_id = $2"
+        );
+        let select = query(select).bind(id.to_string()).bind(application_id);
+        self.one_user(select).await
+    }
+
+    /// A tenant's user by its address.
+    pub async fn user_by_email(
+        &self,
+        application_id: &str,
+        email: &str,
+    ) -> Result<Option<User>, Error> {
+        let select = concat!(
+            "SELECT ",
+            columns!(),
+            " FROM users WHERE application_id = $1 AND email_key = $2"
+        );
+        let select = query(select).bind(application_id).bind(folded(email));
+        self.one_user(select).await
+    }
+
+    /// A tenant's users, oldest first.
+    pub async fn users(&self, application_id: &str) -> Result<Vec<User>, Error> {
+        let select = concat!(
+            "SELECT ",
+            columns!(),
+            " FROM users WHERE application_id = $1 ORDER BY created_us, id"
+        );
+        timed(async {
+            let rows = query(select).bind(application_id);
+            let rows = self.database.fetch_all(rows).await?;
+            rows.iter().map(User::try_from).collect()
+        })
+        .await
+    }
+
+    /// A new bearer token of a user. It is known by its SHA-256 from now on.
+    pub async fn issue_bearer(&self, user: Uuid) -> Result<Secret, Error> {
+        let token = random_key(BEARER_CHARACTERS);
+        let now = self.now_us();
+        let lifetime = i64::try_from(BEARER_LIFETIME.as_micros()).unwrap_or(i64::MAX);
+        timed(async {
+            let mut transaction = self.database.begin_rows().await?;
+            let insert = query(
+                "INSERT INTO bearers (hash, user_id, created_us, expires_us) VALUES ($1, $2, $3, $4)",
+            )
+            .bind(hash(&token).as_slice())
+            .bind(user.to_string())
+            .bind(now)
+            .bind(now.saturating_add(lifetime));
+            transaction.execute(insert).await?;
+            let surplus = query(
+                "DELETE FROM bearers WHERE user_id = $1 AND hash NOT IN (
+                     SELECT hash FROM bearers WHERE user_id = $1
+                     ORDER BY created_us DESC, hash LIMIT $2)",
+            );
+            let surplus = surplus.bind(user.to_string()).bind(MAX_BEARERS);
+            transaction.execute(surplus).await?;
+            transaction.commit().await?;
+            Ok(Secret::new(token.clone()))
+        })
+        .await
+    }
+
+    /// The user of a bearer token that is still good.
+    pub async fn user_of_bearer(&self, token: &str) -> Result<Option<User>, Error> {
+        let select = concat!(
+            "SELECT ",
+            columns!(),
+            " FROM bearers JOIN users ON users.id = bearers.user_id
+             WHERE bearers.hash = $1 AND bearers.expires_us > $2"
+        );
+        let select = query(select)
+            .bind(hash(token).as_slice())
+            .bind(self.now_us());
+        self.one_user(select).await
+    }
+
+    /// Ends one bearer token.
+    pub async fn revoke_bearer(&self, token: &str) -> Result<(), Error> {
+        timed(async {
+            let delete = query("DELETE FROM bearers WHERE hash = $1").bind(hash(token).as_slice());
+            self.database.execute(delete).await?;
+            Ok(())
+        })
+        .await
+    }
+
+    /// Ends all bearer tokens of a user but one.
+    pub async fn revoke_other_bearers(&self, user: Uuid, kept: &str) -> Result<(), Error> {
+        timed(async {
+            let delete = query("DELETE FROM bearers WHERE user_id = $1 AND hash <> $2")
+                .bind(user.to_string())
+                .bind(hash(kept).as_slice());
+            self.database.execute(delete).await?;
+            Ok(())
+        })
+        .await
+    }
+
+    async fn one_user(&self, select: super::database::Query) -> Result<Option<User>, Error> {
+        timed(async {
+            let row = self.database.fetch_optional(select).await?;
+            row.as_ref().map(User::try_from).transpose()
+        })
+        .await
+    }
+}
+
+/// Parameters 3 to 13 of what writes a user.
+fn values(query: super::database::Query, user: &User) -> super::database::Query {
+    query
+        .bind(user.username.as_str())
+        .bind(user.email.as_str())
+        .bind(folded(&user.username))
+        .bind(folded(&user.email))
+        .bind(user.password.expose())
+        .bind(user.phone.as_str())
+        .bind(user.phone_e164.as_str())
+        .bind(user.first_name.clone())
+        .bind(user.last_name.clone())
+        .bind(user.display_name.clone())
+        .bind(user.avatar_url.clone())
+}
+
+fn taken(error: Error) -> Error {
+    exists(error, || "a user of this name or address".to_owned())
+}
+
+fn missing(id: Uuid) -> Error {
+    Error::Missing {
+        what: "user",
+        id: id.to_string(),
+    }
+}
