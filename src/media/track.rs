@@ -1,6 +1,8 @@
 //! One elementary stream and its codec configuration.
 
-use super::codec::{aac, av1, avc, hevc, opus};
+use bytes::Bytes;
+
+use super::codec::{self, aac, av1, avc, hevc, opus};
 use super::time::Timescale;
 
 /// Video or audio.
@@ -28,6 +30,40 @@ pub enum CodecConfig {
 }
 
 impl CodecConfig {
+    /// The configuration record, as the encoder sent it.
+    pub fn record(&self) -> &Bytes {
+        match self {
+            CodecConfig::Avc(config) => &config.record,
+            CodecConfig::Hevc(config) => &config.record,
+            CodecConfig::Av1(config) => &config.record,
+            CodecConfig::Aac(config) => &config.record,
+            CodecConfig::Opus(config) => &config.record,
+        }
+    }
+
+    /// The number that stands for the codec where records are kept or sent. Files hold it: it never changes.
+    pub fn number(&self) -> u8 {
+        match self {
+            CodecConfig::Avc(_) => 1,
+            CodecConfig::Hevc(_) => 2,
+            CodecConfig::Av1(_) => 3,
+            CodecConfig::Aac(_) => 4,
+            CodecConfig::Opus(_) => 5,
+        }
+    }
+
+    /// Reads the record of the codec of a number; `None` when there is no such codec.
+    pub fn of_number(number: u8, record: Bytes) -> Option<Result<CodecConfig, codec::Error>> {
+        Some(match number {
+            1 => avc::Config::parse(record).map(CodecConfig::Avc),
+            2 => hevc::Config::parse(record).map(CodecConfig::Hevc),
+            3 => av1::Config::parse(record).map(CodecConfig::Av1),
+            4 => aac::Config::parse(record).map(CodecConfig::Aac),
+            5 => opus::Config::parse(record).map(CodecConfig::Opus),
+            _ => return None,
+        })
+    }
+
     /// Whether a unit of this codec is intra coded but no key unit: nobody can begin at it.
     pub fn is_open_intra(&self, data: &[u8]) -> bool {
         match self {

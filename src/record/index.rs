@@ -12,7 +12,6 @@ use std::sync::Arc;
 use bytes::{Buf, BufMut, Bytes, TryGetError};
 
 use crate::base::clock::Wall;
-use crate::media::codec::{aac, av1, avc, hevc, opus};
 use crate::media::time::rescale;
 use crate::media::{CodecConfig, Rendition, RenditionId, Ticks, Timescale, Track};
 
@@ -399,14 +398,8 @@ fn get_bytes<'a>(body: &mut &'a [u8]) -> Result<Option<&'a [u8]>, TryGetError> {
 
 /// Codec, timescale and configuration record.
 fn put_track(out: &mut Vec<u8>, track: &Track) {
-    let (codec, record) = match &track.config {
-        CodecConfig::Avc(config) => (1, &config.record),
-        CodecConfig::Hevc(config) => (2, &config.record),
-        CodecConfig::Av1(config) => (3, &config.record),
-        CodecConfig::Aac(config) => (4, &config.record),
-        CodecConfig::Opus(config) => (5, &config.record),
-    };
-    out.put_u8(codec);
+    let record = track.config.record();
+    out.put_u8(track.config.number());
     out.put_u32(track.timescale.get());
     let length = record.len().min(usize::from(u16::MAX));
     out.put_u16(u16::try_from(length).unwrap_or(u16::MAX));
@@ -420,14 +413,7 @@ fn get_track(body: &mut &[u8]) -> Result<Option<Track>, TryGetError> {
     let (Some(timescale), Some(record)) = (timescale, record) else {
         return Ok(None);
     };
-    let config = match codec {
-        1 => avc::Config::parse(record).ok().map(CodecConfig::Avc),
-        2 => hevc::Config::parse(record).ok().map(CodecConfig::Hevc),
-        3 => av1::Config::parse(record).ok().map(CodecConfig::Av1),
-        4 => aac::Config::parse(record).ok().map(CodecConfig::Aac),
-        5 => opus::Config::parse(record).ok().map(CodecConfig::Opus),
-        _ => None,
-    };
+    let config = CodecConfig::of_number(codec, record).and_then(Result::ok);
     Ok(config.map(|config| Track { config, timescale }))
 }
 

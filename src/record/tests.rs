@@ -398,6 +398,15 @@ async fn fetch(library: &Library, number: u128, resource: Resource<'_>) -> Optio
     Some(read(&*stored.open().await.unwrap()?).await)
 }
 
+/// What a server that is killed leaves: ten segments of recording 1.
+fn leave_ten_segments(bench: &Bench) {
+    let library = bench.library();
+    let window = Window::new(1000);
+    let mut follower = follow(&library, 1, &window);
+    window.pass(0..10);
+    follower.round();
+}
+
 async fn read(blob: &dyn Blob) -> Vec<u8> {
     let mut bytes = Vec::new();
     while (bytes.len() as u64) < blob.size() {

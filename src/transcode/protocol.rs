@@ -13,7 +13,6 @@ pub use self::setup::{Colour, Setup, Slate};
 
 use super::ladder::AudioRung;
 use crate::hub::Filler;
-use crate::media::codec::{aac, av1, avc, hevc, opus};
 use crate::media::{CodecConfig, MediaKind, Ticks, Timescale, Track};
 
 /// Longest message, in bytes: a key unit of 8K intra video has a few megabytes.
@@ -428,16 +427,9 @@ fn from_json<T: for<'a> Deserialize<'a>>(body: &[u8]) -> Result<T, Malformed> {
 
 /// Codec and timescale; the configuration record is the payload.
 fn put_track(head: &mut BytesMut, track: &Track) -> Bytes {
-    let (codec, record) = match &track.config {
-        CodecConfig::Avc(config) => (1, &config.record),
-        CodecConfig::Hevc(config) => (2, &config.record),
-        CodecConfig::Av1(config) => (3, &config.record),
-        CodecConfig::Aac(config) => (4, &config.record),
-        CodecConfig::Opus(config) => (5, &config.record),
-    };
-    head.put_u8(codec);
+    head.put_u8(track.config.number());
     head.put_u32(track.timescale.get());
-    record.clone()
+    track.config.record().clone()
 }
 
 fn take_track(kind: u8, mut body: Bytes) -> Result<Track, Malformed> {
@@ -448,14 +440,8 @@ fn take_track(kind: u8, mut body: Bytes) -> Result<Track, Malformed> {
     let scale = body.get_u32();
     let unknown = |field, value| Malformed::Unknown { field, value };
     let timescale = Timescale::new(scale).ok_or(unknown("timescale", 0))?;
-    let config = match codec {
-        1 => avc::Config::parse(body).map(CodecConfig::Avc),
-        2 => hevc::Config::parse(body).map(CodecConfig::Hevc),
-        3 => av1::Config::parse(body).map(CodecConfig::Av1),
-        4 => aac::Config::parse(body).map(CodecConfig::Aac),
-        5 => opus::Config::parse(body).map(CodecConfig::Opus),
-        value => return Err(unknown("codec", value.into())),
-    };
+    let config = CodecConfig::of_number(codec, body);
+    let config = config.ok_or_else(|| unknown("codec", codec.into()))?;
     Ok(Track {
         config: config?,
         timescale,

@@ -54,13 +54,7 @@ pub fn init_name(bytes: &[u8]) -> String {
 /// The initialisation segment of a track. The codec configuration record goes in unaltered; video
 /// without a statement on colour is declared BT.709, without one on the pixel's shape square.
 pub fn init(track: &Track) -> Result<Bytes, Error> {
-    let record = match &track.config {
-        CodecConfig::Avc(config) => &config.record,
-        CodecConfig::Hevc(config) => &config.record,
-        CodecConfig::Av1(config) => &config.record,
-        CodecConfig::Aac(config) => &config.record,
-        CodecConfig::Opus(config) => &config.record,
-    };
+    let record = track.config.record();
     if record.len() > RECORD_LIMIT {
         return Err(Error::Record(record.len()));
     }

@@ -349,12 +349,7 @@ async fn a_publish_that_is_being_admitted_holds_nobody_up_and_does_not_outlive_a
 
 #[test]
 fn whatever_the_order_of_publishes_and_closes_nothing_of_a_closed_channel_stays() {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(4)
-        .enable_time()
-        .build()
-        .unwrap();
-    runtime.block_on(async {
+    on_four_threads(async {
         let bench = Bench::new();
         for _ in 0..200 {
             let publishing: Vec<_> = (0..4)

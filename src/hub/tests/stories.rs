@@ -224,12 +224,7 @@ async fn act(hub: Hub, clock: Clock, seed: u64) {
 
 #[test]
 fn whatever_happens_at_the_same_time_nobody_waits_for_ever_and_nothing_is_left() {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(4)
-        .enable_time()
-        .build()
-        .unwrap();
-    runtime.block_on(async {
+    on_four_threads(async {
         for seed in 0..20 {
             let clock = Clock::simulated(START);
             let memory = Arc::new(Memory::default());

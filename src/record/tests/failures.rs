@@ -21,13 +21,7 @@ fn mend_file(path: &Path, aside: &Path) {
 #[tokio::test]
 async fn media_that_cannot_be_looked_at_are_not_cut_off() {
     let bench = Bench::new();
-    {
-        let library = bench.library();
-        let window = Window::new(1000);
-        let mut follower = follow(&library, 1, &window);
-        window.pass(0..10);
-        follower.round();
-    }
+    leave_ten_segments(&bench);
     let folder = bench.folder.join(id(1).to_string());
     let sizes =
         || ["source.mp4", "index"].map(|name| std::fs::metadata(folder.join(name)).unwrap().len());

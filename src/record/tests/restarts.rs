@@ -5,13 +5,7 @@ use super::*;
 #[tokio::test]
 async fn after_a_kill_a_recording_is_what_its_index_says() {
     let bench = Bench::new();
-    {
-        let library = bench.library();
-        let window = Window::new(1000);
-        let mut follower = follow(&library, 1, &window);
-        window.pass(0..10);
-        follower.round();
-    }
+    leave_ten_segments(&bench);
     let folder = bench.folder.join(id(1).to_string());
     let index = std::fs::read(folder.join("index")).unwrap();
     let media = std::fs::read(folder.join("source.mp4")).unwrap();

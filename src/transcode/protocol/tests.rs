@@ -1,4 +1,5 @@
 use super::*;
+use crate::media::codec::{aac, avc, opus};
 use crate::transcode::ladder::{Aspect, Book};
 
 fn colour() -> Colour {
