@@ -92,6 +92,9 @@ pub trait Live: Send + Sync {
     /// See [`Hub::close`].
     fn close(&self, channel_id: &str);
 
+    /// See [`Hub::finish`].
+    fn finish(&self, channel_id: &str, reason: &str);
+
     /// See [`Hub::fork`].
     fn fork<'a>(
         &'a self,
@@ -169,6 +172,10 @@ impl Live for Hub {
 
     fn close(&self, channel_id: &str) {
         Hub::close(self, channel_id);
+    }
+
+    fn finish(&self, channel_id: &str, reason: &str) {
+        Hub::finish(self, channel_id, reason);
     }
 
     fn fork<'a>(

@@ -124,6 +124,12 @@ impl Live for World {
         self.members.lock().unwrap().remove(channel_id);
     }
 
+    fn finish(&self, channel_id: &str, _: &str) {
+        let told = format!("finish {channel_id}");
+        self.told.lock().unwrap().push(told);
+        self.members.lock().unwrap().remove(channel_id);
+    }
+
     /// A channel called `full` has no room, one called `slow` never answers.
     fn fork<'a>(
         &'a self,

@@ -15,6 +15,7 @@ use crate::media::{
 
 mod channels;
 mod forks;
+mod lasting;
 mod stories;
 
 /// How long keys are refused after a kill.
@@ -47,6 +48,9 @@ impl Memory {
 }
 
 /// The channel is the key.
+/// The one stream of the channel `lasting`.
+const LASTING: Uuid = Uuid::from_u128(5);
+
 struct Door {
     memory: Arc<Memory>,
     /// What an admission waits for, once.
@@ -62,6 +66,7 @@ impl Gate for Door {
         let alias = request.key.expose().to_owned();
         let capabilities = request.capabilities.clone().unwrap_or_default();
         let screen_name = alias.strip_prefix("named-").map(str::to_owned);
+        let lasting = (alias == "lasting").then_some(LASTING);
         let waits = self.admits.lock().unwrap().take();
         Box::pin(async move {
             if let Some(waits) = waits {
@@ -74,6 +79,7 @@ impl Gate for Door {
                 capabilities,
                 tags: Vec::new(),
                 screen_name,
+                lasting,
             })
         })
     }
