@@ -45,6 +45,7 @@ use crate::hub::{
 };
 use crate::record::Library;
 use crate::store::Store;
+pub use api::lifecycle::Lifecycle;
 pub use error::Error;
 pub use gate::StoreGate;
 pub(crate) use health::try_write;
@@ -243,6 +244,10 @@ pub struct Setup {
     pub first_application: String,
     /// Channels in all; more are refused.
     pub max_channels: u64,
+    /// Whether SDK clients may be registered without the admin key.
+    pub open_registration: bool,
+    /// Whether broadcasts may be made without credentials.
+    pub anonymous_broadcasts: bool,
     /// Requests of one application in a second; see [`REQUESTS_PER_SECOND`].
     pub requests_per_second: u32,
     /// `FOREBAY_PUBLIC_URL`.
@@ -273,6 +278,8 @@ pub(crate) struct Inner {
     metrics: metrics::Metrics,
     limits: pcast::limit::Limits,
     hours: api::limit::Hours,
+    /// What those without credentials make, by kind and address.
+    strangers: api::limit::Hours,
     readiness: std::sync::Mutex<Option<(Duration, health::Report)>>,
     sessions: session::Sessions,
     events: events::Events,
@@ -286,6 +293,7 @@ impl State {
             metrics,
             limits: pcast::limit::Limits::new(setup.requests_per_second),
             hours: api::limit::Hours::default(),
+            strangers: api::limit::Hours::default(),
             readiness: std::sync::Mutex::new(None),
             sessions: session::Sessions::new(setup.clock.clone()),
             events: events::Events::new(),
@@ -303,6 +311,10 @@ impl State {
 
     fn hours(&self) -> &api::limit::Hours {
         &self.0.hours
+    }
+
+    fn strangers(&self) -> &api::limit::Hours {
+        &self.0.strangers
     }
 
     fn sessions(&self) -> &session::Sessions {
@@ -365,6 +377,7 @@ fn routes() -> Vec<(&'static str, Side, MethodRouter<State>)> {
         ("/streams.json", Side::Public, get(streams::list)),
     ];
     routes.extend(admin::routes());
+    routes.extend(api::routes());
     routes.extend(pcast::routes());
     routes.extend(recordings::routes());
     routes

@@ -354,18 +354,23 @@ impl Store {
         self.page(select, limit, offset).await
     }
 
-    /// Broadcasts of this status that everybody may find, newest first.
+    /// Broadcasts of this status that everybody may find, newest first; those of a tenant, or all.
     pub async fn public_broadcasts(
         &self,
         status: Status,
+        application_id: Option<&str>,
         limit: usize,
         offset: u64,
     ) -> Result<Vec<Broadcast>, Error> {
         let select = query(select!(
             "WHERE status = $1 AND visibility = 'public'
-             ORDER BY number DESC LIMIT $2 OFFSET $3"
+                 AND ($2 = '' OR application_id = $2)
+             ORDER BY number DESC LIMIT $3 OFFSET $4"
         ));
-        self.page(select.bind(status.word()), limit, offset).await
+        // No application has an empty id.
+        let select = select.bind(status.word());
+        let select = select.bind(application_id.unwrap_or_default());
+        self.page(select, limit, offset).await
     }
 
     async fn page(

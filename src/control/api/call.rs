@@ -4,6 +4,7 @@
 //! A credential that is sent must be right, also where none is needed. A signature is checked over the
 //! bytes of the body as they came.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::body::Body;
@@ -222,6 +223,25 @@ impl Call {
     pub(in crate::control) fn address(&self) -> Option<std::net::IpAddr> {
         let address = self.parts.extensions.get::<ClientAddress>();
         address.map(|ClientAddress(address)| *address)
+    }
+
+    /// Addresses as this caller can use them.
+    pub(in crate::control) fn bases(&self) -> super::address::Bases {
+        super::address::Bases::of(&self.state, &self.parts)
+    }
+
+    /// Counts what somebody without credentials makes, by network: of IPv6, a host has a whole /64.
+    pub(in crate::control) fn count_by_address(&self, what: &str, limit: u32) -> Result<(), Error> {
+        let network = match self.address() {
+            Some(IpAddr::V6(address)) => {
+                IpAddr::V6((u128::from(address) >> 64 << 64).into()).to_string()
+            }
+            Some(address) => address.to_string(),
+            None => String::new(),
+        };
+        let now = self.state.setup().clock.monotonic();
+        let key = format!("{what} {network}");
+        self.state.strangers().take(&key, limit, now)
     }
 
     /// The whole body, within the limit of JSON bodies.

@@ -121,7 +121,7 @@ pub(super) async fn only_public_broadcasts_of_a_status_are_listed_newest_first(b
     let list = |limit, offset| {
         let store = store.clone();
         async move {
-            let page = store.public_broadcasts(Status::Active, limit, offset);
+            let page = store.public_broadcasts(Status::Active, None, limit, offset);
             let page = page.await.unwrap().into_iter();
             page.map(|broadcast| broadcast.id).collect::<Vec<_>>()
         }
