@@ -143,6 +143,14 @@ impl App {
         store.watch(Arc::new(watch)).await?;
         tasks.spawn(store.clone().follow(tasks.clone()));
 
+        let lifecycle = control::Lifecycle::new(
+            store.clone(),
+            Arc::new(hub.clone()),
+            config.identity.region.clone(),
+            clock.clone(),
+        );
+        tasks.spawn(lifecycle.run(tasks.clone()));
+
         let own_address = !config.listen.control.is_empty();
         let state = control::State::new(control::Setup {
             store: store.clone(),
@@ -156,6 +164,8 @@ impl App {
             region: config.identity.region.clone(),
             first_application: config.identity.application_id.clone(),
             max_channels: config.limits.max_channels,
+            open_registration: config.publish.open_registration,
+            anonymous_broadcasts: config.publish.anonymous_broadcasts,
             requests_per_second: control::REQUESTS_PER_SECOND,
             public_url: config.urls.public_url.clone(),
             admin_key: credentials.admin_key.clone(),

@@ -133,6 +133,10 @@ pub struct Publish {
     pub admission_url: Option<Secret>,
     /// What a publish is while that service fails: `refuse` or `allow`.
     pub admission_on_failure: String,
+    /// Whether SDK clients may be registered without the admin key.
+    pub open_registration: bool,
+    /// Whether broadcasts may be made without credentials.
+    pub anonymous_broadcasts: bool,
 }
 
 /// Section `record`.
@@ -255,6 +259,8 @@ impl Default for Publish {
             pull_private: Vec::new(),
             admission_url: None,
             admission_on_failure: "refuse".to_owned(),
+            open_registration: false,
+            anonymous_broadcasts: true,
         }
     }
 }

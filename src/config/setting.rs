@@ -58,6 +58,8 @@ pub(crate) enum Field {
         max: u64,
         at: At<Option<u64>>,
     },
+    /// Whether something is so.
+    Flag { at: At<bool> },
     /// Words of a list.
     Words {
         check: fn(&str) -> bool,

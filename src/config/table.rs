@@ -380,16 +380,21 @@ pub(crate) static SETTINGS: &[Setting] = &[
     setting(
         "FOREBAY_OPEN_REGISTRATION",
         ("publish", "open_registration"),
-        later(value::is_flag, ON_OFF),
+        Field::Flag {
+            at: |c| &mut c.publish.open_registration,
+        },
         "",
-        "Open registration.",
+        "Whether SDK clients may be registered without the admin key.",
     ),
     setting(
         "FOREBAY_ANONYMOUS_BROADCASTS",
         ("publish", "anonymous_broadcasts"),
-        later(value::is_flag, ON_OFF),
+        Field::Flag {
+            at: |c| &mut c.publish.anonymous_broadcasts,
+        },
         "",
-        "Anonymous broadcasts.",
+        "Whether broadcasts may be made without credentials: 10 per address and hour, 20 open in all, no rung \
+         above sd, ended after an hour without media.",
     ),
     recording::DAYS,
     recording::MIN_FREE,

@@ -227,7 +227,7 @@ fn a_secret_given_twice_or_in_a_missing_file_is_an_error() {
 #[test]
 fn settings_of_later_features_and_mistyped_variables_are_warned_of() {
     let env = [
-        ("FOREBAY_OPEN_REGISTRATION", "true"),
+        ("FOREBAY_LIVEKIT_TOKEN_PREFIX", "true"),
         ("FOREBAY_PART_MSS", "1"),
         ("FOREBAY_CONFIG", "forebay.toml"),
         ("PATH", "/bin"),
@@ -237,10 +237,21 @@ fn settings_of_later_features_and_mistyped_variables_are_warned_of() {
         loaded.warnings,
         [
             "storage.storage_url (forebay.toml line 2) has no effect in this version",
-            "FOREBAY_OPEN_REGISTRATION has no effect in this version",
+            "FOREBAY_LIVEKIT_TOKEN_PREFIX has no effect in this version",
             "FOREBAY_PART_MSS is no setting and has no effect, did you mean FOREBAY_PART_MS?",
         ]
     );
+}
+
+#[test]
+fn flags_are_true_or_false_in_the_file_and_in_the_environment() {
+    let publish = |env: &[(&str, &str)], file| load(env, file).unwrap().config.publish;
+    assert!(!publish(&[], "").open_registration);
+    assert!(publish(&[("FOREBAY_OPEN_REGISTRATION", "true")], "").open_registration);
+    let file = "[publish]\nanonymous_broadcasts = false";
+    assert!(!publish(&[], file).anonymous_broadcasts);
+    let refused = message(&[("FOREBAY_ANONYMOUS_BROADCASTS", "yes")], "");
+    assert!(refused.contains("true or false"), "{refused}");
 }
 
 #[test]

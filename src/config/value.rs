@@ -29,6 +29,14 @@ impl<'a> Raw<'a> {
         }
     }
 
+    fn flag(self) -> Option<bool> {
+        match self {
+            Raw::Env(text) => text.parse().ok(),
+            Raw::File(DeValue::Boolean(flag)) => Some(*flag),
+            Raw::File(value) => value.as_str()?.parse().ok(),
+        }
+    }
+
     /// A list: commas in the environment, an array or commas in the file. Blanks are cut off.
     fn list(self) -> Option<Vec<&'a str>> {
         if let Raw::File(DeValue::Array(array)) = self {
@@ -188,6 +196,7 @@ impl Field {
             Field::Span { min, max, .. } => format!("{} to {}", span_text(*min), span_text(*max)),
             Field::Count { min, max, .. } => format!("{min} to {max}"),
             Field::Megabytes { min, max, .. } => format!("{min}MB to {max}MB"),
+            Field::Flag { .. } => "true or false".to_owned(),
             Field::Path { .. } | Field::OptionalPath { .. } => "a path".to_owned(),
             Field::Networks { .. } => {
                 "addresses or networks such as 10.0.0.0/8, separated by commas".to_owned()
@@ -225,6 +234,7 @@ impl Field {
             Field::Megabytes { at, .. } => {
                 at(&mut config).map(|bytes| quote(&format!("{}MB", bytes >> 20)))
             }
+            Field::Flag { at } => Some(at(&mut config).to_string()),
             Field::Words { at, .. } => list(at(&mut config).clone()),
             Field::Text { at, .. } => Some(quote(at(&mut config))),
             Field::Optional { at, .. } => at(&mut config).as_deref().map(quote),
@@ -268,6 +278,7 @@ impl Field {
                 let size = raw.megabytes()?;
                 *at(config) = Some((*min..=*max).contains(&size).then_some(size << 20)?);
             }
+            Field::Flag { at } => *at(config) = raw.flag()?,
             Field::Words { check, at, .. } => {
                 let words = raw.list()?;
                 let good = words.iter().all(|word| check(word));

@@ -107,12 +107,15 @@ impl StoreGate {
         capabilities: Option<Vec<String>>,
         mut tags: Vec<String>,
     ) -> Admission {
-        // The channel's defaults are for RTMP publishes only (contract, channels, section 2).
-        let of_channel = request.proto.starts_with("rtmp");
+        // The channel's defaults are for RTMP publishes only (contract, channels, section 2), those of a
+        // broadcast for all.
+        let of_channel = request.proto.starts_with("rtmp") || channel.is_of_broadcast();
         if of_channel && tags.is_empty() {
             tags.clone_from(&channel.tags);
         }
         let stored = channel.capabilities.clone().filter(|_| of_channel);
+        // What was made without credentials can do no more than that, whatever the encoder asks for.
+        let capabilities = capabilities.filter(|_| !channel.is_of_broadcast() || stored.is_none());
         Admission {
             channel_id: channel.id.clone(),
             alias: channel.alias.clone(),

@@ -45,6 +45,7 @@ use crate::hub::{
 };
 use crate::record::Library;
 use crate::store::Store;
+pub use api::lifecycle::Lifecycle;
 pub use error::Error;
 pub use gate::StoreGate;
 pub(crate) use health::try_write;
@@ -91,6 +92,9 @@ pub trait Live: Send + Sync {
 
     /// See [`Hub::close`].
     fn close(&self, channel_id: &str);
+
+    /// See [`Hub::finish`].
+    fn finish(&self, channel_id: &str, reason: &str);
 
     /// See [`Hub::fork`].
     fn fork<'a>(
@@ -171,6 +175,10 @@ impl Live for Hub {
         Hub::close(self, channel_id);
     }
 
+    fn finish(&self, channel_id: &str, reason: &str) {
+        Hub::finish(self, channel_id, reason);
+    }
+
     fn fork<'a>(
         &'a self,
         source_channel: &'a str,
@@ -236,6 +244,10 @@ pub struct Setup {
     pub first_application: String,
     /// Channels in all; more are refused.
     pub max_channels: u64,
+    /// Whether SDK clients may be registered without the admin key.
+    pub open_registration: bool,
+    /// Whether broadcasts may be made without credentials.
+    pub anonymous_broadcasts: bool,
     /// Requests of one application in a second; see [`REQUESTS_PER_SECOND`].
     pub requests_per_second: u32,
     /// `FOREBAY_PUBLIC_URL`.
@@ -266,6 +278,8 @@ pub(crate) struct Inner {
     metrics: metrics::Metrics,
     limits: pcast::limit::Limits,
     hours: api::limit::Hours,
+    /// What those without credentials make, by kind and address.
+    strangers: api::limit::Hours,
     readiness: std::sync::Mutex<Option<(Duration, health::Report)>>,
     sessions: session::Sessions,
     events: events::Events,
@@ -279,6 +293,7 @@ impl State {
             metrics,
             limits: pcast::limit::Limits::new(setup.requests_per_second),
             hours: api::limit::Hours::default(),
+            strangers: api::limit::Hours::default(),
             readiness: std::sync::Mutex::new(None),
             sessions: session::Sessions::new(setup.clock.clone()),
             events: events::Events::new(),
@@ -296,6 +311,10 @@ impl State {
 
     fn hours(&self) -> &api::limit::Hours {
         &self.0.hours
+    }
+
+    fn strangers(&self) -> &api::limit::Hours {
+        &self.0.strangers
     }
 
     fn sessions(&self) -> &session::Sessions {
@@ -358,6 +377,7 @@ fn routes() -> Vec<(&'static str, Side, MethodRouter<State>)> {
         ("/streams.json", Side::Public, get(streams::list)),
     ];
     routes.extend(admin::routes());
+    routes.extend(api::routes());
     routes.extend(pcast::routes());
     routes.extend(recordings::routes());
     routes

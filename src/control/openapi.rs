@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use utoipa::OpenApi;
 
 use super::admin::{applications, channels};
+use super::api::{broadcast, client, session};
 use super::pcast::{channel, fork, manifest, member, message};
 use super::recordings;
 
@@ -20,6 +21,17 @@ const PAGE: &str = include_str!("../../assets/docs.html");
 /// What is generated.
 #[derive(OpenApi)]
 #[openapi(paths(
+    client::register,
+    broadcast::create,
+    broadcast::list,
+    broadcast::fetch,
+    broadcast::set_status,
+    broadcast::report_viewers,
+    broadcast::heartbeat,
+    session::create,
+    session::list,
+    session::patch,
+    session::replace,
     channel::create,
     channel::list,
     channel::fetch,

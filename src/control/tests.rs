@@ -124,6 +124,12 @@ impl Live for World {
         self.members.lock().unwrap().remove(channel_id);
     }
 
+    fn finish(&self, channel_id: &str, _: &str) {
+        let told = format!("finish {channel_id}");
+        self.told.lock().unwrap().push(told);
+        self.members.lock().unwrap().remove(channel_id);
+    }
+
     /// A channel called `full` has no room, one called `slow` never answers.
     fn fork<'a>(
         &'a self,
@@ -279,6 +285,8 @@ pub(in crate::control) async fn bench(change: impl FnOnce(&mut Setup)) -> Bench 
         region: "local".to_owned(),
         first_application: "app".to_owned(),
         max_channels: 1000,
+        open_registration: false,
+        anonymous_broadcasts: true,
         requests_per_second: REQUESTS_PER_SECOND,
         public_url: None,
         admin_key: Secret::new("admin-key"),
@@ -303,6 +311,19 @@ pub(in crate::control) async fn bench(change: impl FnOnce(&mut Setup)) -> Bench 
 }
 
 impl Bench {
+    /// Media come in for a channel.
+    pub(in crate::control) fn list_on_air(&self, channel_id: &str) {
+        self.world.listings.lock().unwrap().push(Listing {
+            id: Uuid::new_v4(),
+            channel_id: channel_id.to_owned(),
+            alias: String::new(),
+            name: String::new(),
+            on_air: true,
+            protected: false,
+            playable: true,
+        });
+    }
+
     /// The database as another process has it.
     pub(in crate::control) async fn elsewhere(&self) -> Store {
         Store::open(&self.data, self.clock.clone()).await.unwrap()

@@ -36,7 +36,11 @@ impl Watcher for Watch {
 
     fn handle_gone(&self, channel: &Channel) {
         self.sources.stop(&channel.id);
-        self.live.close(&channel.id);
+        if channel.is_of_broadcast() {
+            self.live.finish(&channel.id, "the broadcast is over");
+        } else {
+            self.live.close(&channel.id);
+        }
         tracing::info!(channel = channel.id, "channel deleted");
     }
 }

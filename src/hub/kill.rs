@@ -62,16 +62,23 @@ impl Hub {
     /// that was being admitted meanwhile is refused, if the channel was taken from the store before this
     /// is called; after that nothing of it is found any more.
     pub fn close(&self, channel_id: &str) -> Vec<ChannelMember> {
+        let members = self.finish(channel_id, "the channel was deleted");
+        // What lives is of a channel that was made anew under the id.
+        self.write_streams()
+            .forget(|entry| entry.admission.channel_id == channel_id && !entry.lives());
+        members
+    }
+
+    /// Ends everything of a channel that is over, as [`Hub::close`] does, but its playlists tell their players
+    /// so until they are forgotten as all others are.
+    pub fn finish(&self, channel_id: &str, reason: &str) -> Vec<ChannelMember> {
         let (members, gone) = {
             let mut channels = self.channels();
             self.inner.barrier.close(channel_id);
             let members = self.members(channel_id);
             channels.remove(channel_id);
             let all = self.living_of(channel_id);
-            let gone = self.remove(&all, Fate::End("the channel was deleted"));
-            self.write_streams()
-                .forget(|entry| entry.admission.channel_id == channel_id);
-            (members, gone)
+            (members, self.remove(&all, Fate::End(reason)))
         };
         drop(self.record_ended(gone));
         members

@@ -15,6 +15,7 @@ use crate::media::{
 
 mod channels;
 mod forks;
+mod lasting;
 mod restarts;
 mod stories;
 
@@ -48,6 +49,9 @@ impl Memory {
 }
 
 /// The channel is the key.
+/// The one stream of the channel `lasting`.
+const LASTING: Uuid = Uuid::from_u128(5);
+
 struct Door {
     memory: Arc<Memory>,
     /// What an admission waits for, once.
@@ -63,6 +67,7 @@ impl Gate for Door {
         let alias = request.key.expose().to_owned();
         let capabilities = request.capabilities.clone().unwrap_or_default();
         let screen_name = alias.strip_prefix("named-").map(str::to_owned);
+        let lasting = (alias == "lasting").then_some(LASTING);
         let waits = self.admits.lock().unwrap().take();
         Box::pin(async move {
             if let Some(waits) = waits {
@@ -75,6 +80,7 @@ impl Gate for Door {
                 capabilities,
                 tags: Vec::new(),
                 screen_name,
+                lasting,
             })
         })
     }

@@ -7,6 +7,7 @@
 //! Every call has a deadline, so that a stuck disk costs a refusal and not a hanging session.
 
 mod application;
+mod broadcast;
 mod channel;
 mod database;
 mod declared;
@@ -29,6 +30,9 @@ use crate::base::Kind;
 use crate::base::clock::Clock;
 use crate::base::secret::Secret;
 pub use application::{Application, random_secret};
+pub use broadcast::{
+    Anonymous, Broadcast, BroadcastUpdate, NewBroadcast, Silence, Status, Visibility,
+};
 pub use channel::{Channel, Creation, random_stream_key};
 use database::{Database, query};
 pub use database::{OLDEST_POSTGRESQL, Server, probe};
@@ -90,6 +94,16 @@ pub enum Error {
     /// The configuration file names it, so it would come back.
     #[error("channel {0} is declared by the configuration file")]
     Declared(String),
+    /// Something is not in the state for what is asked of it.
+    #[error("the {what} is {is} and cannot become {wanted}")]
+    State {
+        /// What kind of thing.
+        what: &'static str,
+        /// Its state.
+        is: &'static str,
+        /// The other one.
+        wanted: &'static str,
+    },
     /// A message id that was never given out in this channel.
     #[error("no message of this channel has that id")]
     UnknownMessage,
@@ -122,6 +136,7 @@ impl Error {
             Error::Exists(_)
             | Error::Declared(_)
             | Error::Ambiguous(_)
+            | Error::State { .. }
             | Error::UnknownMessage
             | Error::ZeroByte
             | Error::Parameter(_) => Kind::Invalid,

@@ -59,7 +59,8 @@ pub struct Sign {
 }
 
 impl Store {
-    /// Records a new stream. Repeating it changes nothing.
+    /// Records a new stream, or that one begins anew, at another epoch: the one stream of a broadcast, after
+    /// a kill. Repeating it changes nothing.
     pub async fn stream_opened(&self, stream: &OpenStream) -> Result<(), Error> {
         timed(async {
             let insert = query(
@@ -67,7 +68,15 @@ impl Store {
                      segment_target_90k, longest_segment_90k, alive_us, next_sequence,
                      discontinuities, end_90k, final, node, leased_us)
                  VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $4)
-                 ON CONFLICT (id) DO NOTHING",
+                 ON CONFLICT (id) DO UPDATE SET epoch_us = excluded.epoch_us,
+                     opened_us = excluded.opened_us, ended_us = NULL,
+                     capabilities = excluded.capabilities, tags = excluded.tags,
+                     segment_target_90k = excluded.segment_target_90k,
+                     longest_segment_90k = excluded.longest_segment_90k,
+                     alive_us = excluded.alive_us, next_sequence = excluded.next_sequence,
+                     discontinuities = excluded.discontinuities, end_90k = excluded.end_90k,
+                     final = excluded.final, node = excluded.node, leased_us = excluded.leased_us
+                 WHERE streams.epoch_us <> excluded.epoch_us",
             )
             .bind(stream.id.to_string())
             .bind(stream.channel_id.as_str())

@@ -1,5 +1,6 @@
 mod applications;
 mod bench;
+mod broadcasts;
 mod channels;
 mod cluster;
 mod file;
@@ -107,5 +108,12 @@ behaviours! {
     messages::messages_end_after_ninety_days_and_with_their_channel,
     messages::more_messages_than_are_deleted_at_once_are_all_deleted,
     messages::senders_side_by_side_get_a_number_each,
+    broadcasts::a_broadcasts_key_is_good_from_its_creation_to_its_end,
+    broadcasts::a_broadcast_is_found_by_every_id_it_has,
+    broadcasts::a_broadcast_that_is_over_does_not_live_again,
+    broadcasts::only_public_broadcasts_of_a_status_are_listed_newest_first,
+    broadcasts::silent_broadcasts_end_and_those_with_a_sign_of_life_do_not,
+    broadcasts::anonymous_broadcasts_and_channels_are_limited,
+    broadcasts::a_broadcasts_stream_begins_anew_after_its_end_was_recorded,
     together::sixteen_writers_make_and_delete_each_channel_once,
 }

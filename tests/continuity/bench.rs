@@ -381,6 +381,7 @@ impl Gate for OpenGate {
                 capabilities: vec!["streaming".to_owned()],
                 tags: Vec::new(),
                 screen_name: None,
+                lasting: None,
             })
         })
     }

@@ -4,6 +4,7 @@
 //! A credential that is sent must be right, also where none is needed. A signature is checked over the
 //! bytes of the body as they came.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::body::Body;
@@ -61,7 +62,10 @@ enum Content {
 pub(in crate::control) struct ByClient(pub(in crate::control) Call);
 
 /// A call with a user's token.
-pub(in crate::control) struct ByUser(pub(in crate::control) Call, pub(in crate::control) Arc<User>);
+pub(in crate::control) struct ByUser(
+    pub(in crate::control) Call,
+    pub(in crate::control) Arc<User>,
+);
 
 impl FromRequest<State> for Call {
     type Rejection = Error;
@@ -147,7 +151,10 @@ fn client(headers: &HeaderMap, state: &State) -> Result<Option<Arc<Application>>
     if !headers.contains_key("x-api-key") {
         return Ok(None);
     }
-    let key = text(headers, "x-api-key").ok().flatten().ok_or(Error::Key)?;
+    let key = text(headers, "x-api-key")
+        .ok()
+        .flatten()
+        .ok_or(Error::Key)?;
     let client = state.setup().store.known_client(key);
     client.map(Some).ok_or(Error::Key)
 }
@@ -187,7 +194,9 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
 
 fn text<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<&'a str>, Error> {
     let value = headers.get(name).map(http::HeaderValue::to_str);
-    value.transpose().map_err(|_| Error::Bad(format!("the header {name} is no text")))
+    value
+        .transpose()
+        .map_err(|_| Error::Bad(format!("the header {name} is no text")))
 }
 
 impl Call {
@@ -214,6 +223,25 @@ impl Call {
     pub(in crate::control) fn address(&self) -> Option<std::net::IpAddr> {
         let address = self.parts.extensions.get::<ClientAddress>();
         address.map(|ClientAddress(address)| *address)
+    }
+
+    /// Addresses as this caller can use them.
+    pub(in crate::control) fn bases(&self) -> super::address::Bases {
+        super::address::Bases::of(&self.state, &self.parts)
+    }
+
+    /// Counts what somebody without credentials makes, by network: of IPv6, a host has a whole /64.
+    pub(in crate::control) fn count_by_address(&self, what: &str, limit: u32) -> Result<(), Error> {
+        let network = match self.address() {
+            Some(IpAddr::V6(address)) => {
+                IpAddr::V6((u128::from(address) >> 64 << 64).into()).to_string()
+            }
+            Some(address) => address.to_string(),
+            None => String::new(),
+        };
+        let now = self.state.setup().clock.monotonic();
+        let key = format!("{what} {network}");
+        self.state.strangers().take(&key, limit, now)
     }
 
     /// The whole body, within the limit of JSON bodies.

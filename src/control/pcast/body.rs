@@ -48,6 +48,30 @@ impl Fields {
         }
     }
 
+    /// Takes fields that are null for fields that are not there, as writers of optional values mean it.
+    pub(in crate::control) fn without_nulls(mut self) -> Fields {
+        self.fields.retain(|_, value| !value.is_null());
+        self
+    }
+
+    /// Whether something is so; may be left out.
+    pub(in crate::control) fn flag(&mut self, name: &str) -> Result<Option<bool>, Error> {
+        match self.take(name) {
+            None => Ok(None),
+            Some(Value::Bool(flag)) => Ok(Some(flag)),
+            Some(_) => Err(self.wrong(name, "true or false")),
+        }
+    }
+
+    /// The JSON of an object whose fields are nobody's business; may be left out.
+    pub(in crate::control) fn opaque(&mut self, name: &str) -> Result<Option<String>, Error> {
+        match self.take(name) {
+            None => Ok(None),
+            Some(value @ Value::Object(_)) => Ok(Some(value.to_string())),
+            Some(_) => Err(self.wrong(name, "an object")),
+        }
+    }
+
     /// A field and its name in sentences; taken, so that nothing is copied.
     fn take(&mut self, name: &str) -> Option<Value> {
         self.fields.remove(name)
@@ -222,6 +246,11 @@ impl Fields {
     }
 
     /// Whether a field is there, whatever it is.
+    pub(in crate::control) fn has(&self, name: &str) -> bool {
+        self.fields.contains_key(name)
+    }
+
+    /// Whether a field is there and a text.
     pub(in crate::control) fn is_text(&self, name: &str) -> bool {
         matches!(self.fields.get(name), Some(Value::String(_)))
     }

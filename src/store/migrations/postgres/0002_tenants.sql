@@ -27,6 +27,7 @@ CREATE TABLE broadcasts (
     status           TEXT NOT NULL,
     reported_viewers BIGINT NOT NULL DEFAULT 0,
     heartbeat_us     BIGINT NOT NULL,
+    media_us         BIGINT NOT NULL,
     created_us       BIGINT NOT NULL,
     started_us       BIGINT,
     ended_us         BIGINT,

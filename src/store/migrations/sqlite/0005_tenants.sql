@@ -44,6 +44,8 @@ CREATE TABLE broadcasts (
     reported_viewers INTEGER NOT NULL DEFAULT 0,
     -- Of the last heartbeat, or of what stands for one.
     heartbeat_us     INTEGER NOT NULL,
+    -- When media last came in, or when it was made.
+    media_us         INTEGER NOT NULL,
     created_us       INTEGER NOT NULL,
     started_us       INTEGER,
     ended_us         INTEGER,

@@ -1,0 +1,476 @@
+//! Broadcasts: made, changed, kept alive, shown (contract, broadcasts, section 4).
+
+use serde::Serialize;
+use serde_json::Value;
+use utoipa::ToSchema;
+
+use super::address::Bases;
+use super::docs::{Conflicting, DONE, Done, Lookup, Named, Sized, Usual};
+use super::time::seconds;
+use super::{Answer, Call, Error, answer, to_the_end};
+use crate::base::id::Uuid;
+use crate::control::State;
+use crate::control::pcast::Fields;
+use crate::store::{Anonymous, Broadcast, BroadcastUpdate, NewBroadcast, Status, Visibility};
+
+/// Bytes of a title: one line, in any script.
+const MAX_TITLE_BYTES: usize = 512;
+/// Bytes of a description: some paragraphs.
+const MAX_DESCRIPTION_BYTES: usize = 4096;
+/// Broadcasts in an answer, unless another number is asked for.
+const DEFAULT_LIMIT: usize = 50;
+/// Broadcasts in an answer, at most: some hundred kilobytes.
+pub(super) const MAX_LIMIT: usize = 500;
+/// Broadcasts that an address may make in an hour without credentials.
+const ANONYMOUS_PER_HOUR: u32 = 10;
+/// Broadcasts without a known creator that are not over.
+const MAX_ANONYMOUS: u64 = 20;
+/// What they can do: no rung above `sd`.
+const ANONYMOUS_CAPABILITIES: [&str; 3] = ["sd", "multi-bitrate", "streaming"];
+/// Another word for `created` (decision B-1).
+const PENDING: &str = "pending";
+
+/// A broadcast, which is a session and a streaming session too.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Broadcast)]
+#[serde(rename_all = "camelCase")]
+pub(in crate::control) struct View<'a> {
+    /// For status, heartbeat, viewer count.
+    id: String,
+    /// Of its stream, and the name of its room.
+    stream_id: String,
+    #[schema(example = "r5")]
+    short_id: String,
+    title: &'a str,
+    /// For people.
+    #[schema(required = true)]
+    description: Option<&'a str>,
+    /// `created`, `active`, `completed` or `error`.
+    status: &'static str,
+    /// `public`, `private` or `unlisted`.
+    visibility: &'static str,
+    tags: &'a [String],
+    /// As it was given.
+    #[schema(value_type = Object)]
+    metadata: Value,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_participants: Option<u32>,
+    /// What the app says of its room.
+    viewer_count: u32,
+    /// Who play HLS and DASH now.
+    measured_viewers: u64,
+    hls_url: String,
+    dash_url: String,
+    watch_url: String,
+    /// Secrets, for its creator only.
+    #[serde(flatten)]
+    publishing: Option<Publishing<'a>>,
+    #[schema(value_type = String, format = DateTime)]
+    created_at: String,
+    /// When it became active.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    started_at: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    ended_at: Option<String>,
+    #[schema(value_type = String, format = DateTime)]
+    updated_at: String,
+}
+
+/// How a broadcast is fed.
+#[derive(Serialize, ToSchema)]
+#[schema(as = BroadcastPublishing)]
+#[serde(rename_all = "camelCase")]
+pub(in crate::control) struct Publishing<'a> {
+    /// Secret: whoever has it can publish, until the broadcast is over.
+    stream_key: &'a str,
+    /// Server address; the key is the stream name.
+    rtmp_url: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    srt_url: Option<String>,
+}
+
+impl<'a> View<'a> {
+    /// What a caller sees of a broadcast.
+    pub(super) fn of(
+        call: &Call,
+        bases: &Bases,
+        broadcast: &'a Broadcast,
+        with_secrets: bool,
+    ) -> View<'a> {
+        let stream = broadcast.stream_id;
+        let key = broadcast.key.expose();
+        let publishing = with_secrets.then(|| Publishing {
+            stream_key: key,
+            rtmp_url: bases.rtmp.clone().unwrap_or_default(),
+            srt_url: bases
+                .srt
+                .as_ref()
+                .map(|srt| format!("srt://{srt}?mode=caller&streamid={key}")),
+        });
+        let setup = call.state.setup();
+        View {
+            id: broadcast.id.to_string(),
+            stream_id: stream.to_string(),
+            short_id: format!("r{}", broadcast.number),
+            title: &broadcast.title,
+            description: broadcast.description.as_deref(),
+            status: broadcast.status.word(),
+            visibility: broadcast.visibility.word(),
+            tags: &broadcast.tags,
+            metadata: serde_json::from_str(&broadcast.metadata).unwrap_or_default(),
+            max_participants: broadcast.max_participants,
+            viewer_count: broadcast.reported_viewers,
+            measured_viewers: setup.measurements.viewers(stream),
+            hls_url: format!("{}/{stream}/index.m3u8", bases.hls),
+            dash_url: format!("{}/{stream}/manifest.mpd", bases.dash),
+            watch_url: format!("{}/streams/{stream}/watch", bases.web),
+            publishing,
+            created_at: seconds(broadcast.created),
+            started_at: broadcast.started.map(seconds),
+            ended_at: broadcast.ended.map(seconds),
+            updated_at: seconds(broadcast.updated),
+        }
+    }
+}
+
+/// What a broadcast is made of.
+#[derive(ToSchema)]
+#[schema(as = NewBroadcast)]
+#[serde(rename_all = "camelCase")]
+#[expect(dead_code, reason = "bodies are read field by field")]
+pub(in crate::control) struct BroadcastFields {
+    /// One line.
+    #[schema(min_length = 1, max_length = 512)]
+    title: String,
+    #[schema(max_length = 4096)]
+    description: Option<String>,
+    /// `public`, `private` or `unlisted`; `public` without it.
+    visibility: Option<String>,
+    #[schema(max_items = 64)]
+    tags: Option<Vec<String>>,
+    #[schema(value_type = Option<Object>)]
+    metadata: Option<()>,
+    /// People in its room.
+    max_participants: Option<u32>,
+}
+
+/// What is changed; what is not named stays.
+#[derive(ToSchema)]
+#[schema(as = BroadcastChange)]
+#[serde(rename_all = "camelCase")]
+#[expect(dead_code, reason = "bodies are read field by field")]
+pub(in crate::control) struct BroadcastChange {
+    /// `created` (or `pending`), `active`, `completed` or `error`.
+    status: Option<String>,
+    #[schema(min_length = 1, max_length = 512)]
+    title: Option<String>,
+    #[schema(max_length = 4096)]
+    description: Option<String>,
+    #[schema(max_items = 64)]
+    tags: Option<Vec<String>>,
+    #[schema(value_type = Option<Object>)]
+    metadata: Option<()>,
+}
+
+/// Where a broadcast goes.
+#[derive(ToSchema)]
+#[schema(as = BroadcastStatus)]
+#[expect(dead_code, reason = "bodies are read field by field")]
+pub(in crate::control) struct StatusFields {
+    /// `active`, `completed` or `error`.
+    status: String,
+}
+
+/// What the app says of its room.
+#[derive(ToSchema)]
+#[schema(as = ViewerCount)]
+#[serde(rename_all = "camelCase")]
+#[expect(dead_code, reason = "bodies are read field by field")]
+pub(in crate::control) struct ViewerFields {
+    viewer_count: u32,
+}
+
+impl Call {
+    /// The broadcast that the path names; those of other tenants are not there for who has credentials.
+    pub(in crate::control) async fn broadcast(&mut self) -> Result<Broadcast, Error> {
+        let id = self.parameter("id").await?;
+        let found = self.state.setup().store.find_broadcast(&id).await?;
+        let caller = &self.caller;
+        let is_there = |found: &Broadcast| {
+            caller.is_operator || caller.is_anonymous() || found.application_id == caller.tenant.id
+        };
+        found.filter(is_there).ok_or(Error::NotFound("broadcast"))
+    }
+
+    /// The same, to be changed: what was made with credentials needs some of its tenant, and what a user made
+    /// is no other user's.
+    pub(in crate::control) async fn broadcast_to_change(&mut self) -> Result<Broadcast, Error> {
+        let found = self.broadcast().await?;
+        if self.caller.is_anonymous() {
+            return match found.anonymous {
+                true => Ok(found),
+                false => Err(Error::Key),
+            };
+        }
+        let by_client = self.caller.has_key || self.caller.is_operator;
+        let user = self.caller.user.as_ref().map(|user| user.id);
+        let is_others = !by_client && found.user_id.is_some() && found.user_id != user;
+        match is_others {
+            true => Err(Error::Forbidden),
+            false => Ok(found),
+        }
+    }
+
+    /// Whether the caller may see how a broadcast is fed.
+    fn has_made(&self, broadcast: &Broadcast) -> bool {
+        let caller = &self.caller;
+        let user = caller.user.as_ref().map(|user| user.id);
+        caller.is_operator
+            || (caller.has_key && caller.tenant.id == broadcast.application_id)
+            || (user.is_some() && user == broadcast.user_id)
+    }
+}
+
+#[utoipa::path(
+    post, path = "/api/broadcasts", tag = "broadcast", operation_id = "createBroadcast",
+    summary = "Create a broadcast", request_body = inline(BroadcastFields),
+    security(("apiKey" = []), ("userToken" = []), ()),
+    responses((status = 200, description = "It is there, and its stream key may be used.",
+        body = inline(View<'_>)), Usual, Sized),
+)]
+pub(in crate::control) async fn create(call: Call) -> Answer {
+    answer_create(call).await
+}
+
+/// Makes the broadcast of a body and shows it to its creator.
+pub(super) async fn answer_create(mut call: Call) -> Answer {
+    let setup = call.state.setup();
+    if call.caller.is_anonymous() && !setup.anonymous_broadcasts {
+        return Err(Error::Key);
+    }
+    let body = call.body().await?;
+    let mut fields = Fields::parse(&body)?.without_nulls();
+    let broadcast = make(&mut call, &mut fields).await?;
+    let view = View::of(&call, &call.bases(), &broadcast, true);
+    Ok(answer(&view))
+}
+
+/// Makes a broadcast of what a body says of it.
+pub(in crate::control) async fn make(
+    call: &mut Call,
+    fields: &mut Fields,
+) -> Result<Broadcast, Error> {
+    let title = title(fields)?.ok_or_else(|| Error::Bad("title is missing".to_owned()))?;
+    let description = description(fields)?;
+    let visibility = match fields.line("visibility")? {
+        None => Visibility::Public,
+        Some(word) => Visibility::of(&word).ok_or_else(|| {
+            Error::Bad("visibility is not public, private or unlisted".to_owned())
+        })?,
+    };
+    let tags = fields.words("tags")?.unwrap_or_default();
+    let metadata = fields.opaque("metadata")?;
+    let max_participants = match fields.has("maxParticipants") {
+        true => Some(count(fields, "maxParticipants")?),
+        false => None,
+    };
+    let is_anonymous = call.caller.is_anonymous();
+    if is_anonymous {
+        call.count_by_address("broadcast", ANONYMOUS_PER_HOUR)?;
+    }
+    let address = call.address().map(|address| address.to_string());
+    let application_id = call.caller.tenant.id.clone();
+    let user_id = call.caller.user.as_ref().map(|user| user.id);
+    let state = call.state.clone();
+    let work = async move {
+        let setup = state.setup();
+        let capabilities = ANONYMOUS_CAPABILITIES.map(str::to_owned);
+        let anonymous = is_anonymous.then_some(Anonymous {
+            address: address.as_deref(),
+            capabilities: &capabilities,
+            limit: MAX_ANONYMOUS,
+        });
+        let new = NewBroadcast {
+            region: &setup.region,
+            application_id: &application_id,
+            user_id,
+            anonymous,
+            title: &title,
+            description: description.as_deref(),
+            visibility,
+            tags: &tags,
+            metadata: metadata.as_deref().unwrap_or("{}"),
+            max_participants,
+        };
+        let made = setup.store.create_broadcast(&new, setup.max_channels);
+        let made = made.await?;
+        tracing::info!(broadcast = %made.id, channel = made.channel_id, "broadcast created");
+        Ok(made)
+    };
+    to_the_end(&call.state, work).await
+}
+
+/// What a body changes.
+pub(super) fn read_update(fields: &mut Fields) -> Result<BroadcastUpdate, Error> {
+    let status = fields.line("status")?;
+    Ok(BroadcastUpdate {
+        status: status.as_deref().map(status_of).transpose()?,
+        title: title(fields)?,
+        description: description(fields)?,
+        tags: fields.words("tags")?,
+        metadata: fields.opaque("metadata")?,
+    })
+}
+
+/// Changes a broadcast, to the end: what is over has its publishers cut and its key revoked.
+pub(super) async fn change(
+    state: &State,
+    id: Uuid,
+    update: BroadcastUpdate,
+) -> Result<Broadcast, Error> {
+    let then = state.clone();
+    let work = async move { then.setup().store.update_broadcast(id, &update).await };
+    to_the_end(state, work).await
+}
+
+fn status_of(word: &str) -> Result<Status, Error> {
+    let status = match word {
+        PENDING => Some(Status::Created),
+        word => Status::of(word),
+    };
+    let bad = || Error::Bad("status is not created, active, completed or error".to_owned());
+    status.ok_or_else(bad)
+}
+
+fn title(fields: &mut Fields) -> Result<Option<String>, Error> {
+    let Some(title) = fields.text("title")? else {
+        return Ok(None);
+    };
+    let bad = |what: &str| Err(Error::Bad(format!("title {what}")));
+    if title.trim().is_empty() {
+        return bad("is empty");
+    }
+    if title.len() > MAX_TITLE_BYTES {
+        return bad(&format!("is longer than {MAX_TITLE_BYTES} bytes"));
+    }
+    match title.chars().any(char::is_control) {
+        true => bad("holds a control character"),
+        false => Ok(Some(title)),
+    }
+}
+
+fn description(fields: &mut Fields) -> Result<Option<String>, Error> {
+    let description = fields.text("description")?;
+    match &description {
+        Some(text) if text.len() > MAX_DESCRIPTION_BYTES => Err(Error::Bad(format!(
+            "description is longer than {MAX_DESCRIPTION_BYTES} bytes"
+        ))),
+        _ => Ok(description),
+    }
+}
+
+fn count(fields: &mut Fields, name: &str) -> Result<u32, Error> {
+    let number = fields.need_integer(name)?;
+    let bad = |_| {
+        Error::Bad(format!(
+            "{name} is not a whole number from 0 to {}",
+            u32::MAX
+        ))
+    };
+    u32::try_from(number).map_err(bad)
+}
+
+#[utoipa::path(
+    post, path = "/api/broadcasts/{id}/status", tag = "broadcast", operation_id = "setStatus",
+    summary = "Say how far a broadcast has come", request_body = inline(StatusFields),
+    security(("apiKey" = []), ("userToken" = []), ()), params(Named),
+    responses((status = 200, description = "As it is now.", body = inline(View<'_>)), Usual, Lookup,
+        Sized, Conflicting),
+)]
+pub(in crate::control) async fn set_status(mut call: Call) -> Answer {
+    let found = call.broadcast_to_change().await?;
+    let body = call.body().await?;
+    let status = status_of(&Fields::parse(&body)?.need_line("status")?)?;
+    let update = BroadcastUpdate {
+        status: Some(status),
+        ..BroadcastUpdate::default()
+    };
+    let changed = change(&call.state, found.id, update).await?;
+    let view = View::of(&call, &call.bases(), &changed, call.has_made(&changed));
+    Ok(answer(&view))
+}
+
+#[utoipa::path(
+    post, path = "/api/sessions/{id}/heartbeat", tag = "broadcast", operation_id = "heartbeat",
+    summary = "Say that a broadcast goes on; without media and heartbeats it ends after 90 s",
+    security(("apiKey" = []), ("userToken" = []), ()), params(Named),
+    responses((status = 200, description = "Noted.", body = inline(Done)), Usual, Lookup),
+)]
+pub(in crate::control) async fn heartbeat(mut call: Call) -> Answer {
+    let found = call.broadcast_to_change().await?;
+    call.state
+        .setup()
+        .store
+        .broadcast_heartbeat(found.id)
+        .await?;
+    Ok(answer(&DONE))
+}
+
+#[utoipa::path(
+    post, path = "/api/broadcasts/{id}/viewer-count", tag = "broadcast",
+    operation_id = "reportViewers", summary = "Say how many are in a broadcast's room",
+    request_body = inline(ViewerFields),
+    security(("apiKey" = []), ("userToken" = []), ()), params(Named),
+    responses((status = 200, description = "Noted.", body = inline(Done)), Usual, Lookup, Sized),
+)]
+pub(in crate::control) async fn report_viewers(mut call: Call) -> Answer {
+    let found = call.broadcast_to_change().await?;
+    let body = call.body().await?;
+    let viewers = count(&mut Fields::parse(&body)?, "viewerCount")?;
+    let store = &call.state.setup().store;
+    store.report_viewers(found.id, viewers).await?;
+    Ok(answer(&DONE))
+}
+
+#[utoipa::path(
+    get, path = "/api/broadcasts", tag = "broadcast", operation_id = "listBroadcasts",
+    summary = "Public broadcasts, newest first", security((), ("apiKey" = []), ("userToken" = [])),
+    params(("status" = Option<String>, Query, description = "`active` without it."),
+        ("limit" = Option<u64>, Query, minimum = 1, maximum = 500, description = "At most; 50 without it."),
+        ("offset" = Option<u64>, Query, description = "How many are left out.")),
+    responses((status = 200, description = "Some of them, without secrets.",
+        body = inline(Vec<View<'_>>)), Usual, Sized),
+)]
+pub(in crate::control) async fn list(mut call: Call) -> Answer {
+    let query = call.query().await?;
+    let status = query.text("status")?.map(status_of).transpose()?;
+    let status = status.unwrap_or(Status::Active);
+    let limit = query.limit(DEFAULT_LIMIT, MAX_LIMIT)?;
+    let offset = query.count("offset")?.unwrap_or(0);
+    let caller = &call.caller;
+    let tenant = (!caller.is_anonymous() && !caller.is_operator).then_some(&*caller.tenant.id);
+    let store = &call.state.setup().store;
+    let found = store
+        .public_broadcasts(status, tenant, limit, offset)
+        .await?;
+    let bases = call.bases();
+    let views = found.iter().map(|one| View::of(&call, &bases, one, false));
+    Ok(answer(&views.collect::<Vec<_>>()))
+}
+
+#[utoipa::path(
+    get, path = "/api/broadcasts/{id}", tag = "broadcast", operation_id = "getBroadcast",
+    summary = "Show a broadcast; its key to its creator only",
+    security((), ("apiKey" = []), ("userToken" = [])), params(Named),
+    responses((status = 200, description = "The broadcast.", body = inline(View<'_>)), Usual, Lookup),
+)]
+pub(in crate::control) async fn fetch(mut call: Call) -> Answer {
+    let found = call.broadcast().await?;
+    if found.visibility == Visibility::Private && call.caller.is_anonymous() && !found.anonymous {
+        return Err(Error::NotFound("broadcast"));
+    }
+    let view = View::of(&call, &call.bases(), &found, call.has_made(&found));
+    Ok(answer(&view))
+}

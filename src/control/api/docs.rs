@@ -1,0 +1,77 @@
+//! Answers and parameters that many calls of `/api` have in common, for the API description.
+
+use utoipa::{IntoParams, IntoResponses, ToSchema};
+
+use super::error::Body;
+
+/// An answer without content of its own.
+#[derive(serde::Serialize, ToSchema)]
+#[schema(as = ApiDone)]
+pub(in crate::control) struct Done {
+    /// Always true.
+    pub(in crate::control) success: bool,
+}
+
+/// It is done.
+pub(in crate::control) const DONE: Done = Done { success: true };
+
+/// The broadcast that a path names.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Path)]
+#[expect(dead_code, reason = "it describes parameters")]
+pub(in crate::control) struct Named {
+    /// Id of the broadcast or of its stream, or its short id.
+    #[param(example = "r5")]
+    id: String,
+}
+
+/// What any call may answer.
+#[derive(IntoResponses)]
+#[expect(dead_code, reason = "it describes answers")]
+pub(in crate::control) enum Usual {
+    /// Something is missing or of the wrong kind; `reason` names it.
+    #[response(status = 400)]
+    BadRequest(Body),
+    /// Credentials are missing or refused.
+    #[response(status = 401)]
+    Unauthorized(Body),
+    /// The SDK client asks too much; `Retry-After` says when to try again.
+    #[response(status = 429)]
+    TooMany(Body),
+    /// Our own fault.
+    #[response(status = 500)]
+    Internal(Body),
+    /// A limit is reached, or the database does not answer.
+    #[response(status = 503)]
+    Capacity(Body),
+}
+
+/// What a call may answer that names something by its id.
+#[derive(IntoResponses)]
+#[expect(dead_code, reason = "it describes answers")]
+pub(in crate::control) enum Lookup {
+    /// It is another user's.
+    #[response(status = 403)]
+    Forbidden(Body),
+    /// It does not exist, or is another tenant's.
+    #[response(status = 404)]
+    NotFound(Body),
+}
+
+/// What a call with a body may answer.
+#[derive(IntoResponses)]
+#[expect(dead_code, reason = "it describes answers")]
+pub(in crate::control) enum Sized {
+    /// The body is above its limit.
+    #[response(status = 413)]
+    TooLarge(Body),
+}
+
+/// What a change may answer.
+#[derive(IntoResponses)]
+#[expect(dead_code, reason = "it describes answers")]
+pub(in crate::control) enum Conflicting {
+    /// It is not in the state for it.
+    #[response(status = 409)]
+    Conflict(Body),
+}
