@@ -273,6 +273,7 @@ pub(crate) struct Inner {
     metrics: metrics::Metrics,
     limits: pcast::limit::Limits,
     hours: api::limit::Hours,
+    chats: api::chat::Rooms,
     readiness: std::sync::Mutex<Option<(Duration, health::Report)>>,
     sessions: session::Sessions,
     events: events::Events,
@@ -286,6 +287,7 @@ impl State {
             metrics,
             limits: pcast::limit::Limits::new(setup.requests_per_second),
             hours: api::limit::Hours::default(),
+            chats: api::chat::Rooms::default(),
             readiness: std::sync::Mutex::new(None),
             sessions: session::Sessions::new(setup.clock.clone()),
             events: events::Events::new(),
@@ -303,6 +305,10 @@ impl State {
 
     fn hours(&self) -> &api::limit::Hours {
         &self.0.hours
+    }
+
+    fn chats(&self) -> &api::chat::Rooms {
+        &self.0.chats
     }
 
     fn sessions(&self) -> &session::Sessions {
@@ -366,6 +372,7 @@ fn routes() -> Vec<(&'static str, Side, MethodRouter<State>)> {
     ];
     routes.extend(admin::routes());
     routes.extend(pcast::routes());
+    routes.extend(api::routes());
     routes.extend(recordings::routes());
     routes
 }

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use utoipa::OpenApi;
 
 use super::admin::{applications, channels};
+use super::api::chat;
 use super::pcast::{channel, fork, manifest, member, message};
 use super::recordings;
 
@@ -33,6 +34,8 @@ const PAGE: &str = include_str!("../../assets/docs.html");
     message::send,
     message::list,
     message::purge,
+    chat::join,
+    chat::react,
     recordings::list,
     recordings::one,
     recordings::download,
