@@ -21,8 +21,8 @@ use crate::store::{Broadcast, BroadcastUpdate, NewBroadcast, Status, Visibility}
 
 const KEY: &str = "pk_00000000000000000000000000000001";
 const OTHER_KEY: &str = "pk_00000000000000000000000000000002";
-/// What a socket's connection holds; a reader that takes nothing fills it soon.
-const CONNECTION_BYTES: usize = 1024;
+/// What a socket's connection holds: more than a frame that is too large.
+const CONNECTION_BYTES: usize = 64 << 10;
 
 type Socket = WebSocketStream<DuplexStream>;
 
@@ -112,9 +112,7 @@ async fn what_one_says_all_hear_and_newcomers_hear_it_later() {
         .await
         .unwrap();
     let mut listener = join(&bench, broadcast.stream_id, "").await.unwrap();
-    // An answer shows that it has entered the room.
-    say(&mut listener, "may I?").await;
-    assert_eq!(hear(&mut listener).await["code"], 401);
+    entered(&mut listener).await;
     let hi = json!({"type": "message", "message": "<b>hi</b>", "userName": "Jo", "userId": "u-1"});
     say(&mut sender, hi).await;
     let heard = hear(&mut sender).await;
@@ -259,18 +257,52 @@ async fn frames_that_are_no_text_are_refused_and_large_ones_end_the_socket() {
     assert_eq!(farewell(&mut socket).await, 1009);
 }
 
-#[tokio::test(start_paused = true)]
+/// Takes the answer that shows that a socket without a credential has entered its room.
+async fn entered(socket: &mut Socket) {
+    say(socket, "may I?").await;
+    assert_eq!(hear(socket).await["code"], 401);
+}
+
+#[tokio::test]
 async fn one_who_gives_no_sign_of_life_is_closed_and_one_who_does_stays() {
     let (bench, broadcast) = talk(Visibility::Public).await;
-    let silent = join(&bench, broadcast.id, "").await.unwrap();
+    let mut silent = join(&bench, broadcast.id, "").await.unwrap();
     let mut alive = join(&bench, broadcast.id, "").await.unwrap();
+    entered(&mut silent).await;
+    entered(&mut alive).await;
     let chats = bench.state.chats();
+    assert_eq!(chats.sockets(broadcast.id), 2);
+    // Nothing waits for the database any more.
+    tokio::time::pause();
     for _ in 0..4 {
         // The library answers when it is asked for the next frame.
         assert!(alive.next().await.unwrap().unwrap().is_ping());
     }
     assert_eq!(chats.sockets(broadcast.id), 1, "the silent one has left");
-    drop(silent);
+}
+
+#[tokio::test]
+async fn one_who_reads_nothing_is_closed_and_holds_nobody_up() {
+    let (bench, broadcast) = talk(Visibility::Public).await;
+    let mut slow = join(&bench, broadcast.id, "").await.unwrap();
+    let mut quick = join(&bench, broadcast.id, "").await.unwrap();
+    entered(&mut slow).await;
+    entered(&mut quick).await;
+    tokio::time::pause();
+    let chats = bench.state.chats();
+    let text = "x".repeat(CONNECTION_BYTES / 8);
+    for _ in 0..200 {
+        let told = super::rooms::Told {
+            sequence: None,
+            text: json!(text).to_string().into(),
+        };
+        chats.tell(broadcast.id, told);
+        assert_eq!(hear(&mut quick).await, text);
+    }
+    while chats.sockets(broadcast.id) > 1 {
+        // Time goes on while nothing else does.
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
 }
 
 #[tokio::test]
