@@ -280,6 +280,7 @@ pub(crate) struct Inner {
     hours: api::limit::Hours,
     /// What those without credentials make, by kind and address.
     strangers: api::limit::Hours,
+    chats: api::chat::Rooms,
     readiness: std::sync::Mutex<Option<(Duration, health::Report)>>,
     sessions: session::Sessions,
     events: events::Events,
@@ -294,6 +295,7 @@ impl State {
             limits: pcast::limit::Limits::new(setup.requests_per_second),
             hours: api::limit::Hours::default(),
             strangers: api::limit::Hours::default(),
+            chats: api::chat::Rooms::default(),
             readiness: std::sync::Mutex::new(None),
             sessions: session::Sessions::new(setup.clock.clone()),
             events: events::Events::new(),
@@ -315,6 +317,10 @@ impl State {
 
     fn strangers(&self) -> &api::limit::Hours {
         &self.0.strangers
+    }
+
+    fn chats(&self) -> &api::chat::Rooms {
+        &self.0.chats
     }
 
     fn sessions(&self) -> &session::Sessions {

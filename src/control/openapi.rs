@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use utoipa::OpenApi;
 
 use super::admin::{applications, channels};
-use super::api::{broadcast, client, session};
+use super::api::{broadcast, chat, client, session};
 use super::pcast::{channel, fork, manifest, member, message};
 use super::recordings;
 
@@ -45,6 +45,8 @@ const PAGE: &str = include_str!("../../assets/docs.html");
     message::send,
     message::list,
     message::purge,
+    chat::join,
+    chat::react,
     recordings::list,
     recordings::one,
     recordings::download,

@@ -27,6 +27,17 @@ impl Access for Guarded {
     }
 }
 
+/// A WebSocket that says what it hears.
+async fn echo(upgrade: axum::extract::WebSocketUpgrade) -> axum::response::Response {
+    upgrade.on_upgrade(|mut socket| async move {
+        while let Some(Ok(message)) = socket.recv().await {
+            if socket.send(message).await.is_err() {
+                return;
+            }
+        }
+    })
+}
+
 struct Rig {
     origin: Arc<Origin>,
     streams: Arc<OneStream>,
@@ -52,6 +63,7 @@ impl Rig {
                 format!("{} from {} secure {}", body, client.address, client.secure)
             }),
         );
+        let fallback = fallback.route("/echo", axum::routing::get(echo));
         let origin = Origin::new(
             Config::default(),
             streams.clone(),

@@ -275,7 +275,7 @@ impl Store {
     }
 
     /// By the one writer: two that delete the same rows would wait for each other in PostgreSQL.
-    async fn delete_some(&self, delete: Query) -> Result<u64, Error> {
+    pub(super) async fn delete_some(&self, delete: Query) -> Result<u64, Error> {
         timed(async {
             let mut transaction = self.database.begin().await?;
             let rows = transaction.execute(delete).await?;
@@ -285,7 +285,11 @@ impl Store {
         .await
     }
 
-    /// Sweeps messages from time to time until shutdown.
+    async fn sweep(&self) -> Result<u64, Error> {
+        Ok(self.sweep_messages().await? + self.sweep_chats().await?)
+    }
+
+    /// Sweeps messages, those of chats as well, from time to time until shutdown.
     pub async fn keep_swept(self, tasks: Tasks) {
         let mut tick = tokio::time::interval(SWEEP);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -297,7 +301,7 @@ impl Store {
             tokio::select! {
                 // Each of its steps is whole; the next run does the rest.
                 () = tasks.stopped() => return,
-                swept = self.sweep_messages() => match swept {
+                swept = self.sweep() => match swept {
                     Ok(0) => {}
                     Ok(messages) => tracing::info!(messages, "expired messages deleted"),
                     Err(err) => tracing::error!(%err, "expired messages could not be deleted"),

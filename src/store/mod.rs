@@ -9,6 +9,7 @@
 mod application;
 mod broadcast;
 mod channel;
+mod chat;
 mod database;
 mod declared;
 mod ingest;
@@ -34,6 +35,7 @@ pub use broadcast::{
     Anonymous, Broadcast, BroadcastUpdate, NewBroadcast, Silence, Status, Visibility,
 };
 pub use channel::{Channel, Creation, random_stream_key};
+pub use chat::{Chat, NewChat};
 use database::{Database, query};
 pub use database::{OLDEST_POSTGRESQL, Server, probe};
 pub use declared::{Declaration, Declared, NewChannel};

@@ -2,6 +2,7 @@ mod applications;
 mod bench;
 mod broadcasts;
 mod channels;
+mod chats;
 mod cluster;
 mod file;
 mod known;
@@ -108,6 +109,11 @@ behaviours! {
     messages::messages_end_after_ninety_days_and_with_their_channel,
     messages::more_messages_than_are_deleted_at_once_are_all_deleted,
     messages::senders_side_by_side_get_a_number_each,
+    chats::messages_of_a_chat_are_numbered_and_the_newest_are_read_oldest_first,
+    chats::a_broadcast_that_is_over_keeps_its_messages_and_takes_no_more,
+    chats::the_oldest_message_of_a_chat_goes_when_there_are_too_many,
+    chats::messages_of_a_chat_end_after_ninety_days_and_with_their_broadcast,
+    chats::senders_to_a_chat_side_by_side_get_a_number_each,
     broadcasts::a_broadcasts_key_is_good_from_its_creation_to_its_end,
     broadcasts::a_broadcast_is_found_by_every_id_it_has,
     broadcasts::a_broadcast_that_is_over_does_not_live_again,

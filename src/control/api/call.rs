@@ -214,6 +214,23 @@ impl Call {
         Ok(Parameters::of(&mut self.parts, &self.state).await?)
     }
 
+    /// Takes an API key or a user's token that did not come in a header: browsers send none with the handshake
+    /// of a WebSocket.
+    pub(in crate::control) async fn show(&mut self, credential: &str) -> Result<(), Error> {
+        let caller = &mut self.caller;
+        if credential.starts_with("pk_") {
+            let client = self.state.setup().store.known_client(credential);
+            caller.tenant = client.ok_or(Error::Key)?;
+            caller.has_key = true;
+            return count(&caller.tenant, self.parts.uri.path(), &self.state);
+        }
+        let client = caller.has_key.then_some(&*caller.tenant);
+        let user = user(credential, client, &self.state).await?;
+        caller.tenant = tenant(&user.application_id, &self.state)?;
+        caller.user = Some(user);
+        Ok(())
+    }
+
     /// What came before the body.
     pub(in crate::control) fn headers(&self) -> &HeaderMap {
         &self.parts.headers

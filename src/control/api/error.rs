@@ -75,7 +75,8 @@ pub(in crate::control) struct Body {
 }
 
 impl Error {
-    fn code(&self) -> StatusCode {
+    /// The status code of its answer.
+    pub(super) fn code(&self) -> StatusCode {
         match self {
             Error::Bad(_) => StatusCode::BAD_REQUEST,
             Error::Key | Error::Signature | Error::Unauthorized(_) => StatusCode::UNAUTHORIZED,

@@ -1,10 +1,11 @@
 //! `/api` (contract, broadcasts): tenants, users, broadcasts and what belongs to them, one file for each
 //! resource. In: requests of SDK clients, users and everybody. Out: what the store keeps and what is live of
-//! it. Not here: media, chat sockets, pages.
+//! it. Not here: media, pages.
 
 pub(super) mod address;
 pub(super) mod broadcast;
 pub(super) mod call;
+pub(super) mod chat;
 pub(super) mod client;
 pub(super) mod docs;
 pub(super) mod error;
@@ -22,7 +23,7 @@ use axum::routing::{MethodRouter, get, patch, post};
 use http::{HeaderValue, header};
 use serde::Serialize;
 
-pub(super) use call::{ByClient, Call};
+pub(super) use call::{ByClient, ByUser, Call};
 pub(super) use error::Error;
 
 use super::{Side, State};
@@ -54,7 +55,7 @@ async fn to_the_end<T: Send + 'static>(
 /// Routes below `/api`, but for those of operators.
 pub(super) fn routes() -> Vec<(&'static str, Side, MethodRouter<State>)> {
     use Side::Public;
-    vec![
+    let mut routes = vec![
         (
             "/api/admin/sdk-clients",
             Side::Operator,
@@ -91,5 +92,7 @@ pub(super) fn routes() -> Vec<(&'static str, Side, MethodRouter<State>)> {
             Public,
             patch(session::patch).put(session::replace),
         ),
-    ]
+    ];
+    routes.extend(chat::routes());
+    routes
 }

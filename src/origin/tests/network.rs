@@ -429,3 +429,24 @@ async fn connections_beyond_the_limit_wait_for_a_place() {
     drop(first);
     assert!(receive(&mut second).await.0.starts_with("HTTP/1.1 200"));
 }
+
+#[tokio::test]
+async fn an_upgraded_connection_keeps_its_place_and_is_not_closed_for_its_silence() {
+    use futures_util::{SinkExt, StreamExt};
+    use tokio_tungstenite::tungstenite::Message;
+
+    let served = serve(Rig::playing(), None).await;
+    let crowd = &served.rig.origin.crowd;
+    let socket = served.connect().await;
+    let (mut socket, _) = tokio_tungstenite::client_async("ws://localhost/echo", socket)
+        .await
+        .unwrap();
+    tokio::time::pause();
+    // Three sweeps: an idle connection of HTTP is closed by the second.
+    tokio::time::sleep(std::time::Duration::from_secs(70)).await;
+    tokio::time::resume();
+    socket.send(Message::text("hi")).await.unwrap();
+    let heard = socket.next().await.unwrap().unwrap();
+    assert_eq!(heard, Message::text("hi"));
+    assert_eq!(crowd.count(), 1);
+}

@@ -151,7 +151,7 @@ CREATE INDEX files_by_message ON files (for_message_id);
 CREATE INDEX files_by_call ON files (for_call_id);
 CREATE INDEX files_by_broadcast ON files (for_broadcast_id);
 
--- Messages and reactions of a broadcast's chat, in order.
+-- Messages of a broadcast's chat, in order.
 CREATE TABLE chats (
     broadcast_id TEXT NOT NULL REFERENCES broadcasts (id) ON DELETE CASCADE,
     sequence     INTEGER NOT NULL,

@@ -1,0 +1,213 @@
+//! One socket of a chat, from its greeting to its end. In: frames of the client, and of the room. Out: the
+//! same. One task, which sleeps until there is something to say.
+
+use std::time::Duration;
+
+use axum::extract::ws::{CloseFrame, Message, WebSocket, close_code};
+use tokio::sync::broadcast::error::RecvError;
+use tokio::time::{Interval, MissedTickBehavior, interval, timeout};
+
+use super::frame::{self, Frame, Said, What};
+use super::rooms::{Pace, Told};
+use super::{Place, Who};
+use crate::control::State;
+use crate::control::api::Error;
+use crate::store::{self, NewChat};
+
+/// Messages of the history that a newcomer is sent: what was said last, and fits the ring of a room.
+const HISTORY: usize = 50;
+/// How often a client is asked for a sign of life. Proxies close what is silent for a minute.
+const PING: Duration = Duration::from_secs(30);
+/// Pings without any frame of the client after which it is gone.
+const MAX_UNANSWERED: u32 = 2;
+/// Until the client has taken a frame. One that takes none for so long is gone, or reads nothing.
+const SEND_DEADLINE: Duration = Duration::from_secs(10);
+/// Until the client has taken the farewell.
+const CLOSE_DEADLINE: Duration = Duration::from_secs(1);
+/// Frames of a client: two in a second, and ten at once. Nobody types faster.
+const CLIENT: Pace = Pace::new(2.0, 10.0);
+/// Frames that are refused in a row, after which the client is closed: it does not listen.
+const MAX_REFUSED: u32 = 20;
+
+/// Why a socket is closed.
+type End = (u16, &'static str);
+
+const STOPPED: End = (close_code::AWAY, "the server stops");
+const SILENT: End = (close_code::POLICY, "no sign of life");
+const SLOW: End = (
+    close_code::AGAIN,
+    "too slow: come again for what you missed",
+);
+const FLOOD: End = (close_code::POLICY, "too many frames were refused");
+const FAULT: End = (close_code::ERROR, "the history cannot be read");
+const TOO_LARGE: End = (
+    close_code::SIZE,
+    "the frame cannot be read, or is too large",
+);
+const GONE: End = (close_code::NORMAL, "");
+
+/// What a socket needs to know.
+pub(super) struct Session {
+    pub(super) state: State,
+    pub(super) place: Place,
+    pub(super) who: Who,
+}
+
+/// Serves a socket to its end, or to that of the server.
+pub(super) async fn run(mut socket: WebSocket, session: Session) {
+    let tasks = session.state.setup().tasks.clone();
+    let end = tokio::select! {
+        () = tasks.stopped() => STOPPED,
+        // What it was doing may be given up anywhere: a change is made whole or not at all.
+        Err(end) = session.converse(&mut socket) => end,
+    };
+    let (code, reason) = end;
+    let close = CloseFrame {
+        code,
+        reason: reason.into(),
+    };
+    // It may be gone already.
+    let _ = timeout(CLOSE_DEADLINE, socket.send(Message::Close(Some(close)))).await;
+}
+
+async fn send(socket: &mut WebSocket, message: Message) -> Result<(), End> {
+    match timeout(SEND_DEADLINE, socket.send(message)).await {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(_)) => Err(GONE),
+        Err(_) => Err(SLOW),
+    }
+}
+
+fn pings() -> Interval {
+    let mut pings = interval(PING);
+    pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    // The first tick is at once.
+    pings.reset();
+    pings
+}
+
+impl Session {
+    /// Goes on until there is a reason to end.
+    async fn converse(&self, socket: &mut WebSocket) -> Result<std::convert::Infallible, End> {
+        // In this order, so that nothing is missed between them.
+        let mut seat = self.state.chats().enter(self.place.broadcast);
+        let seen = self.greet(socket).await?;
+        let mut pings = pings();
+        let mut unanswered = 0;
+        let mut pace = CLIENT;
+        let mut refused = 0;
+        loop {
+            tokio::select! {
+                told = seat.frames.recv() => match told {
+                    Ok(Told { sequence, .. }) if sequence.is_some_and(|number| number <= seen) => {}
+                    Ok(told) => send(socket, Message::Text(told.text)).await?,
+                    Err(RecvError::Lagged(_) | RecvError::Closed) => return Err(SLOW),
+                },
+                heard = socket.recv() => {
+                    unanswered = 0;
+                    let outcome = match heard {
+                        None | Some(Ok(Message::Close(_))) => return Err(GONE),
+                        Some(Err(_)) => return Err(TOO_LARGE),
+                        Some(Ok(message)) => match pace.take(self.now()) {
+                            Ok(()) => self.hear(message).await,
+                            refused => refused,
+                        },
+                    };
+                    match outcome {
+                        Ok(()) => refused = 0,
+                        Err(error) => {
+                            refused += 1;
+                            send(socket, Message::Text(frame::refusal(&error).text())).await?;
+                        }
+                    }
+                    if refused >= MAX_REFUSED {
+                        return Err(FLOOD);
+                    }
+                }
+                _ = pings.tick() => {
+                    if unanswered >= MAX_UNANSWERED {
+                        return Err(SILENT);
+                    }
+                    unanswered += 1;
+                    send(socket, Message::Ping(bytes::Bytes::new())).await?;
+                }
+            }
+        }
+    }
+
+    fn now(&self) -> Duration {
+        self.state.setup().clock.monotonic()
+    }
+
+    /// Sends what was said last; the number of the newest.
+    async fn greet(&self, socket: &mut WebSocket) -> Result<i64, End> {
+        let store = &self.state.setup().store;
+        let history = store.newest_chats(self.place.broadcast, HISTORY).await;
+        let history = history.map_err(|error| {
+            // The log says why.
+            let _ = Error::from(error);
+            FAULT
+        })?;
+        for chat in &history {
+            let text = frame::message(self.place.stream, chat).text();
+            send(socket, Message::Text(text)).await?;
+        }
+        Ok(history.last().map_or(0, |chat| chat.sequence))
+    }
+
+    async fn hear(&self, message: Message) -> Result<(), Error> {
+        match message {
+            Message::Text(text) => {
+                if !self.who.may_speak {
+                    return Err(Error::Unauthorized("a credential is needed to speak"));
+                }
+                let said = frame::read(&text)?;
+                say(&self.state, &self.place, &self.who, said).await
+            }
+            Message::Binary(_) => Err(Error::Bad("the frame is not text".to_owned())),
+            // The library answers pings; the caller reads closes.
+            Message::Ping(_) | Message::Pong(_) | Message::Close(_) => Ok(()),
+        }
+    }
+}
+
+/// Tells a room what somebody says; a message is kept first.
+pub(super) async fn say(state: &State, place: &Place, who: &Who, said: Said) -> Result<(), Error> {
+    let setup = state.setup();
+    let chats = state.chats();
+    chats.admit(place.broadcast, setup.clock.monotonic())?;
+    let (user_id, user_name) = who.named(said.user_id, said.user_name);
+    let told = match said.what {
+        What::Message(message) => {
+            let content = NewChat {
+                user_id,
+                user_name,
+                message,
+            };
+            let kept = setup.store.send_chat(place.broadcast, content).await;
+            let chat = kept.map_err(|error| match error {
+                store::Error::Missing { .. } => Error::Conflict("the broadcast is over".to_owned()),
+                error => error.into(),
+            })?;
+            Told {
+                sequence: Some(chat.sequence),
+                text: frame::message(place.stream, &chat).text(),
+            }
+        }
+        What::Reaction(reaction) => {
+            let told = Frame::Reaction {
+                stream_id: place.stream.to_string(),
+                user_id: user_id.as_deref().unwrap_or_default(),
+                user_name: &user_name,
+                reaction: &reaction,
+                timestamp: frame::seconds(setup.clock.wall()),
+            };
+            Told {
+                sequence: None,
+                text: told.text(),
+            }
+        }
+    };
+    chats.tell(place.broadcast, told);
+    Ok(())
+}

@@ -1,0 +1,316 @@
+//! Chats over a connection in memory: who may listen and speak, what is told, and how a socket ends.
+
+use std::time::Duration;
+
+use axum::body::Body;
+use futures_util::{SinkExt, StreamExt};
+use http::{Request, StatusCode};
+use http_body_util::BodyExt;
+use hyper_util::rt::TokioIo;
+use hyper_util::service::TowerToHyperService;
+use serde_json::{Value, json};
+use tokio::io::DuplexStream;
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::tungstenite::{Error as ClientError, Message};
+use tower::ServiceExt;
+
+use crate::base::secret::Secret;
+use crate::control::tests::{Bench, bench};
+use crate::store::{Broadcast, BroadcastUpdate, NewBroadcast, Status, Visibility};
+
+const KEY: &str = "pk_00000000000000000000000000000001";
+const OTHER_KEY: &str = "pk_00000000000000000000000000000002";
+/// What a socket's connection holds: more than a frame that is too large.
+const CONNECTION_BYTES: usize = 64 << 10;
+
+type Socket = WebSocketStream<DuplexStream>;
+
+/// A bench with two clients, the first of which has a broadcast.
+async fn talk(visibility: Visibility) -> (Bench, Broadcast) {
+    let bench = bench(|_| {}).await;
+    for (id, key) in [("first", KEY), ("second", OTHER_KEY)] {
+        let (key, secret) = (Secret::new(key), Secret::new(format!("sk_{id}")));
+        let made = bench.store.register_client(id, &key, &secret, "{}");
+        made.await.unwrap();
+    }
+    let new = NewBroadcast {
+        region: "local",
+        application_id: "first",
+        user_id: None,
+        anonymous: None,
+        title: "Talk",
+        description: None,
+        visibility,
+        tags: &[],
+        metadata: "{}",
+        max_participants: None,
+    };
+    let broadcast = bench.store.create_broadcast(&new, 100).await.unwrap();
+    (bench, broadcast)
+}
+
+/// A handshake; the code of a refusal.
+async fn join(bench: &Bench, id: impl ToString, query: &str) -> Result<Socket, u16> {
+    let (client, server) = tokio::io::duplex(CONNECTION_BYTES);
+    let service = TowerToHyperService::new(crate::control::router(bench.state.clone()));
+    bench.state.setup().tasks.spawn(async move {
+        let http = hyper::server::conn::http1::Builder::new();
+        let served = http.serve_connection(TokioIo::new(server), service);
+        let _ = served.with_upgrades().await;
+    });
+    let id = id.to_string().replace('#', "%23");
+    let request = format!("ws://localhost/ws/streams/{id}/chat{query}");
+    let request = request.into_client_request().unwrap();
+    match tokio_tungstenite::client_async(request, client).await {
+        Ok((socket, _)) => Ok(socket),
+        Err(ClientError::Http(response)) => Err(response.status().as_u16()),
+        Err(other) => panic!("{other}"),
+    }
+}
+
+async fn say(socket: &mut Socket, text: impl ToString) {
+    socket.send(Message::text(text.to_string())).await.unwrap();
+}
+
+/// The next text frame.
+async fn hear(socket: &mut Socket) -> Value {
+    loop {
+        match socket.next().await.unwrap().unwrap() {
+            Message::Text(text) => return serde_json::from_str(&text).unwrap(),
+            Message::Ping(_) => {}
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+/// The code by which the server closes, after whatever it said.
+async fn farewell(socket: &mut Socket) -> u16 {
+    loop {
+        if let Message::Close(close) = socket.next().await.unwrap().unwrap() {
+            return close.unwrap().code.into();
+        }
+    }
+}
+
+async fn react(bench: &Bench, id: impl ToString, key: &str, body: Value) -> (StatusCode, Value) {
+    let request = Request::post(format!("/api/v1/sessions/{}/reactions", id.to_string()))
+        .header("x-api-key", key)
+        .body(Body::from(body.to_string()))
+        .unwrap();
+    let router = crate::control::router(bench.state.clone());
+    let answer = router.oneshot(request).await.unwrap();
+    let code = answer.status();
+    let body = answer.into_body().collect().await.unwrap().to_bytes();
+    (code, serde_json::from_slice(&body).unwrap())
+}
+
+#[tokio::test]
+async fn what_one_says_all_hear_and_newcomers_hear_it_later() {
+    let (bench, broadcast) = talk(Visibility::Public).await;
+    let mut sender = join(&bench, broadcast.id, &format!("?token={KEY}"))
+        .await
+        .unwrap();
+    let mut listener = join(&bench, broadcast.stream_id, "").await.unwrap();
+    entered(&mut listener).await;
+    let hi = json!({"type": "message", "message": "<b>hi</b>", "userName": "Jo", "userId": "u-1"});
+    say(&mut sender, hi).await;
+    let heard = hear(&mut sender).await;
+    assert_eq!(hear(&mut listener).await, heard);
+    let wanted = json!({
+        "type": "message", "id": heard["id"], "streamId": broadcast.stream_id.to_string(), "userId": "u-1",
+        "userName": "Jo", "message": "<b>hi</b>", "timestamp": "2026-09-21T14:13:20Z",
+    });
+    assert_eq!(heard, wanted);
+    say(&mut sender, "plain").await;
+    let plain = hear(&mut listener).await;
+    assert_eq!(plain["message"], "plain");
+    assert_eq!(
+        (&plain["userName"], &plain["userId"]),
+        (&json!("Guest"), &json!(""))
+    );
+    // What was sent in between is told once.
+    let short = format!("r{}", broadcast.number);
+    let mut newcomer = join(&bench, short, "").await.unwrap();
+    assert_eq!(hear(&mut newcomer).await, heard);
+    assert_eq!(hear(&mut newcomer).await, plain);
+    say(&mut sender, "new").await;
+    assert_eq!(hear(&mut newcomer).await["message"], "new");
+}
+
+#[tokio::test]
+async fn reactions_are_told_and_not_kept() {
+    let (bench, broadcast) = talk(Visibility::Public).await;
+    let mut socket = join(&bench, broadcast.id, &format!("?token={KEY}"))
+        .await
+        .unwrap();
+    say(&mut socket, r#"{"type":"reaction","reaction":"heart"}"#).await;
+    let heard = hear(&mut socket).await;
+    assert_eq!(
+        (&heard["type"], &heard["reaction"]),
+        (&json!("reaction"), &json!("heart"))
+    );
+    let (code, body) = react(&bench, broadcast.id, KEY, json!({"type": "👏🏽"})).await;
+    assert_eq!((code, body), (StatusCode::OK, json!({"success": true})));
+    assert_eq!(hear(&mut socket).await["reaction"], "👏🏽");
+    let kept = bench.store.newest_chats(broadcast.id, 9).await.unwrap();
+    assert_eq!(kept, []);
+    for (id, key, body, wanted) in [
+        (
+            broadcast.id.to_string(),
+            OTHER_KEY,
+            json!({"type": "heart"}),
+            404,
+        ),
+        ("r99".to_owned(), KEY, json!({"type": "heart"}), 404),
+        (
+            broadcast.id.to_string(),
+            "pk_wrong",
+            json!({"type": "heart"}),
+            401,
+        ),
+        (broadcast.id.to_string(), KEY, json!({}), 400),
+        (broadcast.id.to_string(), KEY, json!([]), 400),
+    ] {
+        let (code, refusal) = react(&bench, id, key, body).await;
+        assert_eq!(code.as_u16(), wanted, "{refusal}");
+        assert_eq!(refusal["error"], true);
+    }
+}
+
+#[tokio::test]
+async fn who_may_not_see_a_chat_is_refused_before_the_upgrade() {
+    let (bench, broadcast) = talk(Visibility::Private).await;
+    let id = broadcast.id.to_string();
+    for (id, query, wanted) in [
+        (id.as_str(), "", 404),
+        (&id, &format!("?token={OTHER_KEY}")[..], 404),
+        (&id, "?token=pk_wrong", 401),
+        (&id, "?token=wrong", 401),
+        ("r99", &format!("?token={KEY}"), 404),
+        ("%00", "", 404),
+    ] {
+        assert_eq!(
+            join(&bench, id, query).await.err(),
+            Some(wanted),
+            "{id} {query}"
+        );
+    }
+    assert!(join(&bench, id, &format!("?token={KEY}")).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_broadcast_that_is_over_is_read_and_takes_no_more() {
+    let (bench, broadcast) = talk(Visibility::Public).await;
+    let mut socket = join(&bench, broadcast.id, &format!("?token={KEY}"))
+        .await
+        .unwrap();
+    say(&mut socket, "hi").await;
+    assert_eq!(hear(&mut socket).await["message"], "hi");
+    let update = BroadcastUpdate {
+        status: Some(Status::Completed),
+        ..BroadcastUpdate::default()
+    };
+    bench
+        .store
+        .update_broadcast(broadcast.id, &update)
+        .await
+        .unwrap();
+    say(&mut socket, "late").await;
+    assert_eq!(hear(&mut socket).await["code"], 409);
+    let mut reader = join(&bench, broadcast.id, "").await.unwrap();
+    assert_eq!(hear(&mut reader).await["message"], "hi");
+}
+
+#[tokio::test]
+async fn a_flood_is_refused_and_then_ended() {
+    let (bench, broadcast) = talk(Visibility::Public).await;
+    let mut socket = join(&bench, broadcast.id, &format!("?token={KEY}"))
+        .await
+        .unwrap();
+    for number in 0..10 {
+        say(&mut socket, number).await;
+        assert_eq!(hear(&mut socket).await["message"], number.to_string());
+    }
+    say(&mut socket, "too much").await;
+    assert_eq!(hear(&mut socket).await["code"], 429);
+    bench.clock.advance(Duration::from_millis(500));
+    say(&mut socket, "later").await;
+    assert_eq!(hear(&mut socket).await["message"], "later");
+    for _ in 0..20 {
+        say(&mut socket, "again").await;
+        assert_eq!(hear(&mut socket).await["code"], 429);
+    }
+    assert_eq!(farewell(&mut socket).await, 1008);
+}
+
+#[tokio::test]
+async fn frames_that_are_no_text_are_refused_and_large_ones_end_the_socket() {
+    let (bench, broadcast) = talk(Visibility::Public).await;
+    let mut socket = join(&bench, broadcast.id, &format!("?token={KEY}"))
+        .await
+        .unwrap();
+    socket.send(Message::binary(vec![0; 3])).await.unwrap();
+    assert_eq!(hear(&mut socket).await["code"], 400);
+    let large = "x".repeat(super::frame::MAX_FRAME_BYTES + 1);
+    say(&mut socket, large).await;
+    assert_eq!(farewell(&mut socket).await, 1009);
+}
+
+/// Takes the answer that shows that a socket without a credential has entered its room.
+async fn entered(socket: &mut Socket) {
+    say(socket, "may I?").await;
+    assert_eq!(hear(socket).await["code"], 401);
+}
+
+#[tokio::test]
+async fn one_who_gives_no_sign_of_life_is_closed_and_one_who_does_stays() {
+    let (bench, broadcast) = talk(Visibility::Public).await;
+    let mut silent = join(&bench, broadcast.id, "").await.unwrap();
+    let mut alive = join(&bench, broadcast.id, "").await.unwrap();
+    entered(&mut silent).await;
+    entered(&mut alive).await;
+    let chats = bench.state.chats();
+    assert_eq!(chats.sockets(broadcast.id), 2);
+    // Nothing waits for the database any more.
+    tokio::time::pause();
+    for _ in 0..4 {
+        // The library answers when it is asked for the next frame.
+        assert!(alive.next().await.unwrap().unwrap().is_ping());
+    }
+    assert_eq!(chats.sockets(broadcast.id), 1, "the silent one has left");
+}
+
+#[tokio::test]
+async fn one_who_reads_nothing_is_closed_and_holds_nobody_up() {
+    let (bench, broadcast) = talk(Visibility::Public).await;
+    let mut slow = join(&bench, broadcast.id, "").await.unwrap();
+    let mut quick = join(&bench, broadcast.id, "").await.unwrap();
+    entered(&mut slow).await;
+    entered(&mut quick).await;
+    tokio::time::pause();
+    let chats = bench.state.chats();
+    let text = "x".repeat(CONNECTION_BYTES / 8);
+    for _ in 0..200 {
+        let told = super::rooms::Told {
+            sequence: None,
+            text: json!(text).to_string().into(),
+        };
+        chats.tell(broadcast.id, told);
+        assert_eq!(hear(&mut quick).await, text);
+    }
+    while chats.sockets(broadcast.id) > 1 {
+        // Time goes on while nothing else does.
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+}
+
+#[tokio::test]
+async fn sockets_are_closed_when_the_server_stops() {
+    let (bench, broadcast) = talk(Visibility::Public).await;
+    let mut socket = join(&bench, broadcast.id, "").await.unwrap();
+    let tasks = bench.state.setup().tasks.clone();
+    let (code, ()) = tokio::join!(farewell(&mut socket), tasks.finish());
+    assert_eq!(code, 1001);
+    assert_eq!(bench.state.chats().count(), 0);
+}
