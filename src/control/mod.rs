@@ -266,6 +266,8 @@ pub(crate) struct Inner {
     metrics: metrics::Metrics,
     limits: pcast::limit::Limits,
     hours: api::limit::Hours,
+    attempts: api::throttle::Attempts,
+    work: api::work::Work,
     readiness: std::sync::Mutex<Option<(Duration, health::Report)>>,
     sessions: session::Sessions,
     events: events::Events,
@@ -279,6 +281,8 @@ impl State {
             metrics,
             limits: pcast::limit::Limits::new(setup.requests_per_second),
             hours: api::limit::Hours::default(),
+            attempts: api::throttle::Attempts::default(),
+            work: api::work::Work::default(),
             readiness: std::sync::Mutex::new(None),
             sessions: session::Sessions::new(setup.clock.clone()),
             events: events::Events::new(),
@@ -296,6 +300,14 @@ impl State {
 
     fn hours(&self) -> &api::limit::Hours {
         &self.0.hours
+    }
+
+    fn attempts(&self) -> &api::throttle::Attempts {
+        &self.0.attempts
+    }
+
+    fn work(&self) -> &api::work::Work {
+        &self.0.work
     }
 
     fn sessions(&self) -> &session::Sessions {
@@ -358,6 +370,7 @@ fn routes() -> Vec<(&'static str, Side, MethodRouter<State>)> {
         ("/streams.json", Side::Public, get(streams::list)),
     ];
     routes.extend(admin::routes());
+    routes.extend(api::routes());
     routes.extend(pcast::routes());
     routes.extend(recordings::routes());
     routes

@@ -8,8 +8,10 @@
 
 mod application;
 mod channel;
+mod contact;
 mod database;
 mod declared;
+mod follow;
 mod ingest;
 mod known;
 mod message;
@@ -30,9 +32,11 @@ use crate::base::clock::Clock;
 use crate::base::secret::Secret;
 pub use application::{Application, random_secret};
 pub use channel::{Channel, Creation, random_stream_key};
+pub use contact::{Contact, MAX_CONTACTS, NewContact};
 use database::{Database, query};
 pub use database::{OLDEST_POSTGRESQL, Server, probe};
 pub use declared::{Declaration, Declared, NewChannel};
+pub use follow::{Follows, Hit};
 pub use ingest::{IngestOptions, SourceUri, Span};
 use known::Memory;
 pub use known::Watcher;

@@ -7,6 +7,7 @@ mod known;
 mod messages;
 mod streams;
 mod together;
+mod users;
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -107,5 +108,9 @@ behaviours! {
     messages::messages_end_after_ninety_days_and_with_their_channel,
     messages::more_messages_than_are_deleted_at_once_are_all_deleted,
     messages::senders_side_by_side_get_a_number_each,
+    users::users_are_unique_in_their_tenant_whatever_the_case,
+    users::bearer_tokens_open_until_they_end,
+    users::users_follow_and_find_each_other,
+    users::contacts_are_one_for_each_number_and_know_who_has_it,
     together::sixteen_writers_make_and_delete_each_channel_once,
 }
