@@ -149,7 +149,7 @@ pub(super) async fn users_follow_and_find_each_other(bench: Bench) {
     for text in ["JOHN", "n_1", "JÖRG", "john_1@example.test"] {
         assert_eq!(names(text, 10).await, [john_1.clone()], "{text}");
     }
-    for text in ["%", "n%1", "\\", "example.test", "john_1\njörg"] {
+    for text in ["%", "n%1", "\\", "example.test"] {
         assert_eq!(names(text, 10).await, [], "{text}");
     }
     let (first, second) = (("ann".to_owned(), false), ("jane".to_owned(), false));
