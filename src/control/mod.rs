@@ -281,6 +281,8 @@ pub(crate) struct Inner {
     /// What those without credentials make, by kind and address.
     strangers: api::limit::Hours,
     chats: api::chat::Rooms,
+    attempts: api::throttle::Attempts,
+    work: api::work::Work,
     readiness: std::sync::Mutex<Option<(Duration, health::Report)>>,
     sessions: session::Sessions,
     events: events::Events,
@@ -296,6 +298,8 @@ impl State {
             hours: api::limit::Hours::default(),
             strangers: api::limit::Hours::default(),
             chats: api::chat::Rooms::default(),
+            attempts: api::throttle::Attempts::default(),
+            work: api::work::Work::default(),
             readiness: std::sync::Mutex::new(None),
             sessions: session::Sessions::new(setup.clock.clone()),
             events: events::Events::new(),
@@ -321,6 +325,14 @@ impl State {
 
     fn chats(&self) -> &api::chat::Rooms {
         &self.0.chats
+    }
+
+    fn attempts(&self) -> &api::throttle::Attempts {
+        &self.0.attempts
+    }
+
+    fn work(&self) -> &api::work::Work {
+        &self.0.work
     }
 
     fn sessions(&self) -> &session::Sessions {

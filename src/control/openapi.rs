@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use utoipa::OpenApi;
 
 use super::admin::{applications, channels};
-use super::api::{broadcast, chat, client, session};
+use super::api::{broadcast, chat, client, contact, session, user};
 use super::pcast::{channel, fork, manifest, member, message};
 use super::recordings;
 
@@ -71,6 +71,25 @@ const PAGE: &str = include_str!("../../assets/docs.html");
     channels::send,
     channels::messages,
     channels::purge,
+    user::sign_up,
+    user::sign_in,
+    user::sign_out,
+    user::rotate,
+    user::profile,
+    user::change,
+    user::remove,
+    user::change_password,
+    user::search,
+    user::followers,
+    user::following,
+    user::follow,
+    user::unfollow,
+    contact::sync,
+    contact::list,
+    contact::fetch,
+    contact::change,
+    contact::follow,
+    contact::unfollow,
 ))]
 struct Generated;
 

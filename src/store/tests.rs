@@ -9,6 +9,7 @@ mod known;
 mod messages;
 mod streams;
 mod together;
+mod users;
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -121,5 +122,9 @@ behaviours! {
     broadcasts::silent_broadcasts_end_and_those_with_a_sign_of_life_do_not,
     broadcasts::anonymous_broadcasts_and_channels_are_limited,
     broadcasts::a_broadcasts_stream_begins_anew_after_its_end_was_recorded,
+    users::users_are_unique_in_their_tenant_whatever_the_case,
+    users::bearer_tokens_open_until_they_end,
+    users::users_follow_and_find_each_other,
+    users::contacts_are_one_for_each_number_and_know_who_has_it,
     together::sixteen_writers_make_and_delete_each_channel_once,
 }

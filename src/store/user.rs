@@ -1,9 +1,9 @@
-//! Users of a tenant: sign-in, bearer tokens, who follows whom. In: what the API checked and hashed. Out:
-//! plain values. Not here: how passwords are hashed, how phone numbers are read.
+//! Users of a tenant: sign-up, profile, bearer tokens. In: what the API checked and hashed. Out: plain values.
+//! Not here: how passwords are hashed, how phone numbers are read, who follows whom (`follow.rs`).
 
 use std::time::Duration;
 
-use super::database::{Row, query};
+use super::database::{Query, Row, Transaction, query};
 use super::known::hash;
 use super::{Error, Store, exists, timed};
 use crate::base::clock::Wall;
@@ -25,6 +25,8 @@ macro_rules! columns {
          users.created_us, users.updated_us"
     };
 }
+
+pub(super) use columns;
 
 /// A user.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,17 +59,6 @@ pub struct User {
     pub updated: Wall,
 }
 
-/// How many follow a user, and whom it follows.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Follows {
-    /// Who follow it.
-    pub followers: u64,
-    /// Whom it follows.
-    pub following: u64,
-    /// Those who do both.
-    pub mutual: u64,
-}
-
 impl TryFrom<&Row> for User {
     type Error = Error;
 
@@ -93,7 +84,7 @@ impl TryFrom<&Row> for User {
 }
 
 /// As names and addresses are compared: Unicode letters of either case are the same.
-fn folded(text: &str) -> String {
+pub(super) fn folded(text: &str) -> String {
     text.to_lowercase()
 }
 
@@ -105,14 +96,15 @@ impl Store {
         timed(async {
             let insert = query(
                 "INSERT INTO users (id, application_id, username, email, username_key, email_key,
-                     password, phone, phone_e164, first_name, last_name, display_name, avatar_url,
-                     created_us, updated_us)
-                 SELECT $1, id, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $14
+                     names_key, phone, phone_e164, first_name, last_name, display_name, avatar_url,
+                     created_us, updated_us, password)
+                 SELECT $1, id, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $14, $15
                  FROM applications WHERE id = $2",
             )
             .bind(new.id.to_string())
             .bind(new.application_id.as_str());
-            let inserted = self.database.execute(values(insert, new).bind(now)).await;
+            let insert = values(insert, new).bind(now).bind(new.password.expose());
+            let inserted = self.database.execute(insert).await;
             match inserted.map_err(taken)? {
                 0 => Err(Error::Missing {
                     what: "application",
@@ -128,14 +120,14 @@ impl Store {
         .await
     }
 
-    /// Changes everything of a user but its id and tenant. [`Error::Exists`] when its new name or address is
+    /// Changes everything of a user but its id, its tenant and its password. [`Error::Exists`] when its new name or address is
     /// taken, [`Error::Missing`] when it is gone.
     pub async fn update_user(&self, user: &User) -> Result<User, Error> {
         let now = self.now_us();
         timed(async {
             let update = query(
                 "UPDATE users SET username = $3, email = $4, username_key = $5, email_key = $6,
-                     password = $7, phone = $8, phone_e164 = $9, first_name = $10, last_name = $11,
+                     names_key = $7, phone = $8, phone_e164 = $9, first_name = $10, last_name = $11,
                      display_name = $12, avatar_url = $13, updated_us = $14
                  WHERE id = $1 AND application_id = $2",
             )
@@ -206,32 +198,98 @@ impl Store {
         .await
     }
 
-    /// A new bearer token of a user. It is known by its SHA-256 from now on.
-    pub async fn issue_bearer(&self, user: Uuid) -> Result<Secret, Error> {
+    /// Gives a user another password and ends its bearer tokens but one. [`Error::Missing`] when it is gone,
+    /// or its password was changed meanwhile.
+    pub async fn change_password(
+        &self,
+        user: &User,
+        password: &Secret,
+        kept: &str,
+    ) -> Result<(), Error> {
+        let now = self.now_us();
+        timed(async {
+            let mut transaction = self.database.begin_rows().await?;
+            let update = query(
+                "UPDATE users SET password = $2, updated_us = $3 WHERE id = $1 AND password = $4",
+            )
+            .bind(user.id.to_string())
+            .bind(password.expose())
+            .bind(now)
+            .bind(user.password.expose());
+            if transaction.execute(update).await? == 0 {
+                return Err(missing(user.id));
+            }
+            let others = query("DELETE FROM bearers WHERE user_id = $1 AND hash <> $2")
+                .bind(user.id.to_string())
+                .bind(hash(kept).as_slice());
+            transaction.execute(others).await?;
+            transaction.commit().await?;
+            Ok(())
+        })
+        .await
+    }
+
+    /// A new bearer token of a user. It is known by its SHA-256 from now on. [`Error::Missing`] when the user
+    /// is gone, or its password was changed meanwhile.
+    pub async fn issue_bearer(&self, user: &User) -> Result<Secret, Error> {
+        timed(async {
+            let mut transaction = self.database.begin_rows().await?;
+            let token = self.add_bearer(&mut transaction, user).await?;
+            transaction.commit().await?;
+            Ok(token)
+        })
+        .await
+    }
+
+    /// A new bearer token in place of another, which ends. [`Error::Missing`] when that is over already.
+    pub async fn rotate_bearer(&self, user: &User, old: &str) -> Result<Secret, Error> {
+        timed(async {
+            let mut transaction = self.database.begin_rows().await?;
+            let delete = query("DELETE FROM bearers WHERE hash = $1 AND user_id = $2")
+                .bind(hash(old).as_slice())
+                .bind(user.id.to_string());
+            if transaction.execute(delete).await? == 0 {
+                return Err(missing(user.id));
+            }
+            let token = self.add_bearer(&mut transaction, user).await?;
+            transaction.commit().await?;
+            Ok(token)
+        })
+        .await
+    }
+
+    async fn add_bearer(
+        &self,
+        transaction: &mut Transaction,
+        user: &User,
+    ) -> Result<Secret, Error> {
         let token = random_key(BEARER_CHARACTERS);
         let now = self.now_us();
         let lifetime = i64::try_from(BEARER_LIFETIME.as_micros()).unwrap_or(i64::MAX);
-        timed(async {
-            let mut transaction = self.database.begin_rows().await?;
-            let insert = query(
-                "INSERT INTO bearers (hash, user_id, created_us, expires_us) VALUES ($1, $2, $3, $4)",
-            )
-            .bind(hash(&token).as_slice())
-            .bind(user.to_string())
-            .bind(now)
-            .bind(now.saturating_add(lifetime));
-            transaction.execute(insert).await?;
-            let surplus = query(
-                "DELETE FROM bearers WHERE user_id = $1 AND hash NOT IN (
-                     SELECT hash FROM bearers WHERE user_id = $1
-                     ORDER BY created_us DESC, hash LIMIT $2)",
-            );
-            let surplus = surplus.bind(user.to_string()).bind(MAX_BEARERS);
-            transaction.execute(surplus).await?;
-            transaction.commit().await?;
-            Ok(Secret::new(token.clone()))
-        })
-        .await
+        let insert = query(
+            "INSERT INTO bearers (hash, user_id, created_us, expires_us)
+             SELECT $2, id, $3, $4 FROM users WHERE id = $1 AND password = $5",
+        )
+        .bind(user.id.to_string())
+        .bind(hash(&token).as_slice())
+        .bind(now)
+        .bind(now.saturating_add(lifetime))
+        .bind(user.password.expose());
+        if transaction.execute(insert).await? == 0 {
+            return Err(missing(user.id));
+        }
+        // Those that are over go with the surplus.
+        let surplus = query(
+            "DELETE FROM bearers WHERE user_id = $1 AND (expires_us <= $2 OR hash NOT IN (
+                 SELECT hash FROM bearers WHERE user_id = $1
+                 ORDER BY created_us DESC, CASE WHEN hash = $4 THEN 0 ELSE 1 END, hash LIMIT $3))",
+        )
+        .bind(user.id.to_string())
+        .bind(now)
+        .bind(MAX_BEARERS)
+        .bind(hash(&token).as_slice());
+        transaction.execute(surplus).await?;
+        Ok(Secret::new(token))
     }
 
     /// The user of a bearer token that is still good.
@@ -258,19 +316,7 @@ impl Store {
         .await
     }
 
-    /// Ends all bearer tokens of a user but one.
-    pub async fn revoke_other_bearers(&self, user: Uuid, kept: &str) -> Result<(), Error> {
-        timed(async {
-            let delete = query("DELETE FROM bearers WHERE user_id = $1 AND hash <> $2")
-                .bind(user.to_string())
-                .bind(hash(kept).as_slice());
-            self.database.execute(delete).await?;
-            Ok(())
-        })
-        .await
-    }
-
-    async fn one_user(&self, select: super::database::Query) -> Result<Option<User>, Error> {
+    async fn one_user(&self, select: Query) -> Result<Option<User>, Error> {
         timed(async {
             let row = self.database.fetch_optional(select).await?;
             row.as_ref().map(User::try_from).transpose()
@@ -280,13 +326,13 @@ impl Store {
 }
 
 /// Parameters 3 to 13 of what writes a user.
-fn values(query: super::database::Query, user: &User) -> super::database::Query {
+fn values(query: Query, user: &User) -> Query {
     query
         .bind(user.username.as_str())
         .bind(user.email.as_str())
         .bind(folded(&user.username))
         .bind(folded(&user.email))
-        .bind(user.password.expose())
+        .bind(names_key(user))
         .bind(user.phone.as_str())
         .bind(user.phone_e164.as_str())
         .bind(user.first_name.clone())
@@ -295,11 +341,19 @@ fn values(query: super::database::Query, user: &User) -> super::database::Query 
         .bind(user.avatar_url.clone())
 }
 
+/// What a search looks at: all names of a user, one in a line.
+fn names_key(user: &User) -> String {
+    let word = |word: &Option<String>| word.clone().unwrap_or_default();
+    let (first, last) = (word(&user.first_name), word(&user.last_name));
+    let shown = word(&user.display_name);
+    folded(&format!("{}\n{first} {last}\n{shown}", user.username))
+}
+
 fn taken(error: Error) -> Error {
     exists(error, || "a user of this name or address".to_owned())
 }
 
-fn missing(id: Uuid) -> Error {
+pub(super) fn missing(id: Uuid) -> Error {
     Error::Missing {
         what: "user",
         id: id.to_string(),

@@ -4,10 +4,11 @@ use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
+use super::answer::{Answer, Done, done, ok};
 use super::address::Bases;
-use super::docs::{Conflicting, DONE, Done, Lookup, Named, Sized, Usual};
+use super::docs::{Conflicting, Lookup, Named, Sized, Usual};
 use super::time::seconds;
-use super::{Answer, Call, Error, answer, to_the_end};
+use super::{Call, Error, to_the_end};
 use crate::base::id::Uuid;
 use crate::control::State;
 use crate::control::pcast::Fields;
@@ -254,7 +255,7 @@ pub(super) async fn answer_create(mut call: Call) -> Answer {
     let mut fields = Fields::parse(&body)?.without_nulls();
     let broadcast = make(&mut call, &mut fields).await?;
     let view = View::of(&call, &call.bases(), &broadcast, true);
-    Ok(answer(&view))
+    Ok(ok(&view))
 }
 
 /// Makes a broadcast of what a body says of it.
@@ -399,7 +400,7 @@ pub(in crate::control) async fn set_status(mut call: Call) -> Answer {
     };
     let changed = change(&call.state, found.id, update).await?;
     let view = View::of(&call, &call.bases(), &changed, call.has_made(&changed));
-    Ok(answer(&view))
+    Ok(ok(&view))
 }
 
 #[utoipa::path(
@@ -415,7 +416,7 @@ pub(in crate::control) async fn heartbeat(mut call: Call) -> Answer {
         .store
         .broadcast_heartbeat(found.id)
         .await?;
-    Ok(answer(&DONE))
+    Ok(done())
 }
 
 #[utoipa::path(
@@ -431,7 +432,7 @@ pub(in crate::control) async fn report_viewers(mut call: Call) -> Answer {
     let viewers = count(&mut Fields::parse(&body)?, "viewerCount")?;
     let store = &call.state.setup().store;
     store.report_viewers(found.id, viewers).await?;
-    Ok(answer(&DONE))
+    Ok(done())
 }
 
 #[utoipa::path(
@@ -457,7 +458,7 @@ pub(in crate::control) async fn list(mut call: Call) -> Answer {
         .await?;
     let bases = call.bases();
     let views = found.iter().map(|one| View::of(&call, &bases, one, false));
-    Ok(answer(&views.collect::<Vec<_>>()))
+    Ok(ok(&views.collect::<Vec<_>>()))
 }
 
 #[utoipa::path(
@@ -472,5 +473,5 @@ pub(in crate::control) async fn fetch(mut call: Call) -> Answer {
         return Err(Error::NotFound("broadcast"));
     }
     let view = View::of(&call, &call.bases(), &found, call.has_made(&found));
-    Ok(answer(&view))
+    Ok(ok(&view))
 }

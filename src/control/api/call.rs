@@ -16,13 +16,18 @@ use http::{HeaderMap, header};
 use super::Error;
 use super::signature::Signed;
 use crate::base::network::ClientAddress;
-use crate::control::pcast::call::{Parameters, whole};
+use crate::control::pcast::call::{MAX_BODY_BYTES, Parameters, whole_within};
 use crate::control::{State, auth};
 use crate::store::{Application, User};
 
 /// Calls that a client makes by the clock as long as it is on air: the limit does not count them (decision
 /// B-16).
 const UNCOUNTED: [&str; 2] = ["/heartbeat", "/viewer-count"];
+
+/// The one path with large bodies: address books.
+pub(super) const CONTACTS_SYNC: &str = "/api/contacts/sync";
+/// Bytes of an address book: two hundred for each contact.
+const MAX_CONTACTS_BYTES: usize = 1 << 20;
 
 /// Who asks.
 #[derive(Clone, Debug)]
@@ -80,7 +85,8 @@ impl FromRequest<State> for Call {
             let Content::Coming(body) = content else {
                 unreachable!("nobody has read it");
             };
-            let body = whole(&parts.headers, body).await?;
+            let most = most_bytes(parts.uri.path());
+            let body = whole_within(&parts.headers, body, most).await?;
             let target = parts.uri.path_and_query();
             let signed = Signed {
                 method: parts.method.as_str(),
@@ -186,6 +192,14 @@ fn count(client: &Application, path: &str, state: &State) -> Result<(), Error> {
     state.hours().take(&client.id, limit, now)
 }
 
+/// Bytes of a body, at most.
+fn most_bytes(path: &str) -> usize {
+    match path {
+        CONTACTS_SYNC => MAX_CONTACTS_BYTES,
+        _ => MAX_BODY_BYTES,
+    }
+}
+
 fn bearer(headers: &HeaderMap) -> Option<&str> {
     let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
     let (scheme, token) = value.split_once(' ')?;
@@ -236,6 +250,11 @@ impl Call {
         &self.parts.headers
     }
 
+    /// The bearer token that came with it.
+    pub(in crate::control) fn bearer(&self) -> Option<&str> {
+        bearer(&self.parts.headers)
+    }
+
     /// Where the request comes from, as far as proxies are believed.
     pub(in crate::control) fn address(&self) -> Option<std::net::IpAddr> {
         let address = self.parts.extensions.get::<ClientAddress>();
@@ -261,11 +280,14 @@ impl Call {
         self.state.strangers().take(&key, limit, now)
     }
 
-    /// The whole body, within the limit of JSON bodies.
+    /// The whole body, within the limit of its path.
     pub(in crate::control) async fn body(&mut self) -> Result<Bytes, Error> {
         match std::mem::replace(&mut self.body, Content::Read(Bytes::new())) {
             Content::Read(bytes) => Ok(bytes),
-            Content::Coming(body) => Ok(whole(&self.parts.headers, body).await?),
+            Content::Coming(body) => {
+                let most = most_bytes(self.parts.uri.path());
+                Ok(whole_within(&self.parts.headers, body, most).await?)
+            }
         }
     }
 }

@@ -4,8 +4,9 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
+use super::answer::{Answer, ok};
 use super::docs::{Sized, Usual};
-use super::{Answer, Call, Error, answer, to_the_end};
+use super::{Call, Error, to_the_end};
 use crate::base::id::Uuid;
 use crate::base::secret::Secret;
 use crate::control::auth;
@@ -98,7 +99,7 @@ pub(in crate::control) async fn register(mut call: Call) -> Answer {
     };
     to_the_end(&call.state, work).await?;
     tracing::info!(client = id, "SDK client registered");
-    Ok(answer(&Registered {
+    Ok(ok(&Registered {
         success: true,
         api_key: key.expose(),
         secret_key: secret.expose(),

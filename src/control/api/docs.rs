@@ -1,19 +1,8 @@
 //! Answers and parameters that many calls of `/api` have in common, for the API description.
 
-use utoipa::{IntoParams, IntoResponses, ToSchema};
+use utoipa::{IntoParams, IntoResponses};
 
 use super::error::Body;
-
-/// An answer without content of its own.
-#[derive(serde::Serialize, ToSchema)]
-#[schema(as = ApiDone)]
-pub(in crate::control) struct Done {
-    /// Always true.
-    pub(in crate::control) success: bool,
-}
-
-/// It is done.
-pub(in crate::control) const DONE: Done = Done { success: true };
 
 /// The broadcast that a path names.
 #[derive(IntoParams)]
@@ -22,6 +11,15 @@ pub(in crate::control) const DONE: Done = Done { success: true };
 pub(in crate::control) struct Named {
     /// Id of the broadcast or of its stream, or its short id.
     #[param(example = "r5")]
+    id: String,
+}
+
+/// What a path names by its only id.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Path)]
+#[expect(dead_code, reason = "it describes parameters")]
+pub(in crate::control) struct ById {
+    /// UUID.
     id: String,
 }
 
@@ -35,13 +33,13 @@ pub(in crate::control) enum Usual {
     /// Credentials are missing or refused.
     #[response(status = 401)]
     Unauthorized(Body),
-    /// The SDK client asks too much; `Retry-After` says when to try again.
+    /// Too many requests; `Retry-After` says when to try again.
     #[response(status = 429)]
     TooMany(Body),
     /// Our own fault.
     #[response(status = 500)]
     Internal(Body),
-    /// A limit is reached, or the database does not answer.
+    /// A limit is reached, or the database does not answer; `Retry-After` says when to try again.
     #[response(status = 503)]
     Capacity(Body),
 }
@@ -67,11 +65,11 @@ pub(in crate::control) enum Sized {
     TooLarge(Body),
 }
 
-/// What a change may answer.
+/// What a call may answer that things can be in the way of.
 #[derive(IntoResponses)]
 #[expect(dead_code, reason = "it describes answers")]
 pub(in crate::control) enum Conflicting {
-    /// It is not in the state for it.
+    /// It is there already, or not in the state for it.
     #[response(status = 409)]
     Conflict(Body),
 }

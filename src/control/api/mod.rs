@@ -3,44 +3,34 @@
 //! it. Not here: media, pages.
 
 pub(super) mod address;
+pub(super) mod answer;
 pub(super) mod broadcast;
 pub(super) mod call;
 pub(super) mod chat;
 pub(super) mod client;
-pub(super) mod docs;
+pub(super) mod contact;
+mod docs;
 pub(super) mod error;
 pub mod lifecycle;
 pub(super) mod limit;
+mod password;
+mod phone;
 pub(super) mod session;
 mod signature;
 #[cfg(test)]
 mod tests;
+pub(super) mod throttle;
 pub(super) mod time;
+pub(super) mod user;
+pub(super) mod work;
 
-use axum::Json;
-use axum::response::{IntoResponse, Response};
-use axum::routing::{MethodRouter, get, patch, post};
-use http::{HeaderValue, header};
-use serde::Serialize;
+use axum::routing::{MethodRouter, get, patch, post, put};
 
 pub(super) use call::{ByClient, ByUser, Call};
 pub(super) use error::Error;
 
 use super::{Side, State};
 use crate::store;
-
-/// What handlers give.
-pub(super) type Answer = Result<Response, Error>;
-
-/// An answer with what was asked for; it may hold keys, so nobody keeps it.
-pub(super) fn answer(body: &impl Serialize) -> Response {
-    let mut response = Json(body).into_response();
-    let no_store = HeaderValue::from_static("no-store");
-    response
-        .headers_mut()
-        .insert(header::CACHE_CONTROL, no_store);
-    response
-}
 
 /// Changes the store to the end, also when the caller does not wait for it.
 async fn to_the_end<T: Send + 'static>(
@@ -91,6 +81,41 @@ pub(super) fn routes() -> Vec<(&'static str, Side, MethodRouter<State>)> {
             "/api/v1/sessions/{id}",
             Public,
             patch(session::patch).put(session::replace),
+        ),
+        ("/api/users/signup", Public, post(user::sign_up)),
+        ("/api/users/login", Public, post(user::sign_in)),
+        ("/api/users/logout", Public, post(user::sign_out)),
+        ("/api/users/token", Public, post(user::rotate)),
+        ("/api/users/profile/full", Public, get(user::profile)),
+        (
+            "/api/users/profile",
+            Public,
+            put(user::change).delete(user::remove),
+        ),
+        (
+            "/api/users/change-password",
+            Public,
+            post(user::change_password),
+        ),
+        ("/api/users/search", Public, get(user::search)),
+        ("/api/users/followers/count", Public, get(user::followers)),
+        ("/api/users/following/count", Public, get(user::following)),
+        (
+            "/api/users/follow/{id}",
+            Public,
+            post(user::follow).delete(user::unfollow),
+        ),
+        (call::CONTACTS_SYNC, Public, post(contact::sync)),
+        ("/api/contacts", Public, get(contact::list)),
+        (
+            "/api/contacts/{id}",
+            Public,
+            get(contact::fetch).put(contact::change),
+        ),
+        (
+            "/api/contacts/{id}/follow",
+            Public,
+            post(contact::follow).delete(contact::unfollow),
         ),
     ];
     routes.extend(chat::routes());

@@ -1,9 +1,10 @@
 //! Sessions, version 1: broadcasts as the SDK calls them, for who has a key (contract, broadcasts, section
 //! 3).
 
+use super::answer::{Answer, ok};
 use super::broadcast::{self, BroadcastChange, BroadcastFields, View};
 use super::docs::{Conflicting, Lookup, Named, Sized, Usual};
-use super::{Answer, ByClient, Error, answer};
+use super::{ByClient, Error};
 use crate::control::pcast::Fields;
 
 /// Sessions in an answer, unless another number is asked for.
@@ -36,7 +37,7 @@ pub(in crate::control) async fn list(ByClient(mut call): ByClient) -> Answer {
     let found = found.await?;
     let bases = call.bases();
     let views = found.iter().map(|one| View::of(&call, &bases, one, true));
-    Ok(answer(&views.collect::<Vec<_>>()))
+    Ok(ok(&views.collect::<Vec<_>>()))
 }
 
 #[utoipa::path(
@@ -68,5 +69,5 @@ async fn update(ByClient(mut call): ByClient) -> Answer {
     let update = broadcast::read_update(&mut fields)?;
     let changed = broadcast::change(&call.state, found.id, update).await?;
     let view = View::of(&call, &call.bases(), &changed, true);
-    Ok::<_, Error>(answer(&view))
+    Ok::<_, Error>(ok(&view))
 }

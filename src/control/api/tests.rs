@@ -14,11 +14,16 @@ use crate::base::secret::Secret;
 use crate::control::tests::{Bench, bench};
 
 mod broadcasts;
+mod contacts;
+mod users;
 
 const KEY: [(&str, &str); 1] = [("x-api-key", "pk_one")];
 const OTHER_KEY: [(&str, &str); 1] = [("x-api-key", "pk_two")];
 const NOBODY: [(&str, &str); 0] = [];
 const OPERATOR: [(&str, &str); 1] = [("x-admin-key", "admin-key")];
+
+/// Code and body of an answer.
+type Answer = (u16, Value);
 
 impl Bench {
     /// A request of whom the headers name; code and JSON of the answer.
@@ -28,7 +33,7 @@ impl Bench {
         path: &str,
         headers: &[(&str, &str)],
         body: impl ToString,
-    ) -> (u16, Value) {
+    ) -> Answer {
         let peer: SocketAddr = "192.0.2.1:5000".parse().unwrap();
         let mut request = Request::builder()
             .method(method)
@@ -47,6 +52,9 @@ impl Bench {
         let bytes = answer.into_body().collect().await.unwrap().to_bytes();
         let text = String::from_utf8(bytes.to_vec()).unwrap();
         let json = serde_json::from_str(&text).unwrap_or_else(|_| panic!("not JSON: {text}"));
+        if code >= 400 {
+            check_refusal(&json);
+        }
         (code, json)
     }
 
@@ -73,4 +81,72 @@ async fn clients() -> Bench {
         made.await.unwrap();
     }
     bench
+}
+
+/// A request. Headers are lines.
+async fn call(bench: &Bench, what: &str, headers: &[&str], body: impl ToString) -> Answer {
+    let (method, path) = what.split_once(' ').unwrap();
+    let lines = headers.iter().map(|line| line.split_once(": ").unwrap());
+    let headers: Vec<(&str, &str)> = lines.collect();
+    bench.api(method, path, &headers, body).await
+}
+
+/// Contract, broadcasts, section 1.
+fn check_refusal(body: &Value) {
+    assert_eq!(
+        (&body["error"], &body["success"]),
+        (&json!(true), &json!(false))
+    );
+    assert!(
+        body["reason"]
+            .as_str()
+            .is_some_and(|reason| !reason.is_empty())
+    );
+    assert_eq!(body["reason"], body["message"]);
+}
+
+/// A signed-in user.
+struct Person {
+    id: String,
+    /// The header line.
+    token: String,
+}
+
+impl Person {
+    fn of(answer: &Value) -> Person {
+        let text = |value: &Value| value.as_str().unwrap().to_owned();
+        Person {
+            id: text(&answer["user"]["id"]),
+            token: format!("authorization: Bearer {}", text(&answer["token"])),
+        }
+    }
+
+    async fn call(&self, bench: &Bench, what: &str, body: impl ToString) -> Answer {
+        call(bench, what, &[&self.token], body).await
+    }
+}
+
+/// Makes a user of this name and phone number with the password `s3cretpass`.
+async fn person(bench: &Bench, name: &str, phone: &str) -> Person {
+    person_of(bench, &[], name, phone).await
+}
+
+async fn person_of(bench: &Bench, headers: &[&str], name: &str, phone: &str) -> Person {
+    let body = json!({"username": name, "email": format!("{name}@example.test"),
+        "password": "s3cretpass", "phoneNumber": phone});
+    let (code, answer) = call(bench, "POST /api/users/signup", headers, body).await;
+    assert_eq!(code, 200, "{answer}");
+    Person::of(&answer)
+}
+
+/// Makes another tenant; the header line with its key.
+async fn tenant(bench: &Bench, id: &str) -> String {
+    let key = format!("pk_{id}");
+    let (api_key, secret) = (Secret::new(key.as_str()), Secret::new("sk"));
+    let made = bench
+        .store
+        .register_client(id, &api_key, &secret, "{}")
+        .await;
+    made.unwrap();
+    format!("x-api-key: {key}")
 }

@@ -111,6 +111,39 @@ impl Fields {
         self.object(name)?.ok_or_else(|| self.missing(name))
     }
 
+    /// The same where null stands for a field that is left out.
+    pub(in crate::control) fn without_nulls(mut self) -> Fields {
+        self.fields.retain(|_, value| !value.is_null());
+        self
+    }
+
+    /// Objects that must be there, at most so many.
+    pub(in crate::control) fn need_objects(
+        &mut self,
+        name: &str,
+        most: usize,
+    ) -> Result<Vec<Fields>, Error> {
+        let values = match self.take(name) {
+            None => return Err(self.missing(name)),
+            Some(Value::Array(values)) => values,
+            Some(_) => return Err(self.wrong(name, "an array of objects")),
+        };
+        let name = self.name(name);
+        if values.len() > most {
+            return Err(Error::TooLarge(format!(
+                "{name} has more than {most} objects"
+            )));
+        }
+        let objects = values.into_iter().enumerate().map(|(at, value)| {
+            let path = format!("{name}[{at}]");
+            match value {
+                Value::Object(fields) => Ok(Fields { path, fields }),
+                _ => Err(Error::Bad(format!("{path} is not an object"))),
+            }
+        });
+        objects.collect()
+    }
+
     /// A text that may be left out.
     pub(in crate::control) fn text(&mut self, name: &str) -> Result<Option<String>, Error> {
         match self.take(name) {

@@ -19,7 +19,7 @@ use crate::control::{State, auth};
 use crate::store::{Application, Channel};
 
 /// Bytes of a request's body. The largest that is useful is a message with its tags, all escaped.
-const MAX_BODY_BYTES: usize = 16 << 10;
+pub(in crate::control) const MAX_BODY_BYTES: usize = 16 << 10;
 /// Until a body is there. It comes with its request, in one or a few packets.
 const BODY_DEADLINE: Duration = Duration::from_secs(10);
 /// For what is done in the media plane: it is decided at once, and written down.
@@ -166,13 +166,22 @@ impl Call {
 /// All of a body, bounded in size and time. Every body is read by this: a connection on which one is waited
 /// for is not closed for its silence.
 pub(in crate::control) async fn whole(headers: &HeaderMap, body: Body) -> Result<Bytes, Error> {
-    let too_large = || Error::TooLarge(format!("the body is above {MAX_BODY_BYTES} bytes"));
+    whole_within(headers, body, MAX_BODY_BYTES).await
+}
+
+/// The same with a limit of its own.
+pub(in crate::control) async fn whole_within(
+    headers: &HeaderMap,
+    body: Body,
+    most: usize,
+) -> Result<Bytes, Error> {
+    let too_large = || Error::TooLarge(format!("the body is above {most} bytes"));
     let declared = headers.get(header::CONTENT_LENGTH);
     let declared = declared.and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
-    if declared.is_some_and(|bytes| bytes > MAX_BODY_BYTES as u64) {
+    if declared.is_some_and(|bytes| bytes > most as u64) {
         return Err(too_large());
     }
-    match tokio::time::timeout(BODY_DEADLINE, to_bytes(body, MAX_BODY_BYTES)).await {
+    match tokio::time::timeout(BODY_DEADLINE, to_bytes(body, most)).await {
         Ok(Ok(bytes)) => Ok(bytes),
         Ok(Err(error)) => {
             let error = error.into_inner();

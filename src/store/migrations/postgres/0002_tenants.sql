@@ -44,6 +44,7 @@ CREATE TABLE users (
     email          TEXT NOT NULL,
     username_key   TEXT COLLATE "C" NOT NULL,
     email_key      TEXT COLLATE "C" NOT NULL,
+    names_key      TEXT COLLATE "C" NOT NULL,
     password       TEXT NOT NULL,
     phone          TEXT NOT NULL DEFAULT '',
     phone_e164     TEXT COLLATE "C" NOT NULL DEFAULT '',

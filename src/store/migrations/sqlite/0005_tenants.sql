@@ -64,6 +64,8 @@ CREATE TABLE users (
     -- As they are compared: folded to lower case.
     username_key   TEXT NOT NULL,
     email_key      TEXT NOT NULL,
+    -- All names, folded, one in a line, for searches.
+    names_key      TEXT NOT NULL,
     -- argon2id in PHC form.
     password       TEXT NOT NULL,
     -- As it was given, and in E.164; empty: unknown.
