@@ -64,7 +64,6 @@ fn joining() -> Joining {
         peer: PEER,
         session: crate::hub::session::new_id("local"),
         screen_name: None,
-        lasting: None,
     }
 }
 

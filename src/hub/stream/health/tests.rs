@@ -64,7 +64,6 @@ impl Bench {
                 peer,
                 session: "local#session".into(),
                 screen_name: None,
-                lasting: None,
             })
             .unwrap();
         let mut publisher = Publisher::new(self.stream.clone(), member, eviction);
