@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use utoipa::OpenApi;
 
 use super::admin::{applications, channels};
+use super::api::file;
 use super::pcast::{channel, fork, manifest, member, message};
 use super::recordings;
 
@@ -57,6 +58,18 @@ const PAGE: &str = include_str!("../../assets/docs.html");
     channels::send,
     channels::messages,
     channels::purge,
+    file::create,
+    file::update,
+    file::remove,
+    file::list,
+    file::of_user,
+    file::of_contact,
+    file::of_message,
+    file::of_call,
+    file::of_broadcast,
+    file::profile_image,
+    file::contact_image,
+    file::read,
 ))]
 struct Generated;
 

@@ -74,7 +74,11 @@ impl Store {
     pub async fn ensure_application(&self, id: &str, secret: &Secret) -> Result<(), Error> {
         self.changing(async {
             let mut change = self.begin_change().await?;
-            let select = query(concat!("SELECT ", columns!(), " FROM applications WHERE id = $1"));
+            let select = query(concat!(
+                "SELECT ",
+                columns!(),
+                " FROM applications WHERE id = $1"
+            ));
             let row = change.transaction.fetch_optional(select.bind(id)).await?;
             let old = row.as_ref().map(Application::try_from).transpose()?;
             if old.as_ref().is_some_and(|old| old.secret == *secret) {

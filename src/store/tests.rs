@@ -3,6 +3,7 @@ mod bench;
 mod channels;
 mod cluster;
 mod file;
+mod files;
 mod known;
 mod messages;
 mod streams;
@@ -107,5 +108,10 @@ behaviours! {
     messages::messages_end_after_ninety_days_and_with_their_channel,
     messages::more_messages_than_are_deleted_at_once_are_all_deleted,
     messages::senders_side_by_side_get_a_number_each,
+    files::a_file_is_read_as_it_was_made_and_changed_until_it_is_deleted,
+    files::files_are_listed_newest_first_by_what_they_belong_to,
+    files::files_of_another_tenant_are_not_there,
+    files::images_of_a_user_are_its_newest,
+    files::files_go_with_their_user,
     together::sixteen_writers_make_and_delete_each_channel_once,
 }

@@ -61,7 +61,10 @@ enum Content {
 pub(in crate::control) struct ByClient(pub(in crate::control) Call);
 
 /// A call with a user's token.
-pub(in crate::control) struct ByUser(pub(in crate::control) Call, pub(in crate::control) Arc<User>);
+pub(in crate::control) struct ByUser(
+    pub(in crate::control) Call,
+    pub(in crate::control) Arc<User>,
+);
 
 impl FromRequest<State> for Call {
     type Rejection = Error;
@@ -147,7 +150,10 @@ fn client(headers: &HeaderMap, state: &State) -> Result<Option<Arc<Application>>
     if !headers.contains_key("x-api-key") {
         return Ok(None);
     }
-    let key = text(headers, "x-api-key").ok().flatten().ok_or(Error::Key)?;
+    let key = text(headers, "x-api-key")
+        .ok()
+        .flatten()
+        .ok_or(Error::Key)?;
     let client = state.setup().store.known_client(key);
     client.map(Some).ok_or(Error::Key)
 }
@@ -187,7 +193,9 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
 
 fn text<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<&'a str>, Error> {
     let value = headers.get(name).map(http::HeaderValue::to_str);
-    value.transpose().map_err(|_| Error::Bad(format!("the header {name} is no text")))
+    value
+        .transpose()
+        .map_err(|_| Error::Bad(format!("the header {name} is no text")))
 }
 
 impl Call {
@@ -221,6 +229,14 @@ impl Call {
         match std::mem::replace(&mut self.body, Content::Read(Bytes::new())) {
             Content::Read(bytes) => Ok(bytes),
             Content::Coming(body) => Ok(whole(&self.parts.headers, body).await?),
+        }
+    }
+
+    /// The body for who reads it piece by piece; without a limit, unless it was signed.
+    pub(in crate::control) fn unread_body(&mut self) -> Body {
+        match std::mem::replace(&mut self.body, Content::Read(Bytes::new())) {
+            Content::Read(bytes) => Body::from(bytes),
+            Content::Coming(body) => body,
         }
     }
 }

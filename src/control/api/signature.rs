@@ -26,15 +26,22 @@ impl Signed<'_> {
     /// Whether `signature` is that of this request with this secret, and its time is near `now`. Compares in
     /// constant time, hexadecimal digits of either case.
     pub(super) fn is_by(&self, secret: &Secret, signature: &str, now: Wall) -> bool {
-        let digits = !self.timestamp.is_empty() && self.timestamp.bytes().all(|b| b.is_ascii_digit());
+        let digits =
+            !self.timestamp.is_empty() && self.timestamp.bytes().all(|b| b.is_ascii_digit());
         let seconds = self.timestamp.parse::<i64>().ok().filter(|_| digits);
-        let is_near = seconds.is_some_and(|at| at.abs_diff(now.unix_seconds()) <= WINDOW_S.unsigned_abs());
+        let is_near =
+            seconds.is_some_and(|at| at.abs_diff(now.unix_seconds()) <= WINDOW_S.unsigned_abs());
         let Some(signature) = decoded(signature).filter(|_| is_near) else {
             return false;
         };
         let mut mac = <Hmac<Sha256> as KeyInit>::new_from_slice(secret.expose().as_bytes())
             .expect("HMAC takes keys of any length");
-        for part in [self.method.as_bytes(), self.target.as_bytes(), self.body, self.timestamp.as_bytes()] {
+        for part in [
+            self.method.as_bytes(),
+            self.target.as_bytes(),
+            self.body,
+            self.timestamp.as_bytes(),
+        ] {
             mac.update(part);
         }
         mac.verify_slice(&signature).is_ok()
@@ -89,17 +96,44 @@ mod tests {
     fn whatever_differs_from_what_was_signed_is_refused() {
         let now = 1_700_000_000;
         for other in [
-            Signed { method: "PUT", ..VECTOR },
-            Signed { target: "/api/v1/sessions?a=b", ..VECTOR },
-            Signed { body: br#"{"title": "My Stream"}"#, ..VECTOR },
-            Signed { timestamp: "1700000001", ..VECTOR },
-            Signed { timestamp: "+1700000000", ..VECTOR },
-            Signed { timestamp: "99999999999999999999", ..VECTOR },
-            Signed { timestamp: "", ..VECTOR },
+            Signed {
+                method: "PUT",
+                ..VECTOR
+            },
+            Signed {
+                target: "/api/v1/sessions?a=b",
+                ..VECTOR
+            },
+            Signed {
+                body: br#"{"title": "My Stream"}"#,
+                ..VECTOR
+            },
+            Signed {
+                timestamp: "1700000001",
+                ..VECTOR
+            },
+            Signed {
+                timestamp: "+1700000000",
+                ..VECTOR
+            },
+            Signed {
+                timestamp: "99999999999999999999",
+                ..VECTOR
+            },
+            Signed {
+                timestamp: "",
+                ..VECTOR
+            },
         ] {
             assert!(!check(&other, SIGNATURE, now), "{other:?}");
         }
-        for wrong in ["", "d7", &SIGNATURE[1..], &format!("{SIGNATURE}00"), &SIGNATURE.replace('d', "g")] {
+        for wrong in [
+            "",
+            "d7",
+            &SIGNATURE[1..],
+            &format!("{SIGNATURE}00"),
+            &SIGNATURE.replace('d', "g"),
+        ] {
             assert!(!check(&VECTOR, wrong, now), "{wrong}");
         }
         assert!(!VECTOR.is_by(&Secret::new("sk_other"), SIGNATURE, at(now)));

@@ -48,6 +48,20 @@ impl Fields {
         }
     }
 
+    /// Fields that came in another form than JSON.
+    pub(in crate::control) fn of(fields: Map<String, Value>) -> Fields {
+        Fields {
+            path: String::new(),
+            fields,
+        }
+    }
+
+    /// Without those that are null, for callers to whom that means that they are not there.
+    pub(in crate::control) fn without_nulls(mut self) -> Fields {
+        self.fields.retain(|_, value| !value.is_null());
+        self
+    }
+
     /// A field and its name in sentences; taken, so that nothing is copied.
     fn take(&mut self, name: &str) -> Option<Value> {
         self.fields.remove(name)

@@ -216,7 +216,10 @@ pub(in crate::control) struct Parameters(Vec<(String, String)>);
 
 impl Parameters {
     /// Reads them from a request.
-    pub(in crate::control) async fn of(parts: &mut Parts, state: &State) -> Result<Parameters, Error> {
+    pub(in crate::control) async fn of(
+        parts: &mut Parts,
+        state: &State,
+    ) -> Result<Parameters, Error> {
         let query = Query::<Vec<(String, String)>>::from_request_parts(parts, state).await;
         let bad = |_| Error::Bad("the query cannot be read".to_owned());
         let Query(pairs) = query.map_err(bad)?;
