@@ -321,8 +321,10 @@ async fn what_is_wrong_with_a_file_is_refused_and_nothing_of_it_stays() {
         413
     );
     let endless = pieces(vec![b'x'; 64 << 10], 1000);
-    let (code, _, _) = ask(&bench, form().body(endless).unwrap()).await;
+    let (code, _, answer) = ask(&bench, form().body(endless).unwrap()).await;
     assert_eq!(code, 400);
+    let answer = String::from_utf8(answer).unwrap();
+    assert!(answer.contains("failed to read stream"), "{answer}");
     let folder = bench.state.setup().data.join("uploads");
     assert_eq!(std::fs::read_dir(folder).unwrap().count(), 0);
     assert_eq!(
