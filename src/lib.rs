@@ -37,12 +37,12 @@
 //! | module | may import |
 //! |---|---|
 //! | base | nothing |
-//! | media, store | base |
+//! | media, store, files | base |
 //! | format | media, base |
 //! | hub, manifest | media, base |
 //! | ingest, transcode, package, record | hub, format, media, base |
 //! | origin | hub, manifest, media, base |
-//! | control | store, hub, record, media, base |
+//! | control | store, files, hub, record, media, base |
 //! | config | base |
 //! | credentials | config, store, base |
 //! | app, cli | all |
@@ -87,6 +87,7 @@ pub mod cli;
 pub mod config;
 pub mod control;
 pub mod credentials;
+pub mod files;
 pub mod format;
 pub mod hub;
 pub mod ingest;

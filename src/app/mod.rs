@@ -30,6 +30,7 @@ use crate::config::Config;
 use crate::control::token::Tokens;
 use crate::control::{self, Sources, StoreGate};
 use crate::credentials::{Banner, Credentials};
+use crate::files::Files;
 use crate::hub::boundary::{OnLoss, Settings};
 use crate::hub::{self, Admission, Hub, Stream};
 use crate::media::timeline::Rules;
@@ -52,6 +53,8 @@ pub const STOP_DEADLINE: Duration = Duration::from_secs(9);
 /// How long players have to fetch what was published last: shaka asks for ever for a part that was listed
 /// and is gone.
 const LAST_FETCH: Duration = Duration::from_millis(500);
+/// Folder of users' files in the data folder.
+const UPLOADS: &str = "uploads";
 /// Capability that asks for a ladder.
 const MULTI_BITRATE: &str = "multi-bitrate";
 
@@ -113,6 +116,8 @@ impl App {
         .asking(publishing::admission(&config)?);
 
         let figures = Arc::new(Figures::new());
+        let files = Files::open(&config.storage.data.join(UPLOADS))
+            .context("cannot use the folder of uploads")?;
         let recordings = Recordings::open(&config, &clock, &tasks).await?;
         let hub = make_hub(&config, &clock, gate.clone(), worker, &figures, &ingest)?;
         recordings.keep(&hub);
@@ -155,6 +160,7 @@ impl App {
         let state = control::State::new(control::Setup {
             store: store.clone(),
             library: recordings.library.clone(),
+            files,
             live: Arc::new(hub.clone()),
             measurements: figures.clone(),
             probes: figures.clone(),

@@ -39,6 +39,7 @@ use crate::base::id::Uuid;
 use crate::base::secret::Secret;
 use crate::base::shutdown::Tasks;
 use crate::base::source::Source;
+use crate::files::Files;
 use crate::hub::gate::Pending;
 use crate::hub::{
     ChannelMember, Counted, Forked, Forking, Health, Hub, Listing, Refusal, SwitchError,
@@ -226,6 +227,8 @@ pub struct Setup {
     pub store: Store,
     /// Recordings.
     pub library: Library,
+    /// Bytes of users' files.
+    pub files: Files,
     /// Streams that live now.
     pub live: Arc<dyn Live>,
     /// Figures for `/metrics` and lists.
@@ -398,6 +401,7 @@ fn routes() -> Vec<(&'static str, Side, MethodRouter<State>)> {
     routes.extend(api::routes());
     routes.extend(pcast::routes());
     routes.extend(recordings::routes());
+    routes.extend(api::routes());
     routes
 }
 
@@ -406,6 +410,11 @@ fn router_of(state: State, wanted: impl Fn(Side) -> bool) -> Router {
     let router = chosen.fold(Router::new(), |router, (path, _, method)| {
         router.route(path, method)
     });
+    // Clients put a slash between their base URL and a path that begins with one (contract, broadcasts, B-11).
+    let router = match wanted(Side::Public) {
+        true => router.route("//uploads/{fileId}/{name}", get(api::file::read)),
+        false => router,
+    };
     // What is not there is refused in JSON, too.
     let unknown = [
         "/pcast",

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use utoipa::OpenApi;
 
 use super::admin::{applications, channels};
-use super::api::{broadcast, chat, client, contact, session, user};
+use super::api::{broadcast, chat, client, contact, file, session, user};
 use super::pcast::{channel, fork, manifest, member, message};
 use super::recordings;
 
@@ -90,6 +90,18 @@ const PAGE: &str = include_str!("../../assets/docs.html");
     contact::change,
     contact::follow,
     contact::unfollow,
+    file::create,
+    file::update,
+    file::remove,
+    file::list,
+    file::of_user,
+    file::of_contact,
+    file::of_message,
+    file::of_call,
+    file::of_broadcast,
+    file::profile_image,
+    file::contact_image,
+    file::read,
 ))]
 struct Generated;
 

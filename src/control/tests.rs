@@ -277,6 +277,7 @@ pub(in crate::control) async fn bench(change: impl FnOnce(&mut Setup)) -> Bench 
     let mut setup = Setup {
         store: store.clone(),
         library,
+        files: Files::open(&data.join("uploads")).unwrap(),
         live: world.clone(),
         measurements: world.clone(),
         probes: world.clone(),

@@ -5,6 +5,7 @@ mod channels;
 mod chats;
 mod cluster;
 mod file;
+mod files;
 mod known;
 mod messages;
 mod streams;
@@ -126,5 +127,10 @@ behaviours! {
     users::bearer_tokens_open_until_they_end,
     users::users_follow_and_find_each_other,
     users::contacts_are_one_for_each_number_and_know_who_has_it,
+    files::a_file_is_read_as_it_was_made_and_changed_until_it_is_deleted,
+    files::files_are_listed_newest_first_by_what_they_belong_to,
+    files::files_of_another_tenant_are_not_there,
+    files::images_of_a_user_are_its_newest,
+    files::files_go_with_their_user,
     together::sixteen_writers_make_and_delete_each_channel_once,
 }

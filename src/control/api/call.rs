@@ -290,4 +290,12 @@ impl Call {
             }
         }
     }
+
+    /// The body for who reads it piece by piece; without a limit, unless it was signed.
+    pub(in crate::control) fn unread_body(&mut self) -> Body {
+        match std::mem::replace(&mut self.body, Content::Read(Bytes::new())) {
+            Content::Read(bytes) => Body::from(bytes),
+            Content::Coming(body) => body,
+        }
+    }
 }

@@ -7,11 +7,11 @@ use utoipa::ToSchema;
 
 use super::answer::{Answer, Done, done, ok};
 use super::docs::{ById, Conflicting, Lookup, Sized, Usual};
+use super::time::seconds;
 use super::user::{add_follow, name};
 use super::{ByUser, Call, Error, phone};
 use crate::base::id::Uuid;
 use crate::control::pcast::Fields;
-use crate::control::pcast::time::WholeSeconds;
 use crate::store::{Contact, NewContact, User};
 
 /// Contacts in a body: more than phones hold.
@@ -113,8 +113,8 @@ impl View<'_> {
             pubfuse_user_id: contact.user.map(|id| id.to_string()),
             is_following: contact.is_following,
             is_followed_by: contact.is_followed_by,
-            created_at: WholeSeconds(contact.created).to_string(),
-            updated_at: WholeSeconds(contact.updated).to_string(),
+            created_at: seconds(contact.created),
+            updated_at: seconds(contact.updated),
         }
     }
 }

@@ -11,6 +11,7 @@ pub(super) mod client;
 pub(super) mod contact;
 mod docs;
 pub(super) mod error;
+pub(super) mod file;
 pub mod lifecycle;
 pub(super) mod limit;
 mod password;
@@ -30,19 +31,21 @@ pub(super) use call::{ByClient, ByUser, Call};
 pub(super) use error::Error;
 
 use super::{Side, State};
-use crate::store;
 
-/// Changes the store to the end, also when the caller does not wait for it.
-async fn to_the_end<T: Send + 'static>(
+/// Changes something to the end, also when the caller does not wait for it.
+async fn to_the_end<T: Send + 'static, E: Send + 'static>(
     state: &State,
-    work: impl Future<Output = Result<T, store::Error>> + Send + 'static,
-) -> Result<T, Error> {
+    work: impl Future<Output = Result<T, E>> + Send + 'static,
+) -> Result<T, Error>
+where
+    Error: From<E>,
+{
     let done = state.setup().tasks.spawn(work).await;
     // A panic in there was logged as one.
     Ok(done.map_err(|_| Error::Internal)??)
 }
 
-/// Routes below `/api`, but for those of operators.
+/// Routes below `/api`, and what belongs to them: sockets of chats, bytes of files.
 pub(super) fn routes() -> Vec<(&'static str, Side, MethodRouter<State>)> {
     use Side::Public;
     let mut routes = vec![
@@ -119,5 +122,6 @@ pub(super) fn routes() -> Vec<(&'static str, Side, MethodRouter<State>)> {
         ),
     ];
     routes.extend(chat::routes());
+    routes.extend(file::routes());
     routes
 }

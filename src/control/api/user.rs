@@ -7,12 +7,12 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::answer::{Answer, Done, done, ok};
 use super::docs::{ById, Conflicting, Lookup, Sized, Usual};
+use super::time::seconds;
 use super::{ByUser, Call, Error, password, phone};
 use crate::base::id::Uuid;
 use crate::base::secret::Secret;
 use crate::control::State;
 use crate::control::pcast::Fields;
-use crate::control::pcast::time::WholeSeconds;
 use crate::store::{self, Hit, User};
 
 /// Hits of a search, unless it is asked for fewer or more (section 8).
@@ -178,8 +178,8 @@ impl View<'_> {
             is_active: true,
             email_verified: false,
             phone_verified: false,
-            created_at: WholeSeconds(user.created).to_string(),
-            updated_at: WholeSeconds(user.updated).to_string(),
+            created_at: seconds(user.created),
+            updated_at: seconds(user.updated),
         }
     }
 }

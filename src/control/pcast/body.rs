@@ -48,6 +48,14 @@ impl Fields {
         }
     }
 
+    /// Fields that came in another form than JSON.
+    pub(in crate::control) fn of(fields: Map<String, Value>) -> Fields {
+        Fields {
+            path: String::new(),
+            fields,
+        }
+    }
+
     /// Takes fields that are null for fields that are not there, as writers of optional values mean it.
     pub(in crate::control) fn without_nulls(mut self) -> Fields {
         self.fields.retain(|_, value| !value.is_null());

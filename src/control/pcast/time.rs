@@ -23,17 +23,6 @@ impl fmt::Display for Rfc3339 {
     }
 }
 
-/// RFC 3339 in UTC without a fraction: `2018-02-05T18:21:28Z`.
-pub(in crate::control) struct WholeSeconds(pub(in crate::control) Wall);
-
-impl fmt::Display for WholeSeconds {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let text = Rfc3339(self.0).to_string();
-        let (seconds, _) = text.split_once('.').unwrap_or((&text, ""));
-        write!(f, "{seconds}Z")
-    }
-}
-
 /// Year, month and day of a number of days since 1970-01-01 in the proleptic Gregorian calendar: counted
 /// from 1 March of the year 0, so that leap days come last.
 fn civil(days: i64) -> (i64, i64, i64) {

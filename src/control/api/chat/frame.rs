@@ -8,7 +8,7 @@ use crate::base::clock::Wall;
 use crate::base::id::Uuid;
 use crate::control::api::Error;
 use crate::control::pcast::Fields;
-use crate::control::pcast::time::Rfc3339;
+use crate::control::api::time::seconds;
 use crate::store::Chat;
 
 /// Bytes of a frame that is taken: a message of the longest text, all of it escaped. Larger ones end the
@@ -95,14 +95,6 @@ pub(super) fn refusal(error: &Error) -> Frame<'static> {
         code: error.code().as_u16(),
         message: error.to_string(),
     }
-}
-
-/// RFC 3339 in UTC without fraction (decision B-12).
-pub(super) fn seconds(at: Wall) -> String {
-    let mut text = Rfc3339(at).to_string();
-    text.truncate("2026-01-31T18:00:00".len());
-    text.push('Z');
-    text
 }
 
 /// Reads a text frame: a JSON object, or else it is the message itself.

@@ -200,7 +200,7 @@ pub(super) async fn say(state: &State, place: &Place, who: &Who, said: Said) -> 
                 user_id: user_id.as_deref().unwrap_or_default(),
                 user_name: &user_name,
                 reaction: &reaction,
-                timestamp: frame::seconds(setup.clock.wall()),
+                timestamp: seconds(setup.clock.wall()),
             };
             Told {
                 sequence: None,
