@@ -74,7 +74,6 @@ impl Gate for Door {
                 let _ = waits.await;
             }
             Ok(Admission {
-                lasting: None,
                 channel_id: format!("local#app#{alias}"),
                 name: alias.clone(),
                 alias,

@@ -375,7 +375,6 @@ impl Gate for OpenGate {
     ) -> Pending<'a, Result<Admission, Refusal>> {
         Box::pin(async {
             Ok(Admission {
-                lasting: None,
                 channel_id: CHANNEL.to_owned(),
                 alias: "live".to_owned(),
                 name: "live".to_owned(),

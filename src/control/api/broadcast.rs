@@ -4,8 +4,8 @@ use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use super::answer::{Answer, Done, done, ok};
 use super::address::Bases;
+use super::answer::{Answer, Done, done, ok};
 use super::docs::{Conflicting, Lookup, Named, Sized, Usual};
 use super::time::seconds;
 use super::{Call, Error, to_the_end};
@@ -332,7 +332,7 @@ pub(super) async fn change(
     update: BroadcastUpdate,
 ) -> Result<Broadcast, Error> {
     let then = state.clone();
-    let work = async move { then.setup().store.update_broadcast(id, &update).await };
+    let work = async move { Ok(then.setup().store.update_broadcast(id, &update).await?) };
     to_the_end(state, work).await
 }
 

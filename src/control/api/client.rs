@@ -95,7 +95,7 @@ pub(in crate::control) async fn register(mut call: Call) -> Answer {
     let (client, client_key, client_secret) = (id.clone(), key.clone(), secret.clone());
     let work = async move {
         let made = store.register_client(&client, &client_key, &client_secret, &registration);
-        made.await
+        Ok(made.await?)
     };
     to_the_end(&call.state, work).await?;
     tracing::info!(client = id, "SDK client registered");

@@ -6,8 +6,6 @@ mod docs;
 mod tests;
 mod upload;
 
-use std::future::Future;
-
 use axum::Json;
 use axum::body::Body;
 use axum::extract::{Path, State as Shared};
@@ -19,12 +17,11 @@ use tokio::io::{AsyncReadExt, AsyncSeekExt};
 use tokio_util::io::ReaderStream;
 use utoipa::ToSchema;
 
-use super::error::Body as Refusal;
 use super::answer::{Answer, ok};
 use super::docs::{Lookup, Sized, Usual};
+use super::error::Body as Refusal;
 use super::time::seconds;
 use super::{ByUser, Call, Error, to_the_end};
-use crate::base::clock::Wall;
 use crate::base::id::Uuid;
 use crate::base::range::Range;
 use crate::control::pcast::Fields;

@@ -12,7 +12,7 @@ pub(super) mod contact;
 mod docs;
 pub(super) mod error;
 pub(super) mod file;
-pub mod lifecycle;
+pub(super) mod lifecycle;
 pub(super) mod limit;
 mod password;
 mod phone;
@@ -33,16 +33,13 @@ pub(super) use error::Error;
 use super::{Side, State};
 
 /// Changes something to the end, also when the caller does not wait for it.
-async fn to_the_end<T: Send + 'static, E: Send + 'static>(
+async fn to_the_end<T: Send + 'static>(
     state: &State,
-    work: impl Future<Output = Result<T, E>> + Send + 'static,
-) -> Result<T, Error>
-where
-    Error: From<E>,
-{
+    work: impl Future<Output = Result<T, Error>> + Send + 'static,
+) -> Result<T, Error> {
     let done = state.setup().tasks.spawn(work).await;
     // A panic in there was logged as one.
-    Ok(done.map_err(|_| Error::Internal)??)
+    done.unwrap_or(Err(Error::Internal))
 }
 
 /// Routes below `/api`, and what belongs to them: sockets of chats, bytes of files.

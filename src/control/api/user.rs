@@ -203,7 +203,7 @@ impl HitView<'_> {
     summary = "Make a user of the tenant of the key", security((), ("apiKey" = [])),
     request_body = inline(SignUp),
     responses((status = 200, description = "It is signed in.", body = inline(SignedIn<'_>)), Usual,
-        Read, Conflicting),
+        Sized, Conflicting),
 )]
 pub(in crate::control) async fn sign_up(mut call: Call) -> Answer {
     let body = call.body().await?;
@@ -397,7 +397,7 @@ pub(in crate::control) async fn change_password(ByUser(mut call, user): ByUser) 
     summary = "Users of the same tenant", security(("bearer" = [])),
     params(Search),
     responses((status = 200, description = "The best first.", body = inline(Vec<HitView<'_>>)), Usual,
-        Read),
+        Sized),
 )]
 pub(in crate::control) async fn search(ByUser(mut call, user): ByUser) -> Answer {
     let query = call.query().await?;

@@ -119,12 +119,6 @@ impl Fields {
         self.object(name)?.ok_or_else(|| self.missing(name))
     }
 
-    /// The same where null stands for a field that is left out.
-    pub(in crate::control) fn without_nulls(mut self) -> Fields {
-        self.fields.retain(|_, value| !value.is_null());
-        self
-    }
-
     /// Objects that must be there, at most so many.
     pub(in crate::control) fn need_objects(
         &mut self,

@@ -4,11 +4,10 @@
 use axum::extract::ws::Utf8Bytes;
 use serde::Serialize;
 
-use crate::base::clock::Wall;
 use crate::base::id::Uuid;
 use crate::control::api::Error;
-use crate::control::pcast::Fields;
 use crate::control::api::time::seconds;
+use crate::control::pcast::Fields;
 use crate::store::Chat;
 
 /// Bytes of a frame that is taken: a message of the longest text, all of it escaped. Larger ones end the

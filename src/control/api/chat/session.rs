@@ -12,6 +12,7 @@ use super::rooms::{Pace, Told};
 use super::{Place, Who};
 use crate::control::State;
 use crate::control::api::Error;
+use crate::control::api::time::seconds;
 use crate::store::{self, NewChat};
 
 /// Messages of the history that a newcomer is sent: what was said last, and fits the ring of a room.

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use tower::ServiceExt;
 
 use super::*;
+use crate::base::clock::Wall;
 use crate::base::secret::Secret;
 use crate::control::router;
 use crate::control::tests::{Bench, bench};
@@ -35,7 +36,7 @@ async fn person(bench: &Bench, application_id: &str, name: &str) -> Person {
         updated: Wall(0),
     };
     let user = bench.store.create_user(&user).await.unwrap();
-    let token = bench.store.issue_bearer(user.id).await.unwrap();
+    let token = bench.store.issue_bearer(&user).await.unwrap();
     Person { id: user.id, token }
 }
 
