@@ -401,7 +401,6 @@ fn routes() -> Vec<(&'static str, Side, MethodRouter<State>)> {
     routes.extend(api::routes());
     routes.extend(pcast::routes());
     routes.extend(recordings::routes());
-    routes.extend(api::routes());
     routes
 }
 
