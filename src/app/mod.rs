@@ -182,6 +182,7 @@ impl App {
             addresses: console::addresses(&config, &addresses),
             clock: clock.clone(),
         });
+        tasks.spawn(control::tell_chats(state.clone()));
         let (public, operators) = console::routers(state, own_address);
         let access = Arc::new(TokenAccess {
             hub: hub.clone(),

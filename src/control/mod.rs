@@ -46,6 +46,7 @@ use crate::hub::{
 };
 use crate::record::Library;
 use crate::store::Store;
+pub use api::chat::news::run as tell_chats;
 pub use api::lifecycle::Lifecycle;
 pub use error::Error;
 pub use gate::StoreGate;
@@ -289,6 +290,7 @@ pub(crate) struct Inner {
     readiness: std::sync::Mutex<Option<(Duration, health::Report)>>,
     sessions: session::Sessions,
     events: events::Events,
+    streams: streams::Kept,
 }
 
 impl State {
@@ -306,6 +308,7 @@ impl State {
             readiness: std::sync::Mutex::new(None),
             sessions: session::Sessions::new(setup.clock.clone()),
             events: events::Events::new(),
+            streams: streams::Kept::default(),
             setup,
         }))
     }
@@ -344,6 +347,10 @@ impl State {
 
     fn events(&self) -> &events::Events {
         &self.0.events
+    }
+
+    fn streams(&self) -> &streams::Kept {
+        &self.0.streams
     }
 }
 

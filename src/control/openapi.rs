@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use utoipa::OpenApi;
 
 use super::admin::{applications, channels};
-use super::api::{broadcast, chat, client, contact, file, follow, session, user};
+use super::api::{broadcast, chat, client, contact, file, follow, session, user, viewer};
 use super::pcast::{channel, fork, manifest, member, message};
 use super::recordings;
 
@@ -28,6 +28,7 @@ const PAGE: &str = include_str!("../../assets/docs.html");
     broadcast::set_status,
     broadcast::report_viewers,
     broadcast::heartbeat,
+    viewer::show,
     session::create,
     session::list,
     session::patch,

@@ -39,7 +39,7 @@ pub use broadcast::{
     Anonymous, Broadcast, BroadcastUpdate, NewBroadcast, Silence, Status, Visibility,
 };
 pub use channel::{Channel, Creation, random_stream_key};
-pub use chat::{Chat, NewChat};
+pub use chat::{Chat, NewChat, Standing};
 pub use contact::{Contact, MAX_CONTACTS, NewContact};
 use database::{Database, query};
 pub use database::{OLDEST_POSTGRESQL, Server, probe};

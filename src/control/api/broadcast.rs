@@ -6,6 +6,7 @@ use utoipa::ToSchema;
 
 use super::address::Bases;
 use super::answer::{Answer, Done, done, ok};
+use super::chat::news;
 use super::docs::{Conflicting, Lookup, Named, Sized, Usual};
 use super::time::seconds;
 use super::{Call, Error, to_the_end};
@@ -332,7 +333,11 @@ pub(super) async fn change(
     update: BroadcastUpdate,
 ) -> Result<Broadcast, Error> {
     let then = state.clone();
-    let work = async move { Ok(then.setup().store.update_broadcast(id, &update).await?) };
+    let work = async move {
+        let changed = then.setup().store.update_broadcast(id, &update).await?;
+        news::tell(&then, &changed);
+        Ok(changed)
+    };
     to_the_end(state, work).await
 }
 

@@ -3,6 +3,8 @@
 //! beside this one, whose listeners find what was said here in the history.
 
 mod frame;
+mod guest;
+pub(in crate::control) mod news;
 mod rooms;
 mod socket;
 #[cfg(test)]
@@ -16,12 +18,12 @@ use http::{HeaderValue, header};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::call::Caller;
 use super::error::Body;
-use super::{ByClient, Call, Error};
+use super::viewer::pass::Pass;
+use super::{Call, Error};
 use crate::base::id::Uuid;
 use crate::control::{Side, State};
-use crate::store::{Broadcast, Visibility};
+use crate::store::{Broadcast, Status};
 use socket::{Session, say};
 
 pub(in crate::control) use rooms::Rooms;
@@ -30,6 +32,9 @@ pub(in crate::control) use rooms::Rooms;
 const READ_BUFFER: usize = 4 << 10;
 /// Bytes that wait for a client that takes none, beyond the frame that is being sent.
 const MAX_WRITE_BUFFER: usize = 64 << 10;
+/// Reactions without a key from one address in an hour: one in four seconds. Pages send theirs through the
+/// socket, whose own pace bounds them.
+const GUESTS_REACTIONS_PER_HOUR: u32 = 900;
 /// Who speaks without a name.
 const GUEST: &str = "Guest";
 
@@ -45,6 +50,18 @@ pub(super) fn routes() -> Vec<(&'static str, Side, MethodRouter<State>)> {
 struct Place {
     broadcast: Uuid,
     stream: Uuid,
+    /// As it was when they came.
+    status: Status,
+}
+
+impl Place {
+    fn of(broadcast: &Broadcast) -> Place {
+        Place {
+            broadcast: broadcast.id,
+            stream: broadcast.stream_id,
+            status: broadcast.status,
+        }
+    }
 }
 
 /// Who listens, or speaks.
@@ -53,13 +70,18 @@ struct Who {
     may_speak: bool,
     /// Id and name of the user who signed in.
     user: Option<(String, String)>,
+    /// Id of the holder of a pass.
+    guest: Option<String>,
 }
 
 impl Who {
-    fn of(caller: &Caller) -> Who {
-        let user = caller.user.as_ref();
+    fn of(call: &Call, pass: Option<Pass>) -> Who {
+        let user = call.caller.user.as_ref();
+        let is_anonymous = call.caller.is_anonymous();
+        let guest = pass.filter(|_| is_anonymous).map(|pass| pass.guest);
         Who {
-            may_speak: !caller.is_anonymous(),
+            may_speak: !is_anonymous || guest.is_some(),
+            guest,
             user: user.map(|user| {
                 let name = user.display_name.as_ref().unwrap_or(&user.username);
                 (user.id.to_string(), name.clone())
@@ -67,11 +89,14 @@ impl Who {
         }
     }
 
-    /// The id and the name under which it says something. A user is itself, whatever a frame says; who has
-    /// the key of the tenant speaks for its users.
+    /// The id and the name under which it says something. A user is itself, and a guest a guest, whatever a
+    /// frame says; who has the key of the tenant speaks for its users.
     fn named(&self, id: Option<String>, name: Option<String>) -> (Option<String>, String) {
-        match &self.user {
-            Some((id, name)) => (Some(id.clone()), name.clone()),
+        if let Some((id, name)) = &self.user {
+            return (Some(id.clone()), name.clone());
+        }
+        match &self.guest {
+            Some(guest) => (Some(guest.clone()), guest::name(name)),
             None => (id, name.unwrap_or_else(|| GUEST.to_owned())),
         }
     }
@@ -90,12 +115,15 @@ struct Done {
     summary = "Listen to the chat of a broadcast and speak in it (WebSocket)",
     description = "Text frames, JSON: `{\"type\":\"message\",\"message\":\"hi\",\"userName\":\"Jo\"}` and \
         `{\"type\":\"reaction\",\"reaction\":\"heart\"}`; any other text is a message itself. All are told the \
-        same with `id`, `streamId`, `userId`, `userName` and `timestamp`, the sender as well; a newcomer first \
-        hears the last 50 messages. What is refused is answered with `{\"type\":\"error\",\"code\",\"message\"}`. \
+        same with `id`, `streamId`, `userId`, `userName` and `timestamp`, the sender as well, and `guest` where \
+        nobody vouches for the name; a newcomer first hears the last 50 messages. All are told of the \
+        broadcast itself: `{\"type\":\"status\",\"status\":\"completed\"}`, and some seconds after its end sockets \
+        are closed; `{\"type\":\"viewers\",\"viewers\":5}`. What is refused is answered with `{\"type\":\"error\",\"code\",\"message\"}`. \
         Chats that are not private are open to listeners; to speak takes a credential.",
     params(
         ("id" = String, Path, description = "Id of broadcast or stream, short id, or that of its channel."),
-        ("token" = Option<String>, Query, description = "API key or user token, where no header can be sent."),
+        ("token" = Option<String>, Query, description = "API key, user token, or the pass of a \
+            watch page, where no header can be sent."),
     ),
     responses(
         (status = 101, description = "Frames follow."),
@@ -110,17 +138,13 @@ pub(in crate::control) async fn join(
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
     mut call: Call,
 ) -> Result<Response, Error> {
-    let query = call.query().await?;
-    if let Some(token) = query.text("token")? {
-        call.show(token).await?;
-    }
-    let place = place(&mut call).await?;
+    let (found, pass) = call.watched().await?;
     let upgrade = upgrade.map_err(|rejection| Error::Bad(rejection.body_text()))?;
     let tasks = call.state.setup().tasks.clone();
     let session = Session {
-        who: Who::of(&call.caller),
+        who: Who::of(&call, pass),
         state: call.state,
-        place,
+        place: Place::of(&found),
     };
     Ok(upgrade
         .read_buffer_size(READ_BUFFER)
@@ -137,41 +161,36 @@ pub(in crate::control) async fn join(
 /// Sends a reaction.
 #[utoipa::path(
     post, path = "/api/v1/sessions/{id}/reactions", tag = "chat", operation_id = "sendReaction",
-    summary = "Tell the chat of a broadcast a reaction", security(("apiKey" = [])),
+    summary = "Tell the chat of a broadcast a reaction, with a key or as a guest",
+    security(("apiKey" = []), ()),
     request_body(content = inline(serde_json::Value), description = "`type`, or one of its synonyms `kind`, \
         `reaction` and `emoji`; `userId` and `userName` may say whose it is."),
-    params(("id" = String, Path, description = "Id of broadcast or stream, short id, or that of its channel.")),
+    params(
+        ("id" = String, Path, description = "Id of broadcast or stream, short id, or that of its channel."),
+        ("token" = Option<String>, Query, description = "The pass of a watch page, in the place of a key."),
+    ),
     responses(
         (status = 200, description = "Those who listen are told.", body = inline(Done)),
         (status = 400, description = "Something is missing or of the wrong kind.", body = inline(Body)),
-        (status = 401, description = "The API key is missing or wrong.", body = inline(Body)),
+        (status = 401, description = "The API key, or the pass, is missing or wrong.", body = inline(Body)),
         (status = 404, description = "No such broadcast.", body = inline(Body)),
         (status = 413, description = "The body is too large.", body = inline(Body)),
         (status = 429, description = "The limit of the API key, or of the room, is reached.", body = inline(Body)),
         (status = 503, description = "The database does not answer.", body = inline(Body)),
     ),
 )]
-pub(in crate::control) async fn react(ByClient(mut call): ByClient) -> Result<Response, Error> {
-    let place = place(&mut call).await?;
+pub(in crate::control) async fn react(mut call: Call) -> Result<Response, Error> {
+    if !call.caller.has_key && !call.has_pass().await? {
+        return Err(Error::Key);
+    }
+    let (found, pass) = call.watched().await?;
+    if !call.caller.has_key {
+        call.count_by_address("reaction", GUESTS_REACTIONS_PER_HOUR)?;
+    }
     let body = call.body().await?;
     let said = frame::read_reaction(&body)?;
-    say(&call.state, &place, &Who::of(&call.caller), said).await?;
+    let who = Who::of(&call, pass);
+    say(&call.state, &Place::of(&found), &who, said).await?;
     let no_store = [(header::CACHE_CONTROL, HeaderValue::from_static("no-store"))];
     Ok((no_store, axum::Json(Done { success: true })).into_response())
-}
-
-/// The chat that the path names, if the caller may see it: another tenant's is not there.
-async fn place(call: &mut Call) -> Result<Place, Error> {
-    let id = call.parameter("id").await?;
-    let found = call.state.setup().store.find_broadcast(&id).await?;
-    let caller = &call.caller;
-    let may_see = |found: &Broadcast| match caller.is_anonymous() {
-        true => found.visibility != Visibility::Private,
-        false => caller.is_operator || found.application_id == caller.tenant.id,
-    };
-    let found = found.filter(may_see).ok_or(Error::NotFound("broadcast"))?;
-    Ok(Place {
-        broadcast: found.id,
-        stream: found.stream_id,
-    })
 }

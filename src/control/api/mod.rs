@@ -24,6 +24,7 @@ mod tests;
 pub(super) mod throttle;
 pub(super) mod time;
 pub(super) mod user;
+pub(super) mod viewer;
 pub(super) mod work;
 
 use axum::routing::{MethodRouter, get, patch, post, put};
@@ -83,6 +84,7 @@ pub(super) fn routes() -> Vec<(&'static str, Side, MethodRouter<State>)> {
             Public,
             patch(session::patch).put(session::replace),
         ),
+        ("/api/streams/{id}/viewer", Public, get(viewer::show)),
         ("/api/users/signup", Public, post(user::sign_up)),
         ("/api/users/login", Public, post(user::sign_in)),
         ("/api/users/logout", Public, post(user::sign_out)),

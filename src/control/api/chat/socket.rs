@@ -1,11 +1,12 @@
 //! One socket of a chat, from its greeting to its end. In: frames of the client, and of the room. Out: the
 //! same. One task, which sleeps until there is something to say.
 
+use std::pin::Pin;
 use std::time::Duration;
 
 use axum::extract::ws::{CloseFrame, Message, WebSocket, close_code};
 use tokio::sync::broadcast::error::RecvError;
-use tokio::time::{Interval, MissedTickBehavior, interval, timeout};
+use tokio::time::{Interval, MissedTickBehavior, Sleep, interval, sleep, timeout};
 
 use super::frame::{self, Frame, Said, What};
 use super::rooms::{Pace, Told};
@@ -25,6 +26,8 @@ const MAX_UNANSWERED: u32 = 2;
 const SEND_DEADLINE: Duration = Duration::from_secs(10);
 /// Until the client has taken the farewell.
 const CLOSE_DEADLINE: Duration = Duration::from_secs(1);
+/// From the end of a broadcast until its sockets are closed: they hear that it is over, and its history.
+const LINGER: Duration = Duration::from_secs(5);
 /// Frames of a client: two in a second, and ten at once. Nobody types faster.
 const CLIENT: Pace = Pace::new(2.0, 10.0);
 /// Frames that are refused in a row, after which the client is closed: it does not listen.
@@ -45,6 +48,7 @@ const TOO_LARGE: End = (
     close_code::SIZE,
     "the frame cannot be read, or is too large",
 );
+const OVER: End = (close_code::NORMAL, "the broadcast is over");
 const GONE: End = (close_code::NORMAL, "");
 
 /// What a socket needs to know.
@@ -79,6 +83,14 @@ async fn send(socket: &mut WebSocket, message: Message) -> Result<(), End> {
     }
 }
 
+/// Waits for the time after a broadcast's end; for ever while it goes on.
+async fn passed(linger: &mut Option<Pin<Box<Sleep>>>) {
+    match linger {
+        Some(linger) => linger.await,
+        None => std::future::pending().await,
+    }
+}
+
 fn pings() -> Interval {
     let mut pings = interval(PING);
     pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -91,9 +103,14 @@ impl Session {
     /// Goes on until there is a reason to end.
     async fn converse(&self, socket: &mut WebSocket) -> Result<std::convert::Infallible, End> {
         // In this order, so that nothing is missed between them.
-        let mut seat = self.state.chats().enter(self.place.broadcast);
+        let Place {
+            broadcast, status, ..
+        } = self.place;
+        let mut seat = self.state.chats().enter(broadcast, status);
         let seen = self.greet(socket).await?;
         let mut pings = pings();
+        let linger = || Box::pin(sleep(LINGER));
+        let mut over = status.is_over().then(linger);
         let mut unanswered = 0;
         let mut pace = CLIENT;
         let mut refused = 0;
@@ -101,7 +118,12 @@ impl Session {
             tokio::select! {
                 told = seat.frames.recv() => match told {
                     Ok(Told { sequence, .. }) if sequence.is_some_and(|number| number <= seen) => {}
-                    Ok(told) => send(socket, Message::Text(told.text)).await?,
+                    Ok(told) => {
+                        if told.is_last && over.is_none() {
+                            over = Some(linger());
+                        }
+                        send(socket, Message::Text(told.text)).await?;
+                    }
                     Err(RecvError::Lagged(_) | RecvError::Closed) => return Err(SLOW),
                 },
                 heard = socket.recv() => {
@@ -125,6 +147,7 @@ impl Session {
                         return Err(FLOOD);
                     }
                 }
+                () = passed(&mut over) => return Err(OVER),
                 _ = pings.tick() => {
                     if unanswered >= MAX_UNANSWERED {
                         return Err(SILENT);
@@ -192,6 +215,7 @@ pub(super) async fn say(state: &State, place: &Place, who: &Who, said: Said) -> 
             })?;
             Told {
                 sequence: Some(chat.sequence),
+                is_last: false,
                 text: frame::message(place.stream, &chat).text(),
             }
         }
@@ -205,6 +229,7 @@ pub(super) async fn say(state: &State, place: &Place, who: &Who, said: Said) -> 
             };
             Told {
                 sequence: None,
+                is_last: false,
                 text: told.text(),
             }
         }
