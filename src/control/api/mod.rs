@@ -82,6 +82,7 @@ pub(super) fn routes() -> Vec<(&'static str, Side, MethodRouter<State>)> {
             Public,
             patch(session::patch).put(session::replace),
         ),
+        ("/api/v1/users", Public, get(client::users)),
         ("/api/users/signup", Public, post(user::sign_up)),
         ("/api/users/login", Public, post(user::sign_in)),
         ("/api/users/logout", Public, post(user::sign_out)),
