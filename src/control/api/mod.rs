@@ -9,6 +9,7 @@ pub(super) mod call;
 pub(super) mod chat;
 pub(super) mod client;
 pub(super) mod contact;
+pub(super) mod cors;
 mod docs;
 pub(super) mod error;
 pub(super) mod file;
