@@ -97,3 +97,8 @@ async fn the_guides_python_works_as_printed() {
 async fn the_guides_swift_requests_work_and_its_models_decode_the_answers() {
     work("guide_swift.py", &[]).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn watch_pages_are_at_the_addresses_that_are_printed() {
+    work("watch.mjs", &[]).await;
+}

@@ -82,11 +82,3 @@ const USER_UUID = "550e8400-e29b-41d4-a716-446655440000";
   assert.notEqual(video.canPublish, true);
   assert.equal(new Date(t.expiresAt).getTime(), exp * 1000);
 }
-
-// ---- Pages by the addresses that are printed
-
-for (const path of [`/streams/${shown.streamId}/watch`, `/watch/${shown.streamId}`, `/watch/${shown.shortId}`]) {
-  const page = await fetch(path);
-  assert.equal(page.status, 200, path);
-  assert.match(page.headers.get("Content-Type"), /^text\/html/);
-}
