@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use utoipa::OpenApi;
 
 use super::admin::{applications, channels};
-use super::api::{broadcast, chat, client, contact, file, session, user};
+use super::api::{broadcast, chat, client, contact, file, follow, session, user};
 use super::pcast::{channel, fork, manifest, member, message};
 use super::recordings;
 
@@ -81,10 +81,10 @@ const PAGE: &str = include_str!("../../assets/docs.html");
     user::remove,
     user::change_password,
     user::search,
-    user::followers,
-    user::following,
-    user::follow,
-    user::unfollow,
+    follow::followers,
+    follow::following,
+    follow::follow,
+    follow::unfollow,
     contact::sync,
     contact::list,
     contact::fetch,

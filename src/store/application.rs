@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use super::database::{Row, query};
-use super::known::{KeyHash, Known, hash};
+use super::hash::{KeyHash, hash};
+use super::known::Known;
 use super::{Error, Store, exists, timed};
 use crate::base::clock::Wall;
 use crate::base::id::random_key;

@@ -18,12 +18,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
-use sha2::{Digest, Sha256};
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::application::{self, Application};
 use super::channel::{self, Channel};
 use super::database::{Query, Transaction, query};
+use super::hash::{KeyHash, hash};
 use super::{Error, Store, timed};
 use crate::base::clock::Wall;
 use crate::base::shutdown::Tasks;
@@ -32,14 +32,6 @@ use crate::base::shutdown::Tasks;
 const REFRESH: Duration = Duration::from_secs(1);
 /// Password against which that of an unknown application is compared, so that it takes as long.
 const NOBODY: &str = "................................";
-
-/// SHA-256 of a stream key.
-pub(super) type KeyHash = [u8; 32];
-
-/// What a key is found by, in memory and in the database.
-pub(super) fn hash(key: &str) -> KeyHash {
-    Sha256::digest(key.as_bytes()).into()
-}
 
 /// Where a channel stands among those of its application: oldest first.
 type Place = (Wall, Arc<str>);

@@ -15,6 +15,7 @@ mod database;
 mod declared;
 mod file;
 mod follow;
+mod hash;
 mod ingest;
 mod known;
 mod message;

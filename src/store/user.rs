@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use super::database::{Query, Row, Transaction, query};
-use super::known::hash;
+use super::hash::hash;
 use super::{Error, Store, exists, stored, timed};
 use crate::base::clock::Wall;
 use crate::base::id::{Uuid, random_key};

@@ -4,7 +4,7 @@
 
 mod frame;
 mod rooms;
-mod session;
+mod socket;
 #[cfg(test)]
 mod tests;
 
@@ -22,7 +22,7 @@ use super::{ByClient, Call, Error};
 use crate::base::id::Uuid;
 use crate::control::{Side, State};
 use crate::store::{Broadcast, Visibility};
-use session::{Session, say};
+use socket::{Session, say};
 
 pub(in crate::control) use rooms::Rooms;
 
@@ -130,7 +130,7 @@ pub(in crate::control) async fn join(
         .max_message_size(frame::MAX_FRAME_BYTES)
         .on_upgrade(move |socket| async move {
             // Where shutdown joins it.
-            tasks.spawn(session::run(socket, session));
+            tasks.spawn(socket::run(socket, session));
         }))
 }
 

@@ -7,8 +7,9 @@ use utoipa::ToSchema;
 
 use super::answer::{Answer, Done, done, ok};
 use super::docs::{ById, Conflicting, Lookup, Sized, Usual};
+use super::follow::add_follow;
 use super::time::seconds;
-use super::user::{add_follow, name};
+use super::user::name;
 use super::{ByUser, Call, Error, phone};
 use crate::base::id::Uuid;
 use crate::control::pcast::Fields;

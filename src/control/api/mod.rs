@@ -13,6 +13,7 @@ pub(super) mod cors;
 mod docs;
 pub(super) mod error;
 pub(super) mod file;
+pub(super) mod follow;
 pub(super) mod lifecycle;
 pub(super) mod limit;
 mod password;
@@ -100,12 +101,12 @@ pub(super) fn routes() -> Vec<(&'static str, Side, MethodRouter<State>)> {
             post(user::change_password),
         ),
         ("/api/users/search", Public, get(user::search)),
-        ("/api/users/followers/count", Public, get(user::followers)),
-        ("/api/users/following/count", Public, get(user::following)),
+        ("/api/users/followers/count", Public, get(follow::followers)),
+        ("/api/users/following/count", Public, get(follow::following)),
         (
             "/api/users/follow/{id}",
             Public,
-            post(user::follow).delete(user::unfollow),
+            post(follow::follow).delete(follow::unfollow),
         ),
         (call::CONTACTS_SYNC, Public, post(contact::sync)),
         ("/api/contacts", Public, get(contact::list)),

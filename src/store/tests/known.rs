@@ -1,7 +1,7 @@
 //! What is known in memory.
 
 use super::super::database::query;
-use super::super::known::hash;
+use super::super::hash::hash;
 use super::*;
 
 const LIVE: &str = "local#app#live";
