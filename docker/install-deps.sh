@@ -17,7 +17,8 @@ cd "$(dirname "$0")/.."
 # A wheel that holds nothing but a static ffmpeg 9: Debian's 5.1 cannot send Enhanced RTMP.
 FFMPEG_WHEEL='imageio-ffmpeg==0.8.1'
 FFMPEG_LINK=target/tools/ffmpeg
-# Asks a live server what its API description allows, and what it does not.
+# Asks a live server what its API description allows, and what it does not. It brings requests, with which
+# tests/examples is written.
 SCHEMATHESIS='schemathesis==4.32.5'
 SCHEMATHESIS_FOLDER=target/tools/schemathesis
 # Oldest Node.js that builds the web pages; it is the one of Debian 12.

@@ -9,6 +9,7 @@ mod channels;
 mod common;
 mod conformance;
 mod continuity;
+mod examples;
 mod fuzz;
 mod holes;
 mod hostile;

@@ -440,6 +440,7 @@ fn router_of(state: State, wanted: impl Fn(Side) -> bool) -> Router {
             state.clone(),
             session::guard,
         ))
+        .layer(middleware::from_fn(api::cors::open))
         .with_state(state)
 }
 

@@ -22,6 +22,7 @@ const PAGE: &str = include_str!("../../assets/docs.html");
 #[derive(OpenApi)]
 #[openapi(paths(
     client::register,
+    client::users,
     broadcast::create,
     broadcast::list,
     broadcast::fetch,

@@ -195,13 +195,17 @@ pub(in crate::control) struct ViewerFields {
 }
 
 impl Call {
-    /// The broadcast that the path names; those of other tenants are not there for who has credentials.
+    /// The broadcast that the path names; those of other tenants are not there for who has credentials. What was
+    /// made without any is there for all who know its id: clients make it first and show their key later.
     pub(in crate::control) async fn broadcast(&mut self) -> Result<Broadcast, Error> {
         let id = self.parameter("id").await?;
         let found = self.state.setup().store.find_broadcast(&id).await?;
         let caller = &self.caller;
         let is_there = |found: &Broadcast| {
-            caller.is_operator || caller.is_anonymous() || found.application_id == caller.tenant.id
+            caller.is_operator
+                || caller.is_anonymous()
+                || found.anonymous
+                || found.application_id == caller.tenant.id
         };
         found.filter(is_there).ok_or(Error::NotFound("broadcast"))
     }
@@ -215,6 +219,9 @@ impl Call {
                 true => Ok(found),
                 false => Err(Error::Key),
             };
+        }
+        if !self.caller.is_operator && found.application_id != self.caller.tenant.id {
+            return Err(Error::NotFound("broadcast"));
         }
         let by_client = self.caller.has_key || self.caller.is_operator;
         let user = self.caller.user.as_ref().map(|user| user.id);

@@ -9,6 +9,7 @@ pub(super) mod call;
 pub(super) mod chat;
 pub(super) mod client;
 pub(super) mod contact;
+pub(super) mod cors;
 mod docs;
 pub(super) mod error;
 pub(super) mod file;
@@ -85,6 +86,7 @@ pub(super) fn routes() -> Vec<(&'static str, Side, MethodRouter<State>)> {
             patch(session::patch).put(session::replace),
         ),
         ("/api/streams/{id}/viewer", Public, get(viewer::show)),
+        ("/api/v1/users", Public, get(client::users)),
         ("/api/users/signup", Public, post(user::sign_up)),
         ("/api/users/login", Public, post(user::sign_in)),
         ("/api/users/logout", Public, post(user::sign_out)),

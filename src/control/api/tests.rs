@@ -15,6 +15,7 @@ use crate::control::tests::{Bench, bench};
 
 mod broadcasts;
 mod contacts;
+mod pages;
 mod users;
 
 const KEY: [(&str, &str); 1] = [("x-api-key", "pk_one")];

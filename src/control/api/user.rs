@@ -156,7 +156,7 @@ pub(in crate::control) struct Search {
 }
 
 impl View<'_> {
-    fn of(user: &User) -> View<'_> {
+    pub(super) fn of(user: &User) -> View<'_> {
         View {
             id: user.id.to_string(),
             username: &user.username,
