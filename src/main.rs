@@ -121,6 +121,7 @@ fn worker() -> ExitCode {
 async fn checked(loaded: &Loaded) -> ExitCode {
     let mut findings = check::findings(&loaded.config, &loaded.warnings);
     findings.extend(check::database(&loaded.config).await);
+    findings.extend(check::livekit(&loaded.config, Clock::system().wall()).await);
     findings.extend(app::transcoder_findings());
     let (text, runs) = check::report(&findings);
     say(&mut std::io::stdout(), &text);

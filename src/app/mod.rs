@@ -180,6 +180,7 @@ impl App {
             hls_base: config.urls.playback_hls_base.clone(),
             dash_base: config.urls.playback_dash_base.clone(),
             addresses: console::addresses(&config, &addresses),
+            livekit: commands::livekit_server(&config).context("LIVEKIT_URL")?,
             clock: clock.clone(),
         });
         tasks.spawn(control::tell_chats(state.clone()));

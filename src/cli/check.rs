@@ -5,8 +5,11 @@ use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::path::Path;
 
+use super::commands;
+use crate::base::clock::Wall;
 use crate::base::source::Source;
 use crate::config::Config;
+use crate::control::livekit::Unwell;
 use crate::control::try_write;
 use crate::ingest::pull::address;
 use crate::ingest::srt;
@@ -133,6 +136,46 @@ pub async fn database(config: &Config) -> Option<Finding> {
             "start the server, or correct address, user, password or sslmode in the URL",
         ),
     })
+}
+
+/// Asks the LiveKit server, if the settings name one. The gateway runs without it.
+pub async fn livekit(config: &Config, now: Wall) -> Option<Finding> {
+    let url = config.livekit.url.as_ref()?;
+    let warning = |what: &dyn std::fmt::Display, mend: &str| {
+        Some(Finding::warning(
+            format!("LIVEKIT_URL: {url}: {what}"),
+            mend,
+        ))
+    };
+    let server = match commands::livekit_server(config) {
+        Ok(Some(server)) => server,
+        Ok(None) => {
+            let mend = "set LIVEKIT_API_KEY and LIVEKIT_API_SECRET to a pair that the server has";
+            return warning(&"it is not used without credentials", mend);
+        }
+        Err(error) => {
+            let what = format!("LIVEKIT_URL: {url}: {error}");
+            let mend = "correct the address, or install ca-certificates";
+            return Some(Finding::failed(what, mend));
+        }
+    };
+    match server.ask(now).await {
+        Ok(()) => Some(Finding::good(format!(
+            "LIVEKIT_URL: {url} answers and takes the credentials"
+        ))),
+        Err(error @ Unwell::Credentials) => warning(
+            &error,
+            "set LIVEKIT_API_KEY and LIVEKIT_API_SECRET to a pair in the server's `keys`, or set its clock",
+        ),
+        Err(error @ Unwell::Unreachable(_)) => warning(
+            &error,
+            "start the LiveKit server, or correct host, port or scheme (wss behind TLS, else ws)",
+        ),
+        Err(error @ Unwell::Code(_)) => warning(
+            &error,
+            "correct the address: it is that of the server's HTTP port, 7880 by default",
+        ),
+    }
 }
 
 fn port(name: &str, address: SocketAddr, bound: std::io::Result<()>) -> Finding {
@@ -307,6 +350,36 @@ mod tests {
                 .what
                 .starts_with("channel c: source srt://nowhere:9000: the host was not")
         );
+    }
+
+    #[tokio::test]
+    async fn a_livekit_server_is_asked_and_what_is_wrong_is_told_with_a_remedy() {
+        use crate::base::secret::Secret;
+        use crate::control::livekit::tests::{WELL, answering};
+        let now = Wall(1_790_000_000_000_000);
+        let mut config = config(&std::env::temp_dir());
+        assert_eq!(livekit(&config, now).await, None);
+        let well = answering(WELL).await;
+        config.livekit.url = Some(well.url);
+        let found = livekit(&config, now).await.unwrap();
+        assert!(found.what.ends_with("it is not used without credentials"));
+        config.livekit.api_key = Some("devkey".to_owned());
+        config.livekit.api_secret = Some(Secret::new("tell-no-one"));
+        let found = livekit(&config, now).await.unwrap();
+        assert_eq!(found.level, Level::Good, "{found:?}");
+        let refusing = "HTTP/1.1 401 Unauthorized\r\ncontent-length: 0\r\n\r\n";
+        let foreign = "HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n";
+        for (answer, mend) in [
+            (refusing, "a pair in the server's `keys`"),
+            (foreign, "7880 by default"),
+            ("", "start the LiveKit server"),
+        ] {
+            config.livekit.url = Some(answering(answer).await.url);
+            let found = livekit(&config, now).await.unwrap();
+            assert_eq!(found.level, Level::Warning);
+            assert!(found.mend.unwrap().contains(mend), "{}", found.what);
+            assert!(!found.what.contains("tell"));
+        }
     }
 
     #[test]

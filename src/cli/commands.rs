@@ -7,7 +7,10 @@ use super::{Application, ChannelToken, Format, Key, Token};
 use crate::base::clock::Clock;
 use crate::base::secret::Secret;
 use crate::config::{Config, DEFAULT_ALIAS};
-use crate::control::token::{Claims, LivekitGrant, create, jwt, livekit, path_form};
+use crate::control::livekit::{self, Server};
+use crate::control::token::{
+    Claims, LivekitGrant, create, jwt, livekit as livekit_token, path_form,
+};
 use crate::credentials;
 use crate::store::{self, Channel, Declaration, Declared, NewChannel, Store};
 
@@ -48,6 +51,23 @@ pub async fn open(config: &Config, clock: Clock) -> Result<Store, store::Error> 
         Some(url) => Store::connect(url, &config.storage.data, clock).await,
         None => Store::open(&config.storage.data, clock).await,
     }
+}
+
+/// The LiveKit server of the settings, if address and credentials are all there.
+pub fn livekit_server(config: &Config) -> Result<Option<Server>, livekit::Error> {
+    let settings = &config.livekit;
+    let (Some(url), Some(api_key), Some(api_secret)) =
+        (&settings.url, &settings.api_key, &settings.api_secret)
+    else {
+        return Ok(None);
+    };
+    let server = Server::new(&livekit::Settings {
+        url,
+        api_key,
+        api_secret,
+        token_prefix: settings.token_prefix,
+    });
+    server.map(Some)
 }
 
 /// Brings the store in line with settings and credentials: first application, default channel,
@@ -221,11 +241,14 @@ pub async fn token(
                 room,
                 identity,
                 name: name.as_deref(),
+                metadata: None,
                 can_publish: *publish,
                 can_subscribe: true,
+                can_publish_data: None,
+                max_participants: None,
                 valid_for: *expires,
             };
-            Ok(livekit(key, secret, clock.wall(), &grant)? + "\n")
+            Ok(livekit_token(key, secret, clock.wall(), &grant)? + "\n")
         }
     }
 }

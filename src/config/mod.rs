@@ -5,6 +5,7 @@
 //! means: reading, the example file and `--help` all come from it.
 
 mod file;
+mod livekit;
 mod model;
 pub mod parts;
 mod recording;

@@ -162,12 +162,16 @@ pub struct Limits {
 }
 
 /// Section `livekit`.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Livekit {
+    /// Address of the LiveKit server.
+    pub url: Option<String>,
     /// API key of the LiveKit server.
     pub api_key: Option<String>,
     /// API secret of the LiveKit server.
     pub api_secret: Option<Secret>,
+    /// Whether tokens of the API begin with `livekit_`.
+    pub token_prefix: bool,
 }
 
 /// Section `log`.
@@ -296,6 +300,17 @@ impl Default for Limits {
             max_channels: 10_000,
             max_publishers: 500,
             max_memory: None,
+        }
+    }
+}
+
+impl Default for Livekit {
+    fn default() -> Livekit {
+        Livekit {
+            url: None,
+            api_key: None,
+            api_secret: None,
+            token_prefix: true,
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::livekit;
 use super::recording;
 use super::setting::{Field, Setting, Unit, later, secret, setting, span, url};
 use super::value;
@@ -10,7 +11,6 @@ const HTTP_URL: &str = "an address such as https://live.example.org, without a s
 pub(super) const COUNT: &str = "a whole number";
 /// SRT API, "SRTO_PASSPHRASE".
 pub(super) const PASSPHRASE: &str = "10 to 79 printable characters";
-const ON_OFF: &str = "true or false";
 
 /// All settings, in the order of the example file.
 pub(crate) static SETTINGS: &[Setting] = &[
@@ -436,43 +436,10 @@ pub(crate) static SETTINGS: &[Setting] = &[
          machine when not set.",
     )
     .reloadable(),
-    setting(
-        "LIVEKIT_URL",
-        ("livekit", "livekit_url"),
-        later(|text| text.contains("://"), "ws://… or wss://…"),
-        "",
-        "LiveKit server.",
-    ),
-    setting(
-        "LIVEKIT_API_KEY",
-        ("livekit", "livekit_api_key"),
-        Field::Optional {
-            check: value::is_word,
-            accepts: "1 to 512 printable characters without space",
-            at: |c| &mut c.livekit.api_key,
-        },
-        "\"…\"",
-        "API key of the LiveKit server, for forebay token livekit.",
-    ),
-    setting(
-        "LIVEKIT_API_SECRET",
-        ("livekit", "livekit_api_secret"),
-        Field::Secret {
-            // LiveKit's own development secret has six characters.
-            check: value::is_word,
-            accepts: "1 to 512 printable characters without space",
-            at: |c| &mut c.livekit.api_secret,
-        },
-        "\"…\"",
-        "API secret of the LiveKit server.",
-    ),
-    setting(
-        "FOREBAY_LIVEKIT_TOKEN_PREFIX",
-        ("livekit", "livekit_token_prefix"),
-        later(value::is_flag, ON_OFF),
-        "",
-        "Prefix of handed-out tokens.",
-    ),
+    livekit::URL,
+    livekit::API_KEY,
+    livekit::API_SECRET,
+    livekit::TOKEN_PREFIX,
     setting(
         "RUST_LOG",
         ("log", "rust_log"),

@@ -227,7 +227,6 @@ fn a_secret_given_twice_or_in_a_missing_file_is_an_error() {
 #[test]
 fn settings_of_later_features_and_mistyped_variables_are_warned_of() {
     let env = [
-        ("FOREBAY_LIVEKIT_TOKEN_PREFIX", "true"),
         ("FOREBAY_PART_MSS", "1"),
         ("FOREBAY_CONFIG", "forebay.toml"),
         ("PATH", "/bin"),
@@ -237,7 +236,6 @@ fn settings_of_later_features_and_mistyped_variables_are_warned_of() {
         loaded.warnings,
         [
             "storage.storage_url (forebay.toml line 2) has no effect in this version",
-            "FOREBAY_LIVEKIT_TOKEN_PREFIX has no effect in this version",
             "FOREBAY_PART_MSS is no setting and has no effect, did you mean FOREBAY_PART_MS?",
         ]
     );
@@ -252,6 +250,34 @@ fn flags_are_true_or_false_in_the_file_and_in_the_environment() {
     assert!(!publish(&[], file).anonymous_broadcasts);
     let refused = message(&[("FOREBAY_ANONYMOUS_BROADCASTS", "yes")], "");
     assert!(refused.contains("true or false"), "{refused}");
+}
+
+#[test]
+fn a_livekit_server_is_named_without_credentials_in_its_address() {
+    let livekit = |env: &[(&str, &str)], file| load(env, file).unwrap().config.livekit;
+    assert_eq!(livekit(&[], "").url, None);
+    assert!(livekit(&[], "").token_prefix);
+    for url in [
+        "wss://live.example.org",
+        "ws://127.0.0.1:7880/",
+        "https://[::1]/rooms",
+    ] {
+        let file = format!("[livekit]\nlivekit_url = \"{url}\"\nlivekit_token_prefix = false");
+        let read = livekit(&[("LIVEKIT_URL", url)], "");
+        assert_eq!(read.url.as_deref(), Some(url));
+        let read = livekit(&[], &file);
+        assert_eq!((read.url.as_deref(), read.token_prefix), (Some(url), false));
+    }
+    for url in [
+        "live.example.org",
+        "wss://",
+        "rtmp://h",
+        "ws://a:b@h",
+        "ws://h?a",
+    ] {
+        let refused = message(&[("LIVEKIT_URL", url)], "");
+        assert!(refused.contains("wss://livekit.example.org"), "{refused}");
+    }
 }
 
 #[test]

@@ -171,8 +171,12 @@ pub(super) fn is_rtmp_url(text: &str) -> bool {
     is_url(text, &["rtmp://", "rtmps://"])
 }
 
-pub(super) fn is_flag(text: &str) -> bool {
-    ["true", "false"].contains(&text)
+/// Clients of LiveKit take either pair of schemes. Everybody is told it, so it holds no credentials.
+pub(super) fn is_livekit_url(text: &str) -> bool {
+    let schemes = ["ws://", "wss://", "http://", "https://"];
+    is_url(text.trim_end_matches('/'), &schemes)
+        && !text.contains(['@', '?', '#'])
+        && text.parse::<http::Uri>().is_ok()
 }
 
 /// The driver reads it once more, and says what is wrong with the rest.

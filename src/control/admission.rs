@@ -296,7 +296,7 @@ impl Address {
     }
 }
 
-fn connector(roots: rustls::RootCertStore) -> Result<TlsConnector, Error> {
+pub(super) fn connector(roots: rustls::RootCertStore) -> Result<TlsConnector, Error> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let mut config = rustls::ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?

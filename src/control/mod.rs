@@ -12,6 +12,7 @@ pub mod error;
 mod events;
 pub mod gate;
 mod health;
+pub mod livekit;
 pub mod metrics;
 mod openapi;
 pub mod pages;
@@ -269,6 +270,8 @@ pub struct Setup {
     pub dash_base: Option<String>,
     /// Where encoders and viewers go, for the console.
     pub addresses: Addresses,
+    /// The LiveKit server; `None`: there is none.
+    pub livekit: Option<livekit::Server>,
     /// The clock.
     pub clock: Clock,
 }

@@ -9,7 +9,9 @@ use serde_json::{Value, json};
 use utoipa::OpenApi;
 
 use super::admin::{applications, channels};
-use super::api::{broadcast, chat, client, contact, file, follow, session, user, viewer};
+use super::api::{
+    broadcast, chat, client, cohost, contact, file, follow, session, streaming, user, viewer,
+};
 use super::pcast::{channel, fork, manifest, member, message};
 use super::recordings;
 
@@ -104,6 +106,20 @@ const PAGE: &str = include_str!("../../assets/docs.html");
     file::profile_image,
     file::contact_image,
     file::read,
+    streaming::providers,
+    streaming::ice_config,
+    streaming::health,
+    streaming::create,
+    streaming::token,
+    cohost::join,
+    cohost::list,
+    cohost::show,
+    cohost::configure,
+    cohost::replace_configuration,
+    cohost::patch,
+    cohost::replace,
+    cohost::remove,
+    cohost::metrics,
 ))]
 struct Generated;
 

@@ -297,6 +297,7 @@ pub(in crate::control) async fn bench(change: impl FnOnce(&mut Setup)) -> Bench 
         dash_base: None,
         addresses: Addresses::default(),
         tasks: tasks.clone(),
+        livekit: None,
         clock: clock.clone(),
     };
     change(&mut setup);

@@ -1,10 +1,11 @@
 //! Tokens: `DIGEST` tokens of the channel API (contract, channels, section 10), the same claims as a JWT
-//! ([`jwt`]), and LiveKit's.
+//! ([`jwt`]), LiveKit's, and invites of co-hosts ([`invite`]).
 //!
 //! A `DIGEST` token is `"DIGEST:" + base64(JSON {applicationId, digest, token})`, where `token` is
 //! itself JSON text and `digest` the base64 of HMAC-SHA512 over it, keyed with application id and
 //! secret one after the other.
 
+pub mod invite;
 pub mod jwt;
 
 use std::fmt;
@@ -342,10 +343,16 @@ pub struct LivekitGrant<'a> {
     pub identity: &'a str,
     /// Name for people.
     pub name: Option<&'a str>,
+    /// What other participants read of it, a JSON text.
+    pub metadata: Option<&'a str>,
     /// Whether the participant may send media.
     pub can_publish: bool,
     /// Whether the participant may receive media.
     pub can_subscribe: bool,
+    /// Whether the participant may send messages; `None`: if it may send media.
+    pub can_publish_data: Option<bool>,
+    /// Participants of the room, if the token is what makes it.
+    pub max_participants: Option<u32>,
     /// How long the token opens the room.
     pub valid_for: Duration,
 }
@@ -357,17 +364,32 @@ struct LivekitVideo<'a> {
     room: &'a str,
     can_publish: bool,
     can_subscribe: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    can_publish_data: Option<bool>,
+}
+
+/// LiveKit's `RoomConfiguration`.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct LivekitRoom {
+    max_participants: u32,
 }
 
 #[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
 struct LivekitClaims<'a> {
     exp: i64,
+    iat: i64,
     iss: &'a str,
     nbf: i64,
     sub: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     name: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    metadata: Option<&'a str>,
     video: LivekitVideo<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    room_config: Option<LivekitRoom>,
 }
 
 /// A LiveKit access token: a JWT signed with HS256, issuer the API key, subject the identity.
@@ -381,16 +403,22 @@ pub fn livekit(
     let valid_s = i64::try_from(grant.valid_for.as_secs()).unwrap_or(i64::MAX);
     let claims = LivekitClaims {
         exp: now.saturating_add(valid_s),
+        iat: now,
         iss: api_key,
         nbf: now,
         sub: grant.identity,
         name: grant.name,
+        metadata: grant.metadata,
         video: LivekitVideo {
             room_join: true,
             room: grant.room,
             can_publish: grant.can_publish,
             can_subscribe: grant.can_subscribe,
+            can_publish_data: grant.can_publish_data,
         },
+        room_config: grant
+            .max_participants
+            .map(|max_participants| LivekitRoom { max_participants }),
     };
     let header = jsonwebtoken::Header::new(jsonwebtoken::Algorithm::HS256);
     let key = jsonwebtoken::EncodingKey::from_secret(api_secret.expose().as_bytes());

@@ -10,6 +10,7 @@ mod application;
 mod broadcast;
 mod channel;
 mod chat;
+mod cohost;
 mod contact;
 mod database;
 mod declared;
@@ -40,6 +41,7 @@ pub use broadcast::{
 };
 pub use channel::{Channel, Creation, random_stream_key};
 pub use chat::{Chat, NewChat, Standing};
+pub use cohost::{CoHost, Grid, HostFigures, Joining, MultiHost, NewCoHost, Permissions};
 pub use contact::{Contact, MAX_CONTACTS, NewContact};
 use database::{Database, query};
 pub use database::{OLDEST_POSTGRESQL, Server, probe};

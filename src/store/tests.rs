@@ -4,6 +4,7 @@ mod broadcasts;
 mod channels;
 mod chats;
 mod cluster;
+mod cohosts;
 mod file;
 mod files;
 mod known;
@@ -123,6 +124,11 @@ behaviours! {
     broadcasts::silent_broadcasts_end_and_those_with_a_sign_of_life_do_not,
     broadcasts::anonymous_broadcasts_and_channels_are_limited,
     broadcasts::a_broadcasts_stream_begins_anew_after_its_end_was_recorded,
+    cohosts::co_hosts_join_while_there_is_a_place,
+    cohosts::a_removed_co_host_does_not_come_back_and_one_that_left_does,
+    cohosts::the_last_place_goes_to_one_of_many,
+    cohosts::what_holds_for_hosts_is_kept,
+    cohosts::figures_of_hosts_have_the_highest_number_of_viewers,
     users::users_are_unique_in_their_tenant_whatever_the_case,
     users::bearer_tokens_open_until_they_end,
     users::users_follow_and_find_each_other,

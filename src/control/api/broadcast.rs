@@ -155,6 +155,7 @@ pub(in crate::control) struct BroadcastFields {
     #[schema(value_type = Option<Object>)]
     metadata: Option<()>,
     /// People in its room.
+    #[schema(minimum = 1)]
     max_participants: Option<u32>,
 }
 
@@ -232,8 +233,18 @@ impl Call {
         }
     }
 
+    /// The same, to be looked at: what is private is not there for strangers.
+    pub(super) async fn broadcast_to_read(&mut self) -> Result<Broadcast, Error> {
+        let found = self.broadcast().await?;
+        let is_private = found.visibility == Visibility::Private && !found.anonymous;
+        match is_private && self.caller.is_anonymous() {
+            true => Err(Error::NotFound("broadcast")),
+            false => Ok(found),
+        }
+    }
+
     /// Whether the caller may see how a broadcast is fed.
-    fn has_made(&self, broadcast: &Broadcast) -> bool {
+    pub(super) fn has_made(&self, broadcast: &Broadcast) -> bool {
         let caller = &self.caller;
         let user = caller.user.as_ref().map(|user| user.id);
         caller.is_operator
@@ -285,6 +296,9 @@ pub(in crate::control) async fn make(
         true => Some(count(fields, "maxParticipants")?),
         false => None,
     };
+    if max_participants == Some(0) {
+        return Err(Error::Bad("maxParticipants is not 1 or more".to_owned()));
+    }
     let is_anonymous = call.caller.is_anonymous();
     if is_anonymous {
         call.count_by_address("broadcast", ANONYMOUS_PER_HOUR)?;
@@ -384,7 +398,7 @@ fn description(fields: &mut Fields) -> Result<Option<String>, Error> {
     }
 }
 
-fn count(fields: &mut Fields, name: &str) -> Result<u32, Error> {
+pub(super) fn count(fields: &mut Fields, name: &str) -> Result<u32, Error> {
     let number = fields.need_integer(name)?;
     let bad = |_| {
         Error::Bad(format!(
@@ -480,10 +494,7 @@ pub(in crate::control) async fn list(mut call: Call) -> Answer {
     responses((status = 200, description = "The broadcast.", body = inline(View<'_>)), Usual, Lookup),
 )]
 pub(in crate::control) async fn fetch(mut call: Call) -> Answer {
-    let found = call.broadcast().await?;
-    if found.visibility == Visibility::Private && call.caller.is_anonymous() && !found.anonymous {
-        return Err(Error::NotFound("broadcast"));
-    }
+    let found = call.broadcast_to_read().await?;
     let view = View::of(&call, &call.bases(), &found, call.has_made(&found));
     Ok(ok(&view))
 }

@@ -34,6 +34,9 @@ pub(in crate::control) enum Error {
     /// 403: it is another user's.
     #[error("it belongs to somebody else")]
     Forbidden,
+    /// 403; the sentence says what is not allowed.
+    #[error("{0}")]
+    NotAllowed(&'static str),
     /// 404; of another tenant as well.
     #[error("there is no such {0}")]
     NotFound(&'static str),
@@ -58,6 +61,9 @@ pub(in crate::control) enum Error {
     /// 503: the same request may succeed later.
     #[error("{0}")]
     Capacity(String),
+    /// 503: what it needs is not there, and waiting does not help.
+    #[error("{0}")]
+    Unavailable(&'static str),
 }
 
 /// The body of a refusal.
@@ -80,7 +86,7 @@ impl Error {
         match self {
             Error::Bad(_) => StatusCode::BAD_REQUEST,
             Error::Key | Error::Signature | Error::Unauthorized(_) => StatusCode::UNAUTHORIZED,
-            Error::Forbidden => StatusCode::FORBIDDEN,
+            Error::Forbidden | Error::NotAllowed(_) => StatusCode::FORBIDDEN,
             Error::NotFound(_) => StatusCode::NOT_FOUND,
             Error::Method => StatusCode::METHOD_NOT_ALLOWED,
             Error::Conflict(_) => StatusCode::CONFLICT,
@@ -88,7 +94,7 @@ impl Error {
             Error::Unsupported(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Error::TooMany(_) => StatusCode::TOO_MANY_REQUESTS,
             Error::Internal => StatusCode::INTERNAL_SERVER_ERROR,
-            Error::Capacity(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Error::Capacity(_) | Error::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 

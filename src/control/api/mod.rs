@@ -8,6 +8,7 @@ pub(super) mod broadcast;
 pub(super) mod call;
 pub(super) mod chat;
 pub(super) mod client;
+pub(super) mod cohost;
 pub(super) mod contact;
 pub(super) mod cors;
 mod docs;
@@ -20,6 +21,7 @@ mod password;
 mod phone;
 pub(super) mod session;
 mod signature;
+pub(super) mod streaming;
 #[cfg(test)]
 mod tests;
 pub(super) mod throttle;
@@ -124,6 +126,8 @@ pub(super) fn routes() -> Vec<(&'static str, Side, MethodRouter<State>)> {
         ),
     ];
     routes.extend(chat::routes());
+    routes.extend(cohost::routes());
     routes.extend(file::routes());
+    routes.extend(streaming::routes());
     routes
 }

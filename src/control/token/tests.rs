@@ -271,8 +271,11 @@ fn a_livekit_token_has_the_claims_a_livekit_server_reads() {
         room: "stage",
         identity: "watcher",
         name: None,
+        metadata: None,
         can_publish: false,
         can_subscribe: true,
+        can_publish_data: None,
+        max_participants: None,
         valid_for: Duration::from_secs(3600),
     };
     let api_secret = Secret::new("secret");
@@ -286,7 +289,8 @@ fn a_livekit_token_has_the_claims_a_livekit_server_reads() {
     assert_eq!(
         json(parts[1]),
         serde_json::json!({
-            "exp": 1_790_003_600, "iss": "devkey", "nbf": 1_790_000_000, "sub": "watcher",
+            "exp": 1_790_003_600, "iat": 1_790_000_000, "iss": "devkey", "nbf": 1_790_000_000,
+            "sub": "watcher",
             "video": {
                 "roomJoin": true, "room": "stage", "canPublish": false, "canSubscribe": true
             },

@@ -18,7 +18,11 @@ impl Store {
 
     /// Records what the app says of its room. [`Error::Missing`] when there is none.
     pub async fn report_viewers(&self, id: Uuid, viewers: u32) -> Result<(), Error> {
-        let update = query("UPDATE broadcasts SET reported_viewers = $1 WHERE id = $2");
+        let update = query(
+            "UPDATE broadcasts SET reported_viewers = $1,
+                 peak_viewers = CASE WHEN peak_viewers < $1 THEN $1 ELSE peak_viewers END
+             WHERE id = $2",
+        );
         self.touch(update.bind(i64::from(viewers)), id).await
     }
 
