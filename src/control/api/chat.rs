@@ -2,34 +2,44 @@
 //! what is said, to all who listen to the broadcast here. Not here: what is kept (`store`), a gateway
 //! beside this one, whose listeners find what was said here in the history.
 
+mod crowd;
 mod frame;
 mod rooms;
 mod socket;
 #[cfg(test)]
 mod tests;
 
+use std::sync::Arc;
+
 use axum::extract::WebSocketUpgrade;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get, post};
-use http::{HeaderValue, header};
+use http::{HeaderValue, Version, header};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::call::Caller;
+use super::call::{self, Caller};
 use super::error::Body;
 use super::{ByClient, Call, Error};
 use crate::base::id::Uuid;
+use crate::base::secret::Secret;
 use crate::control::{Side, State};
-use crate::store::{Broadcast, Visibility};
+use crate::store::{Application, Broadcast, Store, Visibility};
 use socket::{Session, say};
 
+pub(in crate::control) use crowd::Crowd;
 pub(in crate::control) use rooms::Rooms;
 
-/// What a socket reads at once, bytes: the library would take 128 KiB for each.
-const READ_BUFFER: usize = 4 << 10;
+/// What a socket reads at once, bytes: a frame as people type them. The library would keep 128 KiB for each.
+const READ_BUFFER: usize = 1 << 10;
+/// Bytes that are collected for one write, so that a newcomer's history is not a packet for each message. Once
+/// used they are kept for as long as the socket is open.
+const WRITE_BUFFER: usize = 2 << 10;
 /// Bytes that wait for a client that takes none, beyond the frame that is being sent.
 const MAX_WRITE_BUFFER: usize = 64 << 10;
+/// RFC 8441 would be needed for it; browsers see that it is not offered and take another connection.
+const BY_HTTP1: &str = "a WebSocket is opened by HTTP/1.1 here, not by HTTP/2";
 /// Who speaks without a name.
 const GUEST: &str = "Guest";
 
@@ -53,17 +63,40 @@ struct Who {
     may_speak: bool,
     /// Id and name of the user who signed in.
     user: Option<(String, String)>,
+    /// By whose API key, if it showed one.
+    client: Option<Arc<Application>>,
+    /// The token of the user.
+    bearer: Option<Secret>,
 }
 
 impl Who {
-    fn of(caller: &Caller) -> Who {
+    fn of(caller: &Caller, bearer: Option<&str>) -> Who {
         let user = caller.user.as_ref();
         Who {
             may_speak: !caller.is_anonymous(),
+            client: caller.has_key.then(|| caller.tenant.clone()),
+            bearer: bearer.filter(|_| user.is_some()).map(Secret::new),
             user: user.map(|user| {
                 let name = user.display_name.as_ref().unwrap_or(&user.username);
                 (user.id.to_string(), name.clone())
             }),
+        }
+    }
+
+    /// Whether its credentials are still good: a token ends with its time, its user or by a word of that one,
+    /// an API key with its client.
+    async fn is_known(&self, store: &Store) -> bool {
+        let same_key = |client: &Arc<Application>| {
+            let known = store.known_application(&client.id);
+            known.is_some_and(|known| known.has_key_of(client))
+        };
+        if !self.client.as_ref().is_none_or(same_key) {
+            return false;
+        }
+        match &self.bearer {
+            // A database that does not answer sends nobody away.
+            Some(bearer) => !matches!(store.user_of_bearer(bearer.expose()).await, Ok(None)),
+            None => true,
         }
     }
 
@@ -111,20 +144,27 @@ pub(in crate::control) async fn join(
     mut call: Call,
 ) -> Result<Response, Error> {
     let query = call.query().await?;
-    if let Some(token) = query.text("token")? {
+    let token = query.text("token")?;
+    if let Some(token) = token {
         call.show(token).await?;
     }
     let place = place(&mut call).await?;
+    if call.version() > Version::HTTP_11 {
+        return Err(Error::Bad(BY_HTTP1.to_owned()));
+    }
     let upgrade = upgrade.map_err(|rejection| Error::Bad(rejection.body_text()))?;
+    let ticket = call.state.crowd().let_in(call.address())?;
     let tasks = call.state.setup().tasks.clone();
+    let bearer = token.filter(|token| !call::is_key(token));
     let session = Session {
-        who: Who::of(&call.caller),
+        who: Who::of(&call.caller, bearer.or(call.bearer())),
         state: call.state,
         place,
+        ticket,
     };
     Ok(upgrade
         .read_buffer_size(READ_BUFFER)
-        .write_buffer_size(0)
+        .write_buffer_size(WRITE_BUFFER)
         .max_write_buffer_size(MAX_WRITE_BUFFER)
         .max_frame_size(frame::MAX_FRAME_BYTES)
         .max_message_size(frame::MAX_FRAME_BYTES)
@@ -155,7 +195,8 @@ pub(in crate::control) async fn react(ByClient(mut call): ByClient) -> Result<Re
     let place = place(&mut call).await?;
     let body = call.body().await?;
     let said = frame::read_reaction(&body)?;
-    say(&call.state, &place, &Who::of(&call.caller), said).await?;
+    let who = Who::of(&call.caller, call.bearer());
+    say(&call.state, &place, &who, said).await?;
     let no_store = [(header::CACHE_CONTROL, HeaderValue::from_static("no-store"))];
     Ok((no_store, axum::Json(Done { success: true })).into_response())
 }
