@@ -20,6 +20,7 @@ mod ingest;
 mod known;
 mod message;
 mod node;
+mod readers;
 mod stream;
 #[cfg(test)]
 mod tests;
