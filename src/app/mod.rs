@@ -410,7 +410,7 @@ fn make_origin(
         dash_base: base(&config.urls.playback_dash_base, "/dash"),
         max_connections: origin::Config::default()
             .max_connections
-            .min(descriptors() / 2),
+            .min(for_connections(descriptors())),
     };
     Origin::new(origin_config, streams, clock.clone(), access, fallback)
 }
@@ -456,8 +456,13 @@ fn load_tls(config: &Config) -> anyhow::Result<Option<Arc<rustls::ServerConfig>>
     Ok(Some(origin::tls::config(&read(cert)?, &read(key)?)?))
 }
 
-/// Files that this process may have open. Viewers get half of them: encoders, recordings and the database
-/// need theirs, however many connections somebody opens.
+/// Files that viewers may have open of those that the process may: encoders, recordings and the database need
+/// theirs, however many connections somebody opens. They get half, or 5,000: ten for each publisher.
+fn for_connections(descriptors: usize) -> usize {
+    descriptors - (descriptors / 2).min(5000)
+}
+
+/// Files that this process may have open.
 fn descriptors() -> usize {
     let limit = rlimit::Resource::NOFILE.get_soft();
     limit.map_or(1024, |limit| usize::try_from(limit).unwrap_or(usize::MAX))

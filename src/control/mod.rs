@@ -288,6 +288,7 @@ pub(crate) struct Inner {
     /// What those without credentials make, by kind and address.
     strangers: api::limit::Hours,
     chats: api::chat::Rooms,
+    crowd: api::chat::Crowd,
     attempts: api::throttle::Attempts,
     work: api::work::Work,
     readiness: std::sync::Mutex<Option<(Duration, health::Report)>>,
@@ -306,6 +307,7 @@ impl State {
             hours: api::limit::Hours::default(),
             strangers: api::limit::Hours::default(),
             chats: api::chat::Rooms::default(),
+            crowd: api::chat::Crowd::default(),
             attempts: api::throttle::Attempts::default(),
             work: api::work::Work::default(),
             readiness: std::sync::Mutex::new(None),
@@ -334,6 +336,10 @@ impl State {
 
     fn chats(&self) -> &api::chat::Rooms {
         &self.0.chats
+    }
+
+    fn crowd(&self) -> &api::chat::Crowd {
+        &self.0.crowd
     }
 
     fn attempts(&self) -> &api::throttle::Attempts {

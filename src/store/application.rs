@@ -47,6 +47,13 @@ pub struct Application {
     pub created: Wall,
 }
 
+impl Application {
+    /// Whether the API key of another state of it is the same.
+    pub fn has_key_of(&self, other: &Application) -> bool {
+        self.api_key == other.api_key
+    }
+}
+
 impl TryFrom<&Row> for Application {
     type Error = Error;
 

@@ -27,10 +27,11 @@ use sqlx::{
 };
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use super::readers::Readers;
 use super::{DEADLINE, Error, timed};
 use crate::base::secret::Secret;
 
-/// Connections. SQLite has one writer; the others let readers go on beside it.
+/// Connections of the pool. SQLite has one writer; the others are for what reads several times as of one moment.
 const CONNECTIONS: u32 = 4;
 /// Reaching the server at start.
 const CONNECT_DEADLINE: Duration = Duration::from_secs(60);
@@ -69,7 +70,7 @@ pub(super) struct Database {
 
 #[derive(Clone, Debug)]
 enum Pool {
-    Sqlite(SqlitePool),
+    Sqlite(SqlitePool, Arc<Readers>),
     Postgres(PgPool),
 }
 
@@ -232,11 +233,12 @@ impl Database {
             .acquire_timeout(DEADLINE)
             // A file does not go away as a server does.
             .test_before_acquire(false)
-            .connect_with(options)
+            .connect_with(options.clone())
             .await?;
         let tables = sqlx::migrate!("src/store/migrations/sqlite");
         migrated(Box::pin(tables.run(&pool))).await?;
-        Ok(Database::of(Pool::Sqlite(pool)))
+        let readers = Arc::new(Readers::new(options));
+        Ok(Database::of(Pool::Sqlite(pool, readers)))
     }
 
     /// Connects to PostgreSQL and brings its tables up to date. `sslmode` of the URL says how the
@@ -276,7 +278,10 @@ impl Database {
     /// Closes every connection.
     pub(super) async fn close(&self) {
         match &self.pool {
-            Pool::Sqlite(pool) => pool.close().await,
+            Pool::Sqlite(pool, readers) => {
+                readers.close().await;
+                pool.close().await;
+            }
             Pool::Postgres(pool) => pool.close().await,
         }
     }
@@ -284,8 +289,8 @@ impl Database {
     /// Rows of a statement that only reads.
     pub(super) async fn fetch_all(&self, query: Query) -> Result<Vec<Row>, Error> {
         Ok(match &self.pool {
-            Pool::Sqlite(pool) => {
-                let rows = query.build()?.fetch_all(pool).await?;
+            Pool::Sqlite(_, readers) => {
+                let rows = Box::pin(readers.fetch_all(query.build()?)).await?;
                 rows.into_iter().map(Row::Sqlite).collect()
             }
             Pool::Postgres(pool) => {
@@ -303,7 +308,7 @@ impl Database {
     /// Runs one statement that touches single rows. Says how many.
     pub(super) async fn execute(&self, query: Query) -> Result<u64, Error> {
         Ok(match &self.pool {
-            Pool::Sqlite(pool) => {
+            Pool::Sqlite(pool, _) => {
                 let _turn = self.turn().await;
                 query.build()?.execute(pool).await?.rows_affected()
             }
@@ -316,7 +321,7 @@ impl Database {
     pub(super) async fn begin(&self) -> Result<Transaction, Error> {
         let turn = Some(self.turn().await);
         let inner = match &self.pool {
-            Pool::Sqlite(pool) => {
+            Pool::Sqlite(pool, _) => {
                 Inner::Sqlite(Box::pin(pool.begin_with("BEGIN IMMEDIATE")).await?)
             }
             Pool::Postgres(pool) => {
@@ -331,7 +336,7 @@ impl Database {
     /// A transaction whose rows nobody else counts on.
     pub(super) async fn begin_rows(&self) -> Result<Transaction, Error> {
         match &self.pool {
-            Pool::Sqlite(_) => self.begin().await,
+            Pool::Sqlite(..) => self.begin().await,
             Pool::Postgres(pool) => {
                 let inner = Inner::Postgres(Box::pin(pool.begin()).await?);
                 Ok(Transaction { inner, turn: None })
@@ -342,7 +347,7 @@ impl Database {
     /// A transaction that reads everything as of one moment.
     pub(super) async fn snapshot(&self) -> Result<Transaction, Error> {
         let inner = match &self.pool {
-            Pool::Sqlite(pool) => Inner::Sqlite(Box::pin(pool.begin()).await?),
+            Pool::Sqlite(pool, _) => Inner::Sqlite(Box::pin(pool.begin()).await?),
             Pool::Postgres(pool) => {
                 let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
                 Inner::Postgres(Box::pin(pool.begin_with(begin)).await?)

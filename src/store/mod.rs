@@ -21,6 +21,7 @@ mod ingest;
 mod known;
 mod message;
 mod node;
+mod readers;
 mod stream;
 #[cfg(test)]
 mod tests;

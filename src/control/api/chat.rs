@@ -2,6 +2,7 @@
 //! what is said, to all who listen to the broadcast here. Not here: what is kept (`store`), a gateway
 //! beside this one, whose listeners find what was said here in the history.
 
+mod crowd;
 mod frame;
 mod guest;
 pub(in crate::control) mod news;
@@ -10,11 +11,13 @@ mod socket;
 #[cfg(test)]
 mod tests;
 
+use std::sync::Arc;
+
 use axum::extract::WebSocketUpgrade;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get, post};
-use http::{HeaderValue, header};
+use http::{HeaderValue, Version, header};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -22,19 +25,26 @@ use super::error::Body;
 use super::viewer::pass::Pass;
 use super::{Call, Error};
 use crate::base::id::Uuid;
+use crate::base::secret::Secret;
 use crate::control::{Side, State};
-use crate::store::{Broadcast, Status};
+use crate::store::{Application, Broadcast, Status, Store};
 use socket::{Session, say};
 
+pub(in crate::control) use crowd::Crowd;
 pub(in crate::control) use rooms::Rooms;
 
-/// What a socket reads at once, bytes: the library would take 128 KiB for each.
-const READ_BUFFER: usize = 4 << 10;
+/// What a socket reads at once, bytes: a frame as people type them. The library would keep 128 KiB for each.
+const READ_BUFFER: usize = 1 << 10;
+/// Bytes that are collected for one write, so that a newcomer's history is not a packet for each message. Once
+/// used they are kept for as long as the socket is open.
+const WRITE_BUFFER: usize = 2 << 10;
 /// Bytes that wait for a client that takes none, beyond the frame that is being sent.
 const MAX_WRITE_BUFFER: usize = 64 << 10;
 /// Reactions without a key from one address in an hour: one in four seconds. Pages send theirs through the
 /// socket, whose own pace bounds them.
 const GUESTS_REACTIONS_PER_HOUR: u32 = 900;
+/// RFC 8441 would be needed for it; browsers see that it is not offered and take another connection.
+const BY_HTTP1: &str = "a WebSocket is opened by HTTP/1.1 here, not by HTTP/2";
 /// Who speaks without a name.
 const GUEST: &str = "Guest";
 
@@ -72,20 +82,44 @@ struct Who {
     user: Option<(String, String)>,
     /// Id of the holder of a pass.
     guest: Option<String>,
+    /// By whose API key, if it showed one.
+    client: Option<Arc<Application>>,
+    /// The token of the user.
+    bearer: Option<Secret>,
 }
 
 impl Who {
-    fn of(call: &Call, pass: Option<Pass>) -> Who {
-        let user = call.caller.user.as_ref();
-        let is_anonymous = call.caller.is_anonymous();
+    fn of(call: &Call, pass: Option<Pass>, bearer: Option<Secret>) -> Who {
+        let caller = &call.caller;
+        let user = caller.user.as_ref();
+        let is_anonymous = caller.is_anonymous();
         let guest = pass.filter(|_| is_anonymous).map(|pass| pass.guest);
         Who {
             may_speak: !is_anonymous || guest.is_some(),
             guest,
+            client: caller.has_key.then(|| caller.tenant.clone()),
+            bearer,
             user: user.map(|user| {
                 let name = user.display_name.as_ref().unwrap_or(&user.username);
                 (user.id.to_string(), name.clone())
             }),
+        }
+    }
+
+    /// Whether its credentials are still good: a token ends with its time, its user or by a word of that one,
+    /// an API key with its client.
+    async fn is_known(&self, store: &Store) -> bool {
+        let same_key = |client: &Arc<Application>| {
+            let known = store.known_application(&client.id);
+            known.is_some_and(|known| known.has_key_of(client))
+        };
+        if !self.client.as_ref().is_none_or(same_key) {
+            return false;
+        }
+        match &self.bearer {
+            // A database that does not answer sends nobody away.
+            Some(bearer) => !matches!(store.user_of_bearer(bearer.expose()).await, Ok(None)),
+            None => true,
         }
     }
 
@@ -139,16 +173,22 @@ pub(in crate::control) async fn join(
     mut call: Call,
 ) -> Result<Response, Error> {
     let (found, pass) = call.watched().await?;
+    if call.version() > Version::HTTP_11 {
+        return Err(Error::Bad(BY_HTTP1.to_owned()));
+    }
     let upgrade = upgrade.map_err(|rejection| Error::Bad(rejection.body_text()))?;
+    let ticket = call.state.crowd().let_in(call.address())?;
     let tasks = call.state.setup().tasks.clone();
+    let bearer = call.user_token().await?;
     let session = Session {
-        who: Who::of(&call, pass),
+        who: Who::of(&call, pass, bearer),
         state: call.state,
         place: Place::of(&found),
+        ticket,
     };
     Ok(upgrade
         .read_buffer_size(READ_BUFFER)
-        .write_buffer_size(0)
+        .write_buffer_size(WRITE_BUFFER)
         .max_write_buffer_size(MAX_WRITE_BUFFER)
         .max_frame_size(frame::MAX_FRAME_BYTES)
         .max_message_size(frame::MAX_FRAME_BYTES)
@@ -189,7 +229,7 @@ pub(in crate::control) async fn react(mut call: Call) -> Result<Response, Error>
     }
     let body = call.body().await?;
     let said = frame::read_reaction(&body)?;
-    let who = Who::of(&call, pass);
+    let who = Who::of(&call, pass, None);
     say(&call.state, &Place::of(&found), &who, said).await?;
     let no_store = [(header::CACHE_CONTROL, HeaderValue::from_static("no-store"))];
     Ok((no_store, axum::Json(Done { success: true })).into_response())

@@ -5,9 +5,11 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use axum::extract::ws::{CloseFrame, Message, WebSocket, close_code};
+use futures_util::SinkExt;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::time::{Interval, MissedTickBehavior, Sleep, interval, sleep, timeout};
 
+use super::crowd::Ticket;
 use super::frame::{self, Frame, Said, What};
 use super::rooms::{Pace, Told};
 use super::{Place, Who};
@@ -18,11 +20,12 @@ use crate::store::{self, NewChat};
 
 /// Messages of the history that a newcomer is sent: what was said last, and fits the ring of a room.
 const HISTORY: usize = 50;
-/// How often a client is asked for a sign of life. Proxies close what is silent for a minute.
+/// How often a client is asked for a sign of life, and its credentials are looked at again. Proxies close what is
+/// silent for a minute.
 const PING: Duration = Duration::from_secs(30);
 /// Pings without any frame of the client after which it is gone.
 const MAX_UNANSWERED: u32 = 2;
-/// Until the client has taken a frame. One that takes none for so long is gone, or reads nothing.
+/// Until the client has taken a frame, or the history. One that takes none for so long is gone, or reads nothing.
 const SEND_DEADLINE: Duration = Duration::from_secs(10);
 /// Until the client has taken the farewell.
 const CLOSE_DEADLINE: Duration = Duration::from_secs(1);
@@ -38,6 +41,7 @@ type End = (u16, &'static str);
 
 const STOPPED: End = (close_code::AWAY, "the server stops");
 const SILENT: End = (close_code::POLICY, "no sign of life");
+const REVOKED: End = (close_code::POLICY, "the credential is no longer good");
 const SLOW: End = (
     close_code::AGAIN,
     "too slow: come again for what you missed",
@@ -56,6 +60,7 @@ pub(super) struct Session {
     pub(super) state: State,
     pub(super) place: Place,
     pub(super) who: Who,
+    pub(super) ticket: Ticket,
 }
 
 /// Serves a socket to its end, or to that of the server.
@@ -76,7 +81,13 @@ pub(super) async fn run(mut socket: WebSocket, session: Session) {
 }
 
 async fn send(socket: &mut WebSocket, message: Message) -> Result<(), End> {
-    match timeout(SEND_DEADLINE, socket.send(message)).await {
+    within_deadline(SinkExt::send(socket, message)).await
+}
+
+async fn within_deadline(
+    sending: impl Future<Output = Result<(), axum::Error>>,
+) -> Result<(), End> {
+    match timeout(SEND_DEADLINE, sending).await {
         Ok(Ok(())) => Ok(()),
         Ok(Err(_)) => Err(GONE),
         Err(_) => Err(SLOW),
@@ -91,11 +102,16 @@ async fn passed(linger: &mut Option<Pin<Box<Sleep>>>) {
     }
 }
 
-fn pings() -> Interval {
+/// Those who came together, as after a restart, are not asked together: neighbours are far from each other, and
+/// all of them are spread evenly.
+fn pings(number: u64) -> Interval {
+    // The golden ratio's fraction, of 2^64 (Knuth, volume 3, 6.4).
+    let place = number.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
+    let nanos = (PING.as_nanos() * u128::from(place)) >> 32;
     let mut pings = interval(PING);
     pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    // The first tick is at once.
-    pings.reset();
+    // The first tick would be at once.
+    pings.reset_after(PING - Duration::from_nanos(u64::try_from(nanos).unwrap_or_default()));
     pings
 }
 
@@ -108,7 +124,7 @@ impl Session {
         } = self.place;
         let mut seat = self.state.chats().enter(broadcast, status);
         let seen = self.greet(socket).await?;
-        let mut pings = pings();
+        let mut pings = pings(self.ticket.number);
         let linger = || Box::pin(sleep(LINGER));
         let mut over = status.is_over().then(linger);
         let mut unanswered = 0;
@@ -153,6 +169,9 @@ impl Session {
                         return Err(SILENT);
                     }
                     unanswered += 1;
+                    if !self.who.is_known(&self.state.setup().store).await {
+                        return Err(REVOKED);
+                    }
                     send(socket, Message::Ping(bytes::Bytes::new())).await?;
                 }
             }
@@ -172,10 +191,16 @@ impl Session {
             let _ = Error::from(error);
             FAULT
         })?;
-        for chat in &history {
-            let text = frame::message(self.place.stream, chat).text();
-            send(socket, Message::Text(text)).await?;
-        }
+        let texts = history
+            .iter()
+            .map(|chat| frame::message(self.place.stream, chat).text());
+        let all = async {
+            for text in texts {
+                socket.feed(Message::Text(text)).await?;
+            }
+            socket.flush().await
+        };
+        within_deadline(all).await?;
         Ok(history.last().map_or(0, |chat| chat.sequence))
     }
 
