@@ -4,6 +4,7 @@ mod broadcasts;
 mod channels;
 mod chats;
 mod cluster;
+mod dump;
 mod file;
 mod files;
 mod known;

@@ -446,7 +446,7 @@ pub(in crate::control) async fn report_viewers(mut call: Call) -> Answer {
 )]
 pub(in crate::control) async fn list(mut call: Call) -> Answer {
     let query = call.query().await?;
-    let status = query.text("status")?.map(status_of).transpose()?;
+    let status = query.line("status")?.map(status_of).transpose()?;
     let status = status.unwrap_or(Status::Active);
     let limit = query.limit(DEFAULT_LIMIT, MAX_LIMIT)?;
     let offset = query.count("offset")?.unwrap_or(0);

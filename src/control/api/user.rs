@@ -13,6 +13,8 @@ use crate::control::State;
 use crate::control::pcast::Fields;
 use crate::store::{self, Hit, User};
 
+/// Users that an address may make in an hour: a school or a carrier may share one.
+const SIGN_UPS_PER_HOUR: u32 = 200;
 /// Hits of a search, unless it is asked for fewer or more (section 8).
 const DEFAULT_HITS: u64 = 20;
 /// Hits of a search, at most.
@@ -206,6 +208,7 @@ pub(in crate::control) async fn sign_up(mut call: Call) -> Answer {
     let word = Secret::new(fields.need_text("password")?);
     password::check("password", word.expose())?;
     let phone = fields.line("phoneNumber")?.unwrap_or_default();
+    call.count_by_address("user", SIGN_UPS_PER_HOUR)?;
     let mut new = User {
         id: Uuid::new_v4(),
         application_id: call.caller.tenant.id.clone(),
@@ -229,6 +232,9 @@ pub(in crate::control) async fn sign_up(mut call: Call) -> Answer {
     let new = made.await??;
     let store = &call.state.setup().store;
     let user = store.create_user(&new).await?;
+    let now = call.state.setup().clock.monotonic();
+    let account = (user.application_id.as_str(), user.email.as_str());
+    call.state.attempts().made(account, call.address(), now);
     let token = store.issue_bearer(&user).await?;
     Ok(signed_in(&token, &user))
 }
@@ -255,7 +261,7 @@ pub(in crate::control) async fn sign_in(mut call: Call) -> Answer {
     let Some(user) = right(state, word, found).await? else {
         return Err(refused);
     };
-    state.attempts().forgive(&counted);
+    state.attempts().forgive(counted, now);
     match state.setup().store.issue_bearer(&user).await {
         Err(store::Error::Missing { .. }) => Err(refused),
         token => Ok(signed_in(&token?, &user)),
@@ -371,7 +377,7 @@ pub(in crate::control) async fn change_password(ByUser(mut call, user): ByUser) 
     let Some(user) = right(state, current, Some(User::clone(&user))).await? else {
         return Err(refused());
     };
-    state.attempts().forgive(&counted);
+    state.attempts().forgive(counted, now);
     let new = state.work().run(move || password::hashed(&new)).await??;
     let kept = call.bearer().unwrap_or_default();
     match state.setup().store.change_password(&user, &new, kept).await {
@@ -393,7 +399,7 @@ pub(in crate::control) async fn change_password(ByUser(mut call, user): ByUser) 
 pub(in crate::control) async fn search(ByUser(mut call, user): ByUser) -> Answer {
     let query = call.query().await?;
     let text = query
-        .text("q")?
+        .line("q")?
         .ok_or_else(|| Error::Bad("q is missing".to_owned()))?;
     let limit = query.count("limit")?.unwrap_or(DEFAULT_HITS);
     if !(1..=MAX_HITS).contains(&limit) {
