@@ -27,6 +27,8 @@ const UNCOUNTED: [&str; 3] = [
     "/ws/streams/{id}/chat",
 ];
 
+/// Bytes of header fields: credentials and what proxies add, twice over.
+const MAX_HEAD_BYTES: usize = 8 << 10;
 /// The one path with large bodies: address books.
 pub(super) const CONTACTS_SYNC: &str = "/api/contacts/sync";
 /// Bytes of an address book: two hundred for each contact.
@@ -80,6 +82,13 @@ impl FromRequest<State> for Call {
 
     async fn from_request(request: Request, state: &State) -> Result<Call, Error> {
         let (parts, body) = request.into_parts();
+        let fields = parts.headers.iter();
+        let bytes: usize = fields
+            .map(|(name, value)| name.as_str().len() + value.len())
+            .sum();
+        if bytes > MAX_HEAD_BYTES {
+            return Err(Error::Head(MAX_HEAD_BYTES));
+        }
         let mut content = Content::Coming(body);
         let client = client(&parts.headers, state)?;
         if let Some(signature) = only(&parts.headers, "x-signature", &Error::Signature)? {

@@ -201,7 +201,7 @@ pub(in crate::control) async fn list(ByUser(call, user): ByUser) -> Answer {
 }
 
 #[utoipa::path(
-    get, path = "/api/files/foruser/{userId}", tag = "files", operation_id = "listFilesOfUser",
+    get, path = "/api/files/foruser/{userId}", tag = "files", operation_id = "filesForUser",
     summary = "Files of a user of the tenant, newest first", security(("userToken" = [])),
     params(("userId" = String, Path, description = "User id."), Wanted),
     responses((status = 200, description = "At most 1000.", body = inline(Vec<View>)), Usual),
@@ -218,7 +218,7 @@ pub(in crate::control) async fn of_user(ByUser(mut call, _): ByUser) -> Answer {
 }
 
 #[utoipa::path(
-    get, path = "/api/files/forcontact/{contactId}", tag = "files", operation_id = "listFilesOfContact",
+    get, path = "/api/files/forcontact/{contactId}", tag = "files", operation_id = "filesForContact",
     summary = "The user's files for one of its contacts", security(("userToken" = [])),
     params(("contactId" = String, Path, description = "Contact id.")),
     responses((status = 200, description = "At most 1000.", body = inline(Vec<View>)), Usual),
@@ -234,7 +234,7 @@ pub(in crate::control) async fn of_contact(ByUser(mut call, user): ByUser) -> An
 }
 
 #[utoipa::path(
-    get, path = "/api/files/formessage/{messageId}", tag = "files", operation_id = "listFilesOfMessage",
+    get, path = "/api/files/formessage/{messageId}", tag = "files", operation_id = "filesForMessage",
     summary = "Files for a message", security(("userToken" = [])),
     params(("messageId" = String, Path, description = "Message id.")),
     responses((status = 200, description = "At most 1000.", body = inline(Vec<View>)), Usual),
@@ -245,7 +245,7 @@ pub(in crate::control) async fn of_message(ByUser(mut call, _): ByUser) -> Answe
 }
 
 #[utoipa::path(
-    get, path = "/api/files/forcall/{callId}", tag = "files", operation_id = "listFilesOfCall",
+    get, path = "/api/files/forcall/{callId}", tag = "files", operation_id = "filesForCall",
     summary = "Files for a call", security(("userToken" = [])),
     params(("callId" = String, Path, description = "Call id.")),
     responses((status = 200, description = "At most 1000.", body = inline(Vec<View>)), Usual),
@@ -257,7 +257,7 @@ pub(in crate::control) async fn of_call(ByUser(mut call, _): ByUser) -> Answer {
 
 #[utoipa::path(
     get, path = "/api/files/forbroadcast/{broadcastId}", tag = "files",
-    operation_id = "listFilesOfBroadcast",
+    operation_id = "filesForBroadcast",
     summary = "Files for a broadcast; its poster has the tag or the category `poster`",
     security(("userToken" = [])),
     params(("broadcastId" = String, Path, description = "Broadcast id, as the files have it.")),

@@ -13,8 +13,10 @@ use crate::base::network::ClientAddress;
 use crate::base::secret::Secret;
 use crate::control::tests::{Bench, bench};
 
+mod bad_input;
 mod broadcasts;
 mod contacts;
+mod contract;
 mod tenancy;
 mod users;
 

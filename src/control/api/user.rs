@@ -192,7 +192,7 @@ impl HitView<'_> {
 }
 
 #[utoipa::path(
-    post, path = "/api/users/signup", tag = "users", operation_id = "signUp",
+    post, path = "/api/users/signup", tag = "users", operation_id = "signup",
     summary = "Make a user of the tenant of the key", security((), ("apiKey" = [])),
     request_body = inline(SignUp),
     responses((status = 200, description = "It is signed in.", body = inline(SignedIn<'_>)), Usual,
@@ -240,7 +240,7 @@ pub(in crate::control) async fn sign_up(mut call: Call) -> Answer {
 }
 
 #[utoipa::path(
-    post, path = "/api/users/login", tag = "users", operation_id = "signIn",
+    post, path = "/api/users/login", tag = "users", operation_id = "login",
     summary = "A token for who knows the password", security((), ("apiKey" = [])),
     request_body = inline(SignIn),
     responses((status = 200, description = "It is signed in.", body = inline(SignedIn<'_>)), Usual, Sized),
@@ -270,7 +270,7 @@ pub(in crate::control) async fn sign_in(mut call: Call) -> Answer {
 
 #[utoipa::path(
     post, path = "/api/users/logout", tag = "users", operation_id = "signOut",
-    summary = "End the token", security(("bearer" = [])),
+    summary = "End the token", security(("userToken" = [])),
     responses((status = 200, description = "It opens nothing any more.", body = Done), Usual),
 )]
 pub(in crate::control) async fn sign_out(ByUser(call, _): ByUser) -> Answer {
@@ -281,7 +281,7 @@ pub(in crate::control) async fn sign_out(ByUser(call, _): ByUser) -> Answer {
 
 #[utoipa::path(
     post, path = "/api/users/token", tag = "users", operation_id = "rotateToken",
-    summary = "A new token in place of this one", security(("bearer" = [])),
+    summary = "A new token in place of this one", security(("userToken" = [])),
     responses((status = 200, description = "The old one ends.", body = inline(SignedIn<'_>)), Usual),
 )]
 pub(in crate::control) async fn rotate(ByUser(call, user): ByUser) -> Answer {
@@ -295,8 +295,8 @@ pub(in crate::control) async fn rotate(ByUser(call, user): ByUser) -> Answer {
 }
 
 #[utoipa::path(
-    get, path = "/api/users/profile/full", tag = "users", operation_id = "profile",
-    summary = "Who the user is", security(("bearer" = [])),
+    get, path = "/api/users/profile/full", tag = "users", operation_id = "fullProfile",
+    summary = "Who the user is", security(("userToken" = [])),
     responses((status = 200, description = "Itself.", body = inline(Full<'_>)), Usual),
 )]
 pub(in crate::control) async fn profile(ByUser(call, user): ByUser) -> Answer {
@@ -311,8 +311,8 @@ pub(in crate::control) async fn profile(ByUser(call, user): ByUser) -> Answer {
 }
 
 #[utoipa::path(
-    put, path = "/api/users/profile", tag = "users", operation_id = "changeProfile",
-    summary = "Change who the user is", security(("bearer" = [])),
+    put, path = "/api/users/profile", tag = "users", operation_id = "updateProfile",
+    summary = "Change who the user is", security(("userToken" = [])),
     request_body = inline(Change),
     responses((status = 200, description = "As it is now.", body = View<'_>), Usual, Sized, Conflicting),
 )]
@@ -349,7 +349,7 @@ pub(in crate::control) async fn change(ByUser(mut call, user): ByUser) -> Answer
 
 #[utoipa::path(
     delete, path = "/api/users/profile", tag = "users", operation_id = "deleteProfile",
-    summary = "Remove the user with all that is its own", security(("bearer" = [])),
+    summary = "Remove the user with all that is its own", security(("userToken" = [])),
     responses((status = 200, description = "Its tokens open nothing any more.", body = Done), Usual),
 )]
 pub(in crate::control) async fn remove(ByUser(call, user): ByUser) -> Answer {
@@ -359,7 +359,7 @@ pub(in crate::control) async fn remove(ByUser(call, user): ByUser) -> Answer {
 
 #[utoipa::path(
     post, path = "/api/users/change-password", tag = "users", operation_id = "changePassword",
-    summary = "Change the password; all other tokens end", security(("bearer" = [])),
+    summary = "Change the password; all other tokens end", security(("userToken" = [])),
     request_body = inline(Passwords),
     responses((status = 200, description = "It is changed.", body = Done), Usual, Sized),
 )]
@@ -391,7 +391,7 @@ pub(in crate::control) async fn change_password(ByUser(mut call, user): ByUser) 
 
 #[utoipa::path(
     get, path = "/api/users/search", tag = "users", operation_id = "searchUsers",
-    summary = "Users of the same tenant", security(("bearer" = [])),
+    summary = "Users of the same tenant", security(("userToken" = [])),
     params(Search),
     responses((status = 200, description = "The best first.", body = inline(Vec<HitView<'_>>)), Usual,
         Sized),
