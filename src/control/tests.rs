@@ -23,6 +23,7 @@ use crate::hub::{Facts, Link, MemberStatus, PublishRequest, Record, Refusal, Sig
 use crate::store::NewChannel;
 
 mod console;
+pub(in crate::control) mod description;
 mod gate;
 mod manifest;
 mod operators;
