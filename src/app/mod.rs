@@ -23,6 +23,7 @@ use tracing::{info, warn};
 
 use crate::base::clock::{Clock, Wall};
 use crate::base::id::Uuid;
+use crate::base::lanes;
 use crate::base::shutdown::Tasks;
 use crate::cli::check::Finding;
 use crate::cli::commands;
@@ -86,6 +87,10 @@ pub struct App {
     tasks: Tasks,
     ingest: Tasks,
     housekeeping: JoinHandle<()>,
+    /// Follows the store for as long as this is here.
+    _watch: Arc<control::watch::Watch>,
+    /// Publishers' threads, and those of pulls.
+    _lanes: lanes::Threads,
 }
 
 impl App {
@@ -135,17 +140,18 @@ impl App {
             srt: listeners.srt,
         };
         let both = (&tasks, &ingest);
-        let pulls = publishing::start(ports, &config, tls.as_ref(), &hub, &figures, &clock, both)?;
+        let (pulls, lanes) =
+            publishing::start(ports, &config, tls.as_ref(), &hub, &figures, &clock, both)?;
         for job in pulls::jobs(&config) {
             pulls.start(&job.channel_id, job.source);
         }
-        let watch = control::watch::Watch {
+        let watch = Arc::new(control::watch::Watch {
             region: config.identity.region.clone(),
             live: Arc::new(hub.clone()),
             sources: pulls,
-        };
+        });
         // Since the memory was read nothing was followed, so that nothing that came or went is missed.
-        store.watch(Arc::new(watch)).await?;
+        store.watch(&watch).await?;
         tasks.spawn(store.clone().follow(tasks.clone()));
 
         let lifecycle = control::Lifecycle::new(
@@ -226,6 +232,8 @@ impl App {
             tasks,
             ingest,
             housekeeping,
+            _watch: watch,
+            _lanes: lanes,
         })
     }
 

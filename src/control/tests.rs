@@ -23,6 +23,7 @@ use crate::hub::{Facts, Link, MemberStatus, PublishRequest, Record, Refusal, Sig
 use crate::store::NewChannel;
 
 mod console;
+pub(in crate::control) mod description;
 mod gate;
 mod manifest;
 mod operators;
@@ -232,6 +233,7 @@ pub(in crate::control) struct Bench {
     pub(in crate::control) clock: Clock,
     tokens: token::Tokens,
     tasks: Tasks,
+    _watch: Arc<watch::Watch>,
     pub(in crate::control) state: State,
 }
 
@@ -267,12 +269,12 @@ pub(in crate::control) async fn bench(change: impl FnOnce(&mut Setup)) -> Bench 
     let library = Library::open(recordings, disk, clock.clone()).unwrap();
     let tokens = token::Tokens::new(store.clone(), clock.clone());
     let world = Arc::new(World::default());
-    let watch = watch::Watch {
+    let watch = Arc::new(watch::Watch {
         region: "local".to_owned(),
         live: world.clone(),
         sources: world.clone(),
-    };
-    store.watch(Arc::new(watch)).await.unwrap();
+    });
+    store.watch(&watch).await.unwrap();
     let tasks = Tasks::new();
     let mut setup = Setup {
         store: store.clone(),
@@ -308,6 +310,7 @@ pub(in crate::control) async fn bench(change: impl FnOnce(&mut Setup)) -> Bench 
         clock,
         tokens,
         tasks,
+        _watch: watch,
         state: State::new(setup),
     }
 }

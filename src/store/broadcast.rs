@@ -184,6 +184,8 @@ pub struct BroadcastUpdate {
     pub title: Option<String>,
     /// For people.
     pub description: Option<String>,
+    /// Who finds it.
+    pub visibility: Option<Visibility>,
     /// Words.
     pub tags: Option<Vec<String>>,
     /// A JSON object.
@@ -418,7 +420,7 @@ impl Store {
                 "UPDATE broadcasts SET title = $2, description = $3, tags = $4, metadata = $5,
                      status = $6, started_us = COALESCE(started_us, $7),
                      ended_us = COALESCE(ended_us, $8), updated_us = $9,
-                     heartbeat_us = CASE WHEN $10 THEN $9 ELSE heartbeat_us END
+                     heartbeat_us = CASE WHEN $10 THEN $9 ELSE heartbeat_us END, visibility = $11
                  WHERE id = $1 RETURNING ",
                 columns!()
             ))
@@ -431,7 +433,8 @@ impl Store {
             .bind(starts.then_some(now))
             .bind(ends.then_some(now))
             .bind(now)
-            .bind(starts);
+            .bind(starts)
+            .bind(update.visibility.unwrap_or(old.visibility).word());
             let row = transaction.fetch_one(query).await?;
             let broadcast = Broadcast::try_from(&row)?;
             if !ends {

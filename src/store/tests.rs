@@ -5,6 +5,7 @@ mod channels;
 mod chats;
 mod cluster;
 mod cohosts;
+mod dump;
 mod file;
 mod files;
 mod known;

@@ -15,12 +15,12 @@ use std::sync::Arc;
 
 use axum::extract::WebSocketUpgrade;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use axum::routing::{MethodRouter, get, post};
-use http::{HeaderValue, Version, header};
-use serde::Serialize;
+use http::Version;
 use utoipa::ToSchema;
 
+use super::answer::{Done, done};
 use super::error::Body;
 use super::viewer::pass::Pass;
 use super::{Call, Error};
@@ -136,17 +136,31 @@ impl Who {
     }
 }
 
-/// It is done.
-#[derive(Serialize, ToSchema)]
-struct Done {
-    /// Always true.
-    success: bool,
+/// A reaction: one of the first four, and whose it may be.
+#[derive(ToSchema)]
+#[schema(as = Reaction)]
+#[serde(rename_all = "camelCase")]
+#[expect(dead_code, reason = "bodies are read field by field")]
+struct ReactionFields {
+    #[schema(example = "heart", max_length = 32)]
+    r#type: Option<String>,
+    #[schema(max_length = 32)]
+    kind: Option<String>,
+    #[schema(max_length = 32)]
+    reaction: Option<String>,
+    #[schema(max_length = 32)]
+    emoji: Option<String>,
+    #[schema(max_length = 64)]
+    user_id: Option<String>,
+    #[schema(max_length = 64)]
+    user_name: Option<String>,
 }
 
 /// Listens to a chat, and speaks in it.
 #[utoipa::path(
-    get, path = "/ws/streams/{id}/chat", tag = "chat", operation_id = "joinChat",
+    get, path = "/ws/streams/{id}/chat", tag = "streaming", operation_id = "chatSocket",
     summary = "Listen to the chat of a broadcast and speak in it (WebSocket)",
+    security((), ("apiKey" = []), ("userToken" = [])),
     description = "Text frames, JSON: `{\"type\":\"message\",\"message\":\"hi\",\"userName\":\"Jo\"}` and \
         `{\"type\":\"reaction\",\"reaction\":\"heart\"}`; any other text is a message itself. All are told the \
         same with `id`, `streamId`, `userId`, `userName` and `timestamp`, the sender as well, and `guest` where \
@@ -164,7 +178,6 @@ struct Done {
         (status = 400, description = "It is no handshake of WebSocket.", body = inline(Body)),
         (status = 401, description = "A credential is wrong.", body = inline(Body)),
         (status = 404, description = "No such broadcast.", body = inline(Body)),
-        (status = 429, description = "The API key's limit is reached.", body = inline(Body)),
         (status = 503, description = "The database does not answer.", body = inline(Body)),
     ),
 )]
@@ -200,11 +213,10 @@ pub(in crate::control) async fn join(
 
 /// Sends a reaction.
 #[utoipa::path(
-    post, path = "/api/v1/sessions/{id}/reactions", tag = "chat", operation_id = "sendReaction",
+    post, path = "/api/v1/sessions/{id}/reactions", tag = "v1", operation_id = "sendReaction",
     summary = "Tell the chat of a broadcast a reaction, with a key or as a guest",
     security(("apiKey" = []), ()),
-    request_body(content = inline(serde_json::Value), description = "`type`, or one of its synonyms `kind`, \
-        `reaction` and `emoji`; `userId` and `userName` may say whose it is."),
+    request_body = inline(ReactionFields),
     params(
         ("id" = String, Path, description = "Id of broadcast or stream, short id, or that of its channel."),
         ("token" = Option<String>, Query, description = "The pass of a watch page, in the place of a key."),
@@ -231,6 +243,5 @@ pub(in crate::control) async fn react(mut call: Call) -> Result<Response, Error>
     let said = frame::read_reaction(&body)?;
     let who = Who::of(&call, pass, None);
     say(&call.state, &Place::of(&found), &who, said).await?;
-    let no_store = [(header::CACHE_CONTROL, HeaderValue::from_static("no-store"))];
-    Ok((no_store, axum::Json(Done { success: true })).into_response())
+    Ok(done())
 }

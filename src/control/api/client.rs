@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
 use super::answer::{Answer, ok};
-use super::docs::{Sized, Usual};
+use super::docs::{Conflicting, Sized, Usual};
 use super::{ByClient, Call, Error, to_the_end, user};
 use crate::base::id::Uuid;
 use crate::base::secret::Secret;
@@ -77,11 +77,11 @@ pub(in crate::control) struct Registered<'a> {
 }
 
 #[utoipa::path(
-    post, path = "/api/admin/sdk-clients", tag = "client", operation_id = "registerClient",
+    post, path = "/api/admin/sdk-clients", tag = "auth", operation_id = "registerSdkClient",
     summary = "Register an SDK client", request_body = inline(Registration),
-    security(("adminKey" = []), ()),
+    security(("adminKey" = []), ("adminBearer" = []), ()),
     responses((status = 200, description = "It is registered.", body = inline(Registered<'_>)), Usual,
-        Sized),
+        Sized, Conflicting),
 )]
 pub(in crate::control) async fn register(mut call: Call) -> Answer {
     let setup = call.state.setup();

@@ -21,7 +21,7 @@ pub(in crate::control) struct Count {
 
 #[utoipa::path(
     get, path = "/api/users/followers/count", tag = "users", operation_id = "followersCount",
-    summary = "How many follow the user", security(("bearer" = [])),
+    summary = "How many follow the user", security(("userToken" = [])),
     responses((status = 200, description = "A number.", body = Count), Usual),
 )]
 pub(in crate::control) async fn followers(ByUser(call, user): ByUser) -> Answer {
@@ -32,7 +32,7 @@ pub(in crate::control) async fn followers(ByUser(call, user): ByUser) -> Answer 
 
 #[utoipa::path(
     get, path = "/api/users/following/count", tag = "users", operation_id = "followingCount",
-    summary = "How many the user follows", security(("bearer" = [])),
+    summary = "How many the user follows", security(("userToken" = [])),
     responses((status = 200, description = "A number.", body = Count), Usual),
 )]
 pub(in crate::control) async fn following(ByUser(call, user): ByUser) -> Answer {
@@ -43,7 +43,7 @@ pub(in crate::control) async fn following(ByUser(call, user): ByUser) -> Answer 
 
 #[utoipa::path(
     post, path = "/api/users/follow/{id}", tag = "users", operation_id = "followUser",
-    summary = "Follow a user", security(("bearer" = [])),
+    summary = "Follow a user", security(("userToken" = [])),
     params(ById),
     responses((status = 200, description = "It is followed.", body = Done), Usual, Lookup, Conflicting),
 )]
@@ -54,7 +54,7 @@ pub(in crate::control) async fn follow(ByUser(mut call, user): ByUser) -> Answer
 
 #[utoipa::path(
     delete, path = "/api/users/follow/{id}", tag = "users", operation_id = "unfollowUser",
-    summary = "Follow a user no more", security(("bearer" = [])),
+    summary = "Follow a user no more", security(("userToken" = [])),
     params(ById),
     responses((status = 200, description = "It is not followed.", body = Done), Usual, Lookup),
 )]

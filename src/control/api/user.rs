@@ -13,6 +13,8 @@ use crate::control::State;
 use crate::control::pcast::Fields;
 use crate::store::{self, Hit, User};
 
+/// Users that an address may make in an hour: a school or a carrier may share one.
+const SIGN_UPS_PER_HOUR: u32 = 200;
 /// Hits of a search, unless it is asked for fewer or more (section 8).
 const DEFAULT_HITS: u64 = 20;
 /// Hits of a search, at most.
@@ -190,7 +192,7 @@ impl HitView<'_> {
 }
 
 #[utoipa::path(
-    post, path = "/api/users/signup", tag = "users", operation_id = "signUp",
+    post, path = "/api/users/signup", tag = "users", operation_id = "signup",
     summary = "Make a user of the tenant of the key", security((), ("apiKey" = [])),
     request_body = inline(SignUp),
     responses((status = 200, description = "It is signed in.", body = inline(SignedIn<'_>)), Usual,
@@ -206,6 +208,7 @@ pub(in crate::control) async fn sign_up(mut call: Call) -> Answer {
     let word = Secret::new(fields.need_text("password")?);
     password::check("password", word.expose())?;
     let phone = fields.line("phoneNumber")?.unwrap_or_default();
+    call.count_by_address("user", SIGN_UPS_PER_HOUR)?;
     let mut new = User {
         id: Uuid::new_v4(),
         application_id: call.caller.tenant.id.clone(),
@@ -229,12 +232,15 @@ pub(in crate::control) async fn sign_up(mut call: Call) -> Answer {
     let new = made.await??;
     let store = &call.state.setup().store;
     let user = store.create_user(&new).await?;
+    let now = call.state.setup().clock.monotonic();
+    let account = (user.application_id.as_str(), user.email.as_str());
+    call.state.attempts().made(account, call.address(), now);
     let token = store.issue_bearer(&user).await?;
     Ok(signed_in(&token, &user))
 }
 
 #[utoipa::path(
-    post, path = "/api/users/login", tag = "users", operation_id = "signIn",
+    post, path = "/api/users/login", tag = "users", operation_id = "login",
     summary = "A token for who knows the password", security((), ("apiKey" = [])),
     request_body = inline(SignIn),
     responses((status = 200, description = "It is signed in.", body = inline(SignedIn<'_>)), Usual, Sized),
@@ -255,7 +261,7 @@ pub(in crate::control) async fn sign_in(mut call: Call) -> Answer {
     let Some(user) = right(state, word, found).await? else {
         return Err(refused);
     };
-    state.attempts().forgive(&counted);
+    state.attempts().forgive(counted, now);
     match state.setup().store.issue_bearer(&user).await {
         Err(store::Error::Missing { .. }) => Err(refused),
         token => Ok(signed_in(&token?, &user)),
@@ -264,7 +270,7 @@ pub(in crate::control) async fn sign_in(mut call: Call) -> Answer {
 
 #[utoipa::path(
     post, path = "/api/users/logout", tag = "users", operation_id = "signOut",
-    summary = "End the token", security(("bearer" = [])),
+    summary = "End the token", security(("userToken" = [])),
     responses((status = 200, description = "It opens nothing any more.", body = Done), Usual),
 )]
 pub(in crate::control) async fn sign_out(ByUser(call, _): ByUser) -> Answer {
@@ -275,7 +281,7 @@ pub(in crate::control) async fn sign_out(ByUser(call, _): ByUser) -> Answer {
 
 #[utoipa::path(
     post, path = "/api/users/token", tag = "users", operation_id = "rotateToken",
-    summary = "A new token in place of this one", security(("bearer" = [])),
+    summary = "A new token in place of this one", security(("userToken" = [])),
     responses((status = 200, description = "The old one ends.", body = inline(SignedIn<'_>)), Usual),
 )]
 pub(in crate::control) async fn rotate(ByUser(call, user): ByUser) -> Answer {
@@ -289,8 +295,8 @@ pub(in crate::control) async fn rotate(ByUser(call, user): ByUser) -> Answer {
 }
 
 #[utoipa::path(
-    get, path = "/api/users/profile/full", tag = "users", operation_id = "profile",
-    summary = "Who the user is", security(("bearer" = [])),
+    get, path = "/api/users/profile/full", tag = "users", operation_id = "fullProfile",
+    summary = "Who the user is", security(("userToken" = [])),
     responses((status = 200, description = "Itself.", body = inline(Full<'_>)), Usual),
 )]
 pub(in crate::control) async fn profile(ByUser(call, user): ByUser) -> Answer {
@@ -305,8 +311,8 @@ pub(in crate::control) async fn profile(ByUser(call, user): ByUser) -> Answer {
 }
 
 #[utoipa::path(
-    put, path = "/api/users/profile", tag = "users", operation_id = "changeProfile",
-    summary = "Change who the user is", security(("bearer" = [])),
+    put, path = "/api/users/profile", tag = "users", operation_id = "updateProfile",
+    summary = "Change who the user is", security(("userToken" = [])),
     request_body = inline(Change),
     responses((status = 200, description = "As it is now.", body = View<'_>), Usual, Sized, Conflicting),
 )]
@@ -343,7 +349,7 @@ pub(in crate::control) async fn change(ByUser(mut call, user): ByUser) -> Answer
 
 #[utoipa::path(
     delete, path = "/api/users/profile", tag = "users", operation_id = "deleteProfile",
-    summary = "Remove the user with all that is its own", security(("bearer" = [])),
+    summary = "Remove the user with all that is its own", security(("userToken" = [])),
     responses((status = 200, description = "Its tokens open nothing any more.", body = Done), Usual),
 )]
 pub(in crate::control) async fn remove(ByUser(call, user): ByUser) -> Answer {
@@ -353,7 +359,7 @@ pub(in crate::control) async fn remove(ByUser(call, user): ByUser) -> Answer {
 
 #[utoipa::path(
     post, path = "/api/users/change-password", tag = "users", operation_id = "changePassword",
-    summary = "Change the password; all other tokens end", security(("bearer" = [])),
+    summary = "Change the password; all other tokens end", security(("userToken" = [])),
     request_body = inline(Passwords),
     responses((status = 200, description = "It is changed.", body = Done), Usual, Sized),
 )]
@@ -371,7 +377,7 @@ pub(in crate::control) async fn change_password(ByUser(mut call, user): ByUser) 
     let Some(user) = right(state, current, Some(User::clone(&user))).await? else {
         return Err(refused());
     };
-    state.attempts().forgive(&counted);
+    state.attempts().forgive(counted, now);
     let new = state.work().run(move || password::hashed(&new)).await??;
     let kept = call.bearer().unwrap_or_default();
     match state.setup().store.change_password(&user, &new, kept).await {
@@ -385,7 +391,7 @@ pub(in crate::control) async fn change_password(ByUser(mut call, user): ByUser) 
 
 #[utoipa::path(
     get, path = "/api/users/search", tag = "users", operation_id = "searchUsers",
-    summary = "Users of the same tenant", security(("bearer" = [])),
+    summary = "Users of the same tenant", security(("userToken" = [])),
     params(Search),
     responses((status = 200, description = "The best first.", body = inline(Vec<HitView<'_>>)), Usual,
         Sized),
@@ -393,7 +399,7 @@ pub(in crate::control) async fn change_password(ByUser(mut call, user): ByUser) 
 pub(in crate::control) async fn search(ByUser(mut call, user): ByUser) -> Answer {
     let query = call.query().await?;
     let text = query
-        .text("q")?
+        .line("q")?
         .ok_or_else(|| Error::Bad("q is missing".to_owned()))?;
     let limit = query.count("limit")?.unwrap_or(DEFAULT_HITS);
     if !(1..=MAX_HITS).contains(&limit) {

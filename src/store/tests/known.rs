@@ -326,7 +326,7 @@ impl Watcher for Seen {
 impl Seen {
     async fn of(store: &Store) -> Arc<Seen> {
         let seen = Arc::new(Seen::default());
-        store.watch(seen.clone()).await.unwrap();
+        store.watch(&seen).await.unwrap();
         seen
     }
 
