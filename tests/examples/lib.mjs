@@ -50,7 +50,7 @@ export async function call(method, path, headers, body) {
   return JSON.parse(text);
 }
 
-/** The frames of a socket, one after the other. */
+/** What is said in a chat, one after the other; what is told of the broadcast itself is left out. */
 export class Frames {
   #waiting = [];
   #come = [];
@@ -58,8 +58,10 @@ export class Frames {
   constructor(path) {
     this.socket = new WebSocket(BASE.replace("http", "ws") + path);
     this.socket.onmessage = ({ data }) => {
+      const frame = JSON.parse(data);
+      if (!["message", "reaction"].includes(frame.type)) return;
       const waiting = this.#waiting.shift();
-      waiting ? waiting(JSON.parse(data)) : this.#come.push(JSON.parse(data));
+      waiting ? waiting(frame) : this.#come.push(frame);
     };
   }
 

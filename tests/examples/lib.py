@@ -27,7 +27,7 @@ def register():
 
 
 class WebSocket:
-    """A client of text frames (RFC 6455), with nothing but the standard library."""
+    """A listener and speaker in a chat (RFC 6455), with nothing but the standard library."""
 
     def __init__(self, path):
         address = urlsplit(BASE)
@@ -54,15 +54,16 @@ class WebSocket:
         self.stream.sendall(struct.pack("!BBH", 0x81, 0x80 | 126, len(data)) + mask + masked)
 
     def receive(self):
-        """The next text frame, which is JSON."""
+        """What is said next in a chat; what is told of the broadcast itself is left out."""
         while True:
             kind, length = self.file.read(2)
             if length == 126:
                 (length,) = struct.unpack("!H", self.file.read(2))
             data = self.file.read(length)
-            if kind == 0x81:
-                return json.loads(data)
-            assert kind == 0x89, f"frame {kind:#x} {data}"
+            assert kind in (0x81, 0x89), f"frame {kind:#x} {data}"
+            frame = json.loads(data) if kind == 0x81 else {}
+            if frame.get("type") in ("message", "reaction"):
+                return frame
 
     def close(self):
         self.stream.close()

@@ -66,7 +66,7 @@ try {
     const chat = new WebSocket(`${base.replace('http', 'ws')}/ws/streams/${session.streamId}/chat?token=${token}`);
     const told = await new Promise((resolve, reject) => {
       chat.onopen = () => chat.send(JSON.stringify({ type: 'message', message: 'hi', userName: 'Jo' }));
-      chat.onmessage = ({ data }) => resolve(JSON.parse(data));
+      chat.onmessage = ({ data }) => JSON.parse(data).type === 'message' && resolve(JSON.parse(data));
       chat.onerror = reject;
     });
     const removed = await fetch(`${base}/api/users/profile`, {
