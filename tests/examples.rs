@@ -3,6 +3,7 @@
 //! and leaves no error in the gateway's log.
 
 mod channel;
+mod streaming;
 
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};

@@ -162,12 +162,14 @@ impl Answer {
 enum Sender {
     /// A process of curl for each.
     Curl,
-    /// A script that reads a request a line and writes an answer a line.
-    Script {
-        _child: Child,
-        requests: ChildStdin,
-        answers: Lines<BufReader<ChildStdout>>,
-    },
+    Script(Box<Script>),
+}
+
+/// A script that reads a request a line and writes an answer a line.
+struct Script {
+    _child: Child,
+    requests: ChildStdin,
+    answers: Lines<BufReader<ChildStdout>>,
 }
 
 impl Sender {
@@ -176,37 +178,39 @@ impl Sender {
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = command.spawn().expect("the interpreter is there");
         let answers = child.stdout.take().expect("it is piped");
-        Sender::Script {
+        Sender::Script(Box::new(Script {
             requests: child.stdin.take().expect("it is piped"),
             answers: BufReader::new(answers).lines(),
             _child: child,
-        }
+        }))
     }
 
     async fn send(&mut self, request: &Request) -> Answer {
         let sending = async {
             match self {
                 Sender::Curl => curl(request).await,
-                Sender::Script {
-                    requests, answers, ..
-                } => {
-                    let line = format!("{}\n", request.json());
-                    let written = requests.write_all(line.as_bytes()).await;
-                    written.expect("the script reads");
-                    let answer = answers.next_line().await.expect("the script writes");
-                    let answer = answer.unwrap_or_else(|| panic!("no answer to {request:?}"));
-                    let answer: Value = serde_json::from_str(&answer).expect("JSON");
-                    let text = |name: &str| answer[name].as_str().unwrap_or_default().to_owned();
-                    Answer {
-                        code: answer["code"].as_u64().expect("a code"),
-                        kind: text("kind"),
-                        body: text("body"),
-                    }
-                }
+                Sender::Script(script) => script.send(request).await,
             }
         };
         let answer = tokio::time::timeout(DEADLINE, sending).await;
         answer.unwrap_or_else(|_| panic!("no answer to {request:?}"))
+    }
+}
+
+impl Script {
+    async fn send(&mut self, request: &Request) -> Answer {
+        let line = format!("{}\n", request.json());
+        let written = self.requests.write_all(line.as_bytes()).await;
+        written.expect("the script reads");
+        let answer = self.answers.next_line().await.expect("the script writes");
+        let answer = answer.unwrap_or_else(|| panic!("no answer to {request:?}"));
+        let answer: Value = serde_json::from_str(&answer).expect("JSON");
+        let text = |name: &str| answer[name].as_str().unwrap_or_default().to_owned();
+        Answer {
+            code: answer["code"].as_u64().expect("a code"),
+            kind: text("kind"),
+            body: text("body"),
+        }
     }
 }
 
