@@ -200,11 +200,6 @@ fn most_bytes(path: &str) -> usize {
     }
 }
 
-/// Whether a credential is an API key, and not a user's token.
-pub(super) fn is_key(credential: &str) -> bool {
-    credential.starts_with("pk_")
-}
-
 fn bearer(headers: &HeaderMap) -> Option<&str> {
     let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
     let (scheme, token) = value.split_once(' ')?;
@@ -237,7 +232,7 @@ impl Call {
     /// of a WebSocket.
     pub(in crate::control) async fn show(&mut self, credential: &str) -> Result<(), Error> {
         let caller = &mut self.caller;
-        if is_key(credential) {
+        if credential.starts_with("pk_") {
             let client = self.state.setup().store.known_client(credential);
             caller.tenant = client.ok_or(Error::Key)?;
             caller.has_key = true;
@@ -253,11 +248,6 @@ impl Call {
     /// What came before the body.
     pub(in crate::control) fn headers(&self) -> &HeaderMap {
         &self.parts.headers
-    }
-
-    /// The HTTP that it was asked by.
-    pub(in crate::control) fn version(&self) -> http::Version {
-        self.parts.version
     }
 
     /// The bearer token that came with it.
