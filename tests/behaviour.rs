@@ -6,6 +6,7 @@ mod admission;
 mod api;
 mod architecture;
 mod channels;
+mod chats;
 mod common;
 mod conformance;
 mod continuity;

@@ -18,10 +18,10 @@ mod file;
 mod follow;
 mod hash;
 mod ingest;
+mod kept;
 mod known;
 mod message;
 mod node;
-mod readers;
 mod stream;
 #[cfg(test)]
 mod tests;
