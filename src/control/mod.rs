@@ -14,6 +14,7 @@ pub mod gate;
 mod health;
 pub mod metrics;
 mod openapi;
+mod outbound;
 pub mod pages;
 mod pcast;
 mod process;
@@ -35,6 +36,7 @@ use axum::middleware;
 use axum::routing::{MethodRouter, any, get, post};
 
 use crate::base::clock::Clock;
+use crate::base::destination::Private;
 use crate::base::id::Uuid;
 use crate::base::secret::Secret;
 use crate::base::shutdown::Tasks;
@@ -42,11 +44,12 @@ use crate::base::source::Source;
 use crate::files::Files;
 use crate::hub::gate::Pending;
 use crate::hub::{
-    ChannelMember, Counted, Forked, Forking, Health, Hub, Listing, Refusal, SwitchError,
+    Attendee, ChannelMember, Counted, Forked, Forking, Health, Hub, Listing, Refusal, SwitchError,
 };
 use crate::record::Library;
 use crate::store::Store;
 pub use api::lifecycle::Lifecycle;
+pub use api::webhook::Webhooks;
 pub use error::Error;
 pub use gate::StoreGate;
 pub(crate) use health::try_write;
@@ -79,6 +82,9 @@ pub trait Live: Send + Sync {
 
     /// See [`Hub::members`].
     fn members(&self, channel_id: &str) -> Vec<ChannelMember>;
+
+    /// See [`Hub::attendance`].
+    fn attendance(&self, stream: Uuid) -> Vec<Attendee>;
 
     /// See [`Hub::count`].
     fn count(&self, channel_id: &str, counted: &Counted) -> usize;
@@ -157,6 +163,10 @@ impl Live for Hub {
 
     fn members(&self, channel_id: &str) -> Vec<ChannelMember> {
         Hub::members(self, channel_id)
+    }
+
+    fn attendance(&self, stream: Uuid) -> Vec<Attendee> {
+        Hub::attendance(self, stream)
     }
 
     fn count(&self, channel_id: &str, counted: &Counted) -> usize {
@@ -253,6 +263,8 @@ pub struct Setup {
     pub anonymous_broadcasts: bool,
     /// Requests of one application in a second; see [`REQUESTS_PER_SECOND`].
     pub requests_per_second: u32,
+    /// Where webhooks may go besides the internet.
+    pub webhooks_private: Private,
     /// `FOREBAY_PUBLIC_URL`.
     pub public_url: Option<String>,
     /// Key of operators.
@@ -294,7 +306,8 @@ pub(crate) struct Inner {
 impl State {
     /// Puts the parts together.
     pub fn new(setup: Setup) -> State {
-        let metrics = metrics::Metrics::new(setup.measurements.clone(), setup.clock.clone());
+        let (source, clock) = (setup.measurements.clone(), setup.clock.clone());
+        let metrics = metrics::Metrics::new(source, setup.store.clone(), clock);
         State(Arc::new(Inner {
             metrics,
             limits: pcast::limit::Limits::new(setup.requests_per_second),

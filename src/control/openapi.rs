@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use utoipa::OpenApi;
 
 use super::admin::{applications, channels};
-use super::api::{broadcast, chat, client, contact, file, follow, session, user};
+use super::api::{broadcast, chat, client, contact, file, follow, session, user, webhook};
 use super::pcast::{channel, fork, manifest, member, message};
 use super::recordings;
 
@@ -102,6 +102,14 @@ const PAGE: &str = include_str!("../../assets/docs.html");
     file::profile_image,
     file::contact_image,
     file::read,
+    webhook::list,
+    webhook::create,
+    webhook::fetch,
+    webhook::change,
+    webhook::remove,
+    webhook::deliveries,
+    webhook::test,
+    webhook::rotate,
 ))]
 struct Generated;
 

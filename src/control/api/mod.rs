@@ -24,6 +24,7 @@ mod tests;
 pub(super) mod throttle;
 pub(super) mod time;
 pub(super) mod user;
+pub(super) mod webhook;
 pub(super) mod work;
 
 use axum::routing::{MethodRouter, get, patch, post, put};
@@ -121,5 +122,6 @@ pub(super) fn routes() -> Vec<(&'static str, Side, MethodRouter<State>)> {
     ];
     routes.extend(chat::routes());
     routes.extend(file::routes());
+    routes.extend(webhook::routes());
     routes
 }

@@ -16,6 +16,7 @@ use crate::control::tests::{Bench, bench};
 mod broadcasts;
 mod contacts;
 mod users;
+mod webhooks;
 
 const KEY: [(&str, &str); 1] = [("x-api-key", "pk_one")];
 const OTHER_KEY: [(&str, &str); 1] = [("x-api-key", "pk_two")];
