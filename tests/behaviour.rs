@@ -22,3 +22,4 @@ mod scenarios;
 mod secrets;
 mod srt;
 mod tokens;
+mod webhooks;

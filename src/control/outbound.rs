@@ -173,3 +173,21 @@ where
         _ = &mut connection => answer.await,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_taken_apart_once() {
+        let target = Target::of("http://u@[::1]:8081").ok().unwrap();
+        assert_eq!((&*target.host, target.port), ("::1", 8081));
+        assert_eq!((target.path.path(), target.is_tls), ("/", false));
+        assert!(target.has_user());
+        assert_eq!(target.authority, "[::1]:8081");
+        let target = Target::of("https://h.example/a?b=c").ok().unwrap();
+        assert_eq!((&*target.host, target.port), ("h.example", 443));
+        assert_eq!((&*target.path.to_string(), target.is_tls), ("/a?b=c", true));
+        assert!(!target.has_user());
+    }
+}
