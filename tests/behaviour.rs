@@ -24,3 +24,4 @@ mod scenarios;
 mod secrets;
 mod srt;
 mod tokens;
+mod webhooks;
