@@ -20,7 +20,8 @@ FFMPEG_LINK=target/tools/ffmpeg
 # Asks a live server what its API description allows, and what it does not. It brings requests, with which
 # tests/examples is written.
 SCHEMATHESIS='schemathesis==4.32.5'
-SCHEMATHESIS_FOLDER=target/tools/schemathesis
+# What receivers of webhooks check signatures with.
+STANDARDWEBHOOKS='standardwebhooks==1.1.0'
 # Oldest Node.js that builds the web pages; it is the one of Debian 12.
 NODE_MAJOR=18
 
@@ -114,14 +115,15 @@ install_ffmpeg() {
 
 # Into a virtual environment, whose programs name their folder: it is made where it stays, and marked when
 # it is complete.
-install_schemathesis() {
-  [ "$(cat "$SCHEMATHESIS_FOLDER/complete" 2>/dev/null)" = "$SCHEMATHESIS" ] && return 0
-  say "installing $SCHEMATHESIS into $SCHEMATHESIS_FOLDER"
-  rm -rf "$SCHEMATHESIS_FOLDER"
+install_from_pypi() {
+  folder="target/tools/${1%%==*}"
+  [ "$(cat "$folder/complete" 2>/dev/null)" = "$1" ] && return 0
+  say "installing $1 into $folder"
+  rm -rf "$folder"
   mkdir -p target/tools
-  python3 -m venv "$SCHEMATHESIS_FOLDER"
-  "$SCHEMATHESIS_FOLDER"/bin/python -m pip --disable-pip-version-check install -q "$SCHEMATHESIS"
-  echo "$SCHEMATHESIS" > "$SCHEMATHESIS_FOLDER/complete"
+  python3 -m venv "$folder"
+  "$folder"/bin/python -m pip --disable-pip-version-check install -q "$1"
+  echo "$1" > "$folder/complete"
 }
 
 runtime= build= test= bench= soak=
@@ -151,7 +153,8 @@ fi
 # shellcheck disable=SC2086 # a list of package names
 install_packages $packages
 [ -z "$test" ] || install_ffmpeg
-[ -z "$test" ] || install_schemathesis
+[ -z "$test" ] || install_from_pypi "$SCHEMATHESIS"
+[ -z "$test" ] || install_from_pypi "$STANDARDWEBHOOKS"
 if [ -n "$build" ] && ! node_is_there; then
   fail "Node.js $NODE_MAJOR or newer with npm is needed; $(node --version 2>/dev/null || echo none) was found"
 fi

@@ -9,6 +9,7 @@ mod measure;
 mod publishing;
 mod pulls;
 mod recordings;
+mod webhooks;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -162,6 +163,7 @@ impl App {
         );
         tasks.spawn(lifecycle.run(tasks.clone()));
 
+        webhooks::start(&config, &store, &hub, &clock, &tasks);
         let own_address = !config.listen.control.is_empty();
         let state = control::State::new(control::Setup {
             store: store.clone(),
@@ -179,6 +181,7 @@ impl App {
             open_registration: config.publish.open_registration,
             anonymous_broadcasts: config.publish.anonymous_broadcasts,
             requests_per_second: control::REQUESTS_PER_SECOND,
+            webhooks_private: config.webhooks.may_go_to(),
             public_url: config.urls.public_url.clone(),
             admin_key: credentials.admin_key.clone(),
             own_address,

@@ -10,7 +10,7 @@ use utoipa::OpenApi;
 
 use super::admin::{applications, channels};
 use super::api::{
-    broadcast, chat, client, cohost, contact, file, follow, session, streaming, user, viewer,
+    broadcast, chat, client, cohost, contact, file, follow, session, streaming, user, viewer, webhook,
 };
 use super::pcast::{channel, fork, manifest, member, message};
 use super::recordings;
@@ -120,6 +120,14 @@ const PAGE: &str = include_str!("../../assets/docs.html");
     cohost::replace,
     cohost::remove,
     cohost::metrics,
+    webhook::list,
+    webhook::create,
+    webhook::fetch,
+    webhook::change,
+    webhook::remove,
+    webhook::deliveries,
+    webhook::test,
+    webhook::rotate,
 ))]
 struct Generated;
 

@@ -35,13 +35,14 @@ pub(in crate::control) const NOW: Wall = Wall(1_790_000_000_000_000);
 #[derive(Default)]
 pub(in crate::control) struct World {
     on_air: Mutex<Option<OnAir>>,
-    listings: Mutex<Vec<Listing>>,
+    pub(in crate::control) listings: Mutex<Vec<Listing>>,
     measured: Mutex<Measured>,
     health: Mutex<Vec<Health>>,
     switched: Mutex<Vec<(Uuid, u64)>>,
     found: Mutex<Conformance>,
     deaf: AtomicBool,
     pub(in crate::control) members: Mutex<HashMap<String, Vec<ChannelMember>>>,
+    pub(in crate::control) attendees: Mutex<HashMap<Uuid, Vec<Attendee>>>,
     pub(in crate::control) forks: Mutex<Vec<Forking>>,
     pub(in crate::control) told: Mutex<Vec<String>>,
     /// Fork and its source.
@@ -93,6 +94,11 @@ impl Live for World {
             .get(channel_id)
             .cloned()
             .unwrap_or_default()
+    }
+
+    fn attendance(&self, stream: Uuid) -> Vec<Attendee> {
+        let attendees = self.attendees.lock().unwrap();
+        attendees.get(&stream).cloned().unwrap_or_default()
     }
 
     fn count(&self, channel_id: &str, counted: &Counted) -> usize {
@@ -291,6 +297,10 @@ pub(in crate::control) async fn bench(change: impl FnOnce(&mut Setup)) -> Bench 
         open_registration: false,
         anonymous_broadcasts: true,
         requests_per_second: REQUESTS_PER_SECOND,
+        webhooks_private: Private {
+            networks: Vec::new(),
+            setting: "FOREBAY_WEBHOOKS_PRIVATE",
+        },
         public_url: None,
         admin_key: Secret::new("admin-key"),
         own_address: false,

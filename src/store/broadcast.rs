@@ -311,6 +311,7 @@ impl Store {
             let row = transaction.fetch_one(insert).await;
             let row = row.map_err(|error| exists(error, || format!("broadcast {id}")))?;
             let broadcast = Broadcast::try_from(&row)?;
+            self.queue_broadcast(transaction, &broadcast).await?;
             let row = query(channel::BY_ID).bind(channel_id.as_str());
             let channel = Channel::try_from(&transaction.fetch_one(row).await?)?;
             let channel = Arc::new(channel);
@@ -437,8 +438,12 @@ impl Store {
             .bind(update.visibility.unwrap_or(old.visibility).word());
             let row = transaction.fetch_one(query).await?;
             let broadcast = Broadcast::try_from(&row)?;
+            if next != old.status {
+                self.queue_broadcast(transaction, &broadcast).await?;
+            }
             if !ends {
                 change.transaction.commit().await?;
+                self.deliveries_added();
                 return Ok(broadcast);
             }
             delete_channel(transaction, &broadcast.channel_id).await?;

@@ -459,6 +459,7 @@ impl Store {
         let _turn: Option<OwnedSemaphorePermit> = transaction.commit().await?;
         // At once: a change that was made is never left without its consequences.
         self.memory.apply((from, to), apply);
+        self.deliveries_added();
         Ok(())
     }
 

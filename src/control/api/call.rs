@@ -214,11 +214,6 @@ fn most_bytes(path: &str) -> usize {
     }
 }
 
-/// Whether a credential is an API key, and not a user's token.
-pub(super) fn is_key(credential: &str) -> bool {
-    credential.starts_with("pk_")
-}
-
 /// The token of `Authorization`, in which nothing else is known.
 fn bearer(headers: &HeaderMap) -> Result<Option<&str>, Error> {
     let refused = Error::Unauthorized("Authorization is not a bearer token");
@@ -261,7 +256,7 @@ impl Call {
     /// of a WebSocket.
     pub(in crate::control) async fn show(&mut self, credential: &str) -> Result<(), Error> {
         let caller = &mut self.caller;
-        if is_key(credential) {
+        if credential.starts_with("pk_") {
             let client = self.state.setup().store.known_client(credential);
             let client = client.ok_or(Error::Key)?;
             // What else it showed is of one tenant, and stays so.
@@ -282,11 +277,6 @@ impl Call {
     /// What came before the body.
     pub(in crate::control) fn headers(&self) -> &HeaderMap {
         &self.parts.headers
-    }
-
-    /// The HTTP that it was asked by.
-    pub(in crate::control) fn version(&self) -> http::Version {
-        self.parts.version
     }
 
     /// The bearer token that came with it.

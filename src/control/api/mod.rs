@@ -28,6 +28,7 @@ pub(super) mod throttle;
 pub(super) mod time;
 pub(super) mod user;
 pub(super) mod viewer;
+pub(super) mod webhook;
 pub(super) mod work;
 
 use axum::routing::{MethodRouter, get, patch, post, put};
@@ -129,5 +130,6 @@ pub(super) fn routes() -> Vec<(&'static str, Side, MethodRouter<State>)> {
     routes.extend(cohost::routes());
     routes.extend(file::routes());
     routes.extend(streaming::routes());
+    routes.extend(webhook::routes());
     routes
 }

@@ -20,6 +20,7 @@ mod contract;
 mod pages;
 mod tenancy;
 mod users;
+mod webhooks;
 
 const KEY: [(&str, &str); 1] = [("x-api-key", "pk_one")];
 const OTHER_KEY: [(&str, &str); 1] = [("x-api-key", "pk_two")];

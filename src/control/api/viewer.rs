@@ -10,8 +10,7 @@ use utoipa::ToSchema;
 use super::answer::{Answer, ok};
 use super::docs::{Lookup, Usual};
 use super::time::seconds;
-use super::{Call, Error, call};
-use crate::base::secret::Secret;
+use super::{Call, Error};
 use crate::control::State;
 use crate::control::metrics::Measurements;
 use crate::store::{Broadcast, File, Visibility};
@@ -169,16 +168,5 @@ impl Call {
             }
             true => Ok((found, pass)),
         }
-    }
-
-    /// The user's token that was shown, in the query or in the head.
-    pub(super) async fn user_token(&mut self) -> Result<Option<Secret>, Error> {
-        if self.caller.user.is_none() {
-            return Ok(None);
-        }
-        let query = self.query().await?;
-        let token = query.text("token")?;
-        let token = token.filter(|token| !call::is_key(token) && !pass::is_pass(token));
-        Ok(token.or(self.bearer()).map(Secret::new))
     }
 }

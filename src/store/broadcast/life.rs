@@ -96,6 +96,8 @@ impl Store {
                 let update = update.bind(now).bind(id.as_str());
                 let row = change.transaction.fetch_one(update).await?;
                 let broadcast = Broadcast::try_from(&row)?;
+                self.queue_broadcast(&mut change.transaction, &broadcast)
+                    .await?;
                 delete_channel(&mut change.transaction, &broadcast.channel_id).await?;
                 ended.push(broadcast);
             }

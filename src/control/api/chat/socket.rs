@@ -11,6 +11,7 @@ use tokio::time::{Interval, MissedTickBehavior, Sleep, interval, sleep, timeout}
 
 use super::crowd::Ticket;
 use super::frame::{self, Frame, Said, What};
+use super::proof::Proof;
 use super::rooms::{Pace, Told};
 use super::{Place, Who};
 use crate::control::State;
@@ -60,6 +61,7 @@ pub(super) struct Session {
     pub(super) state: State,
     pub(super) place: Place,
     pub(super) who: Who,
+    pub(super) proof: Proof,
     pub(super) ticket: Ticket,
 }
 
@@ -169,7 +171,7 @@ impl Session {
                         return Err(SILENT);
                     }
                     unanswered += 1;
-                    if !self.who.is_known(&self.state.setup().store).await {
+                    if !self.proof.is_good(&self.state.setup().store).await {
                         return Err(REVOKED);
                     }
                     send(socket, Message::Ping(bytes::Bytes::new())).await?;

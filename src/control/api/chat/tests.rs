@@ -1,5 +1,7 @@
 //! Chats over a connection in memory: who may listen and speak, what is told, and how a socket ends.
 
+mod lasting;
+
 use std::time::Duration;
 
 use axum::body::Body;
