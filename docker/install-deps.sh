@@ -19,7 +19,8 @@ FFMPEG_WHEEL='imageio-ffmpeg==0.8.1'
 FFMPEG_LINK=target/tools/ffmpeg
 # Asks a live server what its API description allows, and what it does not.
 SCHEMATHESIS='schemathesis==4.32.5'
-SCHEMATHESIS_FOLDER=target/tools/schemathesis
+# LiveKit's own reader of access tokens.
+LIVEKIT='livekit-api==1.2.2'
 # Oldest Node.js that builds the web pages; it is the one of Debian 12.
 NODE_MAJOR=18
 
@@ -111,16 +112,17 @@ install_ffmpeg() {
   rm -r "$scratch"
 }
 
-# Into a virtual environment, whose programs name their folder: it is made where it stays, and marked when
-# it is complete.
-install_schemathesis() {
-  [ "$(cat "$SCHEMATHESIS_FOLDER/complete" 2>/dev/null)" = "$SCHEMATHESIS" ] && return 0
-  say "installing $SCHEMATHESIS into $SCHEMATHESIS_FOLDER"
-  rm -rf "$SCHEMATHESIS_FOLDER"
+# install_python NAME PACKAGE: into a virtual environment, whose programs name their folder: it is made where
+# it stays, and marked when it is complete.
+install_python() {
+  folder=target/tools/$1
+  [ "$(cat "$folder/complete" 2>/dev/null)" = "$2" ] && return 0
+  say "installing $2 into $folder"
+  rm -rf "$folder"
   mkdir -p target/tools
-  python3 -m venv "$SCHEMATHESIS_FOLDER"
-  "$SCHEMATHESIS_FOLDER"/bin/python -m pip --disable-pip-version-check install -q "$SCHEMATHESIS"
-  echo "$SCHEMATHESIS" > "$SCHEMATHESIS_FOLDER/complete"
+  python3 -m venv "$folder"
+  "$folder"/bin/python -m pip --disable-pip-version-check install -q "$2"
+  echo "$2" > "$folder/complete"
 }
 
 runtime= build= test= bench= soak=
@@ -150,7 +152,10 @@ fi
 # shellcheck disable=SC2086 # a list of package names
 install_packages $packages
 [ -z "$test" ] || install_ffmpeg
-[ -z "$test" ] || install_schemathesis
+if [ -n "$test" ]; then
+  install_python schemathesis "$SCHEMATHESIS"
+  install_python livekit "$LIVEKIT"
+fi
 if [ -n "$build" ] && ! node_is_there; then
   fail "Node.js $NODE_MAJOR or newer with npm is needed; $(node --version 2>/dev/null || echo none) was found"
 fi

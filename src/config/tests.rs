@@ -254,7 +254,7 @@ fn flags_are_true_or_false_in_the_file_and_in_the_environment() {
 
 #[test]
 fn a_livekit_server_is_named_without_credentials_in_its_address() {
-    let livekit = |env: &[(&str, &str)], file| load(env, file).unwrap().config.livekit;
+    let livekit = |env: &[(&str, &str)], file: &str| load(env, file).unwrap().config.livekit;
     assert_eq!(livekit(&[], "").url, None);
     assert!(livekit(&[], "").token_prefix);
     for url in [

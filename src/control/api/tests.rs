@@ -11,10 +11,13 @@ use tower::ServiceExt;
 
 use crate::base::network::ClientAddress;
 use crate::base::secret::Secret;
+use crate::control::Setup;
 use crate::control::tests::{Bench, bench};
 
 mod broadcasts;
+mod cohosts;
 mod contacts;
+mod streaming;
 mod users;
 
 const KEY: [(&str, &str); 1] = [("x-api-key", "pk_one")];
@@ -69,9 +72,15 @@ impl Bench {
 
 /// A bench with two SDK clients.
 async fn clients() -> Bench {
+    clients_with(|_| {}).await
+}
+
+/// The same with other settings.
+async fn clients_with(change: impl FnOnce(&mut Setup)) -> Bench {
     let bench = bench(|setup| {
         setup.addresses.rtmp_port = Some(1935);
         setup.addresses.srt_port = Some(9000);
+        change(setup);
     })
     .await;
     for (id, key) in [("one", "pk_one"), ("two", "pk_two")] {
