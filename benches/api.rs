@@ -1,4 +1,4 @@
-//! Question: what does the channel API cost?
+//! Question: what do the channel API and `/api` cost?
 //!
 //! The gateway with SQLite on a folder in memory, its ladder off, nothing on air. Channels are created one
 //! after another over one connection, then up to the limit over four. Fetch and count are asked over four
@@ -6,6 +6,9 @@
 //! of its own on each, since one is not allowed as much as this. CPU is that of all
 //! threads of the gateway, so that neither the client nor a busy machine counts. The list of all channels is
 //! read while the gateway's resident memory is looked at: how far it grows, at most.
+//!
+//! Requests of SDK clients are signed and asked over four connections in the same way, each for many clients in turn,
+//! since one may ask a thousand times in an hour: each is verified, counted, and answered from the database.
 //!
 //! On the command line: channels of the list (10,000). `FOREBAY_BENCH_SECONDS` (5) sets how long fetch and
 //! count are asked.
@@ -27,6 +30,7 @@ use base64::Engine;
 use common::http::Client;
 use common::server::Forebay;
 use common::table::{Table, verdict};
+use common::tenant::Tenant;
 use common::usage;
 
 const SECRET: &str = "BenchSecret0123456789";
@@ -36,6 +40,14 @@ const CONNECTIONS: usize = 4;
 const CREATED: usize = 1000;
 /// Requests in a CPU second (the issue's goal).
 const GOAL_PER_CPU_SECOND: f64 = 10_000.0;
+/// Signed requests in a CPU second (the issue's goal).
+const GOAL_SIGNED: f64 = 8000.0;
+/// Signed requests of a row that the limit counts: less than a client's hour for each of them.
+const OF_CLIENT: usize = 400;
+/// Clients of each connection.
+const CLIENTS: usize = 10;
+/// Sessions of each client.
+const SESSIONS: usize = 3;
 /// Memory that a list may take: some pages of it and what the allocator keeps.
 const GOAL_LIST_MB: f64 = 16.0;
 
@@ -94,12 +106,73 @@ fn ask(gateway: &Forebay, path: &str, headers: &[String], lasts: Duration) -> (f
     (count / took, count / cpu)
 }
 
+/// What is asked of a session; its id stands for `{}`.
+struct Signed {
+    name: &'static str,
+    method: &'static str,
+    path: &'static str,
+    body: &'static str,
+}
+
+const SIGNED: [Signed; 4] = [
+    Signed {
+        name: "list of 3 sessions",
+        method: "GET",
+        path: "/api/v1/sessions",
+        body: "",
+    },
+    Signed {
+        name: "reaction",
+        method: "POST",
+        path: "/api/v1/sessions/{}/reactions",
+        body: r#"{"type":"heart"}"#,
+    },
+    Signed {
+        name: "heartbeat",
+        method: "POST",
+        path: "/api/sessions/{}/heartbeat",
+        body: "",
+    },
+    Signed {
+        name: "viewer count",
+        method: "POST",
+        path: "/api/broadcasts/{}/viewer-count",
+        body: r#"{"viewerCount":42}"#,
+    },
+];
+
+/// Requests in a second of the clock and of CPU. `tenants`: of each connection.
+fn ask_signed(gateway: &Forebay, signed: &Signed, tenants: &[Vec<Tenant>]) -> (f64, f64) {
+    let before = usage::cpu_seconds(gateway.pid());
+    let begin = Instant::now();
+    std::thread::scope(|scope| {
+        for tenants in tenants {
+            scope.spawn(move || {
+                let mut client = Client::connect(gateway.http).expect("it listens");
+                for number in 0..OF_CLIENT * tenants.len() {
+                    let tenant = &tenants[number % tenants.len()];
+                    let session = &tenant.sessions[number % SESSIONS];
+                    let path = signed.path.replace("{}", session);
+                    let headers = tenant.sign(signed.method, &path, signed.body);
+                    let answer = client.send(signed.method, &path, &headers, signed.body);
+                    let answer = answer.expect("the gateway answers");
+                    assert_eq!(answer.status, 200, "{}", answer.text());
+                }
+            });
+        }
+    });
+    let took = begin.elapsed().as_secs_f64();
+    let cpu = usage::cpu_seconds(gateway.pid()) - before;
+    let count = (OF_CLIENT * tenants.iter().map(Vec::len).sum::<usize>()) as f64;
+    (count / took, count / cpu)
+}
+
 fn main() {
     let channels = common::numbers(&[10_000])[0].max(CREATED);
     let seconds = std::env::var("FOREBAY_BENCH_SECONDS").ok();
     let seconds = seconds.and_then(|text| text.parse().ok()).unwrap_or(5);
     let lasts = Duration::from_secs(seconds);
-    let limit = (channels + 10).to_string();
+    let limit = (channels + 10 + CONNECTIONS * CLIENTS * SESSIONS).to_string();
     let settings = [
         ("FOREBAY_LADDER", "off"),
         ("FOREBAY_APPLICATION_SECRET", SECRET),
@@ -152,6 +225,18 @@ fn main() {
             format!("{per_second:.0}"),
             format!("{per_cpu_second:.0}"),
             verdict(per_cpu_second >= GOAL_PER_CPU_SECOND),
+        ]);
+    }
+    let tenant = |_| Tenant::register(gateway.http, ADMIN_KEY, SESSIONS);
+    let tenants = (0..CONNECTIONS).map(|_| (0..CLIENTS).map(tenant).collect());
+    let tenants: Vec<Vec<Tenant>> = tenants.collect();
+    for signed in &SIGNED {
+        let (per_second, per_cpu_second) = ask_signed(&gateway, signed, &tenants);
+        table.row(vec![
+            format!("signed: {}, {CONNECTIONS} connections", signed.name),
+            format!("{per_second:.0}"),
+            format!("{per_cpu_second:.0}"),
+            verdict(per_cpu_second >= GOAL_SIGNED),
         ]);
     }
     table.print();

@@ -17,9 +17,12 @@ cd "$(dirname "$0")/.."
 # A wheel that holds nothing but a static ffmpeg 9: Debian's 5.1 cannot send Enhanced RTMP.
 FFMPEG_WHEEL='imageio-ffmpeg==0.8.1'
 FFMPEG_LINK=target/tools/ffmpeg
-# Asks a live server what its API description allows, and what it does not.
+# Asks a live server what its API description allows, and what it does not. It brings requests, with which
+# tests/examples is written.
 SCHEMATHESIS='schemathesis==4.32.5'
-# LiveKit's own reader of access tokens.
+# What receivers of webhooks check signatures with.
+STANDARDWEBHOOKS='standardwebhooks==1.1.0'
+# What LiveKit's servers and clients read access tokens with.
 LIVEKIT='livekit-api==1.2.2'
 # Oldest Node.js that builds the web pages; it is the one of Debian 12.
 NODE_MAJOR=18
@@ -112,17 +115,17 @@ install_ffmpeg() {
   rm -r "$scratch"
 }
 
-# install_python NAME PACKAGE: into a virtual environment, whose programs name their folder: it is made where
-# it stays, and marked when it is complete.
-install_python() {
-  folder=target/tools/$1
-  [ "$(cat "$folder/complete" 2>/dev/null)" = "$2" ] && return 0
-  say "installing $2 into $folder"
+# Into a virtual environment, whose programs name their folder: it is made where it stays, and marked when
+# it is complete.
+install_from_pypi() {
+  folder="target/tools/${1%%==*}"
+  [ "$(cat "$folder/complete" 2>/dev/null)" = "$1" ] && return 0
+  say "installing $1 into $folder"
   rm -rf "$folder"
   mkdir -p target/tools
   python3 -m venv "$folder"
-  "$folder"/bin/python -m pip --disable-pip-version-check install -q "$2"
-  echo "$2" > "$folder/complete"
+  "$folder"/bin/python -m pip --disable-pip-version-check install -q "$1"
+  echo "$1" > "$folder/complete"
 }
 
 runtime= build= test= bench= soak=
@@ -152,10 +155,9 @@ fi
 # shellcheck disable=SC2086 # a list of package names
 install_packages $packages
 [ -z "$test" ] || install_ffmpeg
-if [ -n "$test" ]; then
-  install_python schemathesis "$SCHEMATHESIS"
-  install_python livekit "$LIVEKIT"
-fi
+[ -z "$test" ] || install_from_pypi "$SCHEMATHESIS"
+[ -z "$test" ] || install_from_pypi "$STANDARDWEBHOOKS"
+[ -z "$test" ] || install_from_pypi "$LIVEKIT"
 if [ -n "$build" ] && ! node_is_there; then
   fail "Node.js $NODE_MAJOR or newer with npm is needed; $(node --version 2>/dev/null || echo none) was found"
 fi

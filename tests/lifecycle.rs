@@ -2,6 +2,7 @@
 //! commands. Everything here runs the real binary.
 
 mod commands;
+mod exit;
 mod libraries;
 mod operators;
 mod restart;

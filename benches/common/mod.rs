@@ -7,8 +7,10 @@ pub mod http;
 pub mod load;
 pub mod rtmp;
 pub mod server;
+pub mod socket;
 pub mod srt;
 pub mod table;
+pub mod tenant;
 pub mod usage;
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};

@@ -14,14 +14,14 @@ pub(super) fn routers(state: control::State, own_address: bool) -> (Router, Opti
     let (public, operators) = match own_address {
         true => {
             let operators = control::operator_router(state.clone());
-            let public = control::public_router(state);
+            let public = control::public_router(state.clone());
             (
-                public.merge(pages::public_routes()),
+                public.merge(pages::public_routes(state)),
                 Some(operators.merge(pages::operator_routes())),
             )
         }
         false => {
-            let everything = control::router(state).merge(pages::routes());
+            let everything = control::router(state.clone()).merge(pages::routes(state));
             (everything, None)
         }
     };

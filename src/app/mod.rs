@@ -9,6 +9,7 @@ mod measure;
 mod publishing;
 mod pulls;
 mod recordings;
+mod webhooks;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -23,6 +24,7 @@ use tracing::{info, warn};
 
 use crate::base::clock::{Clock, Wall};
 use crate::base::id::Uuid;
+use crate::base::lanes;
 use crate::base::shutdown::Tasks;
 use crate::cli::check::Finding;
 use crate::cli::commands;
@@ -86,6 +88,10 @@ pub struct App {
     tasks: Tasks,
     ingest: Tasks,
     housekeeping: JoinHandle<()>,
+    /// Follows the store for as long as this is here.
+    _watch: Arc<control::watch::Watch>,
+    /// Publishers' threads, and those of pulls.
+    _lanes: lanes::Threads,
 }
 
 impl App {
@@ -135,17 +141,18 @@ impl App {
             srt: listeners.srt,
         };
         let both = (&tasks, &ingest);
-        let pulls = publishing::start(ports, &config, tls.as_ref(), &hub, &figures, &clock, both)?;
+        let (pulls, lanes) =
+            publishing::start(ports, &config, tls.as_ref(), &hub, &figures, &clock, both)?;
         for job in pulls::jobs(&config) {
             pulls.start(&job.channel_id, job.source);
         }
-        let watch = control::watch::Watch {
+        let watch = Arc::new(control::watch::Watch {
             region: config.identity.region.clone(),
             live: Arc::new(hub.clone()),
             sources: pulls,
-        };
+        });
         // Since the memory was read nothing was followed, so that nothing that came or went is missed.
-        store.watch(Arc::new(watch)).await?;
+        store.watch(&watch).await?;
         tasks.spawn(store.clone().follow(tasks.clone()));
 
         let lifecycle = control::Lifecycle::new(
@@ -156,6 +163,7 @@ impl App {
         );
         tasks.spawn(lifecycle.run(tasks.clone()));
 
+        webhooks::start(&config, &store, &hub, &clock, &tasks);
         let own_address = !config.listen.control.is_empty();
         let state = control::State::new(control::Setup {
             store: store.clone(),
@@ -173,6 +181,7 @@ impl App {
             open_registration: config.publish.open_registration,
             anonymous_broadcasts: config.publish.anonymous_broadcasts,
             requests_per_second: control::REQUESTS_PER_SECOND,
+            webhooks_private: config.webhooks.may_go_to(),
             public_url: config.urls.public_url.clone(),
             admin_key: credentials.admin_key.clone(),
             own_address,
@@ -183,6 +192,7 @@ impl App {
             livekit: commands::livekit_server(&config).context("LIVEKIT_URL")?,
             clock: clock.clone(),
         });
+        tasks.spawn(control::tell_chats(state.clone()));
         let (public, operators) = console::routers(state, own_address);
         let access = Arc::new(TokenAccess {
             hub: hub.clone(),
@@ -225,6 +235,8 @@ impl App {
             tasks,
             ingest,
             housekeeping,
+            _watch: watch,
+            _lanes: lanes,
         })
     }
 
@@ -409,7 +421,7 @@ fn make_origin(
         dash_base: base(&config.urls.playback_dash_base, "/dash"),
         max_connections: origin::Config::default()
             .max_connections
-            .min(descriptors() / 2),
+            .min(for_connections(descriptors())),
     };
     Origin::new(origin_config, streams, clock.clone(), access, fallback)
 }
@@ -455,8 +467,13 @@ fn load_tls(config: &Config) -> anyhow::Result<Option<Arc<rustls::ServerConfig>>
     Ok(Some(origin::tls::config(&read(cert)?, &read(key)?)?))
 }
 
-/// Files that this process may have open. Viewers get half of them: encoders, recordings and the database
-/// need theirs, however many connections somebody opens.
+/// Files that viewers may have open of those that the process may: encoders, recordings and the database need
+/// theirs, however many connections somebody opens. They get half, or 5,000: ten for each publisher.
+fn for_connections(descriptors: usize) -> usize {
+    descriptors - (descriptors / 2).min(5000)
+}
+
+/// Files that this process may have open.
 fn descriptors() -> usize {
     let limit = rlimit::Resource::NOFILE.get_soft();
     limit.map_or(1024, |limit| usize::try_from(limit).unwrap_or(usize::MAX))

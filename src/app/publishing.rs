@@ -10,7 +10,7 @@ use super::Tls;
 use super::measure::Figures;
 use super::pulls::Pulls;
 use crate::base::clock::Clock;
-use crate::base::lanes::Lanes;
+use crate::base::lanes::{Lanes, Threads};
 use crate::base::shutdown::Tasks;
 use crate::config::Config;
 use crate::control::admission::{self, OnFailure};
@@ -37,7 +37,7 @@ pub(super) fn admission(config: &Config) -> anyhow::Result<Option<admission::Ser
     Ok(Some(service.context("FOREBAY_ADMISSION_URL")?))
 }
 
-/// Serves them on `tasks`, until `ingest` is stopped.
+/// Serves them on `tasks`, until `ingest` is stopped. Publishers run on the threads, and end with these.
 pub(super) fn start(
     ports: Ports,
     config: &Config,
@@ -46,9 +46,9 @@ pub(super) fn start(
     figures: &Arc<Figures>,
     clock: &Clock,
     (tasks, ingest): (&Tasks, &Tasks),
-) -> anyhow::Result<Arc<Pulls>> {
+) -> anyhow::Result<(Arc<Pulls>, Threads)> {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let lanes = Lanes::start(cores).context("cannot start threads for ingest")?;
+    let (lanes, threads) = Lanes::start(cores).context("cannot start threads for ingest")?;
     let rtmp_config = rtmp::Config {
         publish_timeout: config.publish.publish_timeout,
         lanes: lanes.clone(),
@@ -77,7 +77,7 @@ pub(super) fn start(
     let server = server.context("cannot pull: SRT does not start")?;
     let pulls = Pulls::new(config, server.dialer(), lanes, clock, ingest);
     tasks.spawn(server.run());
-    Ok(Arc::new(pulls))
+    Ok((Arc::new(pulls), threads))
 }
 
 fn srt_config(config: &Config, lanes: Lanes) -> srt::Config {

@@ -43,7 +43,7 @@ impl Pulls {
     ) -> Pulls {
         Pulls {
             config: pull::Config {
-                private: config.publish.pull_private.clone(),
+                private: config.publish.may_pull_from(),
                 srt_latency: config.listen.srt_latency,
                 clock: clock.clone(),
             },

@@ -7,9 +7,10 @@ use std::future::Future;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::JoinHandle;
 
 use tokio::runtime::{Builder, Handle};
-use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::sync::CancellationToken;
 
 use super::shutdown::Tasks;
 
@@ -17,13 +18,28 @@ use super::shutdown::Tasks;
 /// wake-up finds. 128 publishers of 2.5 Mb/s take about an eighth of a core.
 const FULL: usize = 128;
 
-/// Where to run small tasks. Cloning shares the threads; they end with the last clone.
+/// Where to run small tasks, for as long as the [`Threads`] are there. Cloning shares them.
 #[derive(Clone, Default)]
-pub struct Lanes(Option<Arc<Threads>>);
+pub struct Lanes(Arc<[Lane]>);
 
-struct Threads {
-    lanes: Vec<Lane>,
-    _end: DropGuard,
+/// The threads of lanes, joined when this is dropped, with what still runs there: none of it may be at work
+/// when the process ends, since C libraries take themselves apart then. Clones of the lanes cannot say when
+/// to end, because tasks on them hold some.
+#[derive(Debug)]
+pub struct Threads {
+    end: CancellationToken,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Drop for Threads {
+    fn drop(&mut self) {
+        self.end.cancel();
+        for thread in self.threads.drain(..) {
+            if thread.join().is_err() {
+                tracing::error!("a thread of small tasks panicked");
+            }
+        }
+    }
 }
 
 struct Lane {
@@ -33,8 +49,9 @@ struct Lane {
 
 impl fmt::Debug for Lanes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let count = self.0.as_ref().map_or(0, |threads| threads.lanes.len());
-        f.debug_struct("Lanes").field("threads", &count).finish()
+        f.debug_struct("Lanes")
+            .field("threads", &self.0.len())
+            .finish()
     }
 }
 
@@ -45,15 +62,14 @@ impl Lanes {
     }
 
     /// Starts `count` threads, at least one.
-    pub fn start(count: usize) -> io::Result<Lanes> {
-        let end = CancellationToken::new();
-        let lanes = (0..count.max(1)).map(|index| lane(index, end.clone()));
-        let lanes = lanes.collect::<io::Result<Vec<Lane>>>()?;
-        let threads = Threads {
-            lanes,
-            _end: end.drop_guard(),
+    pub fn start(count: usize) -> io::Result<(Lanes, Threads)> {
+        let mut threads = Threads {
+            end: CancellationToken::new(),
+            threads: Vec::new(),
         };
-        Ok(Lanes(Some(Arc::new(threads))))
+        let lanes = (0..count.max(1)).map(|index| threads.add_lane(index));
+        let lanes = lanes.collect::<io::Result<_>>()?;
+        Ok((Lanes(lanes), threads))
     }
 
     /// Runs a task on the first lane that has room, else on the one with the fewest.
@@ -61,15 +77,12 @@ impl Lanes {
     where
         F: Future<Output = ()> + Send + 'static,
     {
-        let Some(threads) = &self.0 else {
+        let load = |lane: &&Lane| lane.load.load(Ordering::Relaxed);
+        let roomy = self.0.iter().find(|lane| load(lane) < FULL);
+        let Some(lane) = roomy.or_else(|| self.0.iter().min_by_key(load)) else {
             tasks.spawn(task);
             return;
         };
-        let load = |lane: &&Lane| lane.load.load(Ordering::Relaxed);
-        let lanes = &threads.lanes;
-        let roomy = lanes.iter().find(|lane| load(lane) < FULL);
-        let lane = roomy.or_else(|| lanes.iter().min_by_key(load));
-        let lane = lane.expect("there is at least one lane");
         let place = Place::take(&lane.load);
         tasks.spawn_on(&lane.runtime, async move {
             let _place = place;
@@ -94,16 +107,20 @@ impl Drop for Place {
     }
 }
 
-fn lane(index: usize, end: CancellationToken) -> io::Result<Lane> {
-    let runtime = Builder::new_current_thread().enable_all().build()?;
-    let handle = runtime.handle().clone();
-    std::thread::Builder::new()
-        .name(format!("lane-{index}"))
-        .spawn(move || runtime.block_on(end.cancelled()))?;
-    Ok(Lane {
-        runtime: handle,
-        load: Arc::default(),
-    })
+impl Threads {
+    fn add_lane(&mut self, index: usize) -> io::Result<Lane> {
+        let runtime = Builder::new_current_thread().enable_all().build()?;
+        let handle = runtime.handle().clone();
+        let end = self.end.clone();
+        let thread = std::thread::Builder::new()
+            .name(format!("lane-{index}"))
+            .spawn(move || runtime.block_on(end.cancelled()))?;
+        self.threads.push(thread);
+        Ok(Lane {
+            runtime: handle,
+            load: Arc::default(),
+        })
+    }
 }
 
 #[cfg(test)]
@@ -114,7 +131,7 @@ mod tests {
 
     #[tokio::test]
     async fn lanes_are_filled_one_after_another_and_places_are_given_back() {
-        let lanes = Lanes::start(2).unwrap();
+        let (lanes, _threads) = Lanes::start(2).unwrap();
         let tasks = Tasks::new();
         let (open, gate) = watch::channel(false);
         let (name, mut names) = mpsc::channel(2 * FULL);
@@ -136,18 +153,14 @@ mod tests {
         }
         assert_eq!(counts, [FULL, 1]);
         tasks.finish().await;
-        let threads = lanes.0.as_ref().unwrap();
-        let loads = threads.lanes.iter();
-        assert!(
-            loads
-                .map(|lane| lane.load.load(Ordering::Relaxed))
-                .eq([0, 0])
-        );
+        let loads = lanes.0.iter();
+        let loads = loads.map(|lane| lane.load.load(Ordering::Relaxed));
+        assert!(loads.eq([0, 0]));
     }
 
     #[tokio::test]
     async fn what_a_task_on_a_lane_spawns_runs_at_home() {
-        let lanes = Lanes::start(1).unwrap();
+        let (lanes, _threads) = Lanes::start(1).unwrap();
         let tasks = Tasks::new();
         let (name, mut names) = mpsc::channel(1);
         let set = tasks.clone();
@@ -160,5 +173,22 @@ mod tests {
         let thread = names.recv().await.unwrap();
         assert_ne!(thread.as_deref(), Some("lane-0"));
         tasks.finish().await;
+    }
+
+    #[tokio::test]
+    async fn what_runs_on_lanes_ends_with_their_threads_although_it_holds_them() {
+        let (lanes, threads) = Lanes::start(2).unwrap();
+        let tasks = Tasks::new();
+        let held = Arc::new(());
+        let (started, mut start) = mpsc::channel(1);
+        let (own, holds) = (lanes.clone(), held.clone());
+        lanes.spawn(&tasks, async move {
+            let _own = (own, holds);
+            started.send(()).await.unwrap();
+            std::future::pending().await
+        });
+        start.recv().await.unwrap();
+        drop(threads);
+        assert_eq!(Arc::strong_count(&held), 1);
     }
 }

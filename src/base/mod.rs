@@ -3,6 +3,7 @@
 
 pub mod clock;
 pub mod conformance;
+pub mod destination;
 pub mod id;
 pub mod lanes;
 pub mod network;

@@ -7,11 +7,11 @@ use std::path::Path;
 
 use super::commands;
 use crate::base::clock::Wall;
+use crate::base::destination;
 use crate::base::source::Source;
 use crate::config::Config;
 use crate::control::livekit::Unwell;
 use crate::control::try_write;
-use crate::ingest::pull::address;
 use crate::ingest::srt;
 use crate::store;
 
@@ -111,9 +111,11 @@ pub fn findings(config: &Config, warnings: &[String]) -> Vec<Finding> {
     findings.extend(slates.map(|(alias, path)| slate(alias, path)));
     let sources = config.channels.iter();
     let sources = sources.filter_map(|channel| Some((&channel.alias, channel.source.as_ref()?)));
-    let private = &config.publish.pull_private;
-    findings
-        .extend(sources.map(|(alias, uri)| source(alias, uri, address::blocking(uri, private))));
+    let private = config.publish.may_pull_from();
+    findings.extend(sources.map(|(alias, uri)| {
+        let place = (uri.host.as_str(), uri.port);
+        source(alias, uri, destination::blocking(place, &private))
+    }));
     findings
 }
 
@@ -254,14 +256,18 @@ fn slate(alias: &str, path: &Path) -> Finding {
 }
 
 /// The gateway runs without it, and looks the host up again for each attempt.
-fn source(alias: &str, source: &Source, found: Result<Vec<SocketAddr>, address::Error>) -> Finding {
+fn source(
+    alias: &str,
+    source: &Source,
+    found: Result<Vec<SocketAddr>, destination::Error>,
+) -> Finding {
     let what = format!("channel {alias}: source {source}");
     match found {
         Ok(found) => {
             let found: Vec<String> = found.iter().map(|found| found.ip().to_string()).collect();
             Finding::good(format!("{what} is at {}", found.join(", ")))
         }
-        Err(error @ address::Error::NotAllowed { .. }) => Finding::warning(
+        Err(error @ destination::Error::NotAllowed { .. }) => Finding::warning(
             format!("{what} is not pulled: {error}"),
             "name its network in FOREBAY_PULL_PRIVATE if it may be pulled from",
         ),
@@ -343,7 +349,7 @@ mod tests {
             assert!(text.contains(part), "{text}");
         }
         let nowhere = Source::parse("srt://nowhere:9000?streamid=tell-no-one").unwrap();
-        let unknown = source("c", &nowhere, Err(address::Error::Timeout));
+        let unknown = source("c", &nowhere, Err(destination::Error::Timeout));
         assert_eq!(unknown.level, Level::Warning);
         assert!(
             unknown

@@ -15,6 +15,7 @@ mod table;
 mod tests;
 mod text;
 mod value;
+mod webhook;
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -23,6 +24,7 @@ use std::time::Duration;
 pub use crate::base::network::Network;
 pub use model::{
     Channel, Config, Identity, Limits, Listen, Livekit, Log, Media, Publish, Storage, Urls,
+    Webhooks,
 };
 #[cfg(test)]
 pub(crate) use setting::Field;

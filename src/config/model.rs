@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::parts;
+use crate::base::destination::Private;
 use crate::base::network::Network;
 use crate::base::secret::Secret;
 use crate::base::source::Source;
@@ -25,6 +26,8 @@ pub struct Config {
     pub media: Media,
     /// Publisher sessions.
     pub publish: Publish,
+    /// Webhooks of applications.
+    pub webhooks: Webhooks,
     /// Recordings.
     pub record: Record,
     /// Bounds.
@@ -137,6 +140,13 @@ pub struct Publish {
     pub open_registration: bool,
     /// Whether broadcasts may be made without credentials.
     pub anonymous_broadcasts: bool,
+}
+
+/// Section `webhooks`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Webhooks {
+    /// Networks besides the internet to which webhooks may go.
+    pub webhooks_private: Vec<Network>,
 }
 
 /// Section `record`.
@@ -320,6 +330,26 @@ impl Default for Log {
         Log {
             rust_log: "info".to_owned(),
             log_format: "text".to_owned(),
+        }
+    }
+}
+
+impl Publish {
+    /// Where channels may pull from besides the internet.
+    pub fn may_pull_from(&self) -> Private {
+        Private {
+            networks: self.pull_private.clone(),
+            setting: "FOREBAY_PULL_PRIVATE",
+        }
+    }
+}
+
+impl Webhooks {
+    /// Where webhooks may go besides the internet.
+    pub fn may_go_to(&self) -> Private {
+        Private {
+            networks: self.webhooks_private.clone(),
+            setting: "FOREBAY_WEBHOOKS_PRIVATE",
         }
     }
 }

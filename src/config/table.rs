@@ -6,6 +6,7 @@ use super::livekit;
 use super::recording;
 use super::setting::{Field, Setting, Unit, later, secret, setting, span, url};
 use super::value;
+use super::webhook;
 
 const HTTP_URL: &str = "an address such as https://live.example.org, without a slash at the end";
 pub(super) const COUNT: &str = "a whole number";
@@ -396,6 +397,7 @@ pub(crate) static SETTINGS: &[Setting] = &[
         "Whether broadcasts may be made without credentials: 10 per address and hour, 20 open in all, no rung \
          above sd, ended after an hour without media.",
     ),
+    webhook::PRIVATE,
     recording::DAYS,
     recording::MIN_FREE,
     recording::ON_FULL,

@@ -1,31 +1,24 @@
 //! The admission service: an HTTP service of the operator's that is asked before a publish is accepted.
 //! In: a publish whose key is known and whose channel was found. Out: what it may be, or a refusal.
-//!
-//! One POST per publish, each on a connection of its own: publishes are rare, and a connection that was
-//! kept would be one more thing that can be stale. Redirects are not followed: a body that names channels
-//! goes where the operator said, and nowhere else.
+//! One POST per publish.
 
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HOST, USER_AGENT};
-use http::{HeaderValue, Request, Response, StatusCode, Uri};
-use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use http::header::CONTENT_TYPE;
+use http::{Response, StatusCode};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Incoming;
-use hyper_util::rt::TokioIo;
-use rustls::pki_types::ServerName;
+use rustls::RootCertStore;
 use serde::{Deserialize, Serialize};
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 use tokio_rustls::TlsConnector;
 
-use crate::base::source::percent_decoded;
+use super::outbound::{self, Target, failed};
 use crate::hub::{Admission, PublishRequest, Refusal};
 
 /// From the question to the whole answer, the wait for a free place included: an encoder waits for it.
@@ -75,20 +68,10 @@ pub struct Service {
 }
 
 struct Shared {
-    address: Address,
+    address: Target,
     tls: Option<TlsConnector>,
     on_failure: OnFailure,
     places: Semaphore,
-}
-
-/// Where the service is, taken apart once.
-struct Address {
-    host: String,
-    port: u16,
-    /// As the `Host` header has it.
-    authority: HeaderValue,
-    path: Uri,
-    authorization: Option<HeaderValue>,
 }
 
 /// What it is told. Never the key.
@@ -131,9 +114,9 @@ impl Service {
     /// A service at `url`, `http://` or `https://`, whose certificate the machine trusts. Reads the machine's
     /// certificates: blocks for some milliseconds.
     pub fn new(url: &str, on_failure: OnFailure) -> Result<Service, Error> {
-        let mut roots = rustls::RootCertStore::empty();
+        let mut roots = RootCertStore::empty();
         if url.starts_with("https://") {
-            roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+            roots = outbound::machine_roots();
             if roots.is_empty() {
                 return Err(Error::NoRoots);
             }
@@ -145,15 +128,13 @@ impl Service {
     pub fn trusting(
         url: &str,
         on_failure: OnFailure,
-        roots: rustls::RootCertStore,
+        roots: RootCertStore,
     ) -> Result<Service, Error> {
-        let uri: Uri = url.parse().map_err(|_| Error::Address("no address"))?;
-        let tls = match uri.scheme_str() {
-            Some("https") => Some(connector(roots)?),
-            Some("http") => None,
-            _ => return Err(Error::Address("neither http nor https")),
+        let address = Target::of(url).map_err(Error::Address)?;
+        let tls = match address.is_tls {
+            true => Some(outbound::connector(roots)?),
+            false => None,
         };
-        let address = Address::of(&uri, if tls.is_some() { 443 } else { 80 })?;
         Ok(Service {
             shared: Arc::new(Shared {
                 address,
@@ -230,103 +211,12 @@ impl Shared {
     async fn call(&self, question: Bytes) -> Result<Answer, Outcome> {
         // Closed by nobody: it lives as long as the service.
         let _place = self.places.acquire().await;
-        let failed =
-            |what: &str, error: &dyn std::fmt::Display| Outcome::Failed(format!("{what}: {error}"));
         let address = (self.address.host.as_str(), self.address.port);
         let stream = TcpStream::connect(address).await;
-        let stream = stream.map_err(|err| failed("it cannot be reached", &err))?;
-        let request = self.address.request(question);
-        let Some(tls) = &self.tls else {
-            return exchange(stream, request).await;
-        };
-        let name = ServerName::try_from(self.address.host.clone());
-        let name = name.map_err(|err| failed("its name has no certificate", &err))?;
-        let stream = tls.connect(name, stream).await;
-        let stream = stream.map_err(|err| failed("tls", &err))?;
-        exchange(stream, request).await
-    }
-}
-
-impl Address {
-    fn of(uri: &Uri, default_port: u16) -> Result<Address, Error> {
-        let authority = uri.authority().ok_or(Error::Address("it has no host"))?;
-        let text = authority.as_str();
-        let (user, place) = match text.rsplit_once('@') {
-            Some((user, place)) => (Some(user), place),
-            None => (None, text),
-        };
-        let host = authority.host().trim_matches(['[', ']']);
-        if host.is_empty() {
-            return Err(Error::Address("it has no host"));
-        }
-        let path = uri.path_and_query().map_or("/", |path| path.as_str());
-        let unusable = |_| Error::Address("its host, path or user cannot be sent");
-        let mut authorization = None;
-        if let Some(user) = user {
-            let user = percent_decoded(user).ok_or(Error::Address("its user is no text"))?;
-            let text = format!("Basic {}", STANDARD.encode(user.as_bytes()));
-            let mut value = HeaderValue::try_from(text).map_err(unusable)?;
-            value.set_sensitive(true);
-            authorization = Some(value);
-        }
-        Ok(Address {
-            host: host.to_owned(),
-            port: authority.port_u16().unwrap_or(default_port),
-            authority: HeaderValue::from_str(place).map_err(unusable)?,
-            path: path
-                .parse()
-                .map_err(|_| Error::Address("its path cannot be sent"))?,
-            authorization,
-        })
-    }
-
-    fn request(&self, question: Bytes) -> Request<Full<Bytes>> {
-        let mut request = Request::new(Full::new(question));
-        *request.method_mut() = http::Method::POST;
-        *request.uri_mut() = self.path.clone();
-        let headers = request.headers_mut();
-        headers.insert(HOST, self.authority.clone());
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
-        headers.insert(USER_AGENT, HeaderValue::from_static("forebay"));
-        if let Some(authorization) = &self.authorization {
-            headers.insert(AUTHORIZATION, authorization.clone());
-        }
-        request
-    }
-}
-
-pub(super) fn connector(roots: rustls::RootCertStore) -> Result<TlsConnector, Error> {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let mut config = rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    Ok(TlsConnector::from(Arc::new(config)))
-}
-
-/// Sends the question and reads the answer, both on this task: when the caller gives up, so does the
-/// connection.
-async fn exchange<S>(stream: S, request: Request<Full<Bytes>>) -> Result<Answer, Outcome>
-where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
-    let broken = |err: hyper::Error| Outcome::Failed(format!("it did not answer in HTTP: {err}"));
-    let handshake = hyper::client::conn::http1::Builder::new()
-        .max_buf_size(MAX_BODY)
-        .handshake(TokioIo::new(stream))
-        .await;
-    let (mut sender, connection) = handshake.map_err(broken)?;
-    let answer = async {
-        let response = sender.send_request(request).await.map_err(broken)?;
-        judge(response).await
-    };
-    tokio::pin!(answer, connection);
-    tokio::select! {
-        answer = &mut answer => answer,
-        // All of the answer has been read by then, or nothing more comes.
-        _ = &mut connection => answer.await,
+        let stream = stream.map_err(|err| Outcome::Failed(failed("it cannot be reached", err)))?;
+        let (request, tls) = (self.address.post(question), self.tls.as_ref());
+        let answer = self.address.exchange(stream, tls, request, judge).await;
+        answer.map_err(Outcome::Failed)?
     }
 }
 

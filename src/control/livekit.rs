@@ -8,18 +8,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST};
-use http::{HeaderValue, Method, Request, StatusCode, Uri};
-use http_body_util::Full;
-use hyper_util::rt::TokioIo;
-use rustls::pki_types::ServerName;
+use http::header::AUTHORIZATION;
+use http::{HeaderValue, StatusCode};
 use serde::Serialize;
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 use tokio_rustls::TlsConnector;
 
-use super::admission::connector;
+use super::outbound::{self, Target};
 use super::token::{LivekitGrant, livekit};
 use crate::base::clock::{Clock, Wall};
 use crate::base::secret::Secret;
@@ -34,8 +30,6 @@ const DEADLINE: Duration = Duration::from_secs(2);
 const FRESH: Duration = Duration::from_secs(5);
 /// Time in which the token of a question is good: for a clock that goes wrong by some minutes.
 const ASKING_S: i64 = 600;
-/// Bytes of a head that is read.
-const MAX_HEAD: usize = 16 * 1024;
 /// Lists rooms of LiveKit's room service.
 const LIST_ROOMS: &str = "/twirp/livekit.RoomService/ListRooms";
 /// Asks for a room that nobody makes, so that the answer is short on a busy server.
@@ -92,11 +86,7 @@ struct Inner {
     api_key: String,
     api_secret: Secret,
     token_prefix: bool,
-    host: String,
-    port: u16,
-    /// As the `Host` header has it.
-    authority: HeaderValue,
-    list_rooms: Uri,
+    list_rooms: Target,
     tls: Option<TlsConnector>,
     /// One question at a time; those who wait share its answer.
     turn: Semaphore,
@@ -130,14 +120,13 @@ impl Server {
             "wss" | "https" => true,
             _ => return Err(Error::Address),
         };
-        let uri: Uri = url.parse().map_err(|_| Error::Address)?;
-        let authority = uri.authority().ok_or(Error::Address)?;
         // Everybody is told this address.
-        if authority.as_str().contains('@') || uri.query().is_some() {
+        if rest.contains(['@', '?', '#']) {
             return Err(Error::Address);
         }
-        let path = format!("{}{LIST_ROOMS}", uri.path().trim_end_matches('/'));
-        let default_port = if is_secure { 443 } else { 80 };
+        let http = if is_secure { "https" } else { "http" };
+        let list_rooms = Target::of(&format!("{http}://{rest}{LIST_ROOMS}"));
+        let list_rooms = list_rooms.map_err(|_| Error::Address)?;
         let tls = match is_secure {
             true => Some(trusting_the_machine()?),
             false => None,
@@ -147,10 +136,7 @@ impl Server {
             api_key: settings.api_key.to_owned(),
             api_secret: settings.api_secret.clone(),
             token_prefix: settings.token_prefix,
-            host: authority.host().trim_matches(['[', ']']).to_owned(),
-            port: authority.port_u16().unwrap_or(default_port),
-            authority: HeaderValue::from_str(authority.as_str()).map_err(|_| Error::Address)?,
-            list_rooms: path.parse().map_err(|_| Error::Address)?,
+            list_rooms,
             tls,
             turn: Semaphore::new(1),
             found: Mutex::new(None),
@@ -218,31 +204,23 @@ impl Server {
 }
 
 impl Inner {
+    /// The code of the answer says all there is to know.
     async fn call(&self, now: Wall) -> Result<StatusCode, Unwell> {
-        let failed = |err: &dyn std::fmt::Display| Unwell::Unreachable(err.to_string());
-        let request = self.question(now)?;
-        let stream = TcpStream::connect((self.host.as_str(), self.port)).await;
-        let stream = stream.map_err(|err| failed(&err))?;
-        let Some(tls) = &self.tls else {
-            return exchange(stream, request).await;
+        let failed = |what: &str, err: &dyn std::fmt::Display| {
+            Unwell::Unreachable(outbound::failed(what, err))
         };
-        let name = ServerName::try_from(self.host.clone()).map_err(|err| failed(&err))?;
-        let stream = tls.connect(name, stream).await;
-        exchange(stream.map_err(|err| failed(&err))?, request).await
-    }
-
-    fn question(&self, now: Wall) -> Result<Request<Full<Bytes>>, Unwell> {
-        let failed =
-            |err: jsonwebtoken::errors::Error| Unwell::Unreachable(format!("signature: {err}"));
-        let token = asking(&self.api_key, &self.api_secret, now).map_err(failed)?;
-        let mut request = Request::new(Full::new(Bytes::from_static(NO_ROOM)));
-        *request.method_mut() = Method::POST;
-        *request.uri_mut() = self.list_rooms.clone();
-        let headers = request.headers_mut();
-        headers.insert(HOST, self.authority.clone());
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        headers.insert(AUTHORIZATION, token);
-        Ok(request)
+        let token = asking(&self.api_key, &self.api_secret, now);
+        let token = token.map_err(|err| failed("signature", &err))?;
+        let target = &self.list_rooms;
+        let mut request = target.post(Bytes::from_static(NO_ROOM));
+        request.headers_mut().insert(AUTHORIZATION, token);
+        let stream = TcpStream::connect((target.host.as_str(), target.port)).await;
+        let stream = stream.map_err(|err| failed("no connection", &err))?;
+        let code = async |answer: http::Response<_>| answer.status();
+        let answer = target
+            .exchange(stream, self.tls.as_ref(), request, code)
+            .await;
+        answer.map_err(Unwell::Unreachable)
     }
 }
 
@@ -281,33 +259,11 @@ fn asking(
 }
 
 fn trusting_the_machine() -> Result<TlsConnector, Error> {
-    let mut roots = rustls::RootCertStore::empty();
-    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    let roots = outbound::machine_roots();
     if roots.is_empty() {
         return Err(Error::NoRoots);
     }
-    connector(roots).map_err(|_| Error::Tls)
-}
-
-/// Sends the question and reads the head of the answer, both on this task: when the caller gives up, so does
-/// the connection. The code says all there is to know.
-async fn exchange<S>(stream: S, request: Request<Full<Bytes>>) -> Result<StatusCode, Unwell>
-where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
-    let broken = |err: hyper::Error| Unwell::Unreachable(format!("no answer in HTTP: {err}"));
-    let handshake = hyper::client::conn::http1::Builder::new()
-        .max_buf_size(MAX_HEAD)
-        .handshake(TokioIo::new(stream))
-        .await;
-    let (mut sender, connection) = handshake.map_err(broken)?;
-    let answer = sender.send_request(request);
-    tokio::pin!(answer, connection);
-    tokio::select! {
-        answer = &mut answer => answer.map(|answer| answer.status()).map_err(broken),
-        // The head has been read by then, or nothing more comes.
-        _ = &mut connection => answer.await.map(|answer| answer.status()).map_err(broken),
-    }
+    outbound::connector(roots).map_err(|_| Error::Tls)
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 mod link;
 mod listener;
+mod webhook;
 
 use std::fmt;
 use std::sync::Arc;
@@ -19,6 +20,7 @@ use super::{Error, State, auth, process};
 use crate::base::clock::Clock;
 use crate::base::conformance::Conformance;
 use crate::base::id::Uuid;
+use crate::store::Store;
 pub use link::LinkStats;
 pub use listener::ListenerStats;
 
@@ -258,10 +260,11 @@ pub(super) struct Metrics {
 }
 
 impl Metrics {
-    pub(super) fn new(source: Arc<dyn Measurements>, clock: Clock) -> Metrics {
+    pub(super) fn new(source: Arc<dyn Measurements>, store: Store, clock: Clock) -> Metrics {
         let mut registry = Registry::default();
         registry.register_collector(Box::new(Scrape {
             source,
+            store,
             started: clock.monotonic(),
             clock,
         }));
@@ -279,6 +282,7 @@ impl Metrics {
 
 struct Scrape {
     source: Arc<dyn Measurements>,
+    store: Store,
     clock: Clock,
     started: std::time::Duration,
 }
@@ -339,6 +343,7 @@ impl Collector for Scrape {
         let name = ("forebay_connections", "Open connections");
         family(encoder, name, connections)?;
         listener::encode(encoder, &measured.listeners)?;
+        webhook::encode(encoder, self.store.webhook_tally())?;
         for (name, help, read) in &PER_CHANNEL {
             let streams = measured.streams.iter();
             let name = (*name, *help);

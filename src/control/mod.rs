@@ -15,6 +15,7 @@ mod health;
 pub mod livekit;
 pub mod metrics;
 mod openapi;
+mod outbound;
 pub mod pages;
 mod pcast;
 mod process;
@@ -36,6 +37,7 @@ use axum::middleware;
 use axum::routing::{MethodRouter, any, get, post};
 
 use crate::base::clock::Clock;
+use crate::base::destination::Private;
 use crate::base::id::Uuid;
 use crate::base::secret::Secret;
 use crate::base::shutdown::Tasks;
@@ -43,11 +45,13 @@ use crate::base::source::Source;
 use crate::files::Files;
 use crate::hub::gate::Pending;
 use crate::hub::{
-    ChannelMember, Counted, Forked, Forking, Health, Hub, Listing, Refusal, SwitchError,
+    Attendee, ChannelMember, Counted, Forked, Forking, Health, Hub, Listing, Refusal, SwitchError,
 };
 use crate::record::Library;
 use crate::store::Store;
+pub use api::chat::news::run as tell_chats;
 pub use api::lifecycle::Lifecycle;
+pub use api::webhook::Webhooks;
 pub use error::Error;
 pub use gate::StoreGate;
 pub(crate) use health::try_write;
@@ -80,6 +84,9 @@ pub trait Live: Send + Sync {
 
     /// See [`Hub::members`].
     fn members(&self, channel_id: &str) -> Vec<ChannelMember>;
+
+    /// See [`Hub::attendance`].
+    fn attendance(&self, stream: Uuid) -> Vec<Attendee>;
 
     /// See [`Hub::count`].
     fn count(&self, channel_id: &str, counted: &Counted) -> usize;
@@ -158,6 +165,10 @@ impl Live for Hub {
 
     fn members(&self, channel_id: &str) -> Vec<ChannelMember> {
         Hub::members(self, channel_id)
+    }
+
+    fn attendance(&self, stream: Uuid) -> Vec<Attendee> {
+        Hub::attendance(self, stream)
     }
 
     fn count(&self, channel_id: &str, counted: &Counted) -> usize {
@@ -254,6 +265,8 @@ pub struct Setup {
     pub anonymous_broadcasts: bool,
     /// Requests of one application in a second; see [`REQUESTS_PER_SECOND`].
     pub requests_per_second: u32,
+    /// Where webhooks may go besides the internet.
+    pub webhooks_private: Private,
     /// `FOREBAY_PUBLIC_URL`.
     pub public_url: Option<String>,
     /// Key of operators.
@@ -287,28 +300,33 @@ pub(crate) struct Inner {
     /// What those without credentials make, by kind and address.
     strangers: api::limit::Hours,
     chats: api::chat::Rooms,
+    crowd: api::chat::Crowd,
     attempts: api::throttle::Attempts,
     work: api::work::Work,
     readiness: std::sync::Mutex<Option<(Duration, health::Report)>>,
     sessions: session::Sessions,
     events: events::Events,
+    streams: streams::Kept,
 }
 
 impl State {
     /// Puts the parts together.
     pub fn new(setup: Setup) -> State {
-        let metrics = metrics::Metrics::new(setup.measurements.clone(), setup.clock.clone());
+        let (source, clock) = (setup.measurements.clone(), setup.clock.clone());
+        let metrics = metrics::Metrics::new(source, setup.store.clone(), clock);
         State(Arc::new(Inner {
             metrics,
             limits: pcast::limit::Limits::new(setup.requests_per_second),
             hours: api::limit::Hours::default(),
             strangers: api::limit::Hours::default(),
             chats: api::chat::Rooms::default(),
+            crowd: api::chat::Crowd::default(),
             attempts: api::throttle::Attempts::default(),
             work: api::work::Work::default(),
             readiness: std::sync::Mutex::new(None),
             sessions: session::Sessions::new(setup.clock.clone()),
             events: events::Events::new(),
+            streams: streams::Kept::default(),
             setup,
         }))
     }
@@ -333,6 +351,10 @@ impl State {
         &self.0.chats
     }
 
+    fn crowd(&self) -> &api::chat::Crowd {
+        &self.0.crowd
+    }
+
     fn attempts(&self) -> &api::throttle::Attempts {
         &self.0.attempts
     }
@@ -347,6 +369,10 @@ impl State {
 
     fn events(&self) -> &events::Events {
         &self.0.events
+    }
+
+    fn streams(&self) -> &streams::Kept {
+        &self.0.streams
     }
 }
 
@@ -436,6 +462,7 @@ fn router_of(state: State, wanted: impl Fn(Side) -> bool) -> Router {
             state.clone(),
             session::guard,
         ))
+        .layer(middleware::from_fn(api::cors::open))
         .with_state(state)
 }
 

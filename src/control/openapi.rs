@@ -9,7 +9,10 @@ use serde_json::{Value, json};
 use utoipa::OpenApi;
 
 use super::admin::{applications, channels};
-use super::api::{broadcast, chat, client, cohost, contact, file, session, streaming, user};
+use super::api::{
+    broadcast, chat, client, cohost, contact, file, follow, session, streaming, user, viewer,
+    webhook,
+};
 use super::pcast::{channel, fork, manifest, member, message};
 use super::recordings;
 
@@ -22,12 +25,14 @@ const PAGE: &str = include_str!("../../assets/docs.html");
 #[derive(OpenApi)]
 #[openapi(paths(
     client::register,
+    client::users,
     broadcast::create,
     broadcast::list,
     broadcast::fetch,
     broadcast::set_status,
     broadcast::report_viewers,
     broadcast::heartbeat,
+    viewer::show,
     session::create,
     session::list,
     session::patch,
@@ -80,10 +85,10 @@ const PAGE: &str = include_str!("../../assets/docs.html");
     user::remove,
     user::change_password,
     user::search,
-    user::followers,
-    user::following,
-    user::follow,
-    user::unfollow,
+    follow::followers,
+    follow::following,
+    follow::follow,
+    follow::unfollow,
     contact::sync,
     contact::list,
     contact::fetch,
@@ -116,13 +121,25 @@ const PAGE: &str = include_str!("../../assets/docs.html");
     cohost::replace,
     cohost::remove,
     cohost::metrics,
+    webhook::list,
+    webhook::create,
+    webhook::fetch,
+    webhook::change,
+    webhook::remove,
+    webhook::deliveries,
+    webhook::test,
+    webhook::rotate,
 ))]
 struct Generated;
 
 static DOCUMENT: LazyLock<String> = LazyLock::new(|| {
     let mut document: Value = serde_json::from_str(FILE).expect("the file is JSON");
     let mut generated = serde_json::to_value(Generated::openapi()).expect("a description is JSON");
+    let bodies = bodies_of_api(&mut generated);
     leave_out(&mut generated);
+    for (path, method, body) in bodies {
+        generated["paths"][path][method]["requestBody"] = body;
+    }
     for part in ["/paths", "/components/schemas"] {
         let found = generated.pointer(part).and_then(Value::as_object);
         let place = document.pointer_mut(part).and_then(Value::as_object_mut);
@@ -135,8 +152,28 @@ static DOCUMENT: LazyLock<String> = LazyLock::new(|| {
         }
     }
     add_sessions(&mut document);
+    add_signatures(&mut document);
     serde_json::to_string_pretty(&document).expect("JSON is text")
 });
+
+/// Takes the bodies out of the description that requests to `/api` have, with their paths and methods: there,
+/// null says the same as nothing.
+fn bodies_of_api(description: &mut Value) -> Vec<(String, String, Value)> {
+    let paths = description["paths"].as_object_mut().into_iter().flatten();
+    let channel_api = ["/api/admin/channels", "/api/admin/applications"];
+    let is_of_api = |path: &str| {
+        path.starts_with("/api/") && !channel_api.iter().any(|start| path.starts_with(start))
+    };
+    let mut bodies = Vec::new();
+    for (path, operations) in paths.filter(|(path, _)| is_of_api(path)) {
+        for (method, operation) in operations.as_object_mut().into_iter().flatten() {
+            if let Some(body) = operation.get_mut("requestBody") {
+                bodies.push((path.clone(), method.clone(), body.take()));
+            }
+        }
+    }
+    bodies
+}
 
 /// A field that may be left out is never null: null is of the wrong type in requests, and answers leave it out.
 fn leave_out(description: &mut Value) {
@@ -187,6 +224,18 @@ fn add_sessions(document: &mut Value) {
             if method != "get" {
                 operation["responses"]["403"] = refused.clone();
             }
+        }
+    }
+}
+
+/// Where an API key is taken, a signature is taken on top.
+fn add_signatures(document: &mut Value) {
+    let paths = document["paths"].as_object_mut().into_iter().flatten();
+    let operations = paths.flat_map(|(_, operations)| operations.as_object_mut());
+    for (_, operation) in operations.flatten() {
+        let ways = operation.get_mut("security").and_then(Value::as_array_mut);
+        if let Some(ways) = ways.filter(|ways| ways.contains(&json!({ "apiKey": [] }))) {
+            ways.push(json!({ "apiKey": [], "hmacSignature": [], "hmacTimestamp": [] }));
         }
     }
 }

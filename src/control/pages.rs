@@ -1,16 +1,23 @@
 //! The pages that people see: watch page, list of streams, and the operators' console. In: a request.
-//! Out: files of `assets/web/dist`, which `make web` builds and this file embeds. Not here: any data;
-//! the pages fetch playlists, `/streams.json`, `/api/admin` and thumbnails like every other client.
+//! Out: files of `assets/web/dist`, which `make web` builds and this file embeds. Not here: any data but what
+//! stands in the head of a broadcast's page ([`head`]); the pages fetch playlists, `/streams.json`,
+//! `/api/streams/{id}/viewer`, `/api/admin` and thumbnails like every other client.
+
+mod head;
 
 use std::sync::LazyLock;
 
 use axum::Router;
 use axum::body::Bytes;
-use axum::extract::Path;
+use axum::extract::{Path, State as Extract};
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::get;
 use sha2::{Digest, Sha256};
+
+use super::api::address::asked;
+use super::{Caller, State};
 
 /// One embedded file. A compile error here says that the pages are not built: `make web` does it.
 #[rustfmt::skip]
@@ -61,22 +68,19 @@ struct File {
 }
 
 /// Hashes of [`FILES`] in their order, the stem of their entity tags.
-static HASHES: LazyLock<Vec<String>> = LazyLock::new(|| {
-    let hash = |file: &File| -> String {
-        let digest = Sha256::digest(file.plain);
-        digest
-            .iter()
-            .take(8)
-            .map(|byte| format!("{byte:02x}"))
-            .collect()
-    };
-    FILES.iter().map(hash).collect()
-});
+static HASHES: LazyLock<Vec<String>> =
+    LazyLock::new(|| FILES.iter().map(|file| hash(file.plain)).collect());
+
+fn hash(bytes: &[u8]) -> String {
+    let digest = Sha256::digest(bytes);
+    let digits = digest.iter().take(8).map(|byte| format!("{byte:02x}"));
+    digits.collect()
+}
 
 /// Routes of the viewers' pages, where operators have an address of their own: `/watch/{streamId}`,
 /// `/streams/{streamId}/watch`, `/live`, `/assets/{file}`, and `/`, which leads to `/live`.
-pub fn public_routes() -> Router {
-    viewers().route("/", get(|| async { Redirect::temporary("/live") }))
+pub fn public_routes(state: State) -> Router {
+    viewers(state).route("/", get(|| async { Redirect::temporary("/live") }))
 }
 
 /// Routes of the operators' own address: the console at `/`, and `/assets/{file}`.
@@ -85,11 +89,11 @@ pub fn operator_routes() -> Router {
 }
 
 /// All pages, for a gateway with one HTTP address: the console at `/`, and the viewers' pages.
-pub fn routes() -> Router {
-    viewers().merge(console())
+pub fn routes(state: State) -> Router {
+    viewers(state).merge(console())
 }
 
-fn viewers() -> Router {
+fn viewers(state: State) -> Router {
     Router::new()
         .route(
             "/live",
@@ -98,6 +102,7 @@ fn viewers() -> Router {
         .route("/watch/{streamId}", get(watch))
         .route("/streams/{streamId}/watch", get(watch))
         .route("/assets/{file}", get(asset))
+        .with_state(state)
 }
 
 fn console() -> Router {
@@ -107,9 +112,34 @@ fn console() -> Router {
     )
 }
 
-/// The same page for every stream: it reads the id from its own address.
-async fn watch(headers: HeaderMap) -> Response {
-    serve(WATCH, &headers)
+/// The same page for every stream: it reads the id from its own address. That of a broadcast says in its head
+/// what it is.
+async fn watch(Extract(state): Extract<State>, Path(id): Path<String>, parts: Parts) -> Response {
+    let page = || FILES.iter().find(|file| file.name == WATCH);
+    let page = page().expect("the page is embedded");
+    let Some(head) = head::of(&state, &id, &parts).await else {
+        return serve(WATCH, &parts.headers);
+    };
+    let text = head::put(page.plain, &head);
+    let tag = format!("\"{}\"", hash(text.as_bytes()));
+    let entity = (Bytes::from(text), page.kind, tag, false);
+    let mut response = answer(entity, &parts.headers);
+    let caller = parts.extensions.get::<Caller>();
+    let is_forwarded = caller.is_some_and(|caller| caller.trusted_proxy);
+    let host = asked(&parts.headers, &parts, is_forwarded).to_string();
+    // Safari before version 16 does not take the origin's own sockets for `'self'`.
+    if host
+        .bytes()
+        .all(|b| b.is_ascii_alphanumeric() || b".-:[]".contains(&b))
+    {
+        let sockets = format!("connect-src 'self' ws://{host} wss://{host};");
+        let policy = CONTENT_SECURITY_POLICY.replace("connect-src 'self';", &sockets);
+        if let Ok(policy) = HeaderValue::from_str(&policy) {
+            let headers = response.headers_mut();
+            headers.insert(header::CONTENT_SECURITY_POLICY, policy);
+        }
+    }
+    response
 }
 
 async fn asset(Path(name): Path<String>, headers: HeaderMap) -> Response {
@@ -124,15 +154,29 @@ fn serve(name: &str, request: &HeaderMap) -> Response {
     let packed = accepts_gzip(request);
     // RFC 9110 §8.8.3: another encoding is another entity.
     let tag = format!("\"{}{}\"", HASHES[index], if packed { "-gz" } else { "" });
+    let bytes = Bytes::from_static(if packed { file.gzip } else { file.plain });
+    let mut response = answer((bytes, file.kind, tag, packed), request);
+    if name == CONSOLE {
+        // Whoever operates it must see where they are.
+        let headers = response.headers_mut();
+        headers.insert(header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
+    }
+    response
+}
+
+/// Bytes, media type, entity tag, and whether the bytes are gzip.
+type Entity = (Bytes, &'static str, String, bool);
+
+fn answer((bytes, kind, tag, packed): Entity, request: &HeaderMap) -> Response {
     let is_known = header_list(request, &header::IF_NONE_MATCH)
         .any(|known| known == "*" || known.trim_start_matches("W/") == tag);
     let mut response = if is_known {
         StatusCode::NOT_MODIFIED.into_response()
     } else {
-        Bytes::from_static(if packed { file.gzip } else { file.plain }).into_response()
+        bytes.into_response()
     };
     let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(file.kind));
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
     headers.insert(
         header::ETAG,
         HeaderValue::from_str(&tag).expect("hex digits are a header"),
@@ -153,10 +197,6 @@ fn serve(name: &str, request: &HeaderMap) -> Response {
             HeaderName::from_static(name),
             HeaderValue::from_static(value),
         );
-    }
-    if name == CONSOLE {
-        // Whoever operates it must see where they are.
-        headers.insert(header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
     }
     response
 }
@@ -189,9 +229,11 @@ mod tests {
     use tower::ServiceExt;
 
     use super::*;
+    use crate::control::tests::bench;
 
     async fn ask(path: &str, headers: &[(&str, &str)]) -> (StatusCode, HeaderMap, Vec<u8>) {
-        ask_of(routes(), path, headers).await
+        let bench = bench(|_| {}).await;
+        ask_of(routes(bench.state.clone()), path, headers).await
     }
 
     async fn ask_of(
@@ -318,7 +360,8 @@ mod tests {
 
     #[tokio::test]
     async fn with_an_address_of_their_own_operators_leave_the_public_one_to_viewers() {
-        let (status, headers, _) = ask_of(public_routes(), "/", &[]).await;
+        let bench = bench(|_| {}).await;
+        let (status, headers, _) = ask_of(public_routes(bench.state.clone()), "/", &[]).await;
         assert_eq!(status, StatusCode::TEMPORARY_REDIRECT);
         assert_eq!(headers[header::LOCATION], "/live");
         assert_eq!(ask_of(operator_routes(), "/", &[]).await.0, StatusCode::OK);

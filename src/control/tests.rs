@@ -23,6 +23,7 @@ use crate::hub::{Facts, Link, MemberStatus, PublishRequest, Record, Refusal, Sig
 use crate::store::NewChannel;
 
 mod console;
+pub(in crate::control) mod description;
 mod gate;
 mod manifest;
 mod operators;
@@ -34,13 +35,14 @@ pub(in crate::control) const NOW: Wall = Wall(1_790_000_000_000_000);
 #[derive(Default)]
 pub(in crate::control) struct World {
     on_air: Mutex<Option<OnAir>>,
-    listings: Mutex<Vec<Listing>>,
+    pub(in crate::control) listings: Mutex<Vec<Listing>>,
     measured: Mutex<Measured>,
     health: Mutex<Vec<Health>>,
     switched: Mutex<Vec<(Uuid, u64)>>,
     found: Mutex<Conformance>,
     deaf: AtomicBool,
     pub(in crate::control) members: Mutex<HashMap<String, Vec<ChannelMember>>>,
+    pub(in crate::control) attendees: Mutex<HashMap<Uuid, Vec<Attendee>>>,
     pub(in crate::control) forks: Mutex<Vec<Forking>>,
     pub(in crate::control) told: Mutex<Vec<String>>,
     /// Fork and its source.
@@ -92,6 +94,11 @@ impl Live for World {
             .get(channel_id)
             .cloned()
             .unwrap_or_default()
+    }
+
+    fn attendance(&self, stream: Uuid) -> Vec<Attendee> {
+        let attendees = self.attendees.lock().unwrap();
+        attendees.get(&stream).cloned().unwrap_or_default()
     }
 
     fn count(&self, channel_id: &str, counted: &Counted) -> usize {
@@ -232,6 +239,7 @@ pub(in crate::control) struct Bench {
     pub(in crate::control) clock: Clock,
     tokens: token::Tokens,
     tasks: Tasks,
+    _watch: Arc<watch::Watch>,
     pub(in crate::control) state: State,
 }
 
@@ -267,12 +275,12 @@ pub(in crate::control) async fn bench(change: impl FnOnce(&mut Setup)) -> Bench 
     let library = Library::open(recordings, disk, clock.clone()).unwrap();
     let tokens = token::Tokens::new(store.clone(), clock.clone());
     let world = Arc::new(World::default());
-    let watch = watch::Watch {
+    let watch = Arc::new(watch::Watch {
         region: "local".to_owned(),
         live: world.clone(),
         sources: world.clone(),
-    };
-    store.watch(Arc::new(watch)).await.unwrap();
+    });
+    store.watch(&watch).await.unwrap();
     let tasks = Tasks::new();
     let mut setup = Setup {
         store: store.clone(),
@@ -289,6 +297,10 @@ pub(in crate::control) async fn bench(change: impl FnOnce(&mut Setup)) -> Bench 
         open_registration: false,
         anonymous_broadcasts: true,
         requests_per_second: REQUESTS_PER_SECOND,
+        webhooks_private: Private {
+            networks: Vec::new(),
+            setting: "FOREBAY_WEBHOOKS_PRIVATE",
+        },
         public_url: None,
         admin_key: Secret::new("admin-key"),
         own_address: false,
@@ -308,6 +320,7 @@ pub(in crate::control) async fn bench(change: impl FnOnce(&mut Setup)) -> Bench 
         clock,
         tokens,
         tasks,
+        _watch: watch,
         state: State::new(setup),
     }
 }

@@ -56,7 +56,7 @@ pub use observer::{Facts, Observer};
 pub use outlet::Outlet;
 pub use publisher::Publisher;
 use resume::Signs;
-pub use roster::{ChannelMember, Counted, TrackState};
+pub use roster::{Attendee, ChannelMember, Counted, TrackState};
 pub use shown::{Keeper, Shown};
 pub use stream::{Beginning, Limits, Stats, Stream};
 pub use subscriber::{Event, Filler, Subscriber};

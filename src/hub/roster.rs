@@ -51,6 +51,19 @@ pub struct ChannelMember {
     pub changed: Wall,
 }
 
+/// A publisher session that is connected, whether or not it sends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Attendee {
+    /// Session id, as of [`ChannelMember`].
+    pub session: Arc<str>,
+    /// Screen name.
+    pub screen_name: Arc<str>,
+    /// `rtmp`, `srt`, …
+    pub proto: &'static str,
+    /// Whether it has sent, and stopped doing so.
+    pub lost: bool,
+}
+
 /// Which publishers count.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Counted {
@@ -97,6 +110,13 @@ impl Hub {
     pub fn members(&self, channel_id: &str) -> Vec<ChannelMember> {
         let bound = self.streams().bound_to(channel_id);
         bound.iter().flat_map(|bound| bound.members()).collect()
+    }
+
+    /// Who is connected to a stream, in the order in which they came. A fork has nobody: they are at its source.
+    pub fn attendance(&self, id: Uuid) -> Vec<Attendee> {
+        let origin = self.streams().get(id).map(|entry| entry.origin.clone());
+        let own = origin.filter(|origin| origin.id() == id);
+        own.map_or_else(Vec::new, |stream| stream.attendees())
     }
 
     /// How many publishers send to a channel, of those that `counted` names.

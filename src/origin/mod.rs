@@ -53,8 +53,8 @@ pub struct Config {
     pub hls_base: String,
     /// Base of DASH URLs in redirects, without a slash at the end; `/dash` unless published elsewhere.
     pub dash_base: String,
-    /// Connections at once over all listeners, half of them of one address. Bounds memory: about 20 KiB each
-    /// while idle.
+    /// Connections at once over all listeners, three quarters of them of one address. Bounds memory: about 20 KiB
+    /// each while idle.
     pub max_connections: usize,
 }
 
@@ -127,12 +127,12 @@ impl Origin {
         })
     }
 
-    /// Connections that an address may have open: half of all, so that one alone keeps nobody out. Proxies
-    /// that are trusted speak for others.
+    /// Connections that an address may have open: three quarters of all, so that one alone keeps nobody out, and a
+    /// carrier's translator has room. Proxies that are trusted speak for others.
     fn most_of(&self, peer: IpAddr) -> usize {
         match is_trusted(peer.to_canonical(), &self.config.trusted_proxies) {
             true => self.config.max_connections,
-            false => self.config.max_connections.div_ceil(2),
+            false => (self.config.max_connections * 3).div_ceil(4),
         }
     }
 

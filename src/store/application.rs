@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use super::database::{Row, query};
-use super::known::{KeyHash, Known, hash};
+use super::hash::{KeyHash, hash};
+use super::known::Known;
 use super::{Error, Store, exists, timed};
 use crate::base::clock::Wall;
 use crate::base::id::random_key;
@@ -44,6 +45,13 @@ pub struct Application {
     pub requests_per_hour: Option<u32>,
     /// When it was made.
     pub created: Wall,
+}
+
+impl Application {
+    /// Whether the API key of another state of it is the same.
+    pub fn has_key_of(&self, other: &Application) -> bool {
+        self.api_key == other.api_key
+    }
 }
 
 impl TryFrom<&Row> for Application {

@@ -6,14 +6,12 @@ use std::sync::Arc;
 
 use super::channel::{self, Channel, channel_id};
 use super::database::{Query, Row, Transaction, query};
-use super::known::{Known, hash};
+use super::hash::hash;
+use super::known::Known;
 use super::{Error, Store, exists, json, stored, timed};
 use crate::base::clock::Wall;
 use crate::base::id::Uuid;
 use crate::base::secret::Secret;
-
-/// Broadcasts that end together: each is a few statements in one transaction, which has a deadline.
-const ENDS_AT_ONCE: i64 = 50;
 
 /// Columns of a broadcast, in every query that reads one.
 macro_rules! columns {
@@ -29,6 +27,9 @@ macro_rules! select {
         concat!("SELECT ", columns!(), " FROM broadcasts ", $rest)
     };
 }
+
+// Below the macros, which it uses.
+mod life;
 
 /// A word that is stored, and shown by the API.
 macro_rules! words {
@@ -183,6 +184,8 @@ pub struct BroadcastUpdate {
     pub title: Option<String>,
     /// For people.
     pub description: Option<String>,
+    /// Who finds it.
+    pub visibility: Option<Visibility>,
     /// Words.
     pub tags: Option<Vec<String>>,
     /// A JSON object.
@@ -308,6 +311,7 @@ impl Store {
             let row = transaction.fetch_one(insert).await;
             let row = row.map_err(|error| exists(error, || format!("broadcast {id}")))?;
             let broadcast = Broadcast::try_from(&row)?;
+            self.queue_broadcast(transaction, &broadcast).await?;
             let row = query(channel::BY_ID).bind(channel_id.as_str());
             let channel = Channel::try_from(&transaction.fetch_one(row).await?)?;
             let channel = Arc::new(channel);
@@ -417,7 +421,7 @@ impl Store {
                 "UPDATE broadcasts SET title = $2, description = $3, tags = $4, metadata = $5,
                      status = $6, started_us = COALESCE(started_us, $7),
                      ended_us = COALESCE(ended_us, $8), updated_us = $9,
-                     heartbeat_us = CASE WHEN $10 THEN $9 ELSE heartbeat_us END
+                     heartbeat_us = CASE WHEN $10 THEN $9 ELSE heartbeat_us END, visibility = $11
                  WHERE id = $1 RETURNING ",
                 columns!()
             ))
@@ -430,117 +434,22 @@ impl Store {
             .bind(starts.then_some(now))
             .bind(ends.then_some(now))
             .bind(now)
-            .bind(starts);
+            .bind(starts)
+            .bind(update.visibility.unwrap_or(old.visibility).word());
             let row = transaction.fetch_one(query).await?;
             let broadcast = Broadcast::try_from(&row)?;
+            if next != old.status {
+                self.queue_broadcast(transaction, &broadcast).await?;
+            }
             if !ends {
                 change.transaction.commit().await?;
+                self.deliveries_added();
                 return Ok(broadcast);
             }
             delete_channel(transaction, &broadcast.channel_id).await?;
             let apply = |known: &mut Known| known.remove(&broadcast.channel_id);
             self.commit_change(change, apply).await?;
             Ok(broadcast)
-        })
-        .await
-    }
-
-    /// Records that somebody says a broadcast goes on. [`Error::Missing`] when there is none.
-    pub async fn broadcast_heartbeat(&self, id: Uuid) -> Result<(), Error> {
-        let update = query("UPDATE broadcasts SET heartbeat_us = $1 WHERE id = $2");
-        self.touch(update.bind(self.now_us()), id).await
-    }
-
-    /// Records what the app says of its room. [`Error::Missing`] when there is none.
-    pub async fn report_viewers(&self, id: Uuid, viewers: u32) -> Result<(), Error> {
-        let update = query(
-            "UPDATE broadcasts SET reported_viewers = $1,
-                 peak_viewers = CASE WHEN peak_viewers < $1 THEN $1 ELSE peak_viewers END
-             WHERE id = $2",
-        );
-        self.touch(update.bind(i64::from(viewers)), id).await
-    }
-
-    async fn touch(&self, update: Query, id: Uuid) -> Result<(), Error> {
-        timed(async {
-            match self.database.execute(update.bind(id.to_string())).await? {
-                0 => Err(Error::missing("broadcast", id)),
-                _ => Ok(()),
-            }
-        })
-        .await
-    }
-
-    /// Records that media of these channels come in.
-    pub async fn broadcasts_fed(&self, channel_ids: &[String]) -> Result<(), Error> {
-        let now = self.now_us();
-        timed(async {
-            let mut transaction = self.database.begin_rows().await?;
-            for id in channel_ids {
-                let update = query(
-                    "UPDATE broadcasts SET heartbeat_us = $1, media_us = $1 WHERE channel_id = $2",
-                );
-                transaction
-                    .execute(update.bind(now).bind(id.as_str()))
-                    .await?;
-            }
-            transaction.commit().await?;
-            Ok(())
-        })
-        .await
-    }
-
-    /// Ends broadcasts of a region that have been silent for too long, some of them at a time, and gives
-    /// those that it ended.
-    pub async fn end_silent_broadcasts(
-        &self,
-        region: &str,
-        silence: Silence,
-    ) -> Result<Vec<Broadcast>, Error> {
-        let select = || {
-            query(select!(
-                "WHERE substr(channel_id, 1, length($1)) = $1 AND (
-                     (status = 'active' AND heartbeat_us <= $2) OR
-                     (status IN ('created', 'active') AND anonymous AND media_us <= $3))
-                 ORDER BY number LIMIT $4"
-            ))
-            .bind(format!("{region}#"))
-            .bind(silence.active.0)
-            .bind(silence.anonymous.0)
-            .bind(ENDS_AT_ONCE)
-        };
-        // Nearly always there is none, and no writer waits for this look.
-        if timed(self.database.fetch_optional(select()))
-            .await?
-            .is_none()
-        {
-            return Ok(Vec::new());
-        }
-        let now = self.now_us();
-        self.changing(async {
-            let mut change = self.begin_change().await?;
-            let rows = change.transaction.fetch_all(select()).await?;
-            let mut ended = Vec::with_capacity(rows.len());
-            for row in &rows {
-                let id: String = row.get("id")?;
-                let update = query(concat!(
-                    "UPDATE broadcasts SET status = 'error', ended_us = $1, updated_us = $1
-                     WHERE id = $2 RETURNING ",
-                    columns!()
-                ));
-                let update = update.bind(now).bind(id.as_str());
-                let row = change.transaction.fetch_one(update).await?;
-                let broadcast = Broadcast::try_from(&row)?;
-                delete_channel(&mut change.transaction, &broadcast.channel_id).await?;
-                ended.push(broadcast);
-            }
-            let apply = |known: &mut Known| {
-                ended
-                    .iter()
-                    .for_each(|broadcast| known.remove(&broadcast.channel_id));
-            };
-            self.commit_change(change, apply).await?;
-            Ok(ended)
         })
         .await
     }

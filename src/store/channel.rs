@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::database::{Query, Row, Transaction, query};
-use super::known::hash;
+use super::hash::hash;
 use super::{Error, IngestOptions, SourceUri, Store, exists, json, timed};
 use crate::base::clock::Wall;
 use crate::base::id::{Uuid, random_key};

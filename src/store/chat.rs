@@ -4,8 +4,8 @@
 
 use std::time::Duration;
 
-use super::database::{Row, query};
-use super::{Error, Store, stored, timed};
+use super::database::{Query, Row, query, query_of};
+use super::{Error, Status, Store, stored, timed};
 use crate::base::clock::Wall;
 use crate::base::id::Uuid;
 
@@ -15,6 +15,9 @@ const KEPT: Duration = Duration::from_secs(90 * 24 * 60 * 60);
 pub(super) const MOST: i64 = 10_000;
 /// Messages deleted in one transaction: a few milliseconds in which no other change is made.
 const DELETED_AT_ONCE: i64 = 500;
+
+/// Broadcasts in one statement: parameters of one are bounded.
+const ASKED_AT_ONCE: usize = 500;
 
 /// What is said in a chat.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,7 +43,39 @@ pub struct Chat {
     pub content: NewChat,
 }
 
+/// What those in a chat are told of its broadcast.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// UUID.
+    pub broadcast: Uuid,
+    /// Its stream.
+    pub stream: Uuid,
+    /// How far it has come.
+    pub status: Status,
+    /// What the app says of its room.
+    pub reported_viewers: u32,
+}
+
 impl Store {
+    /// How these broadcasts stand. What is no broadcast is left out.
+    pub async fn standings(&self, broadcasts: &[Uuid]) -> Result<Vec<Standing>, Error> {
+        let mut found = Vec::with_capacity(broadcasts.len());
+        for ids in broadcasts.chunks(ASKED_AT_ONCE) {
+            let numbers: Vec<String> = (1..=ids.len()).map(|at| format!("${at}")).collect();
+            let select = query_of(format!(
+                "SELECT id, stream_id, status, reported_viewers FROM broadcasts WHERE id IN ({})",
+                numbers.join(", ")
+            ));
+            let ids = ids.iter().map(Uuid::to_string);
+            let select = ids.fold(select, Query::bind);
+            let rows = timed(self.database.fetch_all(select)).await?;
+            for row in &rows {
+                found.push(Standing::try_from(row)?);
+            }
+        }
+        Ok(found)
+    }
+
     /// Keeps a message of a broadcast that is not over; its oldest one goes when there are too many.
     /// [`Error::Missing`] when the broadcast is over or gone.
     pub async fn send_chat(&self, broadcast: Uuid, content: NewChat) -> Result<Chat, Error> {
@@ -122,6 +157,26 @@ impl Store {
     fn expired_chats_us(&self) -> i64 {
         let kept = i64::try_from(KEPT.as_micros()).unwrap_or(i64::MAX);
         self.now_us().saturating_sub(kept)
+    }
+}
+
+impl TryFrom<&Row> for Standing {
+    type Error = Error;
+
+    fn try_from(row: &Row) -> Result<Standing, Error> {
+        let id: String = row.get("id")?;
+        let damaged = |what| Error::Damaged {
+            what,
+            id: id.clone(),
+        };
+        let uuid = |what, text: &str| Uuid::parse_str(text).map_err(|_| damaged(what));
+        let viewers: i64 = row.get("reported_viewers")?;
+        Ok(Standing {
+            broadcast: uuid("id", &id)?,
+            stream: uuid("stream", row.get("stream_id")?)?,
+            status: Status::of(row.get("status")?).ok_or_else(|| damaged("status"))?,
+            reported_viewers: u32::try_from(viewers).map_err(|_| damaged("viewers"))?,
+        })
     }
 }
 

@@ -27,11 +27,14 @@ use sqlx::{
 };
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use super::kept::Kept;
 use super::{DEADLINE, Error, timed};
 use crate::base::secret::Secret;
 
-/// Connections. SQLite has one writer; the others let readers go on beside it.
+/// Connections of a pool. SQLite has one writer; the others are for what reads several times as of one moment.
 const CONNECTIONS: u32 = 4;
+/// Connections of SQLite for what reads once. More than that many do not read at the same time.
+const READERS: u32 = 3;
 /// Reaching the server at start.
 const CONNECT_DEADLINE: Duration = Duration::from_secs(60);
 /// How often it is told that migrations are still running.
@@ -69,8 +72,18 @@ pub(super) struct Database {
 
 #[derive(Clone, Debug)]
 enum Pool {
-    Sqlite(SqlitePool),
+    Sqlite(Sqlites),
     Postgres(PgPool),
+}
+
+/// Connections to one file, by what they are for.
+#[derive(Clone, Debug)]
+struct Sqlites {
+    /// Transactions.
+    pool: SqlitePool,
+    readers: Arc<Kept>,
+    /// For whose turn it is.
+    writer: Arc<Kept>,
 }
 
 /// Changes that are made together or not at all. Dropping it undoes them.
@@ -232,11 +245,15 @@ impl Database {
             .acquire_timeout(DEADLINE)
             // A file does not go away as a server does.
             .test_before_acquire(false)
-            .connect_with(options)
+            .connect_with(options.clone())
             .await?;
         let tables = sqlx::migrate!("src/store/migrations/sqlite");
         migrated(Box::pin(tables.run(&pool))).await?;
-        Ok(Database::of(Pool::Sqlite(pool)))
+        Ok(Database::of(Pool::Sqlite(Sqlites {
+            pool,
+            readers: Arc::new(Kept::new(options.clone(), READERS)),
+            writer: Arc::new(Kept::new(options, 1)),
+        })))
     }
 
     /// Connects to PostgreSQL and brings its tables up to date. `sslmode` of the URL says how the
@@ -276,7 +293,11 @@ impl Database {
     /// Closes every connection.
     pub(super) async fn close(&self) {
         match &self.pool {
-            Pool::Sqlite(pool) => pool.close().await,
+            Pool::Sqlite(sqlites) => {
+                sqlites.readers.close().await;
+                sqlites.writer.close().await;
+                sqlites.pool.close().await;
+            }
             Pool::Postgres(pool) => pool.close().await,
         }
     }
@@ -284,8 +305,8 @@ impl Database {
     /// Rows of a statement that only reads.
     pub(super) async fn fetch_all(&self, query: Query) -> Result<Vec<Row>, Error> {
         Ok(match &self.pool {
-            Pool::Sqlite(pool) => {
-                let rows = query.build()?.fetch_all(pool).await?;
+            Pool::Sqlite(sqlites) => {
+                let rows = Box::pin(sqlites.readers.fetch_all(query.build()?)).await?;
                 rows.into_iter().map(Row::Sqlite).collect()
             }
             Pool::Postgres(pool) => {
@@ -303,9 +324,9 @@ impl Database {
     /// Runs one statement that touches single rows. Says how many.
     pub(super) async fn execute(&self, query: Query) -> Result<u64, Error> {
         Ok(match &self.pool {
-            Pool::Sqlite(pool) => {
+            Pool::Sqlite(sqlites) => {
                 let _turn = self.turn().await;
-                query.build()?.execute(pool).await?.rows_affected()
+                Box::pin(sqlites.writer.execute(query.build()?)).await?
             }
             Pool::Postgres(pool) => query.build()?.execute(pool).await?.rows_affected(),
         })
@@ -316,8 +337,9 @@ impl Database {
     pub(super) async fn begin(&self) -> Result<Transaction, Error> {
         let turn = Some(self.turn().await);
         let inner = match &self.pool {
-            Pool::Sqlite(pool) => {
-                Inner::Sqlite(Box::pin(pool.begin_with("BEGIN IMMEDIATE")).await?)
+            Pool::Sqlite(sqlites) => {
+                let begin = sqlites.pool.begin_with("BEGIN IMMEDIATE");
+                Inner::Sqlite(Box::pin(begin).await?)
             }
             Pool::Postgres(pool) => {
                 let mut transaction = Box::pin(pool.begin()).await?;
@@ -331,7 +353,7 @@ impl Database {
     /// A transaction whose rows nobody else counts on.
     pub(super) async fn begin_rows(&self) -> Result<Transaction, Error> {
         match &self.pool {
-            Pool::Sqlite(_) => self.begin().await,
+            Pool::Sqlite(..) => self.begin().await,
             Pool::Postgres(pool) => {
                 let inner = Inner::Postgres(Box::pin(pool.begin()).await?);
                 Ok(Transaction { inner, turn: None })
@@ -342,7 +364,7 @@ impl Database {
     /// A transaction that reads everything as of one moment.
     pub(super) async fn snapshot(&self) -> Result<Transaction, Error> {
         let inner = match &self.pool {
-            Pool::Sqlite(pool) => Inner::Sqlite(Box::pin(pool.begin()).await?),
+            Pool::Sqlite(sqlites) => Inner::Sqlite(Box::pin(sqlites.pool.begin()).await?),
             Pool::Postgres(pool) => {
                 let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
                 Inner::Postgres(Box::pin(pool.begin_with(begin)).await?)

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::channel::{BY_ID, Channel, channel_id, random_stream_key};
 use super::database::{Transaction, query};
-use super::known::hash;
+use super::hash::hash;
 use super::{Error, Store, exists, json};
 use crate::base::secret::Secret;
 

@@ -15,15 +15,15 @@ use std::fmt;
 use std::future::Future;
 use std::ops::Bound;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak};
 use std::time::Duration;
 
-use sha2::{Digest, Sha256};
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::application::{self, Application};
 use super::channel::{self, Channel};
 use super::database::{Query, Transaction, query};
+use super::hash::{KeyHash, hash};
 use super::{Error, Store, timed};
 use crate::base::clock::Wall;
 use crate::base::shutdown::Tasks;
@@ -32,14 +32,6 @@ use crate::base::shutdown::Tasks;
 const REFRESH: Duration = Duration::from_secs(1);
 /// Password against which that of an unknown application is compared, so that it takes as long.
 const NOBODY: &str = "................................";
-
-/// SHA-256 of a stream key.
-pub(super) type KeyHash = [u8; 32];
-
-/// What a key is found by, in memory and in the database.
-pub(super) fn hash(key: &str) -> KeyHash {
-    Sha256::digest(key.as_bytes()).into()
-}
 
 /// Where a channel stands among those of its application: oldest first.
 type Place = (Wall, Arc<str>);
@@ -223,7 +215,8 @@ pub(super) struct Memory {
     known: RwLock<Known>,
     /// Whether an own change was applied to it that others had come before.
     is_behind: AtomicBool,
-    watcher: OnceLock<Arc<dyn Watcher>>,
+    /// Not kept alive: what it acts on asks this store.
+    watcher: OnceLock<Weak<dyn Watcher>>,
 }
 
 impl fmt::Debug for Memory {
@@ -264,7 +257,7 @@ impl Memory {
     }
 
     fn tell(&self, difference: &Difference) {
-        let Some(watcher) = self.watcher.get() else {
+        let Some(watcher) = self.watcher.get().and_then(Weak::upgrade) else {
             return;
         };
         for channel in &difference.gone {
@@ -292,15 +285,16 @@ pub(super) struct Change {
 }
 
 impl Store {
-    /// Tells `watcher` of every channel that is known now, and from then on of those that come and go. Only
-    /// the first one is told.
-    pub async fn watch(&self, watcher: Arc<dyn Watcher>) -> Result<(), Error> {
+    /// Tells `watcher` of every channel that is known now, and from then on of those that come and go, for
+    /// as long as somebody keeps it. Only the first one is told.
+    pub async fn watch<W: Watcher + 'static>(&self, watcher: &Arc<W>) -> Result<(), Error> {
         let _turn = timed(async { Ok(self.database.turn().await) }).await?;
         let known: Vec<Arc<Channel>> = self.memory.read().by_id.values().cloned().collect();
         for channel in known {
             watcher.handle_new(&channel);
         }
         // A second one is a mistake of ours, and does no harm.
+        let watcher = Arc::downgrade(watcher);
         let _ = self.memory.watcher.set(watcher);
         Ok(())
     }
@@ -465,6 +459,7 @@ impl Store {
         let _turn: Option<OwnedSemaphorePermit> = transaction.commit().await?;
         // At once: a change that was made is never left without its consequences.
         self.memory.apply((from, to), apply);
+        self.deliveries_added();
         Ok(())
     }
 

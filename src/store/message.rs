@@ -286,10 +286,11 @@ impl Store {
     }
 
     async fn sweep(&self) -> Result<u64, Error> {
-        Ok(self.sweep_messages().await? + self.sweep_chats().await?)
+        let messages = self.sweep_messages().await? + self.sweep_chats().await?;
+        Ok(messages + self.sweep_deliveries().await?)
     }
 
-    /// Sweeps messages, those of chats as well, from time to time until shutdown.
+    /// Sweeps messages, those of chats and to webhooks as well, from time to time until shutdown.
     pub async fn keep_swept(self, tasks: Tasks) {
         let mut tick = tokio::time::interval(SWEEP);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);

@@ -14,9 +14,12 @@ mod cohost;
 mod contact;
 mod database;
 mod declared;
+mod delivery;
 mod file;
 mod follow;
+mod hash;
 mod ingest;
+mod kept;
 mod known;
 mod message;
 mod node;
@@ -24,6 +27,7 @@ mod stream;
 #[cfg(test)]
 mod tests;
 mod user;
+mod webhook;
 
 use std::future::Future;
 use std::path::{Path, PathBuf};
@@ -39,12 +43,13 @@ pub use broadcast::{
     Anonymous, Broadcast, BroadcastUpdate, NewBroadcast, Silence, Status, Visibility,
 };
 pub use channel::{Channel, Creation, random_stream_key};
-pub use chat::{Chat, NewChat};
+pub use chat::{Chat, NewChat, Standing};
 pub use cohost::{CoHost, Grid, HostFigures, Joining, MultiHost, NewCoHost, Permissions};
 pub use contact::{Contact, MAX_CONTACTS, NewContact};
 use database::{Database, query};
 pub use database::{OLDEST_POSTGRESQL, Server, probe};
 pub use declared::{Declaration, Declared, NewChannel};
+pub use delivery::{Attempt, Attempted, Delivery, Event, Next, Tally};
 pub use file::{File, FileLinks, FilePaths, FilesOf, MAX_FILES_OF_USER};
 pub use follow::{Follows, Hit};
 pub use ingest::{IngestOptions, SourceUri, Span};
@@ -53,6 +58,7 @@ pub use known::Watcher;
 pub use message::{Message, MessagePage, MessageRange, NewMessage};
 pub use stream::{OpenStream, Sign};
 pub use user::User;
+pub use webhook::{MAX_WEBHOOKS, NewWebhook, Webhook, WebhookUpdate};
 
 /// A call to the database. A publish waits for one, an encoder gives up after a few seconds.
 const DEADLINE: Duration = Duration::from_secs(2);
@@ -168,6 +174,7 @@ pub struct Store {
     /// Which of the gateways on this database we are.
     node: Arc<str>,
     memory: Arc<Memory>,
+    queue: Arc<delivery::Queue>,
 }
 
 impl Store {
@@ -200,6 +207,7 @@ impl Store {
             clock,
             node: node.into(),
             memory: Arc::default(),
+            queue: Arc::default(),
         };
         store.read_all().await?;
         Ok(store)

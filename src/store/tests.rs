@@ -5,6 +5,7 @@ mod channels;
 mod chats;
 mod cluster;
 mod cohosts;
+mod dump;
 mod file;
 mod files;
 mod known;
@@ -12,6 +13,7 @@ mod messages;
 mod streams;
 mod together;
 mod users;
+mod webhooks;
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -138,5 +140,11 @@ behaviours! {
     files::files_of_another_tenant_are_not_there,
     files::images_of_a_user_are_its_newest,
     files::files_go_with_their_user,
+    webhooks::webhooks_are_their_applications_and_no_more_than_ten,
+    webhooks::what_becomes_of_a_broadcast_is_queued_with_the_change,
+    webhooks::one_gateway_at_a_time_sends_to_a_webhook_oldest_first,
+    webhooks::what_failed_waits_and_the_others_go_on,
+    webhooks::too_many_pending_deliveries_drop_the_newest,
+    webhooks::deliveries_that_are_over_are_deleted_after_a_week,
     together::sixteen_writers_make_and_delete_each_channel_once,
 }

@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 use super::database::{Query, Row, Transaction, query};
-use super::known::hash;
-use super::{Error, Store, exists, timed};
+use super::hash::hash;
+use super::{Error, Store, exists, stored, timed};
 use crate::base::clock::Wall;
 use crate::base::id::{Uuid, random_key};
 use crate::base::secret::Secret;
@@ -184,14 +184,20 @@ impl Store {
     }
 
     /// A tenant's users, oldest first.
-    pub async fn users(&self, application_id: &str) -> Result<Vec<User>, Error> {
+    pub async fn users(
+        &self,
+        application_id: &str,
+        limit: usize,
+        offset: u64,
+    ) -> Result<Vec<User>, Error> {
         let select = concat!(
             "SELECT ",
             columns!(),
-            " FROM users WHERE application_id = $1 ORDER BY created_us, id"
+            " FROM users WHERE application_id = $1 ORDER BY created_us, id LIMIT $2 OFFSET $3"
         );
         timed(async {
             let rows = query(select).bind(application_id);
+            let rows = rows.bind(stored(limit as u64)).bind(stored(offset));
             let rows = self.database.fetch_all(rows).await?;
             rows.iter().map(User::try_from).collect()
         })

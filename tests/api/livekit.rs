@@ -11,7 +11,7 @@ use crate::common::http;
 use crate::common::server::PATIENCE;
 
 /// What docker/install-deps.sh --test installs.
-const PYTHON: &str = "target/tools/livekit/bin/python";
+const PYTHON: &str = "target/tools/livekit-api/bin/python";
 /// As long as LiveKit's library wants it.
 const API_SECRET: &str = "LivekitSecret0123456789abcdefghij";
 /// Verifies a token as a server would: signature, issuer and time. Prints what it says.

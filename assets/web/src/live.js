@@ -22,11 +22,12 @@ function makeCard(stream) {
   badge.textContent = 'Live';
   picture.append(initial, image, badge);
   const name = document.createElement('h2');
+  name.dir = 'auto';
   const viewers = document.createElement('p');
   link.append(picture, name, viewers);
   item.append(link);
   byId('cards').append(item);
-  return { item, initial, image, name, viewers };
+  return { item, initial, image, badge, name, viewers };
 }
 
 /** Loads the next thumbnail aside and shows it only when it is whole, so that nothing flickers. */
@@ -40,6 +41,16 @@ function refreshThumbnail(card, url) {
   next.src = `${url}${url.includes('?') ? '&' : '?'}t=${Math.floor(Date.now() / REFRESH_MS)}`;
 }
 
+function write(element, text) {
+  if (element.textContent !== text) element.textContent = text;
+}
+
+function when(date) {
+  const isToday = date.toDateString() === new Date().toDateString();
+  const time = { hour: '2-digit', minute: '2-digit' };
+  return new Intl.DateTimeFormat(undefined, isToday ? time : { day: 'numeric', month: 'short', ...time }).format(date);
+}
+
 function show(streams) {
   const present = new Set();
   for (const stream of streams) {
@@ -51,10 +62,18 @@ function show(streams) {
     }
     const name = stream.name || stream.alias || stream.id;
     const viewers = Number(stream.viewers) || 0;
-    card.name.textContent = name;
-    card.initial.textContent = name.slice(0, 1).toUpperCase();
-    card.viewers.textContent = viewers === 1 ? '1 viewer' : `${viewers} viewers`;
-    refreshThumbnail(card, stream.thumbnail || `/thumb/${encodeURIComponent(stream.id)}.jpg`);
+    write(card.name, name);
+    write(card.initial, [...name][0].toUpperCase());
+    const since = stream.since ? ` · since ${when(new Date(stream.since))}` : '';
+    write(card.viewers, `${viewers === 1 ? '1 viewer' : `${viewers} viewers`}${since}`);
+    write(card.badge, stream.onAir ? 'Live' : 'Starting soon');
+    card.badge.classList.toggle('soon', !stream.onAir);
+    // The poster stands until there is a picture.
+    if (stream.poster && card.image.hidden) {
+      card.image.src = stream.poster;
+      card.image.hidden = false;
+    }
+    if (stream.onAir) refreshThumbnail(card, `/thumb/${encodeURIComponent(stream.id)}.jpg`);
   }
   for (const [id, card] of cards) {
     if (present.has(id)) continue;
@@ -75,7 +94,8 @@ async function refresh() {
     const streams = await answer.json();
     failures = 0;
     byId('trouble').hidden = true;
-    show(streams.filter((stream) => stream.onAir));
+    // An active broadcast is on, if its picture is still to come.
+    show(streams.filter((stream) => stream.onAir || stream.since));
   } catch {
     failures += 1;
     // One lost answer is not worth a word; the cards stay, they are probably still right.

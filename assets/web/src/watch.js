@@ -1,4 +1,5 @@
 // The watch page: one stream, one video element, one engine at a time, and everything around it.
+import { follow, STATES } from './broadcast.js';
 import * as hlsEngine from './engine-hls.js';
 import * as nativeEngine from './engine-native.js';
 import { makeMenu } from './menu.js';
@@ -25,6 +26,10 @@ const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 
 /** The stream's real id: an alias in our own address becomes one when the manifest has been redirected. */
 let streamId = name;
+/** What stands in addresses of media: a broadcast's stream, whatever our own address calls it. */
+let mediaId = name;
+/** A broadcast, as its page was last told; `null` on the page of a plain channel. */
+let broadcast = null;
 let engine = null;
 let generation = 0;
 let attempts = 0;
@@ -53,7 +58,7 @@ function chooseMode() {
 
 const access = () => (token ? `~${encodeURIComponent(token)}/` : '');
 const folder = (kind, id) => `/${kind}/${encodeURIComponent(id)}/${access()}`;
-const manifestUrl = () => (mode === 'dash' ? `${folder('dash', name)}ll.mpd` : `${folder('hls', name)}index.m3u8`);
+const manifestUrl = () => (mode === 'dash' ? `${folder('dash', mediaId)}ll.mpd` : `${folder('hls', mediaId)}index.m3u8`);
 
 // ---------------------------------------------------------------- starting, failing, starting again
 
@@ -118,10 +123,11 @@ function handleLevels() {
 
 function handleTrouble(kind, detail) {
   lastTrouble = { kind, detail, at: Date.now() };
+  if (isOver()) return handleEnded();
   meter.begin();
   if (kind === 'denied') {
     enter('denied', 'This stream is private', 'The link may have expired. Ask for a new one.', ['Try again', restart]);
-    return;
+    return undefined;
   }
   const wait = BACKOFF_MS[Math.min(attempts, BACKOFF_MS.length - 1)] * (1 + Math.random() / 10);
   attempts += 1;
@@ -136,6 +142,7 @@ function handleTrouble(kind, detail) {
   } else {
     enter('loading');
   }
+  return undefined;
 }
 
 function restart() {
@@ -145,7 +152,10 @@ function restart() {
 
 function handleEnded() {
   if (phase === 'ended') return;
-  enter('ended', 'The stream has ended', 'Thank you for watching.', ['See what else is on', () => location.assign('/live')]);
+  clearTimeout(retryTimer);
+  const what = broadcast ? 'This broadcast is over' : 'The stream has ended';
+  enter('ended', what, 'Thank you for watching.', ['See what else is on', () => location.assign('/live')]);
+  if (broadcast) return;
   // An alias may get a new stream: look for it now and then. An id never comes back.
   if (!UUID.test(name)) watchForNext();
 }
@@ -207,7 +217,7 @@ function enter(next, title = '', text = '', action = null) {
   if (next !== 'playing' && next !== 'loading') wakeControls();
 }
 
-function showPoster() {
+function showPoster(path) {
   if (firstFrameMs !== null) return;
   const next = new Image();
   next.onload = () => {
@@ -215,7 +225,7 @@ function showPoster() {
     poster.src = next.src;
     poster.hidden = false;
   };
-  next.src = `/thumb/${encodeURIComponent(streamId)}.jpg${token ? `?token=${encodeURIComponent(token)}` : ''}`;
+  next.src = path ?? `/thumb/${encodeURIComponent(streamId)}.jpg${token ? `?token=${encodeURIComponent(token)}` : ''}`;
 }
 
 function handleFrame() {
@@ -438,6 +448,8 @@ const KEYS = {
 document.addEventListener('keydown', (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey) return;
   const target = event.target;
+  // Whoever types means letters, and the chat scrolls by its own keys.
+  if (target.closest('input:not([type=range]), .talk')) return;
   // A focused button keeps its own Space and Enter, the volume slider its arrows.
   if (event.key === ' ' && target.closest('button, a')) return;
   if (event.key.startsWith('Arrow') && target.closest('input')) return;
@@ -511,10 +523,45 @@ async function describe() {
     const title = mine.name || mine.alias || 'Live stream';
     byId('title').textContent = title;
     document.title = `${title} · Forebay`;
-    byId('viewers').hidden = false;
-    byId('viewers-count').textContent = String(mine.viewers ?? 0);
-    byId('viewers').title = mine.viewers === 1 ? '1 viewer' : `${mine.viewers} viewers`;
+    handleViewers(mine.viewers ?? 0);
   } catch { /* the name is an ornament; the next round asks again */ }
+}
+
+// ---------------------------------------------------------------- broadcasts
+
+const isOver = () => broadcast !== null && STATES[broadcast.status].isOver;
+
+/** A broadcast's page begins when the broadcast does, and ends with it. */
+function handleBroadcast(next) {
+  broadcast = next;
+  if (next.streamId !== streamId) {
+    streamId = next.streamId;
+    mediaId = streamId;
+  }
+  if (next.poster) {
+    video.poster = next.poster;
+    if (!engine) showPoster(next.poster);
+  }
+  if (isOver()) {
+    // What is in the buffer is played to its end, which the playlist tells.
+    if (phase !== 'playing') handleEnded();
+    else setTimeout(handleEnded, STUCK_MS);
+  } else if (next.status === 'created') {
+    enter('waiting', 'It has not started yet', 'It begins here by itself.');
+  } else if (engine || retryTimer) {
+    // It plays, or tries to.
+  } else if (next.onAir) {
+    enter('loading');
+    startEngine();
+  } else {
+    enter('waiting', 'Waiting for the picture', 'It begins here by itself as soon as the broadcaster is on air.');
+  }
+}
+
+function handleViewers(viewers) {
+  byId('viewers').hidden = false;
+  byId('viewers-count').textContent = String(viewers);
+  byId('viewers').title = viewers === 1 ? '1 viewer' : `${viewers} viewers`;
 }
 
 /** For tests and for curious operators: the player and the figures as numbers. */
@@ -556,12 +603,21 @@ const volume = Number.parseFloat(recall('volume') ?? '');
 if (volume > 0 && volume <= 1) video.volume = volume;
 video.dispatchEvent(new Event('volumechange'));
 enter('loading');
-startEngine();
-showPoster();
+// The server says in the page's head that it is one of a broadcast; of private ones only a pass tells.
+if (document.querySelector('meta[name=forebay-broadcast]') || query.has('pass')) {
+  follow(name, query.get('pass'), {
+    broadcast: handleBroadcast,
+    viewers: handleViewers,
+    missing: () => enter('denied', 'This broadcast is private', 'The link may have expired. Ask for a new one.'),
+  });
+} else {
+  startEngine();
+  showPoster();
+  describe();
+  setInterval(describe, LIST_MS);
+}
 setInterval(render, 250);
 const beaconTimer = setInterval(beacon, BEACON_MS);
 video.addEventListener('playing', beacon, { once: true });
-describe();
-setInterval(describe, LIST_MS);
-window.addEventListener('online', () => phase !== 'playing' && phase !== 'ended' && restart());
+window.addEventListener('online', () => engine && phase !== 'playing' && phase !== 'ended' && restart());
 window.addEventListener('pagehide', (event) => event.persisted || clearInterval(beaconTimer));

@@ -67,7 +67,11 @@ impl Bases {
 }
 
 /// Host and port by which this gateway was asked.
-fn asked(headers: &HeaderMap, parts: &Parts, is_forwarded: bool) -> Authority {
+pub(in crate::control) fn asked(
+    headers: &HeaderMap,
+    parts: &Parts,
+    is_forwarded: bool,
+) -> Authority {
     let read = |name: &str| {
         let text = headers.get(name)?.to_str().ok()?;
         text.split(',').next()?.trim().parse::<Authority>().ok()

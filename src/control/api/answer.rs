@@ -17,11 +17,16 @@ pub(in crate::control) type Answer = Result<Response, Error>;
 pub(in crate::control) struct Done {
     /// Always true.
     success: bool,
+    /// For people.
+    message: &'static str,
 }
 
 /// It is done.
 pub(in crate::control) fn done() -> Response {
-    ok(&Done { success: true })
+    ok(&Done {
+        success: true,
+        message: "done",
+    })
 }
 
 /// What was asked for.

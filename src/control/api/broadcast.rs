@@ -6,6 +6,7 @@ use utoipa::ToSchema;
 
 use super::address::Bases;
 use super::answer::{Answer, Done, done, ok};
+use super::chat::news;
 use super::docs::{Conflicting, Lookup, Named, Sized, Usual};
 use super::time::seconds;
 use super::{Call, Error, to_the_end};
@@ -84,12 +85,59 @@ pub(in crate::control) struct View<'a> {
 #[schema(as = BroadcastPublishing)]
 #[serde(rename_all = "camelCase")]
 pub(in crate::control) struct Publishing<'a> {
-    /// Secret: whoever has it can publish, until the broadcast is over.
+    /// Secret: whoever has it can publish, until the broadcast is over. Empty for who did not make it.
     stream_key: &'a str,
     /// Server address; the key is the stream name.
     rtmp_url: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     srt_url: Option<String>,
+}
+
+/// A broadcast for who may change it.
+#[derive(Serialize, ToSchema)]
+#[schema(as = OwnBroadcast)]
+pub(in crate::control) struct Own<'a> {
+    #[serde(flatten)]
+    view: View<'a>,
+    #[serde(flatten)]
+    publishing: Publishing<'a>,
+}
+
+impl<'a> Publishing<'a> {
+    fn of(bases: &Bases, broadcast: &'a Broadcast) -> Publishing<'a> {
+        let key = broadcast.key.expose();
+        let srt = bases.srt.as_ref();
+        Publishing {
+            stream_key: key,
+            rtmp_url: bases.rtmp.clone().unwrap_or_default(),
+            srt_url: srt.map(|srt| format!("srt://{srt}?mode=caller&streamid={key}")),
+        }
+    }
+}
+
+impl<'a> Own<'a> {
+    /// What a caller sees of a broadcast that it may change. Without secrets the key is empty: clients read an
+    /// answer in which it must be (decision B-47).
+    pub(super) fn of(
+        call: &Call,
+        bases: &Bases,
+        broadcast: &'a Broadcast,
+        with_secrets: bool,
+    ) -> Own<'a> {
+        let known = Publishing::of(bases, broadcast);
+        let publishing = match with_secrets {
+            true => known,
+            false => Publishing {
+                stream_key: "",
+                srt_url: None,
+                ..known
+            },
+        };
+        Own {
+            view: View::of(call, bases, broadcast, false),
+            publishing,
+        }
+    }
 }
 
 impl<'a> View<'a> {
@@ -101,15 +149,7 @@ impl<'a> View<'a> {
         with_secrets: bool,
     ) -> View<'a> {
         let stream = broadcast.stream_id;
-        let key = broadcast.key.expose();
-        let publishing = with_secrets.then(|| Publishing {
-            stream_key: key,
-            rtmp_url: bases.rtmp.clone().unwrap_or_default(),
-            srt_url: bases
-                .srt
-                .as_ref()
-                .map(|srt| format!("srt://{srt}?mode=caller&streamid={key}")),
-        });
+        let publishing = with_secrets.then(|| Publishing::of(bases, broadcast));
         let setup = call.state.setup();
         View {
             id: broadcast.id.to_string(),
@@ -170,6 +210,8 @@ pub(in crate::control) struct BroadcastChange {
     title: Option<String>,
     #[schema(max_length = 4096)]
     description: Option<String>,
+    /// `public`, `private` or `unlisted`.
+    visibility: Option<String>,
     #[schema(max_items = 64)]
     tags: Option<Vec<String>>,
     #[schema(value_type = Option<Object>)]
@@ -195,13 +237,17 @@ pub(in crate::control) struct ViewerFields {
 }
 
 impl Call {
-    /// The broadcast that the path names; those of other tenants are not there for who has credentials.
+    /// The broadcast that the path names; those of other tenants are not there for who has credentials. What was
+    /// made without any is there for all who know its id: clients make it first and show their key later.
     pub(in crate::control) async fn broadcast(&mut self) -> Result<Broadcast, Error> {
         let id = self.parameter("id").await?;
         let found = self.state.setup().store.find_broadcast(&id).await?;
         let caller = &self.caller;
         let is_there = |found: &Broadcast| {
-            caller.is_operator || caller.is_anonymous() || found.application_id == caller.tenant.id
+            caller.is_operator
+                || caller.is_anonymous()
+                || found.anonymous
+                || found.application_id == caller.tenant.id
         };
         found.filter(is_there).ok_or(Error::NotFound("broadcast"))
     }
@@ -215,6 +261,9 @@ impl Call {
                 true => Ok(found),
                 false => Err(Error::Key),
             };
+        }
+        if !self.caller.is_operator && found.application_id != self.caller.tenant.id {
+            return Err(Error::NotFound("broadcast"));
         }
         let by_client = self.caller.has_key || self.caller.is_operator;
         let user = self.caller.user.as_ref().map(|user| user.id);
@@ -250,7 +299,7 @@ impl Call {
     summary = "Create a broadcast", request_body = inline(BroadcastFields),
     security(("apiKey" = []), ("userToken" = []), ()),
     responses((status = 200, description = "It is there, and its stream key may be used.",
-        body = inline(View<'_>)), Usual, Sized),
+        body = inline(Own<'_>)), Usual, Sized),
 )]
 pub(in crate::control) async fn create(call: Call) -> Answer {
     answer_create(call).await
@@ -265,7 +314,7 @@ pub(super) async fn answer_create(mut call: Call) -> Answer {
     let body = call.body().await?;
     let mut fields = Fields::parse(&body)?.without_nulls();
     let broadcast = make(&mut call, &mut fields).await?;
-    let view = View::of(&call, &call.bases(), &broadcast, true);
+    let view = Own::of(&call, &call.bases(), &broadcast, true);
     Ok(ok(&view))
 }
 
@@ -276,12 +325,7 @@ pub(in crate::control) async fn make(
 ) -> Result<Broadcast, Error> {
     let title = title(fields)?.ok_or_else(|| Error::Bad("title is missing".to_owned()))?;
     let description = description(fields)?;
-    let visibility = match fields.line("visibility")? {
-        None => Visibility::Public,
-        Some(word) => Visibility::of(&word).ok_or_else(|| {
-            Error::Bad("visibility is not public, private or unlisted".to_owned())
-        })?,
-    };
+    let visibility = visibility(fields)?.unwrap_or(Visibility::Public);
     let tags = fields.words("tags")?.unwrap_or_default();
     let metadata = fields.opaque("metadata")?;
     let max_participants = match fields.has("maxParticipants") {
@@ -334,6 +378,7 @@ pub(super) fn read_update(fields: &mut Fields) -> Result<BroadcastUpdate, Error>
         status: status.as_deref().map(status_of).transpose()?,
         title: title(fields)?,
         description: description(fields)?,
+        visibility: visibility(fields)?,
         tags: fields.words("tags")?,
         metadata: fields.opaque("metadata")?,
     })
@@ -346,7 +391,11 @@ pub(super) async fn change(
     update: BroadcastUpdate,
 ) -> Result<Broadcast, Error> {
     let then = state.clone();
-    let work = async move { Ok(then.setup().store.update_broadcast(id, &update).await?) };
+    let work = async move {
+        let changed = then.setup().store.update_broadcast(id, &update).await?;
+        news::tell(&then, &changed);
+        Ok(changed)
+    };
     to_the_end(state, work).await
 }
 
@@ -386,6 +435,14 @@ fn description(fields: &mut Fields) -> Result<Option<String>, Error> {
     }
 }
 
+fn visibility(fields: &mut Fields) -> Result<Option<Visibility>, Error> {
+    let Some(word) = fields.line("visibility")? else {
+        return Ok(None);
+    };
+    let bad = || Error::Bad("visibility is not public, private or unlisted".to_owned());
+    Visibility::of(&word).map(Some).ok_or_else(bad)
+}
+
 pub(super) fn count(fields: &mut Fields, name: &str) -> Result<u32, Error> {
     let number = fields.need_integer(name)?;
     let bad = |_| {
@@ -398,10 +455,10 @@ pub(super) fn count(fields: &mut Fields, name: &str) -> Result<u32, Error> {
 }
 
 #[utoipa::path(
-    post, path = "/api/broadcasts/{id}/status", tag = "broadcast", operation_id = "setStatus",
+    post, path = "/api/broadcasts/{id}/status", tag = "broadcast", operation_id = "setBroadcastStatus",
     summary = "Say how far a broadcast has come", request_body = inline(StatusFields),
     security(("apiKey" = []), ("userToken" = []), ()), params(Named),
-    responses((status = 200, description = "As it is now.", body = inline(View<'_>)), Usual, Lookup,
+    responses((status = 200, description = "As it is now.", body = inline(Own<'_>)), Usual, Lookup,
         Sized, Conflicting),
 )]
 pub(in crate::control) async fn set_status(mut call: Call) -> Answer {
@@ -413,7 +470,7 @@ pub(in crate::control) async fn set_status(mut call: Call) -> Answer {
         ..BroadcastUpdate::default()
     };
     let changed = change(&call.state, found.id, update).await?;
-    let view = View::of(&call, &call.bases(), &changed, call.has_made(&changed));
+    let view = Own::of(&call, &call.bases(), &changed, call.has_made(&changed));
     Ok(ok(&view))
 }
 
@@ -421,10 +478,13 @@ pub(in crate::control) async fn set_status(mut call: Call) -> Answer {
     post, path = "/api/sessions/{id}/heartbeat", tag = "broadcast", operation_id = "heartbeat",
     summary = "Say that a broadcast goes on; without media and heartbeats it ends after 90 s",
     security(("apiKey" = []), ("userToken" = []), ()), params(Named),
-    responses((status = 200, description = "Noted.", body = inline(Done)), Usual, Lookup),
+    responses((status = 200, description = "Noted.", body = inline(Done)), Usual, Lookup, Conflicting),
 )]
 pub(in crate::control) async fn heartbeat(mut call: Call) -> Answer {
     let found = call.broadcast_to_change().await?;
+    if found.status.is_over() {
+        return Err(Error::Conflict("the broadcast is over".to_owned()));
+    }
     call.state
         .setup()
         .store
@@ -435,7 +495,7 @@ pub(in crate::control) async fn heartbeat(mut call: Call) -> Answer {
 
 #[utoipa::path(
     post, path = "/api/broadcasts/{id}/viewer-count", tag = "broadcast",
-    operation_id = "reportViewers", summary = "Say how many are in a broadcast's room",
+    operation_id = "setViewerCount", summary = "Say how many are in a broadcast's room",
     request_body = inline(ViewerFields),
     security(("apiKey" = []), ("userToken" = []), ()), params(Named),
     responses((status = 200, description = "Noted.", body = inline(Done)), Usual, Lookup, Sized),
@@ -460,7 +520,7 @@ pub(in crate::control) async fn report_viewers(mut call: Call) -> Answer {
 )]
 pub(in crate::control) async fn list(mut call: Call) -> Answer {
     let query = call.query().await?;
-    let status = query.text("status")?.map(status_of).transpose()?;
+    let status = query.line("status")?.map(status_of).transpose()?;
     let status = status.unwrap_or(Status::Active);
     let limit = query.limit(DEFAULT_LIMIT, MAX_LIMIT)?;
     let offset = query.count("offset")?.unwrap_or(0);

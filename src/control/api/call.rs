@@ -4,26 +4,31 @@
 //! A credential that is sent must be right, also where none is needed. A signature is checked over the
 //! bytes of the body as they came.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::body::Body;
-use axum::extract::{FromRequest, FromRequestParts, Path, Request};
+use axum::extract::{FromRequest, FromRequestParts, MatchedPath, Path, Request};
 use bytes::Bytes;
 use http::request::Parts;
 use http::{HeaderMap, header};
 
-use super::Error;
 use super::signature::Signed;
+use super::{Error, throttle};
 use crate::base::network::ClientAddress;
+use crate::control::State;
 use crate::control::pcast::call::{MAX_BODY_BYTES, Parameters, whole_within};
-use crate::control::{State, auth};
 use crate::store::{Application, User};
 
-/// Calls that a client makes by the clock as long as it is on air: the limit does not count them (decision
-/// B-16).
-const UNCOUNTED: [&str; 2] = ["/heartbeat", "/viewer-count"];
+/// Calls that a client makes by the clock as long as it is on air, and sockets: the limit does not count them
+/// (decision B-16).
+const UNCOUNTED: [&str; 3] = [
+    "/api/sessions/{id}/heartbeat",
+    "/api/broadcasts/{id}/viewer-count",
+    "/ws/streams/{id}/chat",
+];
 
+/// Bytes of header fields: credentials and what proxies add, twice over.
+const MAX_HEAD_BYTES: usize = 8 << 10;
 /// The one path with large bodies: address books.
 pub(super) const CONTACTS_SYNC: &str = "/api/contacts/sync";
 /// Bytes of an address book: two hundred for each contact.
@@ -77,11 +82,19 @@ impl FromRequest<State> for Call {
 
     async fn from_request(request: Request, state: &State) -> Result<Call, Error> {
         let (parts, body) = request.into_parts();
+        let fields = parts.headers.iter();
+        let bytes: usize = fields
+            .map(|(name, value)| name.as_str().len() + value.len())
+            .sum();
+        if bytes > MAX_HEAD_BYTES {
+            return Err(Error::Head(MAX_HEAD_BYTES));
+        }
         let mut content = Content::Coming(body);
         let client = client(&parts.headers, state)?;
-        if let Some(signature) = text(&parts.headers, "x-signature")? {
+        if let Some(signature) = only(&parts.headers, "x-signature", &Error::Signature)? {
             let client = client.as_ref().ok_or(Error::Signature)?;
-            let timestamp = text(&parts.headers, "x-timestamp")?.ok_or(Error::Signature)?;
+            let timestamp = only(&parts.headers, "x-timestamp", &Error::Signature)?;
+            let timestamp = timestamp.ok_or(Error::Signature)?;
             let Content::Coming(body) = content else {
                 unreachable!("nobody has read it");
             };
@@ -99,11 +112,15 @@ impl FromRequest<State> for Call {
             }
             content = Content::Read(body);
         }
-        let is_operator = auth::has_admin_key(&parts.headers, &state.setup().admin_key);
-        if parts.headers.contains_key("x-admin-key") && !is_operator {
-            return Err(Error::Unauthorized("the admin key is wrong"));
-        }
-        let user = match bearer(&parts.headers).filter(|_| !is_operator) {
+        let admin_key = &state.setup().admin_key;
+        let wrong = Error::Unauthorized("the admin key is wrong");
+        let has_admin_key = match only(&parts.headers, "x-admin-key", &wrong)? {
+            Some(key) if !admin_key.matches(key) => return Err(wrong),
+            key => key.is_some(),
+        };
+        let token = bearer(&parts.headers)?;
+        let is_operator = has_admin_key || token.is_some_and(|token| admin_key.matches(token));
+        let user = match token.filter(|token| !admin_key.matches(token)) {
             Some(token) => Some(user(token, client.as_deref(), state).await?),
             None => None,
         };
@@ -113,7 +130,7 @@ impl FromRequest<State> for Call {
             (None, None) => tenant(&state.setup().first_application, state)?,
         };
         if let Some(client) = &client {
-            count(client, parts.uri.path(), state)?;
+            count(client, &parts, state)?;
         }
         Ok(Call {
             state: state.clone(),
@@ -154,13 +171,9 @@ impl FromRequest<State> for ByUser {
 
 /// The client of the API key, if there is one.
 fn client(headers: &HeaderMap, state: &State) -> Result<Option<Arc<Application>>, Error> {
-    if !headers.contains_key("x-api-key") {
+    let Some(key) = only(headers, "x-api-key", &Error::Key)? else {
         return Ok(None);
-    }
-    let key = text(headers, "x-api-key")
-        .ok()
-        .flatten()
-        .ok_or(Error::Key)?;
+    };
     let client = state.setup().store.known_client(key);
     client.map(Some).ok_or(Error::Key)
 }
@@ -182,8 +195,9 @@ fn tenant(id: &str, state: &State) -> Result<Arc<Application>, Error> {
     known.ok_or(Error::NotFound("application"))
 }
 
-fn count(client: &Application, path: &str, state: &State) -> Result<(), Error> {
-    if UNCOUNTED.iter().any(|end| path.ends_with(end)) {
+fn count(client: &Application, parts: &Parts, state: &State) -> Result<(), Error> {
+    let route = parts.extensions.get::<MatchedPath>();
+    if route.is_some_and(|route| UNCOUNTED.contains(&route.as_str())) {
         return Ok(());
     }
     let limit = client.requests_per_hour;
@@ -200,17 +214,27 @@ fn most_bytes(path: &str) -> usize {
     }
 }
 
-fn bearer(headers: &HeaderMap) -> Option<&str> {
-    let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
-    let (scheme, token) = value.split_once(' ')?;
-    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+/// The token of `Authorization`, in which nothing else is known.
+fn bearer(headers: &HeaderMap) -> Result<Option<&str>, Error> {
+    let refused = Error::Unauthorized("Authorization is not a bearer token");
+    let Some(value) = only(headers, header::AUTHORIZATION.as_str(), &refused)? else {
+        return Ok(None);
+    };
+    let (scheme, token) = value.split_once(' ').ok_or_else(|| refused.clone())?;
+    match scheme.eq_ignore_ascii_case("bearer") {
+        true => Ok(Some(token.trim())),
+        false => Err(refused),
+    }
 }
 
-fn text<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<&'a str>, Error> {
-    let value = headers.get(name).map(http::HeaderValue::to_str);
-    value
-        .transpose()
-        .map_err(|_| Error::Bad(format!("the header {name} is no text")))
+/// The value of a header that may be there once, as text: of two credentials nobody could say which counts.
+fn only<'a>(headers: &'a HeaderMap, name: &str, refused: &Error) -> Result<Option<&'a str>, Error> {
+    let mut values = headers.get_all(name).iter();
+    let value = values.next().map(http::HeaderValue::to_str).transpose();
+    match values.next() {
+        Some(_) => Err(refused.clone()),
+        None => value.map_err(|_| refused.clone()),
+    }
 }
 
 impl Call {
@@ -234,9 +258,14 @@ impl Call {
         let caller = &mut self.caller;
         if credential.starts_with("pk_") {
             let client = self.state.setup().store.known_client(credential);
-            caller.tenant = client.ok_or(Error::Key)?;
+            let client = client.ok_or(Error::Key)?;
+            // What else it showed is of one tenant, and stays so.
+            if (caller.has_key || caller.user.is_some()) && caller.tenant.id != client.id {
+                return Err(Error::Key);
+            }
+            caller.tenant = client;
             caller.has_key = true;
-            return count(&caller.tenant, self.parts.uri.path(), &self.state);
+            return Ok(());
         }
         let client = caller.has_key.then_some(&*caller.tenant);
         let user = user(credential, client, &self.state).await?;
@@ -252,7 +281,7 @@ impl Call {
 
     /// The bearer token that came with it.
     pub(in crate::control) fn bearer(&self) -> Option<&str> {
-        bearer(&self.parts.headers)
+        bearer(&self.parts.headers).ok().flatten()
     }
 
     /// Where the request comes from, as far as proxies are believed.
@@ -266,15 +295,10 @@ impl Call {
         super::address::Bases::of(&self.state, &self.parts)
     }
 
-    /// Counts what somebody without credentials makes, by network: of IPv6, a host has a whole /64.
+    /// Counts what may be made so often from an address, or from a network that one host has for itself.
     pub(in crate::control) fn count_by_address(&self, what: &str, limit: u32) -> Result<(), Error> {
-        let network = match self.address() {
-            Some(IpAddr::V6(address)) => {
-                IpAddr::V6((u128::from(address) >> 64 << 64).into()).to_string()
-            }
-            Some(address) => address.to_string(),
-            None => String::new(),
-        };
+        let network = self.address().map(throttle::network);
+        let network = network.map_or(String::new(), |network| network.to_string());
         let now = self.state.setup().clock.monotonic();
         let key = format!("{what} {network}");
         self.state.strangers().take(&key, limit, now)

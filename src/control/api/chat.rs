@@ -2,34 +2,48 @@
 //! what is said, to all who listen to the broadcast here. Not here: what is kept (`store`), a gateway
 //! beside this one, whose listeners find what was said here in the history.
 
+mod crowd;
 mod frame;
+mod guest;
+pub(in crate::control) mod news;
+mod proof;
 mod rooms;
-mod session;
+mod socket;
 #[cfg(test)]
 mod tests;
 
 use axum::extract::WebSocketUpgrade;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use axum::routing::{MethodRouter, get, post};
-use http::{HeaderValue, header};
-use serde::Serialize;
+use http::Version;
 use utoipa::ToSchema;
 
-use super::call::Caller;
+use super::answer::{Done, done};
 use super::error::Body;
-use super::{ByClient, Call, Error};
+use super::viewer::pass::Pass;
+use super::{Call, Error};
 use crate::base::id::Uuid;
 use crate::control::{Side, State};
-use crate::store::{Broadcast, Visibility};
-use session::{Session, say};
+use crate::store::{Broadcast, Status};
+use proof::Proof;
+use socket::{Session, say};
 
+pub(in crate::control) use crowd::Crowd;
 pub(in crate::control) use rooms::Rooms;
 
-/// What a socket reads at once, bytes: the library would take 128 KiB for each.
-const READ_BUFFER: usize = 4 << 10;
+/// What a socket reads at once, bytes: a frame as people type them. The library would take 128 KiB for each.
+const READ_BUFFER: usize = 1 << 10;
+/// Bytes that are collected for one write, so that a history is not a packet for each message. Once used they are
+/// kept for as long as the socket is open.
+const WRITE_BUFFER: usize = 2 << 10;
 /// Bytes that wait for a client that takes none, beyond the frame that is being sent.
 const MAX_WRITE_BUFFER: usize = 64 << 10;
+/// Reactions without a key from one address in an hour: one in four seconds. Pages send theirs through the
+/// socket, whose own pace bounds them.
+const GUESTS_REACTIONS_PER_HOUR: u32 = 900;
+/// Browsers see that RFC 8441 is not offered, and open another connection for their sockets.
+const BY_HTTP1: &str = "a WebSocket is opened by HTTP/1.1 here, not by HTTP/2";
 /// Who speaks without a name.
 const GUEST: &str = "Guest";
 
@@ -45,6 +59,18 @@ pub(super) fn routes() -> Vec<(&'static str, Side, MethodRouter<State>)> {
 struct Place {
     broadcast: Uuid,
     stream: Uuid,
+    /// As it was when they came.
+    status: Status,
+}
+
+impl Place {
+    fn of(broadcast: &Broadcast) -> Place {
+        Place {
+            broadcast: broadcast.id,
+            stream: broadcast.stream_id,
+            status: broadcast.status,
+        }
+    }
 }
 
 /// Who listens, or speaks.
@@ -53,13 +79,19 @@ struct Who {
     may_speak: bool,
     /// Id and name of the user who signed in.
     user: Option<(String, String)>,
+    /// Id of the holder of a pass.
+    guest: Option<String>,
 }
 
 impl Who {
-    fn of(caller: &Caller) -> Who {
+    fn of(call: &Call, pass: Option<Pass>) -> Who {
+        let caller = &call.caller;
         let user = caller.user.as_ref();
+        let is_anonymous = caller.is_anonymous();
+        let guest = pass.filter(|_| is_anonymous).map(|pass| pass.guest);
         Who {
-            may_speak: !caller.is_anonymous(),
+            may_speak: !is_anonymous || guest.is_some(),
+            guest,
             user: user.map(|user| {
                 let name = user.display_name.as_ref().unwrap_or(&user.username);
                 (user.id.to_string(), name.clone())
@@ -67,111 +99,134 @@ impl Who {
         }
     }
 
-    /// The id and the name under which it says something. A user is itself, whatever a frame says; who has
-    /// the key of the tenant speaks for its users.
+    /// The id and the name under which it says something. A user is itself, and a guest a guest, whatever a
+    /// frame says; who has the key of the tenant speaks for its users.
     fn named(&self, id: Option<String>, name: Option<String>) -> (Option<String>, String) {
-        match &self.user {
-            Some((id, name)) => (Some(id.clone()), name.clone()),
+        if let Some((id, name)) = &self.user {
+            return (Some(id.clone()), name.clone());
+        }
+        match &self.guest {
+            Some(guest) => (Some(guest.clone()), guest::name(name)),
             None => (id, name.unwrap_or_else(|| GUEST.to_owned())),
         }
     }
 }
 
-/// It is done.
-#[derive(Serialize, ToSchema)]
-struct Done {
-    /// Always true.
-    success: bool,
+/// A reaction: one of the first four, and whose it may be.
+#[derive(ToSchema)]
+#[schema(as = Reaction)]
+#[serde(rename_all = "camelCase")]
+#[expect(dead_code, reason = "bodies are read field by field")]
+struct ReactionFields {
+    #[schema(example = "heart", max_length = 32)]
+    r#type: Option<String>,
+    #[schema(max_length = 32)]
+    kind: Option<String>,
+    #[schema(max_length = 32)]
+    reaction: Option<String>,
+    #[schema(max_length = 32)]
+    emoji: Option<String>,
+    #[schema(max_length = 64)]
+    user_id: Option<String>,
+    #[schema(max_length = 64)]
+    user_name: Option<String>,
 }
 
 /// Listens to a chat, and speaks in it.
 #[utoipa::path(
-    get, path = "/ws/streams/{id}/chat", tag = "chat", operation_id = "joinChat",
+    get, path = "/ws/streams/{id}/chat", tag = "streaming", operation_id = "chatSocket",
     summary = "Listen to the chat of a broadcast and speak in it (WebSocket)",
+    security((), ("apiKey" = []), ("userToken" = [])),
     description = "Text frames, JSON: `{\"type\":\"message\",\"message\":\"hi\",\"userName\":\"Jo\"}` and \
         `{\"type\":\"reaction\",\"reaction\":\"heart\"}`; any other text is a message itself. All are told the \
-        same with `id`, `streamId`, `userId`, `userName` and `timestamp`, the sender as well; a newcomer first \
-        hears the last 50 messages. What is refused is answered with `{\"type\":\"error\",\"code\",\"message\"}`. \
-        Chats that are not private are open to listeners; to speak takes a credential.",
+        same with `id`, `streamId`, `userId`, `userName` and `timestamp`, the sender as well, and `guest` where \
+        nobody vouches for the name; a newcomer first hears the last 50 messages. All are told of the \
+        broadcast itself: `{\"type\":\"status\",\"status\":\"completed\"}`, and some seconds after its end sockets \
+        are closed; `{\"type\":\"viewers\",\"viewers\":5}`. What is refused is answered with `{\"type\":\"error\",\"code\",\"message\"}`. \
+        Chats that are not private are open to listeners; to speak takes a credential.\n\n\
+        A socket takes two frames in a second, ten at once, of 16 KiB at most, and a room forty in a second. It is \
+        closed with 1008 after twenty refused frames in a row, when two pings (every 30 s) were not answered, and \
+        within 30 s of the end of its credential; with 1009 for a larger frame; with 1013 when its client reads too \
+        slowly, and may come again for what it missed; with 1001 when the server stops. One node takes 14,000 \
+        sockets.",
     params(
         ("id" = String, Path, description = "Id of broadcast or stream, short id, or that of its channel."),
-        ("token" = Option<String>, Query, description = "API key or user token, where no header can be sent."),
+        ("token" = Option<String>, Query, description = "API key, user token, or the pass of a \
+            watch page, where no header can be sent."),
     ),
     responses(
         (status = 101, description = "Frames follow."),
-        (status = 400, description = "It is no handshake of WebSocket.", body = inline(Body)),
+        (status = 400, description = "It is no handshake of WebSocket, or by HTTP/2.", body = inline(Body)),
         (status = 401, description = "A credential is wrong.", body = inline(Body)),
         (status = 404, description = "No such broadcast.", body = inline(Body)),
         (status = 429, description = "The API key's limit is reached.", body = inline(Body)),
-        (status = 503, description = "The database does not answer.", body = inline(Body)),
+        (status = 503, description = "There are too many sockets, in all or of this address, or the database does \
+            not answer.", body = inline(Body)),
     ),
 )]
 pub(in crate::control) async fn join(
+    version: Version,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
     mut call: Call,
 ) -> Result<Response, Error> {
-    let query = call.query().await?;
-    if let Some(token) = query.text("token")? {
-        call.show(token).await?;
+    let (found, pass) = call.watched().await?;
+    if version > Version::HTTP_11 {
+        return Err(Error::Bad(BY_HTTP1.to_owned()));
     }
-    let place = place(&mut call).await?;
     let upgrade = upgrade.map_err(|rejection| Error::Bad(rejection.body_text()))?;
+    let ticket = call.state.crowd().let_in(call.address())?;
+    let proof = Proof::of(&mut call).await?;
     let tasks = call.state.setup().tasks.clone();
     let session = Session {
-        who: Who::of(&call.caller),
+        who: Who::of(&call, pass),
         state: call.state,
-        place,
+        place: Place::of(&found),
+        proof,
+        ticket,
     };
     Ok(upgrade
         .read_buffer_size(READ_BUFFER)
-        .write_buffer_size(0)
+        .write_buffer_size(WRITE_BUFFER)
         .max_write_buffer_size(MAX_WRITE_BUFFER)
         .max_frame_size(frame::MAX_FRAME_BYTES)
         .max_message_size(frame::MAX_FRAME_BYTES)
         .on_upgrade(move |socket| async move {
             // Where shutdown joins it.
-            tasks.spawn(session::run(socket, session));
+            tasks.spawn(socket::run(socket, session));
         }))
 }
 
 /// Sends a reaction.
 #[utoipa::path(
-    post, path = "/api/v1/sessions/{id}/reactions", tag = "chat", operation_id = "sendReaction",
-    summary = "Tell the chat of a broadcast a reaction", security(("apiKey" = [])),
-    request_body(content = inline(serde_json::Value), description = "`type`, or one of its synonyms `kind`, \
-        `reaction` and `emoji`; `userId` and `userName` may say whose it is."),
-    params(("id" = String, Path, description = "Id of broadcast or stream, short id, or that of its channel.")),
+    post, path = "/api/v1/sessions/{id}/reactions", tag = "v1", operation_id = "sendReaction",
+    summary = "Tell the chat of a broadcast a reaction, with a key or as a guest",
+    security(("apiKey" = []), ()),
+    request_body = inline(ReactionFields),
+    params(
+        ("id" = String, Path, description = "Id of broadcast or stream, short id, or that of its channel."),
+        ("token" = Option<String>, Query, description = "The pass of a watch page, in the place of a key."),
+    ),
     responses(
         (status = 200, description = "Those who listen are told.", body = inline(Done)),
         (status = 400, description = "Something is missing or of the wrong kind.", body = inline(Body)),
-        (status = 401, description = "The API key is missing or wrong.", body = inline(Body)),
+        (status = 401, description = "The API key, or the pass, is missing or wrong.", body = inline(Body)),
         (status = 404, description = "No such broadcast.", body = inline(Body)),
         (status = 413, description = "The body is too large.", body = inline(Body)),
         (status = 429, description = "The limit of the API key, or of the room, is reached.", body = inline(Body)),
         (status = 503, description = "The database does not answer.", body = inline(Body)),
     ),
 )]
-pub(in crate::control) async fn react(ByClient(mut call): ByClient) -> Result<Response, Error> {
-    let place = place(&mut call).await?;
+pub(in crate::control) async fn react(mut call: Call) -> Result<Response, Error> {
+    if !call.caller.has_key && !call.has_pass().await? {
+        return Err(Error::Key);
+    }
+    let (found, pass) = call.watched().await?;
+    if !call.caller.has_key {
+        call.count_by_address("reaction", GUESTS_REACTIONS_PER_HOUR)?;
+    }
     let body = call.body().await?;
     let said = frame::read_reaction(&body)?;
-    say(&call.state, &place, &Who::of(&call.caller), said).await?;
-    let no_store = [(header::CACHE_CONTROL, HeaderValue::from_static("no-store"))];
-    Ok((no_store, axum::Json(Done { success: true })).into_response())
-}
-
-/// The chat that the path names, if the caller may see it: another tenant's is not there.
-async fn place(call: &mut Call) -> Result<Place, Error> {
-    let id = call.parameter("id").await?;
-    let found = call.state.setup().store.find_broadcast(&id).await?;
-    let caller = &call.caller;
-    let may_see = |found: &Broadcast| match caller.is_anonymous() {
-        true => found.visibility != Visibility::Private,
-        false => caller.is_operator || found.application_id == caller.tenant.id,
-    };
-    let found = found.filter(may_see).ok_or(Error::NotFound("broadcast"))?;
-    Ok(Place {
-        broadcast: found.id,
-        stream: found.stream_id,
-    })
+    let who = Who::of(&call, pass);
+    say(&call.state, &Place::of(&found), &who, said).await?;
+    Ok(done())
 }

@@ -1,12 +1,13 @@
-//! Registration of SDK clients: each is a tenant (contract, broadcasts, section 2).
+//! SDK clients: each is a tenant (contract, broadcasts, sections 2 and 3). Their registration, and the list of
+//! their users; what users do is not here.
 
 use serde::Serialize;
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
 use super::answer::{Answer, ok};
-use super::docs::{Sized, Usual};
-use super::{Call, Error, to_the_end};
+use super::docs::{Conflicting, Sized, Usual};
+use super::{ByClient, Call, Error, to_the_end, user};
 use crate::base::id::Uuid;
 use crate::base::secret::Secret;
 use crate::control::auth;
@@ -14,6 +15,10 @@ use crate::control::pcast::Fields;
 
 /// Registrations that an address may make in an hour without the admin key, where that is allowed.
 const REGISTRATIONS_PER_HOUR: u32 = 10;
+/// Users in an answer, unless another number is asked for.
+const DEFAULT_USERS: usize = 100;
+/// Users in an answer, at most: some hundred kilobytes.
+const MAX_USERS: usize = 500;
 
 /// Texts of a registration that are kept, as long as they are one line.
 const TEXTS: [&str; 9] = [
@@ -72,11 +77,11 @@ pub(in crate::control) struct Registered<'a> {
 }
 
 #[utoipa::path(
-    post, path = "/api/admin/sdk-clients", tag = "client", operation_id = "registerClient",
+    post, path = "/api/admin/sdk-clients", tag = "auth", operation_id = "registerSdkClient",
     summary = "Register an SDK client", request_body = inline(Registration),
-    security(("adminKey" = []), ()),
+    security(("adminKey" = []), ("adminBearer" = []), ()),
     responses((status = 200, description = "It is registered.", body = inline(Registered<'_>)), Usual,
-        Sized),
+        Sized, Conflicting),
 )]
 pub(in crate::control) async fn register(mut call: Call) -> Answer {
     let setup = call.state.setup();
@@ -106,6 +111,23 @@ pub(in crate::control) async fn register(mut call: Call) -> Answer {
         client_id: id,
         message: "Keep the secret key: it is not shown again",
     }))
+}
+
+#[utoipa::path(
+    get, path = "/api/v1/users", tag = "client", operation_id = "listUsers",
+    summary = "List the users of the client, oldest first", security(("apiKey" = [])),
+    params(("limit" = Option<u64>, Query, minimum = 1, maximum = 500, description = "At most; 100 without it."),
+        ("offset" = Option<u64>, Query, description = "How many are left out.")),
+    responses((status = 200, description = "Some of them.", body = inline(Vec<user::View<'_>>)), Usual, Sized),
+)]
+pub(in crate::control) async fn users(ByClient(mut call): ByClient) -> Answer {
+    let query = call.query().await?;
+    let limit = query.limit(DEFAULT_USERS, MAX_USERS)?;
+    let offset = query.count("offset")?.unwrap_or(0);
+    let store = &call.state.setup().store;
+    let found = store.users(&call.caller.tenant.id, limit, offset).await?;
+    let views: Vec<_> = found.iter().map(user::View::of).collect();
+    Ok(ok(&views))
 }
 
 /// Checks what was said and gives what is kept of it.

@@ -7,8 +7,9 @@ use utoipa::ToSchema;
 
 use super::answer::{Answer, Done, done, ok};
 use super::docs::{ById, Conflicting, Lookup, Sized, Usual};
+use super::follow::add_follow;
 use super::time::seconds;
-use super::user::{add_follow, name};
+use super::user::name;
 use super::{ByUser, Call, Error, phone};
 use crate::base::id::Uuid;
 use crate::control::pcast::Fields;
@@ -69,6 +70,7 @@ pub(in crate::control) struct Synced<'a> {
 #[expect(dead_code, reason = "bodies are read field by field")]
 pub(in crate::control) struct Sync {
     /// At most 5000.
+    #[schema(inline)]
     contacts: Vec<SyncContact>,
 }
 
@@ -121,7 +123,7 @@ impl View<'_> {
 
 #[utoipa::path(
     post, path = "/api/contacts/sync", tag = "contacts", operation_id = "syncContacts",
-    summary = "Add or change contacts by their numbers", security(("bearer" = [])),
+    summary = "Add or change contacts by their numbers", security(("userToken" = [])),
     request_body = inline(Sync),
     responses((status = 200, description = "As they are now.", body = inline(Synced<'_>)), Usual, Sized),
 )]
@@ -157,7 +159,7 @@ pub(in crate::control) async fn sync(ByUser(mut call, user): ByUser) -> Answer {
 
 #[utoipa::path(
     get, path = "/api/contacts", tag = "contacts", operation_id = "listContacts",
-    summary = "All contacts of the user", security(("bearer" = [])),
+    summary = "All contacts of the user", security(("userToken" = [])),
     responses((status = 200, description = "Oldest first.", body = inline(Vec<View<'_>>)), Usual),
 )]
 pub(in crate::control) async fn list(ByUser(call, user): ByUser) -> Answer {
@@ -168,7 +170,7 @@ pub(in crate::control) async fn list(ByUser(call, user): ByUser) -> Answer {
 
 #[utoipa::path(
     get, path = "/api/contacts/{id}", tag = "contacts", operation_id = "getContact",
-    summary = "One contact of the user", security(("bearer" = [])),
+    summary = "One contact of the user", security(("userToken" = [])),
     params(ById),
     responses((status = 200, description = "It.", body = View<'_>), Usual, Lookup),
 )]
@@ -178,8 +180,8 @@ pub(in crate::control) async fn fetch(ByUser(mut call, user): ByUser) -> Answer 
 }
 
 #[utoipa::path(
-    put, path = "/api/contacts/{id}", tag = "contacts", operation_id = "changeContact",
-    summary = "Change a contact of the user", security(("bearer" = [])),
+    put, path = "/api/contacts/{id}", tag = "contacts", operation_id = "updateContact",
+    summary = "Change a contact of the user", security(("userToken" = [])),
     params(ById), request_body = inline(Change),
     responses((status = 200, description = "As it is now.", body = View<'_>), Usual, Lookup, Sized,
         Conflicting),
@@ -214,7 +216,7 @@ pub(in crate::control) async fn change(ByUser(mut call, user): ByUser) -> Answer
 
 #[utoipa::path(
     post, path = "/api/contacts/{id}/follow", tag = "contacts", operation_id = "followContact",
-    summary = "Follow the user who has the contact's number", security(("bearer" = [])),
+    summary = "Follow the user who has the contact's number", security(("userToken" = [])),
     params(ById),
     responses((status = 200, description = "It is followed.", body = Done), Usual, Lookup, Conflicting),
 )]
@@ -225,7 +227,7 @@ pub(in crate::control) async fn follow(ByUser(mut call, user): ByUser) -> Answer
 
 #[utoipa::path(
     delete, path = "/api/contacts/{id}/follow", tag = "contacts", operation_id = "unfollowContact",
-    summary = "Follow the user who has the contact's number no more", security(("bearer" = [])),
+    summary = "Follow the user who has the contact's number no more", security(("userToken" = [])),
     params(ById),
     responses((status = 200, description = "It is not followed.", body = Done), Usual, Lookup),
 )]

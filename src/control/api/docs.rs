@@ -36,6 +36,9 @@ pub(in crate::control) enum Usual {
     /// Too many requests; `Retry-After` says when to try again.
     #[response(status = 429)]
     TooMany(Body),
+    /// The header fields are above 8192 bytes.
+    #[response(status = 431)]
+    Head(Body),
     /// Our own fault.
     #[response(status = 500)]
     Internal(Body),

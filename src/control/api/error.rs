@@ -55,6 +55,9 @@ pub(in crate::control) enum Error {
     /// 429, and when it may be asked again.
     #[error("Too Many Requests")]
     TooMany(Duration),
+    /// 431: what comes before the body is too long.
+    #[error("the header fields are above {0} bytes")]
+    Head(usize),
     /// 500: our own fault.
     #[error("the request failed here, the log says why")]
     Internal,
@@ -93,6 +96,7 @@ impl Error {
             Error::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Error::Unsupported(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Error::TooMany(_) => StatusCode::TOO_MANY_REQUESTS,
+            Error::Head(_) => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Error::Internal => StatusCode::INTERNAL_SERVER_ERROR,
             Error::Capacity(_) | Error::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
         }

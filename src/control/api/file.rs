@@ -46,7 +46,7 @@ pub(super) fn routes() -> Vec<(&'static str, Side, MethodRouter<State>)> {
     let public = |path, method| (path, Side::Public, method);
     vec![
         public("/api/files", get(list).post(create)),
-        public("/api/files/{fileId}", put(update).delete(remove)),
+        public("/api/files/{id}", put(update).delete(remove)),
         public("/api/files/foruser/{userId}", get(of_user)),
         public(
             "/api/files/profileimage/foruser/{userId}",
@@ -130,7 +130,7 @@ pub(in crate::control) async fn create(ByUser(mut call, user): ByUser) -> Answer
     let size = fields.need_integer("fileSizeBytes")?;
     let size_bytes =
         u64::try_from(size).map_err(|_| Error::Bad("fileSizeBytes is below 0".to_owned()))?;
-    let mut file = described(&mut fields, user.id, None)?;
+    let mut file = described(&mut fields, user.id)?;
     file.mime_type = fields.need_line("mimeType")?;
     file.size_bytes = size_bytes;
     let original = path(&mut fields, "filePathOriginal")?;
@@ -146,9 +146,9 @@ pub(in crate::control) async fn create(ByUser(mut call, user): ByUser) -> Answer
 }
 
 #[utoipa::path(
-    put, path = "/api/files/{fileId}", tag = "files", operation_id = "updateFile",
+    put, path = "/api/files/{id}", tag = "files", operation_id = "updateFile",
     summary = "Change what is said about a file", security(("userToken" = [])),
-    params(("fileId" = String, Path, description = "File id.")),
+    params(("id" = String, Path, description = "File id.")),
     request_body = inline(Update),
     responses((status = 200, description = "The file.", body = inline(View)), Usual, Lookup, Sized),
 )]
@@ -168,9 +168,9 @@ pub(in crate::control) async fn update(ByUser(mut call, user): ByUser) -> Answer
 }
 
 #[utoipa::path(
-    delete, path = "/api/files/{fileId}", tag = "files", operation_id = "deleteFile",
+    delete, path = "/api/files/{id}", tag = "files", operation_id = "deleteFile",
     summary = "Delete a file with its bytes", security(("userToken" = [])),
-    params(("fileId" = String, Path, description = "File id.")),
+    params(("id" = String, Path, description = "File id.")),
     responses((status = 204, description = "It is gone."), Usual, Lookup),
 )]
 pub(in crate::control) async fn remove(ByUser(mut call, user): ByUser) -> Answer {
@@ -201,7 +201,7 @@ pub(in crate::control) async fn list(ByUser(call, user): ByUser) -> Answer {
 }
 
 #[utoipa::path(
-    get, path = "/api/files/foruser/{userId}", tag = "files", operation_id = "listFilesOfUser",
+    get, path = "/api/files/foruser/{userId}", tag = "files", operation_id = "filesForUser",
     summary = "Files of a user of the tenant, newest first", security(("userToken" = [])),
     params(("userId" = String, Path, description = "User id."), Wanted),
     responses((status = 200, description = "At most 1000.", body = inline(Vec<View>)), Usual),
@@ -211,14 +211,14 @@ pub(in crate::control) async fn of_user(ByUser(mut call, _): ByUser) -> Answer {
     let query = call.query().await?;
     let of = FilesOf::User {
         id,
-        category: query.text("category")?,
-        tag: query.text("tag")?,
+        category: query.line("category")?,
+        tag: query.line("tag")?,
     };
     many(&call.state, &call.caller.tenant.id, of).await
 }
 
 #[utoipa::path(
-    get, path = "/api/files/forcontact/{contactId}", tag = "files", operation_id = "listFilesOfContact",
+    get, path = "/api/files/forcontact/{contactId}", tag = "files", operation_id = "filesForContact",
     summary = "The user's files for one of its contacts", security(("userToken" = [])),
     params(("contactId" = String, Path, description = "Contact id.")),
     responses((status = 200, description = "At most 1000.", body = inline(Vec<View>)), Usual),
@@ -234,7 +234,7 @@ pub(in crate::control) async fn of_contact(ByUser(mut call, user): ByUser) -> An
 }
 
 #[utoipa::path(
-    get, path = "/api/files/formessage/{messageId}", tag = "files", operation_id = "listFilesOfMessage",
+    get, path = "/api/files/formessage/{messageId}", tag = "files", operation_id = "filesForMessage",
     summary = "Files for a message", security(("userToken" = [])),
     params(("messageId" = String, Path, description = "Message id.")),
     responses((status = 200, description = "At most 1000.", body = inline(Vec<View>)), Usual),
@@ -245,7 +245,7 @@ pub(in crate::control) async fn of_message(ByUser(mut call, _): ByUser) -> Answe
 }
 
 #[utoipa::path(
-    get, path = "/api/files/forcall/{callId}", tag = "files", operation_id = "listFilesOfCall",
+    get, path = "/api/files/forcall/{callId}", tag = "files", operation_id = "filesForCall",
     summary = "Files for a call", security(("userToken" = [])),
     params(("callId" = String, Path, description = "Call id.")),
     responses((status = 200, description = "At most 1000.", body = inline(Vec<View>)), Usual),
@@ -257,7 +257,7 @@ pub(in crate::control) async fn of_call(ByUser(mut call, _): ByUser) -> Answer {
 
 #[utoipa::path(
     get, path = "/api/files/forbroadcast/{broadcastId}", tag = "files",
-    operation_id = "listFilesOfBroadcast",
+    operation_id = "filesForBroadcast",
     summary = "Files for a broadcast; its poster has the tag or the category `poster`",
     security(("userToken" = [])),
     params(("broadcastId" = String, Path, description = "Broadcast id, as the files have it.")),
@@ -364,11 +364,8 @@ fn set(response: &mut Response, name: http::HeaderName, value: &str) {
 }
 
 /// What a user says about a file, without what is known of its bytes.
-fn described(fields: &mut Fields, user_id: Uuid, name: Option<String>) -> Result<File, Error> {
-    let name = match (fields.line("name")?, name) {
-        (Some(name), _) | (None, Some(name)) => named(name)?,
-        (None, None) => return Err(Error::Bad("name is missing".to_owned())),
-    };
+fn described(fields: &mut Fields, user_id: Uuid) -> Result<File, Error> {
+    let name = named(fields.need_line("name")?)?;
     Ok(File {
         id: Uuid::new_v4(),
         user_id,
@@ -412,7 +409,7 @@ fn bounded(fields: &mut Fields, name: &str, most: usize) -> Result<Option<String
 
 /// The file that a call names, if the user may change it.
 async fn own(call: &mut Call, user: Uuid) -> Result<File, Error> {
-    let id = id(call, "fileId").await?;
+    let id = id(call, "id").await?;
     let tenant = &call.caller.tenant.id;
     let file = call.state.setup().store.file(tenant, id).await?;
     match file.ok_or(Error::NotFound("file"))? {

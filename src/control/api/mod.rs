@@ -10,9 +10,11 @@ pub(super) mod chat;
 pub(super) mod client;
 pub(super) mod cohost;
 pub(super) mod contact;
+pub(super) mod cors;
 mod docs;
 pub(super) mod error;
 pub(super) mod file;
+pub(super) mod follow;
 pub(super) mod lifecycle;
 pub(super) mod limit;
 mod password;
@@ -25,6 +27,8 @@ mod tests;
 pub(super) mod throttle;
 pub(super) mod time;
 pub(super) mod user;
+pub(super) mod viewer;
+pub(super) mod webhook;
 pub(super) mod work;
 
 use axum::routing::{MethodRouter, get, patch, post, put};
@@ -84,6 +88,8 @@ pub(super) fn routes() -> Vec<(&'static str, Side, MethodRouter<State>)> {
             Public,
             patch(session::patch).put(session::replace),
         ),
+        ("/api/streams/{id}/viewer", Public, get(viewer::show)),
+        ("/api/v1/users", Public, get(client::users)),
         ("/api/users/signup", Public, post(user::sign_up)),
         ("/api/users/login", Public, post(user::sign_in)),
         ("/api/users/logout", Public, post(user::sign_out)),
@@ -100,12 +106,12 @@ pub(super) fn routes() -> Vec<(&'static str, Side, MethodRouter<State>)> {
             post(user::change_password),
         ),
         ("/api/users/search", Public, get(user::search)),
-        ("/api/users/followers/count", Public, get(user::followers)),
-        ("/api/users/following/count", Public, get(user::following)),
+        ("/api/users/followers/count", Public, get(follow::followers)),
+        ("/api/users/following/count", Public, get(follow::following)),
         (
             "/api/users/follow/{id}",
             Public,
-            post(user::follow).delete(user::unfollow),
+            post(follow::follow).delete(follow::unfollow),
         ),
         (call::CONTACTS_SYNC, Public, post(contact::sync)),
         ("/api/contacts", Public, get(contact::list)),
@@ -124,5 +130,6 @@ pub(super) fn routes() -> Vec<(&'static str, Side, MethodRouter<State>)> {
     routes.extend(cohost::routes());
     routes.extend(file::routes());
     routes.extend(streaming::routes());
+    routes.extend(webhook::routes());
     routes
 }

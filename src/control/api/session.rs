@@ -2,7 +2,7 @@
 //! 3).
 
 use super::answer::{Answer, ok};
-use super::broadcast::{self, BroadcastChange, BroadcastFields, View};
+use super::broadcast::{self, BroadcastChange, BroadcastFields, Own};
 use super::docs::{Conflicting, Lookup, Named, Sized, Usual};
 use super::{ByClient, Error};
 use crate::control::pcast::Fields;
@@ -11,22 +11,22 @@ use crate::control::pcast::Fields;
 const DEFAULT_LIMIT: usize = 100;
 
 #[utoipa::path(
-    post, path = "/api/v1/sessions", tag = "session", operation_id = "createSession",
+    post, path = "/api/v1/sessions", tag = "v1", operation_id = "createSession",
     summary = "Create a session", request_body = inline(BroadcastFields),
     security(("apiKey" = [])),
     responses((status = 200, description = "It is there, and its stream key may be used.",
-        body = inline(View<'_>)), Usual, Sized),
+        body = inline(Own<'_>)), Usual, Sized),
 )]
 pub(in crate::control) async fn create(ByClient(call): ByClient) -> Answer {
     broadcast::answer_create(call).await
 }
 
 #[utoipa::path(
-    get, path = "/api/v1/sessions", tag = "session", operation_id = "listSessions",
+    get, path = "/api/v1/sessions", tag = "v1", operation_id = "listSessions",
     summary = "Sessions of the client, newest first", security(("apiKey" = [])),
     params(("limit" = Option<u64>, Query, minimum = 1, maximum = 500, description = "At most; 100 without it."),
         ("offset" = Option<u64>, Query, description = "How many are left out.")),
-    responses((status = 200, description = "Some of them.", body = inline(Vec<View<'_>>)), Usual, Sized),
+    responses((status = 200, description = "Some of them.", body = inline(Vec<Own<'_>>)), Usual, Sized),
 )]
 pub(in crate::control) async fn list(ByClient(mut call): ByClient) -> Answer {
     let query = call.query().await?;
@@ -36,15 +36,15 @@ pub(in crate::control) async fn list(ByClient(mut call): ByClient) -> Answer {
     let found = store.broadcasts_of(&call.caller.tenant.id, limit, offset);
     let found = found.await?;
     let bases = call.bases();
-    let views = found.iter().map(|one| View::of(&call, &bases, one, true));
+    let views = found.iter().map(|one| Own::of(&call, &bases, one, true));
     Ok(ok(&views.collect::<Vec<_>>()))
 }
 
 #[utoipa::path(
-    patch, path = "/api/v1/sessions/{id}", tag = "session", operation_id = "updateSession",
+    patch, path = "/api/v1/sessions/{id}", tag = "v1", operation_id = "updateSession",
     summary = "Change a session", request_body = inline(BroadcastChange),
     security(("apiKey" = [])), params(Named),
-    responses((status = 200, description = "As it is now.", body = inline(View<'_>)), Usual, Lookup,
+    responses((status = 200, description = "As it is now.", body = inline(Own<'_>)), Usual, Lookup,
         Sized, Conflicting),
 )]
 pub(in crate::control) async fn patch(by: ByClient) -> Answer {
@@ -52,10 +52,10 @@ pub(in crate::control) async fn patch(by: ByClient) -> Answer {
 }
 
 #[utoipa::path(
-    put, path = "/api/v1/sessions/{id}", tag = "session", operation_id = "replaceSession",
+    put, path = "/api/v1/sessions/{id}", tag = "v1", operation_id = "updateSessionPut",
     summary = "Change a session; what is not named stays", request_body = inline(BroadcastChange),
     security(("apiKey" = [])), params(Named),
-    responses((status = 200, description = "As it is now.", body = inline(View<'_>)), Usual, Lookup,
+    responses((status = 200, description = "As it is now.", body = inline(Own<'_>)), Usual, Lookup,
         Sized, Conflicting),
 )]
 pub(in crate::control) async fn replace(by: ByClient) -> Answer {
@@ -68,6 +68,6 @@ async fn update(ByClient(mut call): ByClient) -> Answer {
     let mut fields = Fields::parse_optional(&body)?.without_nulls();
     let update = broadcast::read_update(&mut fields)?;
     let changed = broadcast::change(&call.state, found.id, update).await?;
-    let view = View::of(&call, &call.bases(), &changed, true);
+    let view = Own::of(&call, &call.bases(), &changed, true);
     Ok::<_, Error>(ok(&view))
 }

@@ -1,5 +1,8 @@
-//! How often a password may be wrong: of an account, and from an address. Counted in memory, from the first
-//! attempt on, and anew when the window is over.
+//! How often a password may be wrong: from an address, for an account from one address, and for an account
+//! from everywhere. Counted in memory, from the first attempt on, and anew when the window is over.
+//!
+//! Who guesses must not lock out whose account it is. So one address reaches its own limit before that of
+//! the account, and the limit of the account does not hold where its password was right before.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
@@ -10,11 +13,14 @@ use super::Error;
 
 /// What is counted together.
 const WINDOW: Duration = Duration::from_secs(300);
-/// Wrong passwords of an account in that time: nobody guesses by 2,880 a day.
-const MAX_OF_ACCOUNT: u32 = 10;
+/// Wrong passwords of an account from one address in that time: nobody mistypes more.
+const MAX_OF_PLACE: u32 = 10;
+/// Wrong passwords of an account in that time, from addresses where it was never right: nobody guesses by
+/// 8,640 a day, and it takes three addresses to get there.
+const MAX_OF_ACCOUNT: u32 = 30;
 /// Wrong passwords from an address in that time: an office or a carrier may share one.
 const MAX_OF_ADDRESS: u32 = 50;
-/// Accounts, and addresses, that are counted.
+/// Accounts, addresses, and places of each, that are counted or remembered.
 const MAX_COUNTED: usize = 10_000;
 
 /// Who is counted.
@@ -24,14 +30,21 @@ enum Key {
     Account(String, String),
     /// A host, or a network where one host has all of it.
     Address(IpAddr),
+    /// An account at a host.
+    Place(String, String, IpAddr),
 }
 
 /// Attempts at passwords.
 #[derive(Debug, Default)]
 pub(in crate::control) struct Attempts {
-    accounts: Mutex<HashMap<Key, Attempt>>,
-    addresses: Mutex<HashMap<Key, Attempt>>,
+    accounts: Counts,
+    addresses: Counts,
+    places: Counts,
+    /// Places where the password was right, and when last.
+    known: Counts,
 }
+
+type Counts = Mutex<HashMap<Key, Attempt>>;
 
 #[derive(Clone, Copy, Debug)]
 struct Attempt {
@@ -43,8 +56,10 @@ struct Attempt {
 /// An attempt, counted as a wrong one until it is known to be right.
 #[derive(Debug)]
 pub(super) struct Counted {
-    account: Key,
-    address: Option<Key>,
+    /// Unless it does not count against the account.
+    account: Option<Key>,
+    /// Unless it is not known whence it came.
+    whence: Option<(Key, Key)>,
 }
 
 impl Attempts {
@@ -52,27 +67,74 @@ impl Attempts {
     /// right: otherwise many at once would all be the first.
     pub(super) fn take(
         &self,
-        (tenant, email): (&str, &str),
+        account: (&str, &str),
         address: Option<IpAddr>,
         now: Duration,
     ) -> Result<Counted, Error> {
-        let account = Key::Account(tenant.to_owned(), email.to_lowercase());
-        let address = address.map(|address| Key::Address(network(address)));
-        if let Some(address) = &address {
+        let whence =
+            address.map(|address| (Key::Address(network(address)), place(account, address)));
+        if let Some((address, place)) = &whence {
             take(&self.addresses, address, MAX_OF_ADDRESS, now)?;
+            take(&self.places, place, MAX_OF_PLACE, now)?;
         }
-        take(&self.accounts, &account, MAX_OF_ACCOUNT, now)?;
-        Ok(Counted { account, address })
+        let is_known = |(_, place): &(Key, Key)| lock(&self.known).contains_key(place);
+        let account = match whence.as_ref().is_some_and(is_known) {
+            true => None,
+            false => Some(Key::Account(account.0.to_owned(), account.1.to_lowercase())),
+        };
+        if let Some(account) = &account {
+            take(&self.accounts, account, MAX_OF_ACCOUNT, now)?;
+        }
+        Ok(Counted { account, whence })
     }
 
     /// The password was right.
-    pub(super) fn forgive(&self, counted: &Counted) {
-        lock(&self.accounts).remove(&counted.account);
-        if let Some(address) = &counted.address
-            && let Some(attempt) = lock(&self.addresses).get_mut(address)
-        {
-            attempt.count = attempt.count.saturating_sub(1);
+    pub(super) fn forgive(&self, counted: Counted, now: Duration) {
+        if let Some(account) = &counted.account {
+            give_back(&self.accounts, account);
         }
+        if let Some((address, place)) = counted.whence {
+            give_back(&self.addresses, &address);
+            lock(&self.places).remove(&place);
+            self.know(place, now);
+        }
+    }
+
+    /// The account was made here.
+    pub(super) fn made(&self, account: (&str, &str), address: Option<IpAddr>, now: Duration) {
+        if let Some(address) = address {
+            self.know(place(account, address), now);
+        }
+    }
+
+    fn know(&self, place: Key, now: Duration) {
+        let mut known = lock(&self.known);
+        if !known.contains_key(&place) {
+            make_room(&mut known);
+        }
+        let began = now;
+        known.insert(place, Attempt { began, count: 0 });
+    }
+}
+
+fn place((tenant, email): (&str, &str), address: IpAddr) -> Key {
+    Key::Place(tenant.to_owned(), email.to_lowercase(), network(address))
+}
+
+fn give_back(attempts: &Counts, key: &Key) {
+    if let Some(attempt) = lock(attempts).get_mut(key) {
+        attempt.count = attempt.count.saturating_sub(1);
+    }
+}
+
+/// The oldest goes where there are too many.
+fn make_room(attempts: &mut HashMap<Key, Attempt>) {
+    let oldest = attempts.iter().min_by_key(|(_, attempt)| attempt.began);
+    if attempts.len() >= MAX_COUNTED
+        && let Some((oldest, _)) = oldest
+    {
+        let oldest = oldest.clone();
+        attempts.remove(&oldest);
     }
 }
 
@@ -80,23 +142,12 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn take(
-    attempts: &Mutex<HashMap<Key, Attempt>>,
-    key: &Key,
-    most: u32,
-    now: Duration,
-) -> Result<(), Error> {
+fn take(attempts: &Counts, key: &Key, most: u32, now: Duration) -> Result<(), Error> {
     let mut attempts = lock(attempts);
     let is_over = |attempt: &Attempt| now.saturating_sub(attempt.began) >= WINDOW;
     if attempts.len() >= MAX_COUNTED && !attempts.contains_key(key) {
         attempts.retain(|_, attempt| !is_over(attempt));
-        let oldest = attempts.iter().min_by_key(|(_, attempt)| attempt.began);
-        if attempts.len() >= MAX_COUNTED
-            && let Some((oldest, _)) = oldest
-        {
-            let oldest = oldest.clone();
-            attempts.remove(&oldest);
-        }
+        make_room(&mut attempts);
     }
     let fresh = Attempt {
         began: now,
@@ -114,7 +165,7 @@ fn take(
 }
 
 /// What one host can choose its address from: all of a /64 in IPv6.
-fn network(address: IpAddr) -> IpAddr {
+pub(super) fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => {
             let host = u128::from(u64::MAX);
@@ -146,6 +197,26 @@ mod tests {
     }
 
     #[test]
+    fn who_guesses_locks_nobody_out_where_the_password_was_right_or_from_one_address() {
+        let attempts = Attempts::default();
+        let host = |host: u8| Some(IpAddr::from([192, 0, 2, host]));
+        let (home, account) = (host(1), ("app", "a@b"));
+        let right = attempts.take(account, home, at(0)).unwrap();
+        attempts.forgive(right, at(0));
+        let guess = |from| attempts.take(account, from, at(1)).is_ok();
+        // One that guesses is held up long before the account is.
+        assert_eq!((0..100).filter(|_| guess(host(2))).count(), 10);
+        assert!(guess(host(3)));
+        // Many close the account, but not where it was at home, or was made.
+        let hosts = (4..=250).filter(|number| guess(host(*number)));
+        assert_eq!(hosts.count(), MAX_OF_ACCOUNT as usize - 11);
+        attempts.made(account, host(251), at(1));
+        assert!(guess(home) && guess(host(251)));
+        // There it can be guessed as seldom as anywhere.
+        assert_eq!((0..100).filter(|_| guess(home)).count(), 9);
+    }
+
+    #[test]
     fn an_address_is_closed_to_guesses_whatever_accounts_they_are_for() {
         let attempts = Attempts::default();
         let from = |host: u16| Some(IpAddr::from([0x2001, 0xdb8, 0, 0, 0, 0, 0, host]));
@@ -153,7 +224,7 @@ mod tests {
             let email = format!("{number}@b");
             let counted = attempts.take(("app", &email), from(number as u16), at(0));
             // One that was right does not count.
-            attempts.forgive(&counted.unwrap());
+            attempts.forgive(counted.unwrap(), at(0));
             attempts
                 .take(("app", &email), from(number as u16), at(0))
                 .unwrap();
@@ -170,7 +241,10 @@ mod tests {
             let email = format!("{number}@b");
             let now = Duration::from_micros(number);
             attempts.take(("app", &email), None, now).unwrap();
+            let place = Some(IpAddr::from([192, 0, 2, 1]));
+            attempts.made(("app", &email), place, now);
         }
+        assert_eq!(lock(&attempts.known).len(), MAX_COUNTED);
         let accounts = lock(&attempts.accounts);
         assert_eq!(accounts.len(), MAX_COUNTED);
         assert!(!accounts.contains_key(&Key::Account("app".to_owned(), "0@b".to_owned())));

@@ -1,12 +1,10 @@
-//! Users of a tenant (contract, broadcasts, section 8): sign-up, sign-in, tokens, profile, search, follows.
-
-use std::sync::Arc;
+//! Users of a tenant (contract, broadcasts, section 8): sign-up, sign-in, tokens, profile, search.
 
 use serde::Serialize;
 use utoipa::{IntoParams, ToSchema};
 
 use super::answer::{Answer, Done, done, ok};
-use super::docs::{ById, Conflicting, Lookup, Sized, Usual};
+use super::docs::{Conflicting, Sized, Usual};
 use super::time::seconds;
 use super::{ByUser, Call, Error, password, phone};
 use crate::base::id::Uuid;
@@ -15,6 +13,8 @@ use crate::control::State;
 use crate::control::pcast::Fields;
 use crate::store::{self, Hit, User};
 
+/// Users that an address may make in an hour: a school or a carrier may share one.
+const SIGN_UPS_PER_HOUR: u32 = 200;
 /// Hits of a search, unless it is asked for fewer or more (section 8).
 const DEFAULT_HITS: u64 = 20;
 /// Hits of a search, at most.
@@ -93,13 +93,6 @@ pub(in crate::control) struct HitView<'a> {
     is_following: bool,
 }
 
-/// A number of users.
-#[derive(Serialize, ToSchema)]
-#[schema(as = ApiCount)]
-pub(in crate::control) struct Count {
-    count: u64,
-}
-
 /// Who signs up. Each text has at most 256 bytes.
 #[derive(ToSchema)]
 #[schema(as = ApiSignUp)]
@@ -165,7 +158,7 @@ pub(in crate::control) struct Search {
 }
 
 impl View<'_> {
-    fn of(user: &User) -> View<'_> {
+    pub(super) fn of(user: &User) -> View<'_> {
         View {
             id: user.id.to_string(),
             username: &user.username,
@@ -199,7 +192,7 @@ impl HitView<'_> {
 }
 
 #[utoipa::path(
-    post, path = "/api/users/signup", tag = "users", operation_id = "signUp",
+    post, path = "/api/users/signup", tag = "users", operation_id = "signup",
     summary = "Make a user of the tenant of the key", security((), ("apiKey" = [])),
     request_body = inline(SignUp),
     responses((status = 200, description = "It is signed in.", body = inline(SignedIn<'_>)), Usual,
@@ -215,6 +208,7 @@ pub(in crate::control) async fn sign_up(mut call: Call) -> Answer {
     let word = Secret::new(fields.need_text("password")?);
     password::check("password", word.expose())?;
     let phone = fields.line("phoneNumber")?.unwrap_or_default();
+    call.count_by_address("user", SIGN_UPS_PER_HOUR)?;
     let mut new = User {
         id: Uuid::new_v4(),
         application_id: call.caller.tenant.id.clone(),
@@ -238,12 +232,15 @@ pub(in crate::control) async fn sign_up(mut call: Call) -> Answer {
     let new = made.await??;
     let store = &call.state.setup().store;
     let user = store.create_user(&new).await?;
+    let now = call.state.setup().clock.monotonic();
+    let account = (user.application_id.as_str(), user.email.as_str());
+    call.state.attempts().made(account, call.address(), now);
     let token = store.issue_bearer(&user).await?;
     Ok(signed_in(&token, &user))
 }
 
 #[utoipa::path(
-    post, path = "/api/users/login", tag = "users", operation_id = "signIn",
+    post, path = "/api/users/login", tag = "users", operation_id = "login",
     summary = "A token for who knows the password", security((), ("apiKey" = [])),
     request_body = inline(SignIn),
     responses((status = 200, description = "It is signed in.", body = inline(SignedIn<'_>)), Usual, Sized),
@@ -264,7 +261,7 @@ pub(in crate::control) async fn sign_in(mut call: Call) -> Answer {
     let Some(user) = right(state, word, found).await? else {
         return Err(refused);
     };
-    state.attempts().forgive(&counted);
+    state.attempts().forgive(counted, now);
     match state.setup().store.issue_bearer(&user).await {
         Err(store::Error::Missing { .. }) => Err(refused),
         token => Ok(signed_in(&token?, &user)),
@@ -273,7 +270,7 @@ pub(in crate::control) async fn sign_in(mut call: Call) -> Answer {
 
 #[utoipa::path(
     post, path = "/api/users/logout", tag = "users", operation_id = "signOut",
-    summary = "End the token", security(("bearer" = [])),
+    summary = "End the token", security(("userToken" = [])),
     responses((status = 200, description = "It opens nothing any more.", body = Done), Usual),
 )]
 pub(in crate::control) async fn sign_out(ByUser(call, _): ByUser) -> Answer {
@@ -284,7 +281,7 @@ pub(in crate::control) async fn sign_out(ByUser(call, _): ByUser) -> Answer {
 
 #[utoipa::path(
     post, path = "/api/users/token", tag = "users", operation_id = "rotateToken",
-    summary = "A new token in place of this one", security(("bearer" = [])),
+    summary = "A new token in place of this one", security(("userToken" = [])),
     responses((status = 200, description = "The old one ends.", body = inline(SignedIn<'_>)), Usual),
 )]
 pub(in crate::control) async fn rotate(ByUser(call, user): ByUser) -> Answer {
@@ -298,8 +295,8 @@ pub(in crate::control) async fn rotate(ByUser(call, user): ByUser) -> Answer {
 }
 
 #[utoipa::path(
-    get, path = "/api/users/profile/full", tag = "users", operation_id = "profile",
-    summary = "Who the user is", security(("bearer" = [])),
+    get, path = "/api/users/profile/full", tag = "users", operation_id = "fullProfile",
+    summary = "Who the user is", security(("userToken" = [])),
     responses((status = 200, description = "Itself.", body = inline(Full<'_>)), Usual),
 )]
 pub(in crate::control) async fn profile(ByUser(call, user): ByUser) -> Answer {
@@ -314,8 +311,8 @@ pub(in crate::control) async fn profile(ByUser(call, user): ByUser) -> Answer {
 }
 
 #[utoipa::path(
-    put, path = "/api/users/profile", tag = "users", operation_id = "changeProfile",
-    summary = "Change who the user is", security(("bearer" = [])),
+    put, path = "/api/users/profile", tag = "users", operation_id = "updateProfile",
+    summary = "Change who the user is", security(("userToken" = [])),
     request_body = inline(Change),
     responses((status = 200, description = "As it is now.", body = View<'_>), Usual, Sized, Conflicting),
 )]
@@ -352,7 +349,7 @@ pub(in crate::control) async fn change(ByUser(mut call, user): ByUser) -> Answer
 
 #[utoipa::path(
     delete, path = "/api/users/profile", tag = "users", operation_id = "deleteProfile",
-    summary = "Remove the user with all that is its own", security(("bearer" = [])),
+    summary = "Remove the user with all that is its own", security(("userToken" = [])),
     responses((status = 200, description = "Its tokens open nothing any more.", body = Done), Usual),
 )]
 pub(in crate::control) async fn remove(ByUser(call, user): ByUser) -> Answer {
@@ -362,7 +359,7 @@ pub(in crate::control) async fn remove(ByUser(call, user): ByUser) -> Answer {
 
 #[utoipa::path(
     post, path = "/api/users/change-password", tag = "users", operation_id = "changePassword",
-    summary = "Change the password; all other tokens end", security(("bearer" = [])),
+    summary = "Change the password; all other tokens end", security(("userToken" = [])),
     request_body = inline(Passwords),
     responses((status = 200, description = "It is changed.", body = Done), Usual, Sized),
 )]
@@ -380,7 +377,7 @@ pub(in crate::control) async fn change_password(ByUser(mut call, user): ByUser) 
     let Some(user) = right(state, current, Some(User::clone(&user))).await? else {
         return Err(refused());
     };
-    state.attempts().forgive(&counted);
+    state.attempts().forgive(counted, now);
     let new = state.work().run(move || password::hashed(&new)).await??;
     let kept = call.bearer().unwrap_or_default();
     match state.setup().store.change_password(&user, &new, kept).await {
@@ -394,7 +391,7 @@ pub(in crate::control) async fn change_password(ByUser(mut call, user): ByUser) 
 
 #[utoipa::path(
     get, path = "/api/users/search", tag = "users", operation_id = "searchUsers",
-    summary = "Users of the same tenant", security(("bearer" = [])),
+    summary = "Users of the same tenant", security(("userToken" = [])),
     params(Search),
     responses((status = 200, description = "The best first.", body = inline(Vec<HitView<'_>>)), Usual,
         Sized),
@@ -402,7 +399,7 @@ pub(in crate::control) async fn change_password(ByUser(mut call, user): ByUser) 
 pub(in crate::control) async fn search(ByUser(mut call, user): ByUser) -> Answer {
     let query = call.query().await?;
     let text = query
-        .text("q")?
+        .line("q")?
         .ok_or_else(|| Error::Bad("q is missing".to_owned()))?;
     let limit = query.count("limit")?.unwrap_or(DEFAULT_HITS);
     if !(1..=MAX_HITS).contains(&limit) {
@@ -417,76 +414,6 @@ pub(in crate::control) async fn search(ByUser(mut call, user): ByUser) -> Answer
     let hits = store.search_users(&user, text, limit).await?;
     let hits: Vec<_> = hits.iter().map(HitView::of).collect();
     Ok(ok(&hits))
-}
-
-#[utoipa::path(
-    get, path = "/api/users/followers/count", tag = "users", operation_id = "followersCount",
-    summary = "How many follow the user", security(("bearer" = [])),
-    responses((status = 200, description = "A number.", body = Count), Usual),
-)]
-pub(in crate::control) async fn followers(ByUser(call, user): ByUser) -> Answer {
-    let follows = call.state.setup().store.follows(user.id).await?;
-    let count = follows.followers;
-    Ok(ok(&Count { count }))
-}
-
-#[utoipa::path(
-    get, path = "/api/users/following/count", tag = "users", operation_id = "followingCount",
-    summary = "How many the user follows", security(("bearer" = [])),
-    responses((status = 200, description = "A number.", body = Count), Usual),
-)]
-pub(in crate::control) async fn following(ByUser(call, user): ByUser) -> Answer {
-    let follows = call.state.setup().store.follows(user.id).await?;
-    let count = follows.following;
-    Ok(ok(&Count { count }))
-}
-
-#[utoipa::path(
-    post, path = "/api/users/follow/{id}", tag = "users", operation_id = "followUser",
-    summary = "Follow a user", security(("bearer" = [])),
-    params(ById),
-    responses((status = 200, description = "It is followed.", body = Done), Usual, Lookup, Conflicting),
-)]
-pub(in crate::control) async fn follow(ByUser(mut call, user): ByUser) -> Answer {
-    let followed = other(&mut call, &user).await?;
-    add_follow(&call.state, &user, followed).await
-}
-
-#[utoipa::path(
-    delete, path = "/api/users/follow/{id}", tag = "users", operation_id = "unfollowUser",
-    summary = "Follow a user no more", security(("bearer" = [])),
-    params(ById),
-    responses((status = 200, description = "It is not followed.", body = Done), Usual, Lookup),
-)]
-pub(in crate::control) async fn unfollow(ByUser(mut call, user): ByUser) -> Answer {
-    let followed = other(&mut call, &user).await?;
-    call.state
-        .setup()
-        .store
-        .remove_follow(user.id, followed)
-        .await?;
-    Ok(done())
-}
-
-/// Makes a user follow one who is there.
-pub(super) async fn add_follow(state: &State, user: &User, followed: Uuid) -> Answer {
-    if user.id == followed {
-        return Err(Error::Bad("that is the user itself".to_owned()));
-    }
-    match state.setup().store.add_follow(user, followed).await? {
-        true => Ok(done()),
-        false => Err(Error::Conflict("it is followed already".to_owned())),
-    }
-}
-
-/// The user of the same tenant whom the path names.
-async fn other(call: &mut Call, user: &Arc<User>) -> Result<Uuid, Error> {
-    let id = call.parameter("id").await?;
-    let missing = || Error::NotFound("user");
-    let id = Uuid::try_parse(&id).map_err(|_| missing())?;
-    let store = &call.state.setup().store;
-    let found = store.user(&user.application_id, id).await?;
-    found.map(|user| user.id).ok_or_else(missing)
 }
 
 /// The user, if this is its password.

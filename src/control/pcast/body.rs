@@ -171,19 +171,7 @@ impl Fields {
     }
 
     fn check_line(&self, name: &str, text: &str) -> Result<(), Error> {
-        if text.len() > MAX_WORD_BYTES {
-            let name = self.name(name);
-            return Err(Error::Bad(format!(
-                "{name} is longer than {MAX_WORD_BYTES} bytes"
-            )));
-        }
-        match text.chars().any(char::is_control) {
-            true => Err(Error::Bad(format!(
-                "{} holds a control character",
-                self.name(name)
-            ))),
-            false => Ok(()),
-        }
+        check_line(&self.name(name), text)
     }
 
     /// A text of one line that may be left out.
@@ -288,6 +276,19 @@ impl Fields {
     /// Whether a field is there and a text.
     pub(in crate::control) fn is_text(&self, name: &str) -> bool {
         matches!(self.fields.get(name), Some(Value::String(_)))
+    }
+}
+
+/// Refuses what is no text of one line of bounded length.
+pub(super) fn check_line(name: &str, text: &str) -> Result<(), Error> {
+    if text.len() > MAX_WORD_BYTES {
+        return Err(Error::Bad(format!(
+            "{name} is longer than {MAX_WORD_BYTES} bytes"
+        )));
+    }
+    match text.chars().any(char::is_control) {
+        true => Err(Error::Bad(format!("{name} holds a control character"))),
+        false => Ok(()),
     }
 }
 

@@ -14,6 +14,7 @@ use http::request::Parts;
 use http::{HeaderMap, Method, header};
 
 use super::Error;
+use super::body::check_line;
 use crate::base::secret::Secret;
 use crate::control::{State, auth};
 use crate::store::{Application, Channel};
@@ -243,6 +244,13 @@ impl Parameters {
             Some(_) => Err(Error::Bad(format!("{name} is there twice"))),
             None => Ok(value),
         }
+    }
+
+    /// The same, of one line of bounded length.
+    pub(in crate::control) fn line(&self, name: &str) -> Result<Option<&str>, Error> {
+        let text = self.text(name)?;
+        text.map_or(Ok(()), |text| check_line(name, text))?;
+        Ok(text)
     }
 
     /// A number of 0 or more; what is above every bound is taken as the largest one.

@@ -6,7 +6,7 @@ use super::Stream;
 use super::member::Member;
 use crate::base::clock::Wall;
 use crate::hub::observer::Lateness;
-use crate::hub::roster::{Session, TrackState};
+use crate::hub::roster::{Attendee, Session, TrackState};
 use crate::media::{AccessUnit, MediaKind};
 
 impl Member {
@@ -55,6 +55,20 @@ impl Stream {
             .filter(|member| member.sends(monotonic, self.silence))
             .map(|member| member.session(now, monotonic))
             .collect()
+    }
+
+    /// The sessions that are connected.
+    pub(in crate::hub) fn attendees(&self) -> Vec<Attendee> {
+        let monotonic = self.clock.monotonic();
+        let state = self.lock();
+        let members = state.members.iter();
+        let attendees = members.map(|member| Attendee {
+            session: member.session.clone(),
+            screen_name: member.screen_name.clone(),
+            proto: member.proto,
+            lost: member.has_sent && member.is_silent(monotonic, self.silence),
+        });
+        attendees.collect()
     }
 
     /// How many sessions send, of those with this screen name when one is given.

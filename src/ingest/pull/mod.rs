@@ -3,12 +3,11 @@
 //! SRT connection carries (`ingest::srt`).
 //!
 //! THE list of kinds is [`Protocol`]: one file each, which says how to get one session of media from an
-//! address. Everything before and after is the same for all of them and is here: where the host is and
-//! whether the gateway may go there (`address`), when to try again (`backoff`), what the log says
-//! (`report`). A source is pulled as long as it is declared; what comes is a publisher like any other, beside
+//! address. Everything before and after is the same for all of them and is here: when to try again
+//! (`backoff`), what the log says (`report`); where the host is and whether the gateway may go there is
+//! decided in `base::destination`. A source is pulled as long as it is declared; what comes is a publisher like any other, beside
 //! encoders with the channel's key.
 
-pub mod address;
 mod backoff;
 mod report;
 mod srt;
@@ -20,11 +19,10 @@ use std::time::Duration;
 use tracing::Instrument;
 
 use crate::base::clock::Clock;
-use crate::base::network::Network;
+use crate::base::destination::{self, Private, Resolve, System};
 use crate::base::shutdown::Tasks;
 use crate::base::source::{Protocol, Source};
 use crate::ingest::srt::Dialer;
-use address::{Resolve, System};
 use backoff::Backoff;
 use report::Report;
 use srt::Srt;
@@ -41,8 +39,8 @@ pub struct Job {
 /// What all sources have in common.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// Networks besides the internet that may be pulled from (`FOREBAY_PULL_PRIVATE`).
-    pub private: Vec<Network>,
+    /// What may be pulled from besides the internet (`FOREBAY_PULL_PRIVATE`).
+    pub private: Private,
     /// SRT latency of a source that names none (`FOREBAY_SRT_LATENCY_MS`).
     pub srt_latency: Duration,
     /// How long visits last is read there.
@@ -122,11 +120,12 @@ async fn pull(
 /// Visits the source's addresses, one after another, until one of them has media.
 async fn attempt(
     source: &Source,
-    private: &[Network],
+    private: &Private,
     fetch: &mut impl Fetch,
     resolver: &mut impl Resolve,
 ) -> Visit {
-    let addresses = match address::addresses(source, private, resolver).await {
+    let place = (source.host.as_str(), source.port);
+    let addresses = match destination::addresses(place, private, resolver).await {
         Ok(addresses) => addresses,
         Err(error) => {
             return Visit {

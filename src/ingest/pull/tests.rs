@@ -97,7 +97,10 @@ fn start(plan: &[Act], names: &[&'static str]) -> Bench {
         clock: clock.clone(),
     };
     let config = Config {
-        private: Vec::new(),
+        private: Private {
+            networks: Vec::new(),
+            setting: "FOREBAY_PULL_PRIVATE",
+        },
         srt_latency: Duration::from_millis(120),
         clock,
     };

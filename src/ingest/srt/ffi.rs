@@ -142,7 +142,9 @@ fn checked(call: &'static str, result: c_int) -> Result<c_int, Error> {
     Ok(result)
 }
 
-/// The library, started. It ends with the last clone, and every socket holds one.
+/// The library, started. It ends with the last clone, and every socket holds one. None may be left when the
+/// process ends: libsrt's destructor does not end what was started twice, and its collector of closed
+/// sockets then runs on in what was taken apart (`CUDTUnited::cleanup`).
 #[derive(Clone, Debug)]
 pub(super) struct Library {
     _started: Arc<Started>,

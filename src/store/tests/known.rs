@@ -1,7 +1,7 @@
 //! What is known in memory.
 
 use super::super::database::query;
-use super::super::known::hash;
+use super::super::hash::hash;
 use super::*;
 
 const LIVE: &str = "local#app#live";
@@ -326,7 +326,7 @@ impl Watcher for Seen {
 impl Seen {
     async fn of(store: &Store) -> Arc<Seen> {
         let seen = Arc::new(Seen::default());
-        store.watch(seen.clone()).await.unwrap();
+        store.watch(&seen).await.unwrap();
         seen
     }
 

@@ -7,6 +7,7 @@ use serde::Serialize;
 use crate::base::id::Uuid;
 use crate::control::api::Error;
 use crate::control::api::time::seconds;
+use crate::control::api::viewer::pass::is_guest;
 use crate::control::pcast::Fields;
 use crate::store::Chat;
 
@@ -52,6 +53,9 @@ pub(super) enum Frame<'a> {
         stream_id: String,
         user_id: &'a str,
         user_name: &'a str,
+        /// Nobody vouches for the name.
+        #[serde(skip_serializing_if = "std::ops::Not::not")]
+        guest: bool,
         message: &'a str,
         timestamp: String,
     },
@@ -61,6 +65,14 @@ pub(super) enum Frame<'a> {
         user_name: &'a str,
         reaction: &'a str,
         timestamp: String,
+    },
+    Status {
+        stream_id: String,
+        status: &'static str,
+    },
+    Viewers {
+        stream_id: String,
+        viewers: u64,
     },
     Error {
         code: u16,
@@ -83,6 +95,7 @@ pub(super) fn message(stream: Uuid, chat: &Chat) -> Frame<'_> {
         stream_id: stream.to_string(),
         user_id: chat.content.user_id.as_deref().unwrap_or_default(),
         user_name: &chat.content.user_name,
+        guest: chat.content.user_id.as_deref().is_some_and(is_guest),
         message: &chat.content.message,
         timestamp: seconds(chat.sent),
     }

@@ -13,8 +13,10 @@ use std::time::Duration;
 use axum::extract::ws::Utf8Bytes;
 use tokio::sync::broadcast::{Receiver, Sender};
 
+use super::frame::Frame;
 use crate::base::id::Uuid;
 use crate::control::api::Error;
+use crate::store::{Standing, Status};
 
 /// Frames that a socket may be behind. More than a second of the fastest room; some 5 KB when it is empty.
 const RING: usize = 64;
@@ -26,6 +28,8 @@ const ROOM: Pace = Pace::new(40.0, 40.0);
 pub(super) struct Told {
     /// The number of what is kept: who has read it in the history does not want it again.
     pub(super) sequence: Option<i64>,
+    /// Whether the broadcast is over with it.
+    pub(super) is_last: bool,
     pub(super) text: Utf8Bytes,
 }
 
@@ -38,6 +42,9 @@ struct Room {
     frames: Sender<Told>,
     sockets: usize,
     pace: Pace,
+    /// What those in it know.
+    status: Status,
+    viewers: Option<u64>,
 }
 
 /// A place in a room; dropping it is leaving.
@@ -53,13 +60,15 @@ impl Rooms {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes a place in the room of a broadcast.
-    pub(super) fn enter(&self, broadcast: Uuid) -> Seat {
+    /// Takes a place in the room of a broadcast, which has come so far.
+    pub(super) fn enter(&self, broadcast: Uuid, status: Status) -> Seat {
         let mut rooms = self.all();
         let room = rooms.entry(broadcast).or_insert_with(|| Room {
             frames: Sender::new(RING),
             sockets: 0,
             pace: ROOM,
+            status,
+            viewers: None,
         });
         room.sockets += 1;
         Seat {
@@ -85,6 +94,52 @@ impl Rooms {
         if let Some(frames) = frames {
             // Nobody is left: nobody has to be told.
             let _ = frames.send(told);
+        }
+    }
+
+    /// Rooms in which somebody is.
+    pub(super) fn open(&self) -> Vec<Uuid> {
+        self.all().keys().copied().collect()
+    }
+
+    /// Tells a room how far its broadcast has come, unless it knows.
+    pub(super) fn tell_status(&self, standing: &Standing) {
+        let status = standing.status;
+        let is_new = match self.all().get_mut(&standing.broadcast) {
+            Some(room) => std::mem::replace(&mut room.status, status) != status,
+            None => false,
+        };
+        if is_new {
+            let frame = Frame::Status {
+                stream_id: standing.stream.to_string(),
+                status: status.word(),
+            };
+            let told = Told {
+                sequence: None,
+                is_last: status.is_over(),
+                text: frame.text(),
+            };
+            self.tell(standing.broadcast, told);
+        }
+    }
+
+    /// Tells a room how many watch, unless it knows.
+    pub(super) fn tell_viewers(&self, standing: &Standing, viewers: u64) {
+        let is_new = match self.all().get_mut(&standing.broadcast) {
+            Some(room) => room.viewers.replace(viewers) != Some(viewers),
+            None => false,
+        };
+        if is_new {
+            let frame = Frame::Viewers {
+                stream_id: standing.stream.to_string(),
+                viewers,
+            };
+            let told = Told {
+                sequence: None,
+                is_last: false,
+                text: frame.text(),
+            };
+            self.tell(standing.broadcast, told);
         }
     }
 
@@ -159,6 +214,7 @@ mod tests {
     fn told(text: &str) -> Told {
         Told {
             sequence: None,
+            is_last: false,
             text: text.into(),
         }
     }
@@ -166,7 +222,11 @@ mod tests {
     #[test]
     fn a_frame_reaches_all_of_its_room_and_nobody_else() {
         let rooms = Rooms::default();
-        let mut seats = [rooms.enter(A), rooms.enter(A), rooms.enter(B)];
+        let mut seats = [
+            rooms.enter(A, Status::Active),
+            rooms.enter(A, Status::Active),
+            rooms.enter(B, Status::Active),
+        ];
         rooms.tell(A, told("hi"));
         rooms.tell(Uuid::from_u128(3), told("nobody is there"));
         for seat in &mut seats[..2] {
@@ -178,7 +238,10 @@ mod tests {
     #[test]
     fn a_room_is_there_while_somebody_is_in_it() {
         let rooms = Rooms::default();
-        let (first, second) = (rooms.enter(A), rooms.enter(A));
+        let (first, second) = (
+            rooms.enter(A, Status::Active),
+            rooms.enter(A, Status::Active),
+        );
         drop(first);
         assert_eq!(rooms.count(), 1);
         drop(second);
@@ -188,7 +251,10 @@ mod tests {
     #[test]
     fn one_who_falls_behind_is_found_out_and_holds_nobody_up() {
         let rooms = Rooms::default();
-        let (mut slow, mut quick) = (rooms.enter(A), rooms.enter(A));
+        let (mut slow, mut quick) = (
+            rooms.enter(A, Status::Active),
+            rooms.enter(A, Status::Active),
+        );
         for number in 0..=RING {
             rooms.tell(A, told(&number.to_string()));
             assert!(quick.frames.try_recv().is_ok());
@@ -200,7 +266,7 @@ mod tests {
     #[test]
     fn a_room_takes_no_more_than_can_be_read() {
         let rooms = Rooms::default();
-        let _seat = rooms.enter(A);
+        let _seat = rooms.enter(A, Status::Active);
         let at = Duration::from_secs(9);
         for _ in 0..40 {
             rooms.admit(A, at).unwrap();
@@ -209,5 +275,45 @@ mod tests {
         assert_eq!(rooms.admit(A, at), Err(Error::TooMany(wait)));
         rooms.admit(A, at + wait).unwrap();
         rooms.admit(B, at).unwrap();
+    }
+
+    #[test]
+    fn a_room_is_told_what_is_new_and_only_that() {
+        let rooms = Rooms::default();
+        let mut seat = rooms.enter(A, Status::Created);
+        let standing = |status| Standing {
+            broadcast: A,
+            stream: B,
+            status,
+            reported_viewers: 0,
+        };
+        let stream = B.to_string();
+        for (status, viewers, wanted) in [
+            (Status::Created, 0, &[r#""viewers":0"#][..]),
+            (Status::Created, 0, &[]),
+            (
+                Status::Active,
+                2,
+                &[r#""status":"active""#, r#""viewers":2"#],
+            ),
+            (Status::Completed, 2, &[r#""status":"completed""#]),
+            (Status::Completed, 2, &[]),
+        ] {
+            rooms.tell_status(&standing(status));
+            rooms.tell_viewers(&standing(status), viewers);
+            for part in wanted {
+                let told = seat.frames.try_recv().unwrap();
+                assert!(told.text.contains(part), "{told:?} is not {part}");
+                assert!(told.text.contains(&stream), "{told:?}");
+                assert_eq!(told.is_last, told.text.contains("completed"));
+            }
+            assert_eq!(seat.frames.try_recv().unwrap_err(), TryRecvError::Empty);
+        }
+        // Nobody is in there: nobody is told, and no room is made.
+        rooms.tell_status(&Standing {
+            broadcast: B,
+            ..standing(Status::Active)
+        });
+        assert_eq!(rooms.open(), [A]);
     }
 }

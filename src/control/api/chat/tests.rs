@@ -1,5 +1,7 @@
 //! Chats over a connection in memory: who may listen and speak, what is told, and how a socket ends.
 
+mod lasting;
+
 use std::time::Duration;
 
 use axum::body::Body;
@@ -294,6 +296,7 @@ async fn one_who_reads_nothing_is_closed_and_holds_nobody_up() {
     for _ in 0..200 {
         let told = super::rooms::Told {
             sequence: None,
+            is_last: false,
             text: json!(text).to_string().into(),
         };
         chats.tell(broadcast.id, told);

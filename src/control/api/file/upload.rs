@@ -71,8 +71,8 @@ pub(super) async fn answer(mut call: Call, user: &User, boundary: String) -> Ans
     let body = call.unread_body();
     let reading = tokio::time::timeout(DEADLINE, receive(body, boundary, incoming));
     let late = |_| Error::Bad(format!("the form did not come within {DEADLINE:?}"));
-    let (mut fields, incoming, file_name) = Box::pin(reading).await.map_err(late)??;
-    let mut file = described(&mut fields, user.id, file_name)?;
+    let (mut fields, incoming) = Box::pin(reading).await.map_err(late)??;
+    let mut file = described(&mut fields, user.id)?;
     file.id = id;
     file.stored = true;
     let state = call.state.clone();
@@ -104,12 +104,12 @@ pub(super) async fn answer(mut call: Call, user: &User, boundary: String) -> Ans
     to_the_end(&call.state, work).await
 }
 
-/// Reads a form: its fields, its file, and how that is called.
+/// Reads a form: its fields and its file, which is called as it says itself unless a field says it.
 async fn receive(
     body: Body,
     boundary: String,
     mut incoming: Incoming,
-) -> Result<(Fields, Incoming, Option<String>), Error> {
+) -> Result<(Fields, Incoming), Error> {
     let ahead = Arc::new(AtomicUsize::new(0));
     let body = Measured {
         body,
@@ -134,7 +134,7 @@ async fn receive(
             if file_name.is_some() {
                 return Err(Error::Bad("file is there twice".to_owned()));
             }
-            file_name = Some(field.file_name().map(str::to_owned));
+            file_name = Some(field.file_name().map(last_part));
             while let Some(chunk) = timely(field.chunk()).await? {
                 ahead.store(0, Ordering::Relaxed);
                 incoming.write(&chunk).await?;
@@ -145,7 +145,16 @@ async fn receive(
         add(&mut fields, name, text)?;
     }
     let file_name = file_name.ok_or_else(|| Error::Bad("file is missing".to_owned()))?;
-    Ok((Fields::of(fields), incoming, file_name))
+    if let Some(name) = file_name {
+        fields.entry("name").or_insert(Value::String(name));
+    }
+    Ok((Fields::of(fields), incoming))
+}
+
+/// A name without the folders of whoever sends it (RFC 7578 §4.2).
+fn last_part(name: &str) -> String {
+    let part = name.rsplit(['/', '\\']).next();
+    part.unwrap_or_default().to_owned()
 }
 
 async fn text(

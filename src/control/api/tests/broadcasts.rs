@@ -234,6 +234,10 @@ async fn strangers_may_make_ten_broadcasts_an_hour_that_can_do_little() {
         .await;
     assert_eq!(code, 200, "it follows its id");
     assert_eq!(bench.api("POST", &path, &KEY, "{}").await.0, 404);
+    let shown = format!("/api/broadcasts/{}", made["id"].as_str().unwrap());
+    let (code, shown) = bench.api("GET", &shown, &KEY, "").await;
+    assert_eq!((code, &shown["status"]), (200, &json!("active")));
+    assert!(shown.get("streamKey").is_none());
     for _ in 1..10 {
         assert_eq!(make().await.0, 200);
     }

@@ -78,7 +78,7 @@ async fn what_is_missing_or_wrong_at_sign_up_is_named() {
             400
         );
     }
-    assert_eq!(bench.store.users("app").await.unwrap(), []);
+    assert_eq!(bench.store.users("app", 1, 0).await.unwrap(), []);
 }
 
 #[tokio::test]
@@ -299,4 +299,34 @@ async fn without_a_users_token_everything_is_401_before_anything_else() {
             );
         }
     }
+}
+
+#[tokio::test]
+async fn a_client_lists_its_users_and_no_others() {
+    let bench = clients().await;
+    let names = async |key: &str, query: &str| {
+        let path = format!("GET /api/v1/users{query}");
+        let (code, list) = call(&bench, &path, &[&format!("x-api-key: {key}")], "").await;
+        assert_eq!(code, 200, "{list}");
+        assert!(!list.to_string().contains("argon2"));
+        let list = list.as_array().expect("a bare array").iter();
+        let names = list.map(|user| user["username"].as_str().expect("text").to_owned());
+        names.collect::<Vec<_>>()
+    };
+    assert!(names("pk_one", "").await.is_empty());
+    for (key, name) in [("pk_one", "ann"), ("pk_two", "bob"), ("pk_one", "cid")] {
+        person_of(&bench, &[&format!("x-api-key: {key}")], name, "").await;
+    }
+    let mut both = names("pk_one", "").await;
+    assert_eq!(names("pk_one", "?limit=1").await, both[..1]);
+    assert_eq!(names("pk_one", "?limit=1&offset=1").await, both[1..]);
+    // They signed up at the same moment of the bench's clock.
+    both.sort();
+    assert_eq!(both, ["ann", "cid"]);
+    assert_eq!(names("pk_two", "").await, ["bob"]);
+    for query in ["?limit=0", "?limit=x", "?offset=-1"] {
+        let path = format!("GET /api/v1/users{query}");
+        assert_eq!(call(&bench, &path, &["x-api-key: pk_one"], "").await.0, 400);
+    }
+    assert_eq!(call(&bench, "GET /api/v1/users", &[], "").await.0, 401);
 }

@@ -3,36 +3,10 @@
 use std::collections::BTreeSet;
 
 use super::*;
+use crate::control::tests::description::{names, resolved};
 
 /// The channel part of the contract's OpenAPI document.
 const CONTRACT: &str = include_str!("../../../../tests/data/contract/pcast.json");
-
-/// Follows references; of something that may be null, what else it may be.
-fn resolved<'a>(document: &'a Value, mut value: &'a Value) -> &'a Value {
-    loop {
-        if let Some(reference) = value["$ref"].as_str() {
-            let pointer = reference.strip_prefix('#').unwrap();
-            let found = document.pointer(pointer);
-            value = found.unwrap_or_else(|| panic!("no {reference}"));
-            continue;
-        }
-        let choices = value["oneOf"].as_array();
-        let choices = choices.filter(|choices| choices.iter().any(|one| one["type"] == "null"));
-        match choices.and_then(|choices| choices.iter().find(|one| one["type"] != "null")) {
-            Some(choice) => value = choice,
-            None => return value,
-        }
-    }
-}
-
-fn names(value: &Value) -> BTreeSet<String> {
-    value
-        .as_object()
-        .into_iter()
-        .flatten()
-        .map(|(name, _)| name.clone())
-        .collect()
-}
 
 /// What a schema is made of, for comparison: names of fields, of those that must be there, and of words.
 fn compare(

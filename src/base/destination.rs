@@ -1,5 +1,6 @@
-//! Where a source's host is, and whether the gateway may go there. A name is looked up for each attempt, and
-//! what was checked is what is connected to: a name that says something else a moment later changes nothing.
+//! Where a host is that somebody else named, and whether the gateway may go there: what channels pull, and
+//! webhooks. A name is looked up for each attempt, and what was checked is what is connected to: a name that
+//! says something else a moment later changes nothing.
 
 use std::future::Future;
 use std::io;
@@ -8,8 +9,7 @@ use std::time::Duration;
 
 use tokio::sync::{Semaphore, oneshot};
 
-use crate::base::network::{Class, Network};
-use crate::base::source::Source;
+use super::network::{Class, Network};
 
 /// A name that is not found within this is not found. Twice what a resolver gives its first server.
 const LOOKUP_DEADLINE: Duration = Duration::from_secs(10);
@@ -33,17 +33,28 @@ pub enum Error {
     #[error("the host was not found within {LOOKUP_DEADLINE:?}")]
     Timeout,
     /// There are addresses, and none of them may be used.
-    #[error("{address} is a {class} address, which FOREBAY_PULL_PRIVATE does not name")]
+    #[error("{address} is a {class} address, which {setting} does not name")]
     NotAllowed {
         /// The first one.
         address: IpAddr,
         /// What it is.
         class: Class,
+        /// Where it would be allowed.
+        setting: &'static str,
     },
 }
 
+/// Where the gateway may go besides the internet.
+#[derive(Clone, Debug)]
+pub struct Private {
+    /// Networks of the setting.
+    pub networks: Vec<Network>,
+    /// The setting's name, for sentences.
+    pub setting: &'static str,
+}
+
 /// Looks names up.
-pub(super) trait Resolve: Send + 'static {
+pub trait Resolve: Send + 'static {
     /// The addresses of a name.
     fn look_up(
         &mut self,
@@ -53,15 +64,15 @@ pub(super) trait Resolve: Send + 'static {
 }
 
 /// Addresses to connect to, each of them checked.
-pub(super) async fn addresses(
-    source: &Source,
-    private: &[Network],
+pub async fn addresses(
+    (host, port): (&str, u16),
+    private: &Private,
     resolver: &mut impl Resolve,
 ) -> Result<Vec<SocketAddr>, Error> {
-    let found = match source.host.parse::<IpAddr>() {
-        Ok(address) => vec![SocketAddr::new(address, source.port)],
+    let found = match host.parse::<IpAddr>() {
+        Ok(address) => vec![SocketAddr::new(address, port)],
         Err(_) => {
-            let answer = resolver.look_up(&source.host, source.port);
+            let answer = resolver.look_up(host, port);
             let answer = tokio::time::timeout(LOOKUP_DEADLINE, answer).await;
             answer.map_err(|_| Error::Timeout)??
         }
@@ -70,22 +81,28 @@ pub(super) async fn addresses(
 }
 
 /// The same for `forebay check`, which may block.
-pub fn blocking(source: &Source, private: &[Network]) -> Result<Vec<SocketAddr>, Error> {
+pub fn blocking((host, port): (&str, u16), private: &Private) -> Result<Vec<SocketAddr>, Error> {
     let (answer, found) = std::sync::mpsc::sync_channel(1);
-    look_up_in_thread(&source.host, source.port, move |found| {
+    look_up_in_thread(host, port, move |found| {
         let _ = answer.send(found);
     })?;
     let found = found.recv_timeout(LOOKUP_DEADLINE);
     checked(found.map_err(|_| Error::Timeout)??, private)
 }
 
-fn checked(found: Vec<SocketAddr>, private: &[Network]) -> Result<Vec<SocketAddr>, Error> {
+/// The address that a host is written as, if it is no name, when the gateway may not go there.
+pub fn refused(host: &str, private: &Private) -> Option<Error> {
+    let address = SocketAddr::new(host.parse().ok()?, 0);
+    checked(vec![address], private).err()
+}
+
+fn checked(found: Vec<SocketAddr>, private: &Private) -> Result<Vec<SocketAddr>, Error> {
     let Some(first) = found.first().map(SocketAddr::ip) else {
         return Err(io::Error::from(io::ErrorKind::NotFound).into());
     };
     let allowed = found
         .into_iter()
-        .filter(|address| is_allowed(address.ip(), private))
+        .filter(|address| is_allowed(address.ip(), &private.networks))
         .map(|address| SocketAddr::new(address.ip().to_canonical(), address.port()))
         .take(MAX_ADDRESSES)
         .collect::<Vec<_>>();
@@ -93,12 +110,13 @@ fn checked(found: Vec<SocketAddr>, private: &[Network]) -> Result<Vec<SocketAddr
         return Err(Error::NotAllowed {
             address: first,
             class: Class::of(first),
+            setting: private.setting,
         });
     }
     Ok(allowed)
 }
 
-/// Whether a source may be pulled from this address: the internet always, groups and nobody never, the rest
+/// Whether the gateway may go to this address: the internet always, groups and nobody never, the rest
 /// if a network of the settings holds it. Link-local addresses want a network that is link-local itself:
 /// clouds hand out a machine's credentials there, and who allows `0.0.0.0/0` did not mean those.
 fn is_allowed(address: IpAddr, private: &[Network]) -> bool {
@@ -140,7 +158,7 @@ fn look_up_in_thread(
 
 /// The system's resolver, one look-up at a time: who gave up on one and comes again waits for it.
 #[derive(Debug, Default)]
-pub(super) struct System {
+pub struct System {
     pending: Option<oneshot::Receiver<io::Result<Vec<SocketAddr>>>>,
 }
 
@@ -181,13 +199,16 @@ mod tests {
         }
     }
 
-    fn networks(text: &str) -> Vec<Network> {
+    fn networks(text: &str) -> Private {
         let networks = text.split_whitespace();
-        networks.map(|network| network.parse().unwrap()).collect()
+        Private {
+            networks: networks.map(|network| network.parse().unwrap()).collect(),
+            setting: "FOREBAY_PULL_PRIVATE",
+        }
     }
 
     #[test]
-    fn only_the_internet_is_pulled_from_unless_a_network_is_named() {
+    fn only_the_internet_is_gone_to_unless_a_network_is_named() {
         let cases = [
             ("", "1.1.1.1 2606:4700::1 ::ffff:1.1.1.1", true),
             (
@@ -230,7 +251,7 @@ mod tests {
             for address in addresses.split_whitespace() {
                 let address = address.parse().unwrap();
                 assert_eq!(
-                    is_allowed(address, &private),
+                    is_allowed(address, &private.networks),
                     allowed,
                     "{address} {private:?}"
                 );
@@ -240,9 +261,9 @@ mod tests {
 
     #[tokio::test]
     async fn of_a_names_addresses_only_the_allowed_ones_are_left_and_not_too_many() {
-        let source = Source::parse("srt://camera:9000").unwrap();
+        let camera = ("camera", 9000);
         let mut mixed = Table("10.0.0.1 1.1.1.1 ::1 2606:4700::1 1.0.0.1 8.8.8.8 9.9.9.9");
-        let found = addresses(&source, &[], &mut mixed).await.unwrap();
+        let found = addresses(camera, &networks(""), &mut mixed).await.unwrap();
         let found: Vec<String> = found.iter().map(ToString::to_string).collect();
         let expected = [
             "1.1.1.1:9000",
@@ -251,12 +272,12 @@ mod tests {
             "8.8.8.8:9000",
         ];
         assert_eq!(found, expected);
-        let refused = addresses(&source, &[], &mut Table("10.0.0.1 ::1")).await;
+        let refused = addresses(camera, &networks(""), &mut Table("10.0.0.1 ::1")).await;
         assert_eq!(
             refused.unwrap_err().to_string(),
             "10.0.0.1 is a private address, which FOREBAY_PULL_PRIVATE does not name"
         );
-        let nothing = addresses(&source, &[], &mut Table("")).await;
+        let nothing = addresses(camera, &networks(""), &mut Table("")).await;
         assert!(matches!(nothing, Err(Error::NotFound(_))));
     }
 
@@ -269,23 +290,23 @@ mod tests {
             "2130706433",
             "0x7f.1",
             "0",
-            "[::1]",
-            "[::ffff:7f00:1]",
+            "::1",
+            "::ffff:7f00:1",
         ] {
-            let source = Source::parse(&format!("srt://{host}:9000")).unwrap();
-            let refused = addresses(&source, &[], &mut System::default()).await;
+            let none = networks("");
+            let refused = addresses((host, 9000), &none, &mut System::default()).await;
             assert!(
                 matches!(refused, Err(Error::NotAllowed { .. })),
                 "{host}: {refused:?}"
             );
             assert!(matches!(
-                blocking(&source, &[]),
+                blocking((host, 9000), &none),
                 Err(Error::NotAllowed { .. })
             ));
         }
-        let source = Source::parse("srt://localhost:9000").unwrap();
+        let localhost = ("localhost", 9000);
         let here = networks("127.0.0.0/8 ::1");
-        let found = addresses(&source, &here, &mut System::default())
+        let found = addresses(localhost, &here, &mut System::default())
             .await
             .unwrap();
         assert!(found.iter().all(|address| address.ip().is_loopback()));
@@ -293,17 +314,17 @@ mod tests {
 
     #[tokio::test]
     async fn look_ups_have_a_bound_in_all_and_wait_for_their_turn() {
-        let source = Source::parse("srt://localhost:9000").unwrap();
+        let localhost = ("localhost", 9000);
         let here = networks("127.0.0.0/8 ::1");
         let others = LOOK_UPS.acquire_many(u32::try_from(MAX_LOOK_UPS).unwrap());
         let others = others.await.unwrap();
         let mut resolver = System::default();
         tokio::time::pause();
-        let refused = addresses(&source, &here, &mut resolver).await;
+        let refused = addresses(localhost, &here, &mut resolver).await;
         assert!(matches!(refused, Err(Error::Timeout)));
         tokio::time::resume();
         drop(others);
-        assert!(addresses(&source, &here, &mut resolver).await.is_ok());
+        assert!(addresses(localhost, &here, &mut resolver).await.is_ok());
     }
 
     #[tokio::test(start_paused = true)]
@@ -314,8 +335,8 @@ mod tests {
                 std::future::pending().await
             }
         }
-        let source = Source::parse("srt://camera:9000").unwrap();
-        let refused = addresses(&source, &[], &mut Deaf).await;
+        let camera = ("camera", 9000);
+        let refused = addresses(camera, &networks(""), &mut Deaf).await;
         assert!(matches!(refused, Err(Error::Timeout)));
     }
 }

@@ -1,13 +1,17 @@
 //! One socket of a chat, from its greeting to its end. In: frames of the client, and of the room. Out: the
 //! same. One task, which sleeps until there is something to say.
 
+use std::pin::Pin;
 use std::time::Duration;
 
 use axum::extract::ws::{CloseFrame, Message, WebSocket, close_code};
+use futures_util::SinkExt;
 use tokio::sync::broadcast::error::RecvError;
-use tokio::time::{Interval, MissedTickBehavior, interval, timeout};
+use tokio::time::{Interval, MissedTickBehavior, Sleep, interval, sleep, timeout};
 
+use super::crowd::Ticket;
 use super::frame::{self, Frame, Said, What};
+use super::proof::Proof;
 use super::rooms::{Pace, Told};
 use super::{Place, Who};
 use crate::control::State;
@@ -17,14 +21,17 @@ use crate::store::{self, NewChat};
 
 /// Messages of the history that a newcomer is sent: what was said last, and fits the ring of a room.
 const HISTORY: usize = 50;
-/// How often a client is asked for a sign of life. Proxies close what is silent for a minute.
+/// How often a client is asked for a sign of life, and its credentials are looked at again. Proxies close what is
+/// silent for a minute.
 const PING: Duration = Duration::from_secs(30);
 /// Pings without any frame of the client after which it is gone.
 const MAX_UNANSWERED: u32 = 2;
-/// Until the client has taken a frame. One that takes none for so long is gone, or reads nothing.
+/// Until the client has taken a frame, or the history. One that takes none for so long is gone, or reads nothing.
 const SEND_DEADLINE: Duration = Duration::from_secs(10);
 /// Until the client has taken the farewell.
 const CLOSE_DEADLINE: Duration = Duration::from_secs(1);
+/// From the end of a broadcast until its sockets are closed: they hear that it is over, and its history.
+const LINGER: Duration = Duration::from_secs(5);
 /// Frames of a client: two in a second, and ten at once. Nobody types faster.
 const CLIENT: Pace = Pace::new(2.0, 10.0);
 /// Frames that are refused in a row, after which the client is closed: it does not listen.
@@ -35,6 +42,7 @@ type End = (u16, &'static str);
 
 const STOPPED: End = (close_code::AWAY, "the server stops");
 const SILENT: End = (close_code::POLICY, "no sign of life");
+const REVOKED: End = (close_code::POLICY, "the credential is no longer good");
 const SLOW: End = (
     close_code::AGAIN,
     "too slow: come again for what you missed",
@@ -45,6 +53,7 @@ const TOO_LARGE: End = (
     close_code::SIZE,
     "the frame cannot be read, or is too large",
 );
+const OVER: End = (close_code::NORMAL, "the broadcast is over");
 const GONE: End = (close_code::NORMAL, "");
 
 /// What a socket needs to know.
@@ -52,6 +61,8 @@ pub(super) struct Session {
     pub(super) state: State,
     pub(super) place: Place,
     pub(super) who: Who,
+    pub(super) proof: Proof,
+    pub(super) ticket: Ticket,
 }
 
 /// Serves a socket to its end, or to that of the server.
@@ -72,18 +83,37 @@ pub(super) async fn run(mut socket: WebSocket, session: Session) {
 }
 
 async fn send(socket: &mut WebSocket, message: Message) -> Result<(), End> {
-    match timeout(SEND_DEADLINE, socket.send(message)).await {
+    within_deadline(SinkExt::send(socket, message)).await
+}
+
+async fn within_deadline(
+    sending: impl Future<Output = Result<(), axum::Error>>,
+) -> Result<(), End> {
+    match timeout(SEND_DEADLINE, sending).await {
         Ok(Ok(())) => Ok(()),
         Ok(Err(_)) => Err(GONE),
         Err(_) => Err(SLOW),
     }
 }
 
-fn pings() -> Interval {
+/// Waits for the time after a broadcast's end; for ever while it goes on.
+async fn passed(linger: &mut Option<Pin<Box<Sleep>>>) {
+    match linger {
+        Some(linger) => linger.await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Those who came together, as after a restart, are not asked together: neighbours are far from each other, and
+/// all of them are spread evenly.
+fn pings(number: u64) -> Interval {
+    // The golden ratio's fraction, of 2^64 (Knuth, volume 3, 6.4).
+    let place = number.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
+    let nanos = (PING.as_nanos() * u128::from(place)) >> 32;
     let mut pings = interval(PING);
     pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    // The first tick is at once.
-    pings.reset();
+    // The first tick would be at once.
+    pings.reset_after(PING - Duration::from_nanos(u64::try_from(nanos).unwrap_or_default()));
     pings
 }
 
@@ -91,9 +121,14 @@ impl Session {
     /// Goes on until there is a reason to end.
     async fn converse(&self, socket: &mut WebSocket) -> Result<std::convert::Infallible, End> {
         // In this order, so that nothing is missed between them.
-        let mut seat = self.state.chats().enter(self.place.broadcast);
+        let Place {
+            broadcast, status, ..
+        } = self.place;
+        let mut seat = self.state.chats().enter(broadcast, status);
         let seen = self.greet(socket).await?;
-        let mut pings = pings();
+        let mut pings = pings(self.ticket.number);
+        let linger = || Box::pin(sleep(LINGER));
+        let mut over = status.is_over().then(linger);
         let mut unanswered = 0;
         let mut pace = CLIENT;
         let mut refused = 0;
@@ -101,7 +136,12 @@ impl Session {
             tokio::select! {
                 told = seat.frames.recv() => match told {
                     Ok(Told { sequence, .. }) if sequence.is_some_and(|number| number <= seen) => {}
-                    Ok(told) => send(socket, Message::Text(told.text)).await?,
+                    Ok(told) => {
+                        if told.is_last && over.is_none() {
+                            over = Some(linger());
+                        }
+                        send(socket, Message::Text(told.text)).await?;
+                    }
                     Err(RecvError::Lagged(_) | RecvError::Closed) => return Err(SLOW),
                 },
                 heard = socket.recv() => {
@@ -125,11 +165,15 @@ impl Session {
                         return Err(FLOOD);
                     }
                 }
+                () = passed(&mut over) => return Err(OVER),
                 _ = pings.tick() => {
                     if unanswered >= MAX_UNANSWERED {
                         return Err(SILENT);
                     }
                     unanswered += 1;
+                    if !self.proof.is_good(&self.state.setup().store).await {
+                        return Err(REVOKED);
+                    }
                     send(socket, Message::Ping(bytes::Bytes::new())).await?;
                 }
             }
@@ -149,10 +193,16 @@ impl Session {
             let _ = Error::from(error);
             FAULT
         })?;
-        for chat in &history {
-            let text = frame::message(self.place.stream, chat).text();
-            send(socket, Message::Text(text)).await?;
-        }
+        let texts = history
+            .iter()
+            .map(|chat| frame::message(self.place.stream, chat).text());
+        let all = async {
+            for text in texts {
+                socket.feed(Message::Text(text)).await?;
+            }
+            socket.flush().await
+        };
+        within_deadline(all).await?;
         Ok(history.last().map_or(0, |chat| chat.sequence))
     }
 
@@ -192,6 +242,7 @@ pub(super) async fn say(state: &State, place: &Place, who: &Who, said: Said) -> 
             })?;
             Told {
                 sequence: Some(chat.sequence),
+                is_last: false,
                 text: frame::message(place.stream, &chat).text(),
             }
         }
@@ -205,6 +256,7 @@ pub(super) async fn say(state: &State, place: &Place, who: &Who, said: Said) -> 
             };
             Told {
                 sequence: None,
+                is_last: false,
                 text: told.text(),
             }
         }

@@ -1,0 +1,138 @@
+// What a watch page shows of a broadcast beside its picture: title, status, how many watch, chat, reactions.
+// All of it comes from `/api/streams/{id}/viewer` and the chat's socket, and is written as text.
+import { Chat } from './chat.js';
+import { makeReactions } from './reactions.js';
+
+/** How often the broadcast is asked for while the socket tells nothing, or there is nothing to play yet. */
+const SOON_MS = 5000;
+/** The same while the socket tells what changes. */
+const LATER_MS = 30_000;
+/** News reach all pages at once: each waits a moment of its own before it asks. */
+const SPREAD_MS = 1500;
+/** A pass that ends sooner is not used to join. */
+const PASS_LEFT_MS = 60_000;
+
+/** What each status is called. */
+export const STATES = {
+  created: { label: 'Not started', isOver: false },
+  active: { label: 'Live', isOver: false },
+  completed: { label: 'Over', isOver: true },
+  error: { label: 'Over', isOver: true },
+};
+
+const byId = (id) => document.getElementById(id);
+const clock = (date) => new Intl.DateTimeFormat(undefined, { hour: '2-digit', minute: '2-digit' }).format(date);
+const day = (date) => new Intl.DateTimeFormat(undefined, { day: 'numeric', month: 'short', hour: '2-digit', minute: '2-digit' }).format(date);
+const isToday = (date) => date.toDateString() === new Date().toDateString();
+const when = (date) => (isToday(date) ? clock(date) : day(date));
+
+/** Follows a broadcast until it is over. `on` hears of it: `broadcast`, `viewers`, `missing`. */
+export function follow(id, pass, on) {
+  let known = null;
+  let timer = 0;
+  const reactions = makeReactions({ buttons: byId('reactions'), floats: byId('floats'), send: (reaction) => chat.react(reaction) });
+  const chat = new Chat({
+    join: async () => {
+      if (!known || Date.parse(known.chat.expiresAt) - Date.now() < PASS_LEFT_MS) await ask();
+      return known && { ...known.chat, isOver: STATES[known.status].isOver };
+    },
+    on: {
+      status: (status) => {
+        if (known && STATES[status]) show({ ...known, status });
+        askIn(Math.random() * SPREAD_MS);
+      },
+      viewers: (viewers) => {
+        if (known) show({ ...known, viewers });
+      },
+      reaction: reactions.show,
+    },
+  });
+
+  async function ask() {
+    const query = pass ? `?token=${encodeURIComponent(pass)}` : '';
+    const answer = await fetch(`/api/streams/${encodeURIComponent(id)}/viewer${query}`, { signal: AbortSignal.timeout(SOON_MS) });
+    if ([401, 404].includes(answer.status)) {
+      // A private broadcast's pass has ended while it was watched: what is known stays.
+      if (!known) on.missing();
+      return;
+    }
+    if (!answer.ok) throw new Error(`status ${answer.status}`);
+    const told = await answer.json();
+    // The first pass is kept while it is good, so that one stays the same guest.
+    const keeps = known && Date.parse(known.chat.expiresAt) - Date.now() >= PASS_LEFT_MS;
+    if (pass) pass = told.chat.token;
+    show(keeps ? { ...told, chat: known.chat } : told);
+  }
+
+  function askIn(wait) {
+    clearTimeout(timer);
+    timer = setTimeout(look, wait);
+  }
+
+  async function look() {
+    try {
+      await ask();
+      if (known) chat.start();
+    } catch { /* asked again below */ }
+    if (known && STATES[known.status].isOver) return;
+    const isQuiet = chat.isOpen() && known?.status === 'active' && known.onAir;
+    askIn((isQuiet ? LATER_MS : SOON_MS) * (1 + Math.random() / 5));
+  }
+
+  function show(next) {
+    const isNew = JSON.stringify(next) !== JSON.stringify(known);
+    known = next;
+    if (!isNew) return;
+    const state = STATES[next.status];
+    document.body.classList.add('broadcast');
+    for (const part of ['about', 'talk']) byId(part).hidden = false;
+    byId('title').hidden = true;
+    document.title = `${next.title} · Forebay`;
+    write('about-title', next.title);
+    write('about-text', next.description ?? '');
+    byId('about-text').hidden = !next.description;
+    write('about-status', state.label);
+    byId('about-status').dataset.status = next.status;
+    const count = next.viewers === 1 ? '1 watching' : `${next.viewers} watching`;
+    write('about-viewers', next.status === 'active' ? count : '');
+    const [from, to] = [next.startedAt, next.endedAt].map((text) => (text ? new Date(text) : null));
+    const since = from && !state.isOver ? `since ${when(from)}` : to ? `ended ${when(to)}` : '';
+    write('about-since', since);
+    reactions.enable(!state.isOver);
+    chat.close(state.isOver);
+    on.viewers(next.viewers);
+    on.broadcast(next);
+  }
+
+  function write(part, text) {
+    if (byId(part).textContent !== text) byId(part).textContent = text;
+  }
+
+  byId('share').onclick = async () => {
+    const address = new URL(`/watch/${known.streamId}`, location.href).href;
+    const say = (text) => {
+      write('share-label', text);
+      write('share-state', text);
+      setTimeout(() => {
+        write('share-label', 'Share');
+        write('share-state', '');
+      }, 2500);
+    };
+    if (navigator.share && matchMedia('(pointer: coarse)').matches) {
+      navigator.share({ title: known.title, url: address }).catch(() => {});
+      return;
+    }
+    try {
+      await navigator.clipboard.writeText(address);
+      say('Link copied');
+    } catch {
+      // Without HTTPS there is no clipboard for pages: show what to copy.
+      const field = byId('share-link');
+      field.hidden = false;
+      field.value = address;
+      field.select();
+    }
+  };
+  window.addEventListener('online', () => askIn(Math.random() * SPREAD_MS));
+  look();
+}

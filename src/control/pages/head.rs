@@ -1,0 +1,78 @@
+//! What the head of a broadcast's watch page says: title, description and picture, for tabs, search engines
+//! and whoever shares the link. In: an id. Out: HTML in which every text is escaped. Of private broadcasts
+//! nothing is said.
+
+use std::fmt::Write;
+
+use axum::http::request::Parts;
+
+use crate::control::State;
+use crate::control::api::address::Bases;
+use crate::control::api::viewer::poster;
+use crate::store::Visibility;
+
+/// What stands in the page for streams that are no broadcasts.
+const TITLE: &str = "<title>Live · Forebay</title>";
+/// Characters of a description that are shown where links are shared.
+const MAX_DESCRIPTION: usize = 300;
+
+/// The head for an id, if it is that of a broadcast which is shown to everybody who has it.
+pub(super) async fn of(state: &State, id: &str, parts: &Parts) -> Option<String> {
+    // The page does without it when the database does not answer; the log says why.
+    let found = state.setup().store.find_broadcast(id).await.ok()??;
+    if found.visibility == Visibility::Private {
+        return None;
+    }
+    let poster = poster(state, &found).await.ok().flatten();
+    let base = Bases::of(state, parts).web;
+    let stream = found.stream_id;
+    let title = escaped(&found.title);
+    let mut head = format!("<title>{title} · Forebay</title>");
+    let mut meta = |kind: &str, name: &str, content: &str| {
+        // Writing to memory does not fail.
+        let _ = write!(head, "\n<meta {kind}=\"{name}\" content=\"{content}\">");
+    };
+    // Tells the page's script that there is more to ask for.
+    meta("name", "forebay-broadcast", &stream.to_string());
+    meta("property", "og:type", "video.other");
+    meta("property", "og:site_name", "Forebay");
+    meta("property", "og:title", &title);
+    let page = format!("{base}/streams/{stream}/watch");
+    meta("property", "og:url", &escaped(&page));
+    if let Some(text) = &found.description {
+        let words: Vec<&str> = text.split_whitespace().collect();
+        let text: String = words.join(" ").chars().take(MAX_DESCRIPTION).collect();
+        let text = escaped(&text);
+        meta("name", "description", &text);
+        meta("property", "og:description", &text);
+    }
+    if let Some(path) = poster {
+        meta("property", "og:image", &escaped(&format!("{base}{path}")));
+        meta("name", "twitter:card", "summary_large_image");
+    }
+    if found.visibility == Visibility::Unlisted {
+        meta("name", "robots", "noindex");
+    }
+    Some(head)
+}
+
+/// The page with this head.
+pub(super) fn put(page: &[u8], head: &str) -> String {
+    String::from_utf8_lossy(page).replacen(TITLE, head, 1)
+}
+
+/// Text as it stands in HTML, between tags and between quotes.
+fn escaped(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '&' => out.push_str("&amp;"),
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '"' => out.push_str("&quot;"),
+            '\'' => out.push_str("&#39;"),
+            other => out.push(other),
+        }
+    }
+    out
+}
