@@ -22,6 +22,8 @@ FFMPEG_LINK=target/tools/ffmpeg
 SCHEMATHESIS='schemathesis==4.32.5'
 # What receivers of webhooks check signatures with.
 STANDARDWEBHOOKS='standardwebhooks==1.1.0'
+# What LiveKit's servers and clients read access tokens with.
+LIVEKIT='livekit-api==1.2.2'
 # Oldest Node.js that builds the web pages; it is the one of Debian 12.
 NODE_MAJOR=18
 
@@ -155,6 +157,7 @@ install_packages $packages
 [ -z "$test" ] || install_ffmpeg
 [ -z "$test" ] || install_from_pypi "$SCHEMATHESIS"
 [ -z "$test" ] || install_from_pypi "$STANDARDWEBHOOKS"
+[ -z "$test" ] || install_from_pypi "$LIVEKIT"
 if [ -n "$build" ] && ! node_is_there; then
   fail "Node.js $NODE_MAJOR or newer with npm is needed; $(node --version 2>/dev/null || echo none) was found"
 fi

@@ -5,6 +5,7 @@ mod commands;
 mod crash;
 mod crowd;
 mod encoders;
+mod livekit;
 mod strangers;
 
 use std::net::SocketAddr;

@@ -6,7 +6,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::process::Command;
 
 use crate::common::encoder::Encoder;
@@ -228,11 +228,61 @@ async fn call_over_srt(gateway: &Gateway) {
     }
 }
 
+/// A LiveKit server that refuses whoever asks it.
+async fn refusing_livekit() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("ws://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let mut question = [0; 4096];
+            let _ = stream.read(&mut question).await;
+            let refusal = b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n";
+            let _ = stream.write_all(refusal).await;
+        }
+    });
+    url
+}
+
+/// An app takes part in a room: its API key, a co-host's invite, and a token of the room.
+async fn take_part(gateway: &Gateway) -> [String; 3] {
+    let post = async |path: &str, header, body: &str| -> serde_json::Value {
+        let answer = http::send(gateway.http(), "POST", path, &[header], body).await;
+        assert_eq!(answer.status, 200, "{path}: {}", answer.text());
+        serde_json::from_str(answer.text()).unwrap()
+    };
+    let text = |value: &serde_json::Value| value.as_str().unwrap().to_owned();
+    let body = r#"{"name": "App", "contactEmail": "a@example.org", "agreeTerms": true}"#;
+    let admin = ("X-Admin-Key", ADMIN_KEY);
+    let client = post("/api/admin/sdk-clients", admin, body).await;
+    let api_key = text(&client["apiKey"]);
+    let key = ("X-API-Key", api_key.as_str());
+    let made = post("/api/streaming/sessions", key, r#"{"title": "Mine"}"#).await;
+    let id = text(&made["id"]);
+    let status = format!("/api/broadcasts/{id}/status");
+    post(&status, key, r#"{"status": "active"}"#).await;
+    let session = format!("/api/streaming/sessions/{id}");
+    let joining = r#"{"userName": "Jo", "userId": "u"}"#;
+    let joined = post(&format!("{session}/join-cohost"), key, joining).await;
+    let invite = text(&joined["inviteToken"]);
+    let body = format!(r#"{{"userId": "u", "inviteToken": "{invite}"}}"#);
+    let token = post(&format!("{session}/token"), key, &body).await;
+    let forged = format!(r#"{{"userId": "u", "inviteToken": "{invite}A"}}"#);
+    let path = format!("{session}/token");
+    let refused = http::send(gateway.http(), "POST", &path, &[key], &forged).await;
+    assert_eq!(refused.status, 403);
+    let health = gateway.get("/api/livekit/health").await;
+    assert!(health.text().contains("refuses"), "{}", health.text());
+    let token = text(&token["token"]);
+    let token = token.strip_prefix("livekit_").unwrap().to_owned();
+    [api_key, invite, token]
+}
+
 async fn nothing_leaks(format: &str) {
     let folder = Folder::new();
     let channel = format!("[[channel]]\nalias = \"second\"\nkey = \"{SECOND_KEY}\"\n");
     folder.write("forebay.toml", &channel);
     let secret_file = folder.write("application.secret", APPLICATION);
+    let livekit = refusing_livekit().await;
     let settings = [
         ("RUST_LOG", "trace,h2=trace"),
         ("FOREBAY_LOG_FORMAT", format),
@@ -240,6 +290,7 @@ async fn nothing_leaks(format: &str) {
         ("FOREBAY_ADMIN_KEY", ADMIN_KEY),
         ("FOREBAY_SRT_PASSPHRASE", PASSPHRASE),
         ("FOREBAY_APPLICATION_SECRET_FILE", &secret_file),
+        ("LIVEKIT_URL", &livekit),
         ("LIVEKIT_API_KEY", "devkey"),
         ("LIVEKIT_API_SECRET", LIVEKIT),
     ];
@@ -258,6 +309,7 @@ async fn nothing_leaks(format: &str) {
     // Its application and claims are right, its digest is not.
     let forged = format!("{}AAAA{}", &tokens[0][..60], &tokens[0][64..]);
     use_everything(&folder, &gateway, [&tokens[0], &tokens[1], &forged]).await;
+    let [api_key, invite, room_token] = take_part(&gateway).await;
     said.push_str(&gateway.banner());
     said.push_str(&gateway.stop().await);
     let output = folder.run(&["check"], &settings).await;
@@ -295,6 +347,9 @@ async fn nothing_leaks(format: &str) {
         &forged,
         body,
         &body[40..100],
+        &api_key,
+        &invite,
+        &room_token,
     ] {
         for form in forms(secret) {
             let leak = said.lines().find(|line| line.contains(&form));

@@ -10,7 +10,8 @@ use utoipa::OpenApi;
 
 use super::admin::{applications, channels};
 use super::api::{
-    broadcast, chat, client, cohost, contact, file, follow, session, streaming, user, viewer, webhook,
+    broadcast, chat, client, cohost, contact, file, follow, session, streaming, user, viewer,
+    webhook,
 };
 use super::pcast::{channel, fork, manifest, member, message};
 use super::recordings;

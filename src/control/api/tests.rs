@@ -11,13 +11,16 @@ use tower::ServiceExt;
 
 use crate::base::network::ClientAddress;
 use crate::base::secret::Secret;
+use crate::control::Setup;
 use crate::control::tests::{Bench, bench};
 
 mod bad_input;
 mod broadcasts;
+mod cohosts;
 mod contacts;
 mod contract;
 mod pages;
+mod streaming;
 mod tenancy;
 mod users;
 mod webhooks;
@@ -105,9 +108,15 @@ impl Bench {
 
 /// A bench with two SDK clients.
 async fn clients() -> Bench {
+    clients_with(|_| {}).await
+}
+
+/// The same with other settings.
+async fn clients_with(change: impl FnOnce(&mut Setup)) -> Bench {
     let bench = bench(|setup| {
         setup.addresses.rtmp_port = Some(1935);
         setup.addresses.srt_port = Some(9000);
+        change(setup);
     })
     .await;
     for (id, key) in [("one", "pk_one"), ("two", "pk_two")] {
