@@ -2,14 +2,24 @@
 //! whenever it comes back, by a task of its own: with a database that is a file this costs about as much as the
 //! statement did.
 
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::task::Poll;
 
+use futures_util::StreamExt;
 use sqlx::query::Query;
 use sqlx::sqlite::{SqliteArguments, SqliteConnectOptions, SqliteConnection, SqliteRow};
-use sqlx::{ConnectOptions, Connection, Sqlite};
+use sqlx::{ConnectOptions, Connection, Either, Executor, Sqlite};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
+/// How often it is looked, between other tasks, whether the next row is there before the task sleeps. Rows follow
+/// each other within microseconds, and to be woken by the driver's thread for each costs more than they do.
+const LOOKS: usize = 12;
+
 type Statement = Query<'static, Sqlite, SqliteArguments>;
+/// Rows, and how many were touched.
+type Done = (Vec<SqliteRow>, u64);
 
 /// Some of them: opened when they are needed, and kept. Who finds none free waits.
 #[derive(Debug)]
@@ -47,27 +57,24 @@ impl Kept {
         Ok((turn, connection))
     }
 
-    /// Keeps a connection, unless more than its statement failed.
-    fn give<T>(&self, connection: SqliteConnection, done: &Result<T, sqlx::Error>) {
+    async fn run(&self, query: Statement) -> Result<Done, sqlx::Error> {
+        let (_turn, mut connection) = self.take().await?;
+        let done = to_its_end(&mut connection, query).await;
+        // Otherwise more has failed than the statement.
         if matches!(done, Ok(_) | Err(sqlx::Error::Database(_))) {
             self.idle().push(connection);
         }
+        done
     }
 
     /// Rows of a statement.
     pub(super) async fn fetch_all(&self, query: Statement) -> Result<Vec<SqliteRow>, sqlx::Error> {
-        let (_turn, mut connection) = self.take().await?;
-        let rows = query.fetch_all(&mut connection).await;
-        self.give(connection, &rows);
-        rows
+        Ok(self.run(query).await?.0)
     }
 
     /// Runs a statement. Says how many rows it touched.
     pub(super) async fn execute(&self, query: Statement) -> Result<u64, sqlx::Error> {
-        let (_turn, mut connection) = self.take().await?;
-        let done = query.execute(&mut connection).await;
-        self.give(connection, &done);
-        Ok(done?.rows_affected())
+        Ok(self.run(query).await?.1)
     }
 
     /// Waits for those that are at work, and closes all of them.
@@ -81,4 +88,33 @@ impl Kept {
         }
         drop(turns);
     }
+}
+
+async fn to_its_end(
+    connection: &mut SqliteConnection,
+    query: Statement,
+) -> Result<Done, sqlx::Error> {
+    let mut steps = connection.fetch_many(query);
+    let (mut rows, mut touched) = (Vec::new(), 0);
+    let mut next = steps.next().await;
+    while let Some(step) = next {
+        match step? {
+            Either::Left(done) => touched += done.rows_affected(),
+            Either::Right(row) => rows.push(row),
+        }
+        next = soon(steps.next()).await;
+    }
+    Ok((rows, touched))
+}
+
+/// Waits for what is nearly there.
+async fn soon<F: Future + Unpin>(mut coming: F) -> F::Output {
+    for _ in 0..LOOKS {
+        let look = poll_fn(|cx| Poll::Ready(Pin::new(&mut coming).poll(cx)));
+        if let Poll::Ready(come) = look.await {
+            return come;
+        }
+        tokio::task::yield_now().await;
+    }
+    coming.await
 }
