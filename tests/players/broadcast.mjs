@@ -114,7 +114,7 @@ async function tabThrough(page) {
 const plays = (page) => page.waitForFunction(() => window.forebay?.state().timeToFirstFrameMs != null && !document.querySelector('video').paused);
 const hears = (page, text) => page.locator('#messages li p', { hasText: text }).waitFor();
 
-async function walk(context) {
+async function walk(context, other) {
   const admin = { 'x-admin-key': options['admin-key'] };
   const client = await api('POST', '/api/admin/sdk-clients', admin, { name: 'App', contactEmail: 'a@example.test', agreeTerms: true });
   const key = { 'x-api-key': client.apiKey };
@@ -127,7 +127,7 @@ async function walk(context) {
   form.append('forBroadcastId', broadcast.id);
   await api('POST', '/api/files', ann, form);
   const become = (status) => api('POST', `/api/broadcasts/${broadcast.id}/status`, ann, { status });
-  const [first, second] = [await open(context), await open(context)];
+  const [first, second] = [await open(context), await open(other)];
   const both = [first, second];
   const state = (page) => page.locator('#about-status').innerText();
 
@@ -347,13 +347,18 @@ const browser = await chromium.launch({
 let trouble = null;
 try {
   if (options.screenshots) await mkdir(options.screenshots, { recursive: true });
-  const context = await browser.newContext({ viewport: { width: 1280, height: 800 }, colorScheme: 'dark' });
-  await context.grantPermissions(['clipboard-read', 'clipboard-write']);
-  context.setDefaultTimeout(PATIENCE_MS);
-  await walk(context).catch(async (error) => {
+  // Two people, each with a browser of their own.
+  const people = [];
+  for (let number = 0; number < 2; number += 1) {
+    const context = await browser.newContext({ viewport: { width: 1280, height: 800 }, colorScheme: 'dark' });
+    context.setDefaultTimeout(PATIENCE_MS);
+    people.push(context);
+  }
+  await people[0].grantPermissions(['clipboard-read', 'clipboard-write']);
+  await walk(...people).catch(async (error) => {
     trouble = String(error);
     if (!options.screenshots) return;
-    for (const [at, page] of context.pages().entries()) await page.screenshot({ path: join(options.screenshots, `trouble-${at}.png`) }).catch(() => {});
+    for (const [at, page] of people.flatMap((context) => context.pages()).entries()) await page.screenshot({ path: join(options.screenshots, `trouble-${at}.png`) }).catch(() => {});
   });
 } finally {
   await browser.close().catch(() => {});
