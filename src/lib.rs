@@ -24,6 +24,8 @@
 //!   `hub/stream.rs`;
 //! - a request of the channel API: `control/mod.rs` (routes), `control/pcast/call.rs` (whose it is), a file
 //!   for each resource such as `control/pcast/channel.rs`, `store/channel.rs`;
+//! - a watch page of a broadcast: `control/pages.rs` (its head), `control/api/viewer.rs` (what it shows, and its
+//!   pass), `control/api/chat/socket.rs`, `assets/web/src/broadcast.js`;
 //! - a fork: `control/pcast/fork.rs`, `hub/fork.rs`, then `hub/fence.rs` (an end of its own on its source's
 //!   timeline) or `hub/relay.rs` (a ladder of its own);
 //! - a recording: `app/recordings.rs`, `record/follow.rs`, `record/recorder.rs` (to the disk),

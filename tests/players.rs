@@ -1,6 +1,7 @@
 //! Real players on a real stream, each alone: three libraries and our own pages in headless Chromium
 //! (`tests/players`), ffmpeg and GStreamer. The desktop players and the long runs are in `tests/soak`.
 
+mod broadcast;
 mod console;
 
 use std::path::{Path, PathBuf};

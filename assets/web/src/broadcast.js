@@ -26,7 +26,7 @@ const day = (date) => new Intl.DateTimeFormat(undefined, { day: 'numeric', month
 const isToday = (date) => date.toDateString() === new Date().toDateString();
 const when = (date) => (isToday(date) ? clock(date) : day(date));
 
-/** Follows a broadcast until it is over. `on` hears of it: `broadcast`, `viewers`, `missing`. */
+/** Follows a broadcast until it is over. `on` hears of it: `broadcast`, `missing`. */
 export function follow(id, pass, on) {
   let known = null;
   let timer = 0;
@@ -100,7 +100,6 @@ export function follow(id, pass, on) {
     write('about-since', since);
     reactions.enable(!state.isOver);
     chat.close(state.isOver);
-    on.viewers(next.viewers);
     on.broadcast(next);
   }
 

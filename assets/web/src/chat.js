@@ -26,6 +26,8 @@ export class Chat {
   #noticeTimer = 0;
   #isStarted = false;
   #isOver = false;
+  /** Whether the newest is to be in sight. */
+  #follows = true;
   #guest = '';
   #seen = new Set();
 
@@ -44,8 +46,11 @@ export class Chat {
       log.focus();
     };
     log.onscroll = () => {
-      if (this.#isNear()) byId('newer').hidden = true;
+      this.#follows = this.#isNear();
+      if (this.#follows) byId('newer').hidden = true;
     };
+    // A keyboard that opens, or a phone that is turned, hides nothing of what is followed.
+    new ResizeObserver(() => this.#follows && this.#toEnd()).observe(log);
     window.addEventListener('online', () => this.#isStarted && !this.isOpen() && this.#open());
   }
 
@@ -144,7 +149,7 @@ export class Chat {
     if (this.#seen.has(frame.id)) return;
     this.#seen.add(frame.id);
     const [log, list] = [byId('log'), byId('messages')];
-    const isNear = this.#isNear();
+    this.#follows = this.#isNear();
     const item = document.createElement('li');
     item.dataset.id = frame.id;
     item.classList.toggle('own', frame.guest === true && frame.userId === this.#guest);
@@ -169,7 +174,7 @@ export class Chat {
       this.#seen.delete(list.firstElementChild.dataset.id);
       list.firstElementChild.remove();
     }
-    if (isNear) log.scrollTop = log.scrollHeight;
+    if (this.#follows) log.scrollTop = log.scrollHeight;
     else byId('newer').hidden = false;
   }
 
@@ -180,6 +185,7 @@ export class Chat {
 
   #toEnd() {
     const log = byId('log');
+    this.#follows = true;
     log.scrollTop = log.scrollHeight;
     byId('newer').hidden = true;
   }

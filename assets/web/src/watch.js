@@ -523,7 +523,9 @@ async function describe() {
     const title = mine.name || mine.alias || 'Live stream';
     byId('title').textContent = title;
     document.title = `${title} · Forebay`;
-    handleViewers(mine.viewers ?? 0);
+    byId('viewers').hidden = false;
+    byId('viewers-count').textContent = String(mine.viewers ?? 0);
+    byId('viewers').title = mine.viewers === 1 ? '1 viewer' : `${mine.viewers} viewers`;
   } catch { /* the name is an ornament; the next round asks again */ }
 }
 
@@ -556,12 +558,6 @@ function handleBroadcast(next) {
   } else {
     enter('waiting', 'Waiting for the picture', 'It begins here by itself as soon as the broadcaster is on air.');
   }
-}
-
-function handleViewers(viewers) {
-  byId('viewers').hidden = false;
-  byId('viewers-count').textContent = String(viewers);
-  byId('viewers').title = viewers === 1 ? '1 viewer' : `${viewers} viewers`;
 }
 
 /** For tests and for curious operators: the player and the figures as numbers. */
@@ -607,7 +603,6 @@ enter('loading');
 if (document.querySelector('meta[name=forebay-broadcast]') || query.has('pass')) {
   follow(name, query.get('pass'), {
     broadcast: handleBroadcast,
-    viewers: handleViewers,
     missing: () => enter('denied', 'This broadcast is private', 'The link may have expired. Ask for a new one.'),
   });
 } else {

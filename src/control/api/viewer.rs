@@ -3,6 +3,8 @@
 //! secrets, media.
 
 pub(in crate::control) mod pass;
+#[cfg(test)]
+mod tests;
 
 use serde::Serialize;
 use utoipa::ToSchema;

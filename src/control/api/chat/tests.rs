@@ -308,6 +308,140 @@ async fn one_who_reads_nothing_is_closed_and_holds_nobody_up() {
     }
 }
 
+/// What a watch page has in the place of a key.
+async fn pass(bench: &Bench, broadcast: &Broadcast) -> String {
+    let path = format!("/api/streams/{}/viewer", broadcast.id);
+    let request = Request::get(path).body(Body::empty()).unwrap();
+    let router = crate::control::router(bench.state.clone());
+    let answer = router.oneshot(request).await.unwrap();
+    let body = answer.into_body().collect().await.unwrap().to_bytes();
+    let view: Value = serde_json::from_slice(&body).unwrap();
+    view["chat"]["token"].as_str().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn who_has_a_pass_speaks_as_a_guest_and_as_nobody_else() {
+    let (bench, broadcast) = talk(Visibility::Public).await;
+    let pass = pass(&bench, &broadcast).await;
+    let join_as = async |token: &str| {
+        let query = format!("?token={token}");
+        join(&bench, broadcast.stream_id, &query).await
+    };
+    let mut guest = join_as(&pass).await.unwrap();
+    let user = "00000000-0000-4000-8000-000000000001";
+    let frame = json!({"message": "hi", "userName": "\u{202e}Jo", "userId": user});
+    say(&mut guest, frame).await;
+    let heard = hear(&mut guest).await;
+    assert_eq!(
+        (&heard["userName"], &heard["guest"]),
+        (&json!("Jo"), &json!(true))
+    );
+    let id = heard["userId"].as_str().unwrap();
+    assert!(id.starts_with("guest-"), "{id}");
+    say(&mut guest, json!({"type": "reaction", "reaction": "heart"})).await;
+    assert_eq!(hear(&mut guest).await["userId"], id);
+    // Whom the tenant vouches for is no guest, whatever the name; the history tells them apart too.
+    let mut client = join_as(KEY).await.unwrap();
+    assert_eq!(hear(&mut client).await, heard);
+    say(
+        &mut client,
+        json!({"message": "hi", "userName": "Jo", "userId": user}),
+    )
+    .await;
+    let known = hear(&mut client).await;
+    assert_eq!(
+        (&known["userId"], &known["guest"]),
+        (&json!(user), &Value::Null)
+    );
+    // It is good for nothing else, and not for ever.
+    let new = NewBroadcast {
+        region: "local",
+        application_id: "first",
+        user_id: None,
+        anonymous: None,
+        title: "Other",
+        description: None,
+        visibility: Visibility::Public,
+        tags: &[],
+        metadata: "{}",
+        max_participants: None,
+    };
+    let other = bench.store.create_broadcast(&new, 100).await.unwrap();
+    let query = format!("?token={pass}");
+    assert_eq!(join(&bench, other.id, &query).await.err(), Some(401));
+    bench.clock.advance(Duration::from_secs(15 * 60));
+    assert_eq!(join_as(&pass).await.err(), Some(401));
+    // Who is in stays.
+    say(&mut guest, "still here").await;
+}
+
+#[tokio::test]
+async fn a_guest_reacts_by_a_request_too_but_not_without_end() {
+    let (bench, broadcast) = talk(Visibility::Public).await;
+    let pass = pass(&bench, &broadcast).await;
+    let mut listener = join(&bench, broadcast.id, "").await.unwrap();
+    entered(&mut listener).await;
+    let react = async |query: &str| {
+        let path = format!("/api/v1/sessions/{}/reactions{query}", broadcast.id);
+        let body = Body::from(json!({"type": "heart", "userName": "Jo"}).to_string());
+        let router = crate::control::router(bench.state.clone());
+        let answer = router.oneshot(Request::post(path).body(body).unwrap());
+        answer.await.unwrap().status().as_u16()
+    };
+    for (query, wanted) in [("", 401), ("?token=watch_x", 401), ("?token=x", 401)] {
+        assert_eq!(react(query).await, wanted, "{query}");
+    }
+    let query = format!("?token={pass}");
+    assert_eq!(react(&query).await, 200);
+    let heard = hear(&mut listener).await;
+    assert_eq!(
+        (&heard["reaction"], &heard["userName"]),
+        (&json!("heart"), &json!("Jo"))
+    );
+    for _ in 1..super::GUESTS_REACTIONS_PER_HOUR {
+        react(&query).await;
+    }
+    bench.clock.advance(Duration::from_secs(60));
+    assert_eq!(react(&query).await, 429);
+}
+
+#[tokio::test]
+async fn a_room_hears_what_becomes_of_its_broadcast_and_is_closed_after_its_end() {
+    let (bench, broadcast) = talk(Visibility::Public).await;
+    let mut socket = join(&bench, broadcast.id, "").await.unwrap();
+    entered(&mut socket).await;
+    let stream = broadcast.stream_id.to_string();
+    // By a call to this gateway it is told at once.
+    let request = Request::post(format!("/api/broadcasts/{}/status", broadcast.id));
+    let request = request.header("x-api-key", KEY);
+    let body = Body::from(json!({"status": "active"}).to_string());
+    let router = crate::control::router(bench.state.clone());
+    let answer = router.oneshot(request.body(body).unwrap()).await.unwrap();
+    assert_eq!(answer.status(), StatusCode::OK);
+    let status = |word: &str| json!({"type": "status", "streamId": stream, "status": word});
+    assert_eq!(hear(&mut socket).await, status("active"));
+    // What happens elsewhere is found.
+    let update = BroadcastUpdate {
+        status: Some(Status::Completed),
+        ..BroadcastUpdate::default()
+    };
+    let elsewhere = bench.elsewhere().await;
+    elsewhere.report_viewers(broadcast.id, 7).await.unwrap();
+    let changed = elsewhere.update_broadcast(broadcast.id, &update);
+    changed.await.unwrap();
+    super::news::look(&bench.state).await.unwrap();
+    let viewers = json!({"type": "viewers", "streamId": stream, "viewers": 7});
+    assert_eq!(hear(&mut socket).await, viewers);
+    assert_eq!(hear(&mut socket).await, status("completed"));
+    super::news::look(&bench.state).await.unwrap();
+    // Who comes late reads, and has to go as well.
+    let mut late = join(&bench, broadcast.id, "").await.unwrap();
+    entered(&mut late).await;
+    tokio::time::pause();
+    assert_eq!(farewell(&mut socket).await, 1000);
+    assert_eq!(farewell(&mut late).await, 1000);
+}
+
 #[tokio::test]
 async fn sockets_are_closed_when_the_server_stops() {
     let (bench, broadcast) = talk(Visibility::Public).await;
