@@ -157,13 +157,11 @@ impl TryFrom<&Row> for Delivery {
 }
 
 impl Store {
-    /// Has webhooks told of events.
-    pub async fn tell_webhooks(&self, events: &[Event]) -> Result<(), Error> {
+    /// Has webhooks told of an event.
+    pub async fn tell_webhooks(&self, event: &Event) -> Result<(), Error> {
         timed(async {
             let mut transaction = self.database.begin_rows().await?;
-            for event in events {
-                self.queue_event(&mut transaction, event).await?;
-            }
+            self.queue_event(&mut transaction, event).await?;
             transaction.commit().await?;
             Ok(())
         })
@@ -229,7 +227,7 @@ impl Store {
     }
 
     async fn queue_event(&self, transaction: &mut Transaction, event: &Event) -> Result<(), Error> {
-        // In one order, as their rows are locked.
+        // In one order, as their rows are locked: nobody waits in a circle.
         let select = query(
             "SELECT id, events FROM webhooks WHERE application_id = $1 AND active ORDER BY id",
         );

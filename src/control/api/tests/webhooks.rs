@@ -421,6 +421,7 @@ async fn for_a_day_after_its_rotation_the_old_secret_signs_as_well() {
         let came = receiver.next().await;
         assert!(came.is_signed_with(new));
         assert_eq!(came.is_signed_with(old), old_signs);
+        newest(&bench, &webhook, |it| it.delivered.is_some()).await;
     }
     sender.stop().await;
 }
@@ -593,7 +594,7 @@ async fn two_gateways_on_one_database_tell_everything_once_and_in_order() {
     let bench = clients().await;
     let mut receiver = Receiver::start(&[YES]).await;
     let webhook = made(&bench, &receiver.url).await;
-    let other = bench.elsewhere().await;
+    let other = bench.another().await;
     let senders = [&bench.store, &other].map(|store| Sender::start(&bench, store, here()));
     let mut sent = Vec::new();
     for _ in 0..30 {
