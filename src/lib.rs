@@ -29,7 +29,9 @@
 //! - a fork: `control/pcast/fork.rs`, `hub/fork.rs`, then `hub/fence.rs` (an end of its own on its source's
 //!   timeline) or `hub/relay.rs` (a ladder of its own);
 //! - a recording: `app/recordings.rs`, `record/follow.rs`, `record/recorder.rs` (to the disk),
-//!   `record/vod.rs` (and back).
+//!   `record/vod.rs` (and back);
+//! - a webhook: `store/delivery.rs` (what is to be told, written with the change), or
+//!   `control/api/webhook/presence.rs` (who publishes), then `control/api/webhook/sender.rs`.
 //!
 //! # Layers
 //!
@@ -81,6 +83,7 @@
 //! | rendition, rung | an encoding that exists (the source included); one that is wanted |
 //! | part, segment | a CMAF fragment, listed as soon as it is cut; the parts between two boundaries |
 //! | recording | what is kept of a stream: its complete segments, playable when it has ended |
+//! | webhook, delivery | where an application wants to hear of its events; one event on its way there |
 //! | timeline | the port between packager and HTTP: a snapshot of the window, bytes of a part |
 
 pub mod app;

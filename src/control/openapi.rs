@@ -129,6 +129,14 @@ const PAGE: &str = include_str!("../../assets/docs.html");
     webhook::deliveries,
     webhook::test,
     webhook::rotate,
+    webhook::operators::list,
+    webhook::operators::create,
+    webhook::operators::fetch,
+    webhook::operators::change,
+    webhook::operators::remove,
+    webhook::operators::deliveries,
+    webhook::operators::test,
+    webhook::operators::rotate,
 ))]
 struct Generated;
 

@@ -344,6 +344,12 @@ impl Bench {
         Store::open(&self.data, self.clock.clone()).await.unwrap()
     }
 
+    /// The same as another gateway.
+    pub(in crate::control) async fn another(&self) -> Store {
+        std::fs::remove_file(self.data.join("node")).unwrap();
+        self.elsewhere().await
+    }
+
     /// A request from `peer`; status, location and body of the answer.
     async fn ask(
         &self,

@@ -1,9 +1,5 @@
 //! What webhooks are to be told: one row for each event and webhook, written with the change that it tells
-//! of. In: events, and what came of attempts. Out: what is due, to one gateway at a time. Not here: how it is
-//! sent, and when it is tried again.
-//!
-//! A webhook is leased, not a delivery: so one is sent after the other, oldest first, whichever gateways share
-//! the database. A lease that is not given back, as that of a process that was killed, ends by itself.
+//! of. In: events. Out: what is to be told, or was. Not here: who tells it, and when (`attempt.rs`).
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -12,7 +8,6 @@ use serde_json::json;
 use tokio::sync::Notify;
 
 use super::database::{Row, Transaction, query};
-use super::webhook::{Webhook, columns, drop_pending};
 use super::{Broadcast, Error, Status, Store, stored, timed};
 use crate::base::clock::Wall;
 use crate::base::id::{Uuid, random_key};
@@ -22,14 +17,10 @@ use crate::base::id::{Uuid, random_key};
 pub(super) const MAX_PENDING: i64 = 1000;
 /// How long deliveries are shown that are over.
 pub(super) const KEPT: Duration = Duration::from_secs(7 * 24 * 60 * 60);
-/// A webhook is one gateway's for so long, unless it is given back: three times an attempt's deadline.
-const LEASE: Duration = Duration::from_secs(30);
 /// Deliveries deleted in one transaction: a few milliseconds in which no other change is made.
 const DELETED_AT_ONCE: i64 = 500;
 /// Characters of an id: 131 bits.
 const ID_CHARACTERS: usize = 22;
-/// Characters of a lease: enough not to be guessed twice in a lease's time.
-const LEASE_CHARACTERS: usize = 12;
 
 /// Columns of a delivery, in every query that reads one.
 macro_rules! delivery_columns {
@@ -38,6 +29,7 @@ macro_rules! delivery_columns {
          attempted_us, delivered_us"
     };
 }
+pub(super) use delivery_columns;
 
 /// Something that happened to what an application has.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,40 +69,6 @@ pub struct Delivery {
     pub delivered: Option<Wall>,
 }
 
-/// A delivery that this gateway is to send now. Nobody else sends to the webhook meanwhile.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Attempt {
-    /// To whom.
-    pub webhook: Webhook,
-    /// What.
-    pub delivery: Delivery,
-    lease: String,
-}
-
-/// What came of an attempt.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Attempted {
-    /// Code of the answer.
-    pub code: Option<u16>,
-    /// Why it failed.
-    pub error: Option<String>,
-    /// What follows.
-    pub next: Next,
-}
-
-/// What follows on an attempt.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Next {
-    /// It arrived.
-    Delivered,
-    /// It is tried again.
-    Again(Wall),
-    /// It is not tried again.
-    GivenUp,
-    /// Nothing is tried again: the webhook is switched off, and why.
-    Off(String),
-}
-
 /// What a store tells of deliveries beside its rows.
 #[derive(Debug, Default)]
 pub(super) struct Queue {
@@ -118,8 +76,10 @@ pub(super) struct Queue {
     due: Notify,
     /// Events that a webhook had no room for.
     dropped: AtomicU64,
-    arrived: AtomicU64,
-    failed: AtomicU64,
+    /// Attempts that succeeded.
+    pub(super) arrived: AtomicU64,
+    /// Attempts that failed.
+    pub(super) failed: AtomicU64,
 }
 
 /// What came of events since the start.
@@ -157,13 +117,11 @@ impl TryFrom<&Row> for Delivery {
 }
 
 impl Store {
-    /// Has webhooks told of events.
-    pub async fn tell_webhooks(&self, events: &[Event]) -> Result<(), Error> {
+    /// Has webhooks told of an event.
+    pub async fn tell_webhooks(&self, event: &Event) -> Result<(), Error> {
         timed(async {
             let mut transaction = self.database.begin_rows().await?;
-            for event in events {
-                self.queue_event(&mut transaction, event).await?;
-            }
+            self.queue_event(&mut transaction, event).await?;
             transaction.commit().await?;
             Ok(())
         })
@@ -229,7 +187,7 @@ impl Store {
     }
 
     async fn queue_event(&self, transaction: &mut Transaction, event: &Event) -> Result<(), Error> {
-        // In one order, as their rows are locked.
+        // In one order, as their rows are locked: nobody waits in a circle.
         let select = query(
             "SELECT id, events FROM webhooks WHERE application_id = $1 AND active ORDER BY id",
         );
@@ -324,165 +282,6 @@ impl Store {
         .await
     }
 
-    /// Webhooks that something is due for and nobody sends to now, those first that wait longest; either
-    /// those whose last attempt failed, or the others.
-    pub async fn due_webhooks(&self, failing: bool, limit: usize) -> Result<Vec<Uuid>, Error> {
-        let select = query(
-            "SELECT webhooks.id AS id FROM webhooks
-             JOIN webhook_deliveries ON webhook_deliveries.webhook_id = webhooks.id
-             WHERE next_us <= $1 AND active AND lease_until_us <= $1 AND (failures > 0) = $2
-             GROUP BY webhooks.id ORDER BY MIN(next_us), webhooks.id LIMIT $3",
-        );
-        let select = select.bind(self.now_us()).bind(failing);
-        let select = select.bind(stored(limit as u64));
-        timed(async {
-            let rows = self.database.fetch_all(select).await?;
-            let ids = rows.iter().map(|row| {
-                let id: String = row.get("id")?;
-                Uuid::parse_str(&id).map_err(|_| Error::Damaged { what: "id", id })
-            });
-            ids.collect()
-        })
-        .await
-    }
-
-    /// Takes the oldest delivery that is due for a webhook; `None` when there is none any more, or somebody
-    /// else sends to it.
-    pub async fn lease_delivery(&self, webhook: Uuid) -> Result<Option<Attempt>, Error> {
-        let now = self.now_us();
-        let until = Wall(now).plus_micros(micros(LEASE));
-        let lease = random_key(LEASE_CHARACTERS);
-        timed(async {
-            let mut transaction = self.database.begin_rows().await?;
-            let update = query(concat!(
-                "UPDATE webhooks SET lease_until_us = $1, lease_node = $2, lease = $3
-                 WHERE id = $4 AND active AND lease_until_us <= $5 RETURNING ",
-                columns!()
-            ))
-            .bind(until.0)
-            .bind(&*self.node)
-            .bind(lease.as_str())
-            .bind(webhook.to_string())
-            .bind(now);
-            let Some(row) = transaction.fetch_optional(update).await? else {
-                return Ok(None);
-            };
-            let webhook = Webhook::try_from(&row)?;
-            let oldest = query(concat!(
-                "SELECT ",
-                delivery_columns!(),
-                " FROM webhook_deliveries WHERE webhook_id = $1 AND next_us <= $2
-                 ORDER BY sequence LIMIT 1"
-            ));
-            let oldest = oldest.bind(webhook.id.to_string()).bind(now);
-            // Without one, the lease is not taken either.
-            let Some(row) = transaction.fetch_optional(oldest).await? else {
-                return Ok(None);
-            };
-            let delivery = Delivery::try_from(&row)?;
-            transaction.commit().await?;
-            Ok(Some(Attempt {
-                webhook,
-                delivery,
-                lease,
-            }))
-        })
-        .await
-    }
-
-    /// Records what came of an attempt, and gives the webhook back. Nothing is recorded when it took longer than
-    /// the lease: somebody else has it now.
-    pub async fn finish_attempt(
-        &self,
-        attempt: &Attempt,
-        attempted: &Attempted,
-    ) -> Result<(), Error> {
-        let now = self.now_us();
-        let id = attempt.webhook.id;
-        let has_arrived = attempted.next == Next::Delivered;
-        let counter = match has_arrived {
-            true => &self.queue.arrived,
-            false => &self.queue.failed,
-        };
-        counter.fetch_add(1, Ordering::Relaxed);
-        let off_reason = match &attempted.next {
-            Next::Off(reason) => Some(reason.clone()),
-            _ => None,
-        };
-        let next = match attempted.next {
-            Next::Again(at) => Some(at.0),
-            _ => None,
-        };
-        timed(async {
-            let mut transaction = self.database.begin_rows().await?;
-            let update = query(
-                "UPDATE webhooks SET lease_until_us = 0, lease = NULL,
-                     active = active AND NOT $3, off_reason = COALESCE($4, off_reason),
-                     failing_since_us = CASE WHEN $5 THEN NULL
-                         ELSE COALESCE(failing_since_us, $6) END,
-                     failures = CASE WHEN $5 THEN 0 ELSE failures + 1 END
-                 WHERE id = $1 AND lease = $2",
-            )
-            .bind(id.to_string())
-            .bind(attempt.lease.as_str())
-            .bind(off_reason.is_some())
-            .bind(off_reason.clone())
-            .bind(has_arrived)
-            .bind(now);
-            if transaction.execute(update).await? == 0 {
-                return Ok(());
-            }
-            let update = query(
-                "UPDATE webhook_deliveries SET attempts = attempts + 1, attempted_us = $3, code = $4,
-                     error = $5, delivered_us = CASE WHEN $6 THEN $3 ELSE delivered_us END,
-                     next_us = CASE WHEN next_us IS NULL THEN NULL ELSE $7 END
-                 WHERE webhook_id = $1 AND sequence = $2",
-            )
-            .bind(id.to_string())
-            .bind(attempt.delivery.sequence)
-            .bind(now)
-            .bind(attempted.code.map(i64::from))
-            .bind(attempted.error.clone())
-            .bind(has_arrived)
-            .bind(next);
-            transaction.execute(update).await?;
-            if off_reason.is_some() {
-                drop_pending(&mut transaction, id).await?;
-            }
-            transaction.commit().await?;
-            Ok(())
-        })
-        .await
-    }
-
-    /// Gives a webhook back whose attempt was not made to its end: it is made again.
-    pub async fn release_attempt(&self, attempt: &Attempt) -> Result<(), Error> {
-        let update = query(
-            "UPDATE webhooks SET lease_until_us = 0, lease = NULL WHERE id = $1 AND lease = $2",
-        );
-        let update = update.bind(attempt.webhook.id.to_string());
-        let update = update.bind(attempt.lease.as_str());
-        timed(async {
-            self.database.execute(update).await?;
-            Ok(())
-        })
-        .await
-    }
-
-    /// Ends leases that an earlier run of this gateway did not give back.
-    pub async fn release_own_leases(&self) -> Result<(), Error> {
-        let update = query(
-            "UPDATE webhooks SET lease_until_us = 0, lease = NULL
-             WHERE lease_node = $1 AND lease_until_us > 0",
-        );
-        let update = update.bind(&*self.node);
-        timed(async {
-            self.database.execute(update).await?;
-            Ok(())
-        })
-        .await
-    }
-
     /// Deletes deliveries that have been over for long, a few at a time, and says how many.
     pub(super) async fn sweep_deliveries(&self) -> Result<u64, Error> {
         let oldest = Wall(self.now_us()).plus_micros(-micros(KEPT));
@@ -503,6 +302,6 @@ impl Store {
     }
 }
 
-fn micros(span: Duration) -> i64 {
+pub(super) fn micros(span: Duration) -> i64 {
     i64::try_from(span.as_micros()).unwrap_or(i64::MAX)
 }

@@ -7,6 +7,7 @@
 //! Every call has a deadline, so that a stuck disk costs a refusal and not a hanging session.
 
 mod application;
+mod attempt;
 mod broadcast;
 mod channel;
 mod chat;
@@ -39,6 +40,7 @@ use crate::base::Kind;
 use crate::base::clock::Clock;
 use crate::base::secret::Secret;
 pub use application::{Application, random_secret};
+pub use attempt::{Attempt, Attempted, Next};
 pub use broadcast::{
     Anonymous, Broadcast, BroadcastUpdate, NewBroadcast, Silence, Status, Visibility,
 };
@@ -49,7 +51,7 @@ pub use contact::{Contact, MAX_CONTACTS, NewContact};
 use database::{Database, query};
 pub use database::{OLDEST_POSTGRESQL, Server, probe};
 pub use declared::{Declaration, Declared, NewChannel};
-pub use delivery::{Attempt, Attempted, Delivery, Event, Next, Tally};
+pub use delivery::{Delivery, Event, Tally};
 pub use file::{File, FileLinks, FilePaths, FilesOf, MAX_FILES_OF_USER};
 pub use follow::{Follows, Hit};
 pub use ingest::{IngestOptions, SourceUri, Span};

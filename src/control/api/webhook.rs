@@ -4,6 +4,7 @@
 //! (`presence.rs`); what becomes of broadcasts the store writes down itself.
 
 mod message;
+pub(in crate::control) mod operators;
 mod presence;
 mod sender;
 
@@ -212,7 +213,7 @@ impl DeliveryView<'_> {
 /// Routes of webhooks.
 pub(super) fn routes() -> Vec<(&'static str, Side, MethodRouter<State>)> {
     use Side::Public;
-    vec![
+    let mut routes = vec![
         ("/api/webhooks", Public, get(list).post(create)),
         (
             "/api/webhooks/{id}",
@@ -222,7 +223,9 @@ pub(super) fn routes() -> Vec<(&'static str, Side, MethodRouter<State>)> {
         ("/api/webhooks/{id}/deliveries", Public, get(deliveries)),
         ("/api/webhooks/{id}/test", Public, post(test)),
         ("/api/webhooks/{id}/secret", Public, post(rotate)),
-    ]
+    ];
+    routes.extend(operators::routes());
+    routes
 }
 
 #[utoipa::path(

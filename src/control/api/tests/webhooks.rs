@@ -286,6 +286,42 @@ async fn a_webhook_is_made_shown_changed_and_deleted_by_its_tenant_alone() {
 }
 
 #[tokio::test]
+async fn operators_do_the_same_for_any_application() {
+    let bench = clients().await;
+    let all = "/api/admin/applications/one/webhooks";
+    let body = json!({"url": "https://receiver.example/hook"});
+    assert_eq!(bench.api("POST", all, &KEY, &body).await.0, 401);
+    let (code, made) = bench.api("POST", all, &OPERATOR, &body).await;
+    assert_eq!(code, 200, "{made}");
+    assert_eq!(bench.api("GET", &path(&made, ""), &KEY, "").await.0, 200);
+    let one = format!("{all}/{}", made["id"].as_str().unwrap());
+    let foreign = one.replace("/one/", "/two/");
+    for (method, rest) in [
+        ("GET", "/deliveries"),
+        ("POST", "/test"),
+        ("POST", "/secret"),
+        ("PATCH", ""),
+        ("GET", ""),
+        ("DELETE", ""),
+    ] {
+        let ask = async |of: &str| {
+            bench
+                .api(method, &format!("{of}{rest}"), &OPERATOR, "")
+                .await
+                .0
+        };
+        assert_eq!(
+            (ask(&foreign).await, ask(&one).await),
+            (404, 200),
+            "{method} {rest}"
+        );
+    }
+    let nobody = "/api/admin/applications/nobody/webhooks";
+    assert_eq!(bench.api("GET", nobody, &OPERATOR, "").await.0, 404);
+    assert_eq!(bench.api("GET", all, &OPERATOR, "").await, (200, json!([])));
+}
+
+#[tokio::test]
 async fn what_is_no_webhook_is_refused_and_more_than_ten_are() {
     let bench = clients().await;
     let long = format!("https://receiver.example/{}", "a".repeat(2048));
@@ -421,6 +457,7 @@ async fn for_a_day_after_its_rotation_the_old_secret_signs_as_well() {
         let came = receiver.next().await;
         assert!(came.is_signed_with(new));
         assert_eq!(came.is_signed_with(old), old_signs);
+        newest(&bench, &webhook, |it| it.delivered.is_some()).await;
     }
     sender.stop().await;
 }
@@ -593,7 +630,7 @@ async fn two_gateways_on_one_database_tell_everything_once_and_in_order() {
     let bench = clients().await;
     let mut receiver = Receiver::start(&[YES]).await;
     let webhook = made(&bench, &receiver.url).await;
-    let other = bench.elsewhere().await;
+    let other = bench.another().await;
     let senders = [&bench.store, &other].map(|store| Sender::start(&bench, store, here()));
     let mut sent = Vec::new();
     for _ in 0..30 {

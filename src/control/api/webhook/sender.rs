@@ -6,6 +6,7 @@
 //! more than its code is read. Those whose last attempt failed have places of their own: however many there
 //! are and however long they take, they hold nobody else up.
 
+use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -63,7 +64,7 @@ pub struct Webhooks {
     courier: Arc<Courier>,
     live: Arc<dyn Live>,
     presence: Presence,
-    untold: Vec<Event>,
+    untold: VecDeque<Event>,
     /// Places of webhooks that answer, and of those that failed.
     places: [Arc<Semaphore>; 2],
 }
@@ -103,7 +104,7 @@ impl Webhooks {
             courier: Arc::new(courier),
             live,
             presence: Presence::default(),
-            untold: Vec::new(),
+            untold: VecDeque::new(),
             places: [PARALLEL; 2].map(|places| Arc::new(Semaphore::new(places))),
         }
     }
@@ -140,12 +141,12 @@ impl Webhooks {
         let news = self.presence.look(&*self.live, store);
         let room = MAX_UNTOLD.saturating_sub(self.untold.len());
         self.untold.extend(news.into_iter().take(room));
-        if self.untold.is_empty() {
-            return;
-        }
-        match store.tell_webhooks(&self.untold).await {
-            Ok(()) => self.untold.clear(),
-            Err(err) => tracing::error!(%err, "webhooks could not be told of publishers"),
+        while let Some(event) = self.untold.front() {
+            if let Err(err) = store.tell_webhooks(event).await {
+                tracing::error!(%err, "webhooks could not be told of publishers");
+                return;
+            }
+            self.untold.pop_front();
         }
     }
 
