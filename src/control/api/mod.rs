@@ -9,7 +9,7 @@ pub(super) mod call;
 pub(super) mod chat;
 pub(super) mod client;
 pub(super) mod contact;
-mod docs;
+pub(super) mod docs;
 pub(super) mod error;
 pub(super) mod file;
 pub(super) mod follow;
@@ -17,6 +17,7 @@ pub(super) mod lifecycle;
 pub(super) mod limit;
 mod password;
 mod phone;
+pub(super) mod poster;
 pub(super) mod session;
 mod signature;
 #[cfg(test)]
@@ -41,6 +42,16 @@ async fn to_the_end<T: Send + 'static>(
     let done = state.setup().tasks.spawn(work).await;
     // A panic in there was logged as one.
     done.unwrap_or(Err(Error::Internal))
+}
+
+/// Everything else below `/api`.
+pub(super) async fn unknown() -> Error {
+    Error::NotFound("path")
+}
+
+/// A method that a path does not have.
+pub(super) async fn wrong_method() -> Error {
+    Error::Method
 }
 
 /// Routes below `/api`, and what belongs to them: sockets of chats, bytes of files.

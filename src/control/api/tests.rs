@@ -15,6 +15,9 @@ use crate::control::tests::{Bench, bench};
 
 mod broadcasts;
 mod contacts;
+mod refusals;
+mod shown;
+mod strangers;
 mod users;
 
 const KEY: [(&str, &str); 1] = [("x-api-key", "pk_one")];
