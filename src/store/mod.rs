@@ -42,7 +42,7 @@ use crate::base::secret::Secret;
 pub use application::{Application, random_secret};
 pub use attempt::{Attempt, Attempted, Next};
 pub use broadcast::{
-    Anonymous, Broadcast, BroadcastUpdate, NewBroadcast, Silence, Status, Visibility,
+    Anonymous, Broadcast, BroadcastUpdate, Named, NewBroadcast, Silence, Status, Visibility,
 };
 pub use channel::{Channel, Creation, random_stream_key};
 pub use chat::{Chat, NewChat, Standing};

@@ -9,7 +9,7 @@ use super::answer::{Answer, Done, done, ok};
 use super::chat::news;
 use super::docs::{Conflicting, Lookup, Named, Sized, Usual};
 use super::time::seconds;
-use super::{Call, Error, to_the_end};
+use super::{Call, Error, poster, to_the_end};
 use crate::base::id::Uuid;
 use crate::control::State;
 use crate::control::pcast::Fields;
@@ -22,7 +22,7 @@ const MAX_DESCRIPTION_BYTES: usize = 4096;
 /// Broadcasts in an answer, unless another number is asked for.
 const DEFAULT_LIMIT: usize = 50;
 /// Broadcasts in an answer, at most: some hundred kilobytes.
-pub(super) const MAX_LIMIT: usize = 500;
+pub(in crate::control) const MAX_LIMIT: usize = 500;
 /// Broadcasts that an address may make in an hour without credentials.
 const ANONYMOUS_PER_HOUR: u32 = 10;
 /// Broadcasts without a known creator that are not over.
@@ -64,6 +64,9 @@ pub(in crate::control) struct View<'a> {
     hls_url: String,
     dash_url: String,
     watch_url: String,
+    /// A small picture of it, where there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) poster_url: Option<String>,
     /// Secrets, for its creator only.
     #[serde(flatten)]
     publishing: Option<Publishing<'a>>,
@@ -140,6 +143,18 @@ impl<'a> Own<'a> {
     }
 }
 
+impl<'a> AsMut<View<'a>> for Own<'a> {
+    fn as_mut(&mut self) -> &mut View<'a> {
+        &mut self.view
+    }
+}
+
+impl<'a> AsMut<View<'a>> for View<'a> {
+    fn as_mut(&mut self) -> &mut View<'a> {
+        self
+    }
+}
+
 impl<'a> View<'a> {
     /// What a caller sees of a broadcast.
     pub(super) fn of(
@@ -167,6 +182,7 @@ impl<'a> View<'a> {
             hls_url: format!("{}/{stream}/index.m3u8", bases.hls),
             dash_url: format!("{}/{stream}/manifest.mpd", bases.dash),
             watch_url: format!("{}/streams/{stream}/watch", bases.web),
+            poster_url: None,
             publishing,
             created_at: seconds(broadcast.created),
             started_at: broadcast.started.map(seconds),
@@ -399,7 +415,7 @@ pub(super) async fn change(
     to_the_end(state, work).await
 }
 
-fn status_of(word: &str) -> Result<Status, Error> {
+pub(in crate::control) fn status_of(word: &str) -> Result<Status, Error> {
     let status = match word {
         PENDING => Some(Status::Created),
         word => Status::of(word),
@@ -470,7 +486,7 @@ pub(in crate::control) async fn set_status(mut call: Call) -> Answer {
         ..BroadcastUpdate::default()
     };
     let changed = change(&call.state, found.id, update).await?;
-    let view = Own::of(&call, &call.bases(), &changed, call.has_made(&changed));
+    let view = poster::own(&call, &changed, call.has_made(&changed)).await?;
     Ok(ok(&view))
 }
 
@@ -530,9 +546,7 @@ pub(in crate::control) async fn list(mut call: Call) -> Answer {
     let found = store
         .public_broadcasts(status, tenant, limit, offset)
         .await?;
-    let bases = call.bases();
-    let views = found.iter().map(|one| View::of(&call, &bases, one, false));
-    Ok(ok(&views.collect::<Vec<_>>()))
+    Ok(ok(&poster::views(&call, &found, false).await?))
 }
 
 #[utoipa::path(
@@ -543,6 +557,6 @@ pub(in crate::control) async fn list(mut call: Call) -> Answer {
 )]
 pub(in crate::control) async fn fetch(mut call: Call) -> Answer {
     let found = call.broadcast_to_read().await?;
-    let view = View::of(&call, &call.bases(), &found, call.has_made(&found));
+    let view = poster::view(&call, &found, call.has_made(&found)).await?;
     Ok(ok(&view))
 }
