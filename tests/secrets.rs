@@ -232,6 +232,7 @@ async fn call_over_srt(gateway: &Gateway) {
 async fn refusing_livekit() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("ws://{}", listener.local_addr().unwrap());
+    #[expect(clippy::disallowed_methods, reason = "ended with the test")]
     tokio::spawn(async move {
         while let Ok((mut stream, _)) = listener.accept().await {
             let mut question = [0; 4096];

@@ -302,6 +302,7 @@ pub(crate) mod tests {
             Arc::new(Mutex::new(String::new())),
         );
         let (count, kept) = (asked.clone(), last.clone());
+        #[expect(clippy::disallowed_methods, reason = "ended with the test")]
         tokio::spawn(async move {
             while let Ok((mut stream, _)) = listener.accept().await {
                 let mut question = Vec::new();

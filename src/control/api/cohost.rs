@@ -11,7 +11,7 @@ use axum::routing::{MethodRouter, get, post, put};
 use super::answer::{Answer, Done, done, ok};
 use super::broadcast::count;
 use super::call::Caller;
-use super::docs::{Conflicting, Lookup, Named, Sized, Usual};
+use super::docs::{Lookup, Named, Sized, Usual};
 use super::streaming::REMOVED;
 use super::{Call, Error};
 use crate::base::id::Uuid;
@@ -24,7 +24,8 @@ use crate::store::{
 };
 
 use view::{
-    Host, Hosts, HostsFields, JoinFields, Metrics, NamedCoHost, Response, UpdateFields, View,
+    Host, Hosts, HostsFields, JoinFields, Metrics, NamedCoHost, Refused, Response, UpdateFields,
+    View,
 };
 
 /// Hosts at once, at most: as many as a grid has places.
@@ -77,10 +78,12 @@ impl Call {
         }
     }
 
-    /// Whether the caller decides about the co-hosts of a session. A session without a known creator is in
-    /// the hands of who knows its id.
+    /// Whether the caller decides about the co-hosts of a session. One without a known creator is in the
+    /// hands of who knows its id, but for those of other tenants.
     fn is_host(&self, of: &Broadcast) -> bool {
-        of.anonymous || self.has_made(of)
+        let caller = &self.caller;
+        let is_tenants = caller.is_anonymous() || caller.tenant.id == of.application_id;
+        self.has_made(of) || (of.anonymous && is_tenants)
     }
 
     /// The co-host that the path names.
@@ -117,7 +120,9 @@ async fn is_permitted(
     request_body = inline(JoinFields), security(("apiKey" = []), ("userToken" = []), ()),
     params(Named),
     responses((status = 200, description = "It is a co-host.", body = inline(Response<'_>)), Usual,
-        Lookup, Sized, Conflicting),
+        Lookup, Sized,
+        (status = 409, description = "The session is not live, has no place, or has removed it.",
+            body = inline(Refused<'_>))),
 )]
 pub(in crate::control) async fn join(mut call: Call) -> Answer {
     let found = call.session().await?;

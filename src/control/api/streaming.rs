@@ -78,6 +78,7 @@ impl Provider {
 #[serde(rename_all = "camelCase")]
 pub(in crate::control) struct IceConfig {
     /// None of our own: a LiveKit server names its ones when somebody joins.
+    #[schema(value_type = Vec<IceServer>)]
     ice_servers: [IceServer; 0],
 }
 
@@ -86,6 +87,10 @@ pub(in crate::control) struct IceConfig {
 #[schema(as = IceServer)]
 pub(in crate::control) struct IceServer {
     urls: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    username: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    credential: Option<String>,
 }
 
 /// How the LiveKit server is.

@@ -144,6 +144,7 @@ pub(super) async fn the_last_place_goes_to_one_of_many(bench: Bench) {
     joined(&stores[0], broadcast, None).await;
     let many = (0..6).map(|number| {
         let store = stores[number % 2].clone();
+        #[expect(clippy::disallowed_methods, reason = "joined below")]
         tokio::spawn(async move { join(&store, broadcast, None).await })
     });
     let mut places = 0;

@@ -84,6 +84,27 @@ pub(in crate::control) struct Response<'a> {
     pub(super) invite_token: Option<String>,
 }
 
+/// Why nobody joined: what every refusal says, in the shape of what was wanted.
+#[derive(ToSchema)]
+#[schema(as = CoHostRefusal)]
+#[serde(rename_all = "camelCase")]
+#[expect(dead_code, reason = "it describes a refusal")]
+pub(in crate::control) struct Refused<'a> {
+    /// Always true.
+    error: bool,
+    /// A sentence.
+    reason: String,
+    /// Always false.
+    success: bool,
+    /// The same sentence.
+    message: String,
+    /// Never there.
+    #[schema(inline)]
+    co_host: Option<View<'a>>,
+    /// Never there.
+    invite_token: Option<String>,
+}
+
 /// The hosts of a session.
 #[derive(Serialize, ToSchema)]
 #[schema(as = MultiHost)]
