@@ -73,9 +73,10 @@ async fn put_together(state: &State) -> Vec<u8> {
     let on_air: HashSet<_> = on_air.map(|listing| listing.id).collect();
     let is_of_broadcast = |listing: &Listing| {
         let channel = setup.store.known_id(&listing.channel_id);
-        // The channel goes with the broadcast's end, the stream a moment later.
+        // The channel goes with the broadcast's end, the stream a moment later: its alias was the broadcast's id.
+        let alias = listing.channel_id.rsplit('#').next().unwrap_or_default();
         channel.map_or_else(
-            || Uuid::parse_str(&listing.alias).is_ok(),
+            || Uuid::parse_str(alias).is_ok(),
             |channel| channel.is_of_broadcast(),
         )
     };
