@@ -34,6 +34,9 @@ struct Entry {
     name: String,
     on_air: bool,
     viewers: u64,
+    /// Whether there is a picture of it to load: said where there is none, as without a ladder.
+    #[serde(skip_serializing_if = "Clone::clone")]
+    thumbnail: bool,
     /// Path of a broadcast's picture.
     #[serde(skip_serializing_if = "Option::is_none")]
     poster: Option<String>,
@@ -84,6 +87,7 @@ async fn put_together(state: &State) -> Vec<u8> {
     listings.sort_by(|a, b| (&a.name, &a.id).cmp(&(&b.name, &b.id)));
     let channels = listings.into_iter().map(|listing| Entry {
         viewers: setup.measurements.viewers(listing.id),
+        thumbnail: setup.live.thumbnail(listing.id).is_some(),
         id: listing.id.to_string(),
         alias: listing.alias,
         name: listing.name,
@@ -105,6 +109,7 @@ async fn put_together(state: &State) -> Vec<u8> {
                 broadcast.stream_id,
                 broadcast.reported_viewers,
             ),
+            thumbnail: setup.live.thumbnail(broadcast.stream_id).is_some(),
             id: broadcast.stream_id.to_string(),
             alias: broadcast.id.to_string(),
             on_air: on_air.contains(&broadcast.stream_id),
