@@ -34,6 +34,9 @@ struct Entry {
     name: String,
     on_air: bool,
     viewers: u64,
+    /// Whether there is a picture of it to load: said where there is none, as without a ladder.
+    #[serde(skip_serializing_if = "Clone::clone")]
+    thumbnail: bool,
     /// Path of a broadcast's picture.
     #[serde(skip_serializing_if = "Option::is_none")]
     poster: Option<String>,
@@ -73,9 +76,10 @@ async fn put_together(state: &State) -> Vec<u8> {
     let on_air: HashSet<_> = on_air.map(|listing| listing.id).collect();
     let is_of_broadcast = |listing: &Listing| {
         let channel = setup.store.known_id(&listing.channel_id);
-        // The channel goes with the broadcast's end, the stream a moment later.
+        // The channel goes with the broadcast's end, the stream a moment later: its alias was the broadcast's id.
+        let alias = listing.channel_id.rsplit('#').next().unwrap_or_default();
         channel.map_or_else(
-            || Uuid::parse_str(&listing.alias).is_ok(),
+            || Uuid::parse_str(alias).is_ok(),
             |channel| channel.is_of_broadcast(),
         )
     };
@@ -83,6 +87,7 @@ async fn put_together(state: &State) -> Vec<u8> {
     listings.sort_by(|a, b| (&a.name, &a.id).cmp(&(&b.name, &b.id)));
     let channels = listings.into_iter().map(|listing| Entry {
         viewers: setup.measurements.viewers(listing.id),
+        thumbnail: setup.live.thumbnail(listing.id).is_some(),
         id: listing.id.to_string(),
         alias: listing.alias,
         name: listing.name,
@@ -104,6 +109,7 @@ async fn put_together(state: &State) -> Vec<u8> {
                 broadcast.stream_id,
                 broadcast.reported_viewers,
             ),
+            thumbnail: setup.live.thumbnail(broadcast.stream_id).is_some(),
             id: broadcast.stream_id.to_string(),
             alias: broadcast.id.to_string(),
             on_air: on_air.contains(&broadcast.stream_id),

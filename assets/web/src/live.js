@@ -73,7 +73,8 @@ function show(streams) {
       card.image.src = stream.poster;
       card.image.hidden = false;
     }
-    if (stream.onAir) refreshThumbnail(card, `/thumb/${encodeURIComponent(stream.id)}.jpg`);
+    // One that is not there would be a line in the console.
+    if (stream.onAir && stream.thumbnail !== false) refreshThumbnail(card, `/thumb/${encodeURIComponent(stream.id)}.jpg`);
   }
   for (const [id, card] of cards) {
     if (present.has(id)) continue;

@@ -288,8 +288,8 @@ mod tests {
             reported_viewers: 0,
         };
         let stream = B.to_string();
-        for (status, viewers, wanted) in [
-            (Status::Created, 0, &[r#""viewers":0"#][..]),
+        let rounds: [(Status, u64, &[&str]); 5] = [
+            (Status::Created, 0, &[r#""viewers":0"#]),
             (Status::Created, 0, &[]),
             (
                 Status::Active,
@@ -298,7 +298,8 @@ mod tests {
             ),
             (Status::Completed, 2, &[r#""status":"completed""#]),
             (Status::Completed, 2, &[]),
-        ] {
+        ];
+        for (status, viewers, wanted) in rounds {
             rooms.tell_status(&standing(status));
             rooms.tell_viewers(&standing(status), viewers);
             for part in wanted {
