@@ -114,7 +114,7 @@ pub(in crate::control) async fn register(mut call: Call) -> Answer {
 }
 
 #[utoipa::path(
-    get, path = "/api/v1/users", tag = "client", operation_id = "listUsers",
+    get, path = "/api/v1/users", tag = "v1", operation_id = "listUsers",
     summary = "List the users of the client, oldest first", security(("apiKey" = [])),
     params(("limit" = Option<u64>, Query, minimum = 1, maximum = 500, description = "At most; 100 without it."),
         ("offset" = Option<u64>, Query, description = "How many are left out.")),
