@@ -253,7 +253,7 @@ fn ours() -> Option<Server> {
     })
 }
 
-/// `tests/players/fanout.mjs`.
+/// `tests/players/fan_out.mjs`.
 fn peer() -> Option<Server> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/players");
     if common::missing("node") {
@@ -266,7 +266,7 @@ fn peer() -> Option<Server> {
     let address = free_port();
     let mut command = Command::new("node");
     command
-        .arg(folder.join("fanout.mjs"))
+        .arg(folder.join("fan_out.mjs"))
         .arg(address.port().to_string());
     let process = Process::start(&mut command, &[address]);
     Some(Server {

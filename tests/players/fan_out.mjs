@@ -1,7 +1,7 @@
 // The server beside ours in benches/chat.rs: what one socket sends all are sent, as the example of the package `ws`
 // does it. It neither keeps nor reads what it hands on.
 //
-//   node fanout.mjs PORT
+//   node fan_out.mjs PORT
 import { WebSocket, WebSocketServer } from 'ws';
 
 const server = new WebSocketServer({ host: '127.0.0.1', port: Number(process.argv[2]), backlog: 4096 });
