@@ -155,6 +155,8 @@ impl App {
             clock.clone(),
         );
         tasks.spawn(lifecycle.run(tasks.clone()));
+        let leftovers = control::Leftovers::new(store.clone(), files.clone());
+        tasks.spawn(leftovers.run(tasks.clone()));
 
         let own_address = !config.listen.control.is_empty();
         let state = control::State::new(control::Setup {

@@ -46,6 +46,7 @@ use crate::hub::{
 };
 use crate::record::Library;
 use crate::store::Store;
+pub use api::leftover::Leftovers;
 pub use api::lifecycle::Lifecycle;
 pub use error::Error;
 pub use gate::StoreGate;

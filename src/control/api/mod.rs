@@ -13,6 +13,7 @@ mod docs;
 pub(super) mod error;
 pub(super) mod file;
 pub(super) mod follow;
+pub(super) mod leftover;
 pub(super) mod lifecycle;
 pub(super) mod limit;
 mod password;
@@ -47,11 +48,7 @@ async fn to_the_end<T: Send + 'static>(
 pub(super) fn routes() -> Vec<(&'static str, Side, MethodRouter<State>)> {
     use Side::Public;
     let mut routes = vec![
-        (
-            "/api/admin/sdk-clients",
-            Side::Operator,
-            post(client::register),
-        ),
+        (client::PATH, Side::Operator, post(client::register)),
         (
             "/api/broadcasts",
             Public,

@@ -14,9 +14,11 @@ use crate::base::secret::Secret;
 use crate::control::tests::{Bench, bench};
 
 mod bad_input;
+mod belongings;
 mod broadcasts;
 mod contacts;
 mod contract;
+mod credentials;
 mod tenancy;
 mod users;
 
