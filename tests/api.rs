@@ -49,6 +49,14 @@ impl Client {
         }
     }
 
+    /// Somebody without credentials.
+    fn anonymous(address: SocketAddr) -> Client {
+        Client {
+            address,
+            authorization: String::new(),
+        }
+    }
+
     /// An operator.
     fn operator(address: SocketAddr) -> Client {
         Client {
@@ -72,10 +80,10 @@ impl Client {
         };
         let mut stream = TcpStream::connect(self.address).await.ok()?;
         let request = format!(
-            "{method} {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\nAuthorization: {}\r\n\
+            "{method} {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n{}\
              Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
             self.address,
-            self.authorization,
+            self.credentials(),
             body.len(),
         );
         stream.write_all(request.as_bytes()).await.ok()?;
@@ -89,6 +97,13 @@ impl Client {
             false => body.to_owned(),
         };
         Some((code, serde_json::from_str(&body).ok()?))
+    }
+
+    fn credentials(&self) -> String {
+        match self.authorization.as_str() {
+            "" => String::new(),
+            authorization => format!("Authorization: {authorization}\r\n"),
+        }
     }
 
     /// Makes a channel.

@@ -1,6 +1,7 @@
 //! What peers do that no encoder should: the connection that does it ends, with the protocol's own
 //! refusal where there is one, and the server goes on to take a good publisher and to serve it.
 
+mod api;
 mod http;
 
 use std::future::Future;

@@ -162,6 +162,8 @@ impl App {
             clock.clone(),
         );
         tasks.spawn(lifecycle.run(tasks.clone()));
+        let leftovers = control::Leftovers::new(store.clone(), files.clone());
+        tasks.spawn(leftovers.run(tasks.clone()));
 
         webhooks::start(&config, &store, &hub, &clock, &tasks);
         let own_address = !config.listen.control.is_empty();

@@ -21,7 +21,7 @@ use serde_json::json;
 use sha2::{Digest, Sha256};
 
 use super::pcast::call::whole;
-use super::{Error, State, auth};
+use super::{Error, State, api, auth};
 use crate::base::clock::Clock;
 use crate::base::id::random_key;
 use crate::base::secret::Secret;
@@ -201,7 +201,11 @@ pub(super) async fn guard(
         && by_cookie
         && !auth::has_admin_key(headers, &state.setup().admin_key);
     if is_checked && !comes_from_our_page(headers, request.uri(), request.extensions()) {
-        return refuse(StatusCode::FORBIDDEN, "forbidden");
+        // Clients of `/api` know one form of refusals.
+        return match request.uri().path() == api::client::PATH {
+            true => api::Error::Forbidden.into_response(),
+            false => refuse(StatusCode::FORBIDDEN, "forbidden"),
+        };
     }
     next.run(request).await
 }

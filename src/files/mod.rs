@@ -170,6 +170,22 @@ impl Files {
         }))
     }
 
+    /// Ids of all files that are kept.
+    pub async fn ids(&self) -> Result<Vec<Uuid>, Error> {
+        let folder = self.folder.clone();
+        let read = move || -> io::Result<Vec<Uuid>> {
+            let mut ids = Vec::new();
+            for entry in std::fs::read_dir(&*folder)? {
+                let name = entry?.file_name();
+                ids.extend(name.to_str().and_then(|name| Uuid::parse_str(name).ok()));
+            }
+            Ok(ids)
+        };
+        // A panic in there was logged as one.
+        let ids = tokio::task::spawn_blocking(read).await;
+        Ok(ids.map_err(io::Error::other)??)
+    }
+
     /// Removes a file, if it is there.
     pub async fn remove(&self, id: Uuid) -> Result<(), Error> {
         match tokio::fs::remove_dir_all(self.folder.join(id.to_string())).await {

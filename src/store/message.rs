@@ -287,10 +287,12 @@ impl Store {
 
     async fn sweep(&self) -> Result<u64, Error> {
         let messages = self.sweep_messages().await? + self.sweep_chats().await?;
-        Ok(messages + self.sweep_deliveries().await?)
+        let others = self.sweep_deliveries().await? + self.sweep_bearers().await?;
+        Ok(messages + others)
     }
 
-    /// Sweeps messages, those of chats and to webhooks as well, from time to time until shutdown.
+    /// Sweeps messages, those of chats and to webhooks as well, and tokens of users from time to time until
+    /// shutdown.
     pub async fn keep_swept(self, tasks: Tasks) {
         let mut tick = tokio::time::interval(SWEEP);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -304,8 +306,8 @@ impl Store {
                 () = tasks.stopped() => return,
                 swept = self.sweep() => match swept {
                     Ok(0) => {}
-                    Ok(messages) => tracing::info!(messages, "expired messages deleted"),
-                    Err(err) => tracing::error!(%err, "expired messages could not be deleted"),
+                    Ok(rows) => tracing::info!(rows, "expired messages and tokens deleted"),
+                    Err(err) => tracing::error!(%err, "what expired could not be deleted"),
                 },
             }
         }

@@ -17,6 +17,9 @@ const BEARER_LIFETIME: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 /// Bearer tokens of one user. One more ends the oldest.
 const MAX_BEARERS: i64 = 20;
 
+/// Bearer tokens that one statement deletes: other writers wait for it.
+const DELETED_AT_ONCE: i64 = 500;
+
 /// Columns of a user, in every query that reads one.
 macro_rules! columns {
     () => {
@@ -320,6 +323,22 @@ impl Store {
             Ok(())
         })
         .await
+    }
+
+    /// Deletes bearer tokens that are over, a few at a time, and says how many.
+    pub(super) async fn sweep_bearers(&self) -> Result<u64, Error> {
+        let mut deleted = 0;
+        loop {
+            let over = query(
+                "DELETE FROM bearers WHERE hash IN (
+                     SELECT hash FROM bearers WHERE expires_us <= $1 ORDER BY expires_us LIMIT $2)",
+            );
+            let over = over.bind(self.now_us()).bind(DELETED_AT_ONCE);
+            match self.delete_some(over).await? {
+                0 => return Ok(deleted),
+                rows => deleted += rows,
+            }
+        }
     }
 
     async fn one_user(&self, select: Query) -> Result<Option<User>, Error> {

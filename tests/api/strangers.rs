@@ -4,10 +4,11 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
+use serde_json::json;
 use tokio::process::Command;
 
-use super::{ADMIN_KEY, SECRET, SETTINGS};
-use crate::common::gateway::Folder;
+use super::{ADMIN_KEY, Client, SECRET, SETTINGS};
+use crate::common::gateway::{Folder, Gateway};
 
 /// What docker/install-deps.sh --test installs.
 const SCHEMATHESIS: &str = "target/tools/schemathesis/bin/schemathesis";
@@ -59,5 +60,52 @@ async fn no_request_makes_a_server_error_or_a_code_that_is_not_described() {
     let key = format!("X-Admin-Key: {ADMIN_KEY}");
     let paths = "^/api/admin/(channels|applications)";
     run(&folder, &base, paths, &["-H", &key]).await;
+    gateway.stop().await;
+}
+
+/// An SDK client and a user of it; the headers with which they call.
+async fn client(gateway: &Gateway, name: &str) -> [String; 2] {
+    let operator = Client::operator(gateway.http());
+    let body = json!({"name": name, "contactEmail": "a@example.org", "agreeTerms": true});
+    let (code, client) = operator.call("POST", "/api/admin/sdk-clients", &body).await;
+    assert_eq!(code, 200, "{client}");
+    let key = format!("X-API-Key: {}", client["apiKey"].as_str().expect("text"));
+    let body =
+        json!({"username": name, "email": format!("{name}@example.org"), "password": "s3cretpass"});
+    let nobody = Client::anonymous(gateway.http());
+    let (code, user) = nobody.call("POST", "/api/users/signup", &body).await;
+    assert_eq!(code, 200, "{user}");
+    let token = user["token"].as_str().expect("text");
+    [key, format!("Authorization: Bearer {token}")]
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn broadcasts_answer_strangers_as_their_description_says() {
+    let folder = Folder::new();
+    let gateway = folder.serve(&SETTINGS).await;
+    let base = format!("http://{}", gateway.http());
+    let key = format!("X-Admin-Key: {ADMIN_KEY}");
+    run(&folder, &base, "^/api/admin/sdk-clients", &["-H", &key]).await;
+    // A client each, since there are a thousand requests in an hour.
+    for paths in ["^/api/v1/", "^/(api/broadcasts|api/sessions|ws)"] {
+        let [key, _] = client(&gateway, &paths.len().to_string()).await;
+        run(&folder, &base, paths, &["-H", &key]).await;
+    }
+    run(&folder, &base, "^/(api/broadcasts|api/sessions|ws)", &[]).await;
+    gateway.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn users_answer_strangers_as_their_description_says() {
+    let folder = Folder::new();
+    let gateway = folder.serve(&SETTINGS).await;
+    let base = format!("http://{}", gateway.http());
+    let [_, token] = client(&gateway, "jane").await;
+    // What ends the token or the user is asked at the end.
+    let lasting = "^/api/users/(profile/full|search|follow)|^/(api/contacts|api/files|uploads)";
+    run(&folder, &base, lasting, &["-H", &token]).await;
+    run(&folder, &base, "^/api/users/(signup|login)", &[]).await;
+    let rest = "^/api/users/(change-password|profile|token|logout)$";
+    run(&folder, &base, rest, &["-H", &token]).await;
     gateway.stop().await;
 }

@@ -17,16 +17,11 @@ pub(in crate::control) type Answer = Result<Response, Error>;
 pub(in crate::control) struct Done {
     /// Always true.
     success: bool,
-    /// For people.
-    message: &'static str,
 }
 
 /// It is done.
 pub(in crate::control) fn done() -> Response {
-    ok(&Done {
-        success: true,
-        message: "done",
-    })
+    ok(&Done { success: true })
 }
 
 /// What was asked for.

@@ -1,11 +1,14 @@
 //! Broadcasts: made, changed, kept alive, shown (contract, broadcasts, section 4).
 
+mod docs;
+
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::address::Bases;
 use super::answer::{Answer, Done, done, ok};
+use super::call::Caller;
 use super::chat::news;
 use super::docs::{Conflicting, Lookup, Named, Sized, Usual};
 use super::time::seconds;
@@ -14,6 +17,9 @@ use crate::base::id::Uuid;
 use crate::control::State;
 use crate::control::pcast::Fields;
 use crate::store::{Anonymous, Broadcast, BroadcastUpdate, NewBroadcast, Status, Visibility};
+
+pub(in crate::control) use docs::{BroadcastChange, BroadcastFields};
+use docs::{StatusFields, ViewerFields};
 
 /// Bytes of a title: one line, in any script.
 const MAX_TITLE_BYTES: usize = 512;
@@ -192,64 +198,14 @@ impl<'a> View<'a> {
     }
 }
 
-/// What a broadcast is made of.
-#[derive(ToSchema)]
-#[schema(as = NewBroadcast)]
-#[serde(rename_all = "camelCase")]
-#[expect(dead_code, reason = "bodies are read field by field")]
-pub(in crate::control) struct BroadcastFields {
-    /// One line.
-    #[schema(min_length = 1, max_length = 512)]
-    title: String,
-    #[schema(max_length = 4096)]
-    description: Option<String>,
-    /// `public`, `private` or `unlisted`; `public` without it.
-    visibility: Option<String>,
-    #[schema(max_items = 64)]
-    tags: Option<Vec<String>>,
-    #[schema(value_type = Option<Object>)]
-    metadata: Option<()>,
-    /// People in its room.
-    #[schema(minimum = 1)]
-    max_participants: Option<u32>,
-}
-
-/// What is changed; what is not named stays.
-#[derive(ToSchema)]
-#[schema(as = BroadcastChange)]
-#[serde(rename_all = "camelCase")]
-#[expect(dead_code, reason = "bodies are read field by field")]
-pub(in crate::control) struct BroadcastChange {
-    /// `created` (or `pending`), `active`, `completed` or `error`.
-    status: Option<String>,
-    #[schema(min_length = 1, max_length = 512)]
-    title: Option<String>,
-    #[schema(max_length = 4096)]
-    description: Option<String>,
-    /// `public`, `private` or `unlisted`.
-    visibility: Option<String>,
-    #[schema(max_items = 64)]
-    tags: Option<Vec<String>>,
-    #[schema(value_type = Option<Object>)]
-    metadata: Option<()>,
-}
-
-/// Where a broadcast goes.
-#[derive(ToSchema)]
-#[schema(as = BroadcastStatus)]
-#[expect(dead_code, reason = "bodies are read field by field")]
-pub(in crate::control) struct StatusFields {
-    /// `active`, `completed` or `error`.
-    status: String,
-}
-
-/// What the app says of its room.
-#[derive(ToSchema)]
-#[schema(as = ViewerCount)]
-#[serde(rename_all = "camelCase")]
-#[expect(dead_code, reason = "bodies are read field by field")]
-pub(in crate::control) struct ViewerFields {
-    viewer_count: u32,
+impl Caller {
+    /// Whether a broadcast of its tenant is no other user's. Who has the key of the tenant, or is an operator,
+    /// speaks for its users.
+    pub(super) fn may_change(&self, broadcast: &Broadcast) -> bool {
+        let user = self.user.as_ref().map(|user| user.id);
+        let by_client = self.has_key || self.is_operator;
+        by_client || broadcast.user_id.is_none() || broadcast.user_id == user
+    }
 }
 
 impl Call {
@@ -278,15 +234,9 @@ impl Call {
                 false => Err(Error::Key),
             };
         }
-        if !self.caller.is_operator && found.application_id != self.caller.tenant.id {
-            return Err(Error::NotFound("broadcast"));
-        }
-        let by_client = self.caller.has_key || self.caller.is_operator;
-        let user = self.caller.user.as_ref().map(|user| user.id);
-        let is_others = !by_client && found.user_id.is_some() && found.user_id != user;
-        match is_others {
-            true => Err(Error::Forbidden),
-            false => Ok(found),
+        match self.caller.may_change(&found) {
+            true => Ok(found),
+            false => Err(Error::Forbidden),
         }
     }
 

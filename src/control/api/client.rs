@@ -7,11 +7,15 @@ use utoipa::ToSchema;
 
 use super::answer::{Answer, ok};
 use super::docs::{Conflicting, Sized, Usual};
+use super::error::Body;
 use super::{ByClient, Call, Error, to_the_end, user};
 use crate::base::id::Uuid;
 use crate::base::secret::Secret;
 use crate::control::auth;
 use crate::control::pcast::Fields;
+
+/// Where clients are registered, among the calls of operators.
+pub(in crate::control) const PATH: &str = "/api/admin/sdk-clients";
 
 /// Registrations that an address may make in an hour without the admin key, where that is allowed.
 const REGISTRATIONS_PER_HOUR: u32 = 10;
@@ -81,7 +85,8 @@ pub(in crate::control) struct Registered<'a> {
     summary = "Register an SDK client", request_body = inline(Registration),
     security(("adminKey" = []), ("adminBearer" = []), ()),
     responses((status = 200, description = "It is registered.", body = inline(Registered<'_>)), Usual,
-        Sized, Conflicting),
+        Sized, Conflicting,
+        (status = 403, description = "Another page asks.", body = inline(Body))),
 )]
 pub(in crate::control) async fn register(mut call: Call) -> Answer {
     let setup = call.state.setup();

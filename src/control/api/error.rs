@@ -31,8 +31,8 @@ pub(in crate::control) enum Error {
     /// 401: no user, or no operator.
     #[error("{0}")]
     Unauthorized(&'static str),
-    /// 403: it is another user's.
-    #[error("it belongs to somebody else")]
+    /// 403: it is another user's, or another page asks.
+    #[error("it is not for this caller")]
     Forbidden,
     /// 403; the sentence says what is not allowed.
     #[error("{0}")]

@@ -8,6 +8,7 @@ mod upload;
 
 use axum::Json;
 use axum::body::Body;
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State as Shared};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get, put};
@@ -18,6 +19,7 @@ use tokio_util::io::ReaderStream;
 use utoipa::ToSchema;
 
 use super::answer::{Answer, ok};
+use super::call::Caller;
 use super::docs::{Lookup, Sized, Usual};
 use super::error::Body as Refusal;
 use super::time::seconds;
@@ -141,6 +143,7 @@ pub(in crate::control) async fn create(ByUser(mut call, user): ByUser) -> Answer
         medium: path(&mut fields, "filePathMedium")?,
         large: path(&mut fields, "filePathLarge")?,
     };
+    check_broadcast(&call.state, &call.caller, &file).await?;
     let made = call.state.setup().store.create_file(&file).await?;
     Ok(Json(view(made)).into_response())
 }
@@ -306,10 +309,11 @@ pub(in crate::control) async fn contact_image(ByUser(mut call, _): ByUser) -> An
 )]
 pub(in crate::control) async fn read(
     Shared(state): Shared<State>,
-    Path((id, name)): Path<(String, String)>,
+    path: Result<Path<(String, String)>, PathRejection>,
     headers: HeaderMap,
 ) -> Answer {
     let missing = || Error::NotFound("file");
+    let Path((id, name)) = path.map_err(|_| missing())?;
     let id = Uuid::parse_str(&id).map_err(|_| missing())?;
     // Of a user that is gone nothing is shown, whatever is on the disk.
     if !state.setup().store.is_file_stored(id).await? {
@@ -382,6 +386,20 @@ fn described(fields: &mut Fields, user_id: Uuid) -> Result<File, Error> {
         },
         ..File::default()
     })
+}
+
+/// A file is made for a broadcast by who may change that, since a poster is shown to all who watch. An id that
+/// names no broadcast of the tenant is a text like the others: no poster is found by it.
+async fn check_broadcast(state: &State, caller: &Caller, file: &File) -> Result<(), Error> {
+    let Some(id) = &file.links.broadcast else {
+        return Ok(());
+    };
+    let found = state.setup().store.find_broadcast(id).await?;
+    let found = found.filter(|found| found.application_id == caller.tenant.id);
+    match found.is_none_or(|found| caller.may_change(&found)) {
+        true => Ok(()),
+        false => Err(Error::Forbidden),
+    }
 }
 
 fn named(name: String) -> Result<String, Error> {

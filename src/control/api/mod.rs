@@ -15,6 +15,7 @@ pub(super) mod docs;
 pub(super) mod error;
 pub(super) mod file;
 pub(super) mod follow;
+pub(super) mod leftover;
 pub(super) mod lifecycle;
 pub(super) mod limit;
 mod password;
@@ -63,11 +64,7 @@ pub(super) async fn wrong_method() -> Error {
 pub(super) fn routes() -> Vec<(&'static str, Side, MethodRouter<State>)> {
     use Side::Public;
     let mut routes = vec![
-        (
-            "/api/admin/sdk-clients",
-            Side::Operator,
-            post(client::register),
-        ),
+        (client::PATH, Side::Operator, post(client::register)),
         (
             "/api/broadcasts",
             Public,

@@ -15,10 +15,12 @@ use crate::control::Setup;
 use crate::control::tests::{Bench, bench};
 
 mod bad_input;
+mod belongings;
 mod broadcasts;
 mod cohosts;
 mod contacts;
 mod contract;
+mod credentials;
 mod pages;
 mod refusals;
 mod shown;

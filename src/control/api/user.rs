@@ -241,6 +241,8 @@ pub(in crate::control) async fn sign_up(mut call: Call) -> Answer {
 
 #[utoipa::path(
     post, path = "/api/users/login", tag = "users", operation_id = "login",
+    description = "Wrong passwords close an account for five minutes at most: ten of them to the address they \
+        come from, thirty to all addresses where it was never signed in. Fifty close an address to all accounts.",
     summary = "A token for who knows the password", security((), ("apiKey" = [])),
     request_body = inline(SignIn),
     responses((status = 200, description = "It is signed in.", body = inline(SignedIn<'_>)), Usual, Sized),

@@ -250,7 +250,11 @@ impl Parameters {
     pub(in crate::control) fn line(&self, name: &str) -> Result<Option<&str>, Error> {
         let text = self.text(name)?;
         text.map_or(Ok(()), |text| check_line(name, text))?;
-        Ok(text)
+        // What stands for bytes that are no character.
+        match text.is_some_and(|text| text.contains('\u{fffd}')) {
+            true => Err(Error::Bad(format!("{name} is not UTF-8"))),
+            false => Ok(text),
+        }
     }
 
     /// A number of 0 or more; what is above every bound is taken as the largest one.

@@ -94,6 +94,16 @@ pub(super) async fn bearer_tokens_open_until_they_end(bench: Bench) {
     assert_eq!(error.kind(), Kind::NotFound);
     store.revoke_bearer(second.expose()).await.unwrap();
     assert!(!is_good(&second).await);
+    // What is over is swept, and nothing else.
+    let over = store.issue_bearer(&jane).await.unwrap();
+    bench.clock.advance(Duration::from_secs(30 * 24 * 60 * 60));
+    let john = made(&store, "john", "").await;
+    let fresh = store.issue_bearer(&john).await.unwrap();
+    assert!(!is_good(&over).await);
+    assert_eq!(store.sweep_bearers().await.unwrap(), 1);
+    assert_eq!(store.sweep_bearers().await.unwrap(), 0);
+    let found = store.user_of_bearer(fresh.expose()).await.unwrap();
+    assert_eq!(found.unwrap().id, john.id);
     // The oldest goes when there are too many.
     let mut tokens = Vec::new();
     for _ in 0..21 {

@@ -16,7 +16,7 @@ use multer::{Field, Multipart};
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
-use super::{Answer, UPLOADS, described, to_the_end, view};
+use super::{Answer, UPLOADS, check_broadcast, described, to_the_end, view};
 use crate::base::id::Uuid;
 use crate::control::api::{Call, Error};
 use crate::control::pcast::Fields;
@@ -73,6 +73,7 @@ pub(super) async fn answer(mut call: Call, user: &User, boundary: String) -> Ans
     let late = |_| Error::Bad(format!("the form did not come within {DEADLINE:?}"));
     let (mut fields, incoming) = Box::pin(reading).await.map_err(late)??;
     let mut file = described(&mut fields, user.id)?;
+    check_broadcast(&call.state, &call.caller, &file).await?;
     file.id = id;
     file.stored = true;
     let state = call.state.clone();

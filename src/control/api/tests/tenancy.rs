@@ -33,6 +33,8 @@ use About::{Caller, Everybody, Listed, Named};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     Broadcast,
+    /// Whoever calls.
+    Me,
     User,
     Contact,
     File,
@@ -140,21 +142,16 @@ const ROUTES: [(&str, About, &str, u16); 44] = [
         200,
     ),
     ("GET /api/files", Caller, "", 200),
-    (
-        "GET /api/files/foruser/{userId}",
-        Listed(Kind::User),
-        "",
-        200,
-    ),
+    ("GET /api/files/foruser/{userId}", Listed(Kind::Me), "", 200),
     (
         "GET /api/files/profileimage/foruser/{userId}",
-        Named(Kind::User),
+        Named(Kind::Me),
         "",
         200,
     ),
     (
         "GET /api/files/contactimage/foruser/{userId}",
-        Named(Kind::User),
+        Named(Kind::Me),
         "",
         200,
     ),
@@ -277,7 +274,7 @@ async fn things(bench: &Bench) -> Things {
     Things {
         ids: vec![
             (Kind::User, text(&friend["user"]["id"])),
-            (Kind::User, ann.id.to_string()),
+            (Kind::Me, ann.id.to_string()),
             (Broadcast, text(&cast["id"])),
             (Broadcast, text(&cast["streamId"])),
             (Broadcast, text(&cast["shortId"])),
