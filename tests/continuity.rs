@@ -15,6 +15,7 @@
 //! | decision 10, several encoders on a key | [`members`] |
 //! | decisions 3 and 15, other settings | [`changes`] |
 //! | S5, X5, decision 11 | [`clocks`] |
+//! | ends of broadcasts: contract, broadcasts, section 4.2 | [`endings`] |
 //! | forks: contract, channels, section 7 | [`forks`] |
 //! | P2 over a day, memory | [`long_run`] |
 
@@ -23,6 +24,7 @@ mod bench;
 mod changes;
 mod clocks;
 mod encoder;
+mod endings;
 mod forks;
 mod long_run;
 mod members;

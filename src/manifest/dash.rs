@@ -9,6 +9,8 @@ mod write;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use self::plan::Plan;
+use self::write::Head;
 use crate::media::MediaKind;
 use crate::media::timeline::{Description, Snapshot};
 
@@ -37,8 +39,32 @@ pub struct Periods {
     left: BTreeMap<Arc<str>, u64>,
     /// The last publishTime, microseconds since the epoch.
     published_micros: i64,
-    /// The last text.
-    told: Option<String>,
+    /// The last manifest.
+    told: Option<Told>,
+}
+
+/// A manifest as it was told.
+#[derive(Clone, Debug)]
+struct Told {
+    text: String,
+    head: Head,
+    /// Where the root element's start tag ends, in bytes of the text.
+    body: usize,
+    /// Whether it says that nothing follows.
+    ended: bool,
+}
+
+impl Told {
+    fn new(description: &Description, plan: &Plan<'_>, mode: Mode, utc_timing_url: &str) -> Told {
+        let head = Head::of(description, plan);
+        let (text, body) = write::manifest(description, plan, &head, mode, utc_timing_url);
+        Told {
+            text,
+            head,
+            body,
+            ended: description.ended,
+        }
+    }
 }
 
 /// A Period's unchanging facts.
@@ -76,7 +102,8 @@ impl Periods {
 
 /// The manifest, or `None` while a described rendition has no snapshot or no segment is listed by
 /// all of them. The same snapshots give the same text: nothing in it depends on the time of the call.
-/// A hole longer than the window leaves nothing to list; then what was told last stays.
+/// A hole longer than the window leaves nothing to list; then what was told last stays, until the stream ends:
+/// then the same is told with an end.
 ///
 /// `utc_timing_url` answers with the server's time as an `xs:dateTime`.
 pub fn mpd(
@@ -87,21 +114,31 @@ pub fn mpd(
     utc_timing_url: &str,
 ) -> Option<String> {
     let Some(mut plan) = plan::plan(description, snapshots, mode, periods) else {
-        return periods.told.clone();
+        let told = periods.told.as_mut()?;
+        if description.ended && !told.ended {
+            periods.published_micros += 1000;
+            told.head.newest_micros = periods.published_micros;
+            let mut text = write::head(description, &told.head, mode);
+            let body = std::mem::replace(&mut told.body, text.len());
+            text.push_str(&told.text[body..]);
+            told.text = text;
+            told.ended = true;
+        }
+        return Some(told.text.clone());
     };
     plan.newest_micros = plan.newest_micros.max(periods.published_micros);
-    let mut text = write::manifest(description, &plan, mode, utc_timing_url);
-    if periods.told.as_ref() != Some(&text) {
+    let mut told = Told::new(description, &plan, mode, utc_timing_url);
+    if periods.told.as_ref().map(|told| &told.text) != Some(&told.text) {
         // Not every change comes with something new: old segments leave, a foretold length turns out
         // otherwise, the stream ends.
         if plan.newest_micros == periods.published_micros {
             plan.newest_micros += 1000;
-            text = write::manifest(description, &plan, mode, utc_timing_url);
+            told = Told::new(description, &plan, mode, utc_timing_url);
         }
         periods.published_micros = plan.newest_micros;
-        periods.told = Some(text.clone());
+        periods.told = Some(told.clone());
     }
-    Some(text)
+    Some(told.text)
 }
 
 #[cfg(test)]

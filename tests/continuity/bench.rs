@@ -39,6 +39,8 @@ pub struct Terms {
     pub on_loss: OnLoss,
     pub reconnect: Duration,
     pub window: Duration,
+    /// Whether the channel is a broadcast's, whose one stream outlives any pause.
+    pub lasting: bool,
 }
 
 /// The source alone.
@@ -47,6 +49,7 @@ pub const PLAIN: Terms = Terms {
     on_loss: OnLoss::Slate,
     reconnect: Duration::from_secs(120),
     window: Duration::from_secs(60),
+    lasting: false,
 };
 /// The source and a rung.
 pub const LADDER: Terms = Terms {
@@ -60,6 +63,8 @@ impl Terms {
     }
 }
 
+/// The one stream of a broadcast.
+pub const LASTING: Uuid = Uuid::from_u128(5);
 /// The channel of all encoders.
 const CHANNEL: &str = "local#forebay#live";
 /// The capability that asks for renditions of its own.
@@ -107,7 +112,9 @@ impl Bench {
                 max_media_bytes: u64::MAX,
             },
             clock.clone(),
-            Arc::new(OpenGate),
+            Arc::new(OpenGate {
+                lasting: terms.lasting.then_some(LASTING),
+            }),
             Box::new(move |_| cutting(terms)),
             opener(terms, shelf.clone()),
             Box::new(|| 0),
@@ -244,6 +251,18 @@ impl Bench {
         self.runtime.block_on(killed)
     }
 
+    /// Ends the broadcast whose channel it is.
+    pub fn finish(&self) {
+        let _members = self
+            .runtime
+            .block_on(async { self.hub.finish(CHANNEL, "the broadcast is over") });
+    }
+
+    /// Whether players find a stream of this id.
+    pub fn is_played(&self, id: Uuid) -> bool {
+        self.hub.timeline(id).is_some()
+    }
+
     /// What players of a stream id read.
     pub fn timeline(&self, id: Uuid) -> Arc<dyn Timeline> {
         self.hub.timeline(id).expect("it is played")
@@ -362,7 +381,9 @@ fn opener(terms: Terms, shelf: Shelf) -> Box<hub::Opener> {
 }
 
 /// Admits everybody to one channel.
-struct OpenGate;
+struct OpenGate {
+    lasting: Option<Uuid>,
+}
 
 impl Gate for OpenGate {
     fn preview(&self, _request: &PublishRequest) -> Result<String, Refusal> {
@@ -373,7 +394,7 @@ impl Gate for OpenGate {
         &'a self,
         _request: &'a PublishRequest,
     ) -> Pending<'a, Result<Admission, Refusal>> {
-        Box::pin(async {
+        Box::pin(async move {
             Ok(Admission {
                 channel_id: CHANNEL.to_owned(),
                 alias: "live".to_owned(),
@@ -381,7 +402,7 @@ impl Gate for OpenGate {
                 capabilities: vec!["streaming".to_owned()],
                 tags: Vec::new(),
                 screen_name: None,
-                lasting: None,
+                lasting: self.lasting,
             })
         })
     }

@@ -277,6 +277,20 @@ impl Watch {
             .map(String::as_str)
     }
 
+    /// The newest playlists of renditions that go on, by name.
+    pub fn playlists(&self) -> impl Iterator<Item = (&str, &str)> {
+        let go_on = |(name, _): &(&String, &String)| !self.leaving.contains(name);
+        let playlists = self.playlists.iter().filter(go_on);
+        playlists.map(|(name, text)| (name.as_str(), text.as_str()))
+    }
+
+    /// The newest manifests of both modes.
+    pub fn manifests(&self) -> impl Iterator<Item = &str> {
+        self.manifests
+            .iter()
+            .filter_map(|(text, _)| text.as_deref())
+    }
+
     /// What must hold of all that was listed: every rendition has the same segments at the same
     /// times, one after another without a hole or an overlap, and HLS and DASH tell the same.
     pub fn assert_agreement(&self) {

@@ -370,6 +370,32 @@ fn a_hole_longer_than_the_window_leaves_what_was_told_last() {
 }
 
 #[test]
+fn a_stream_that_ends_in_such_a_hole_says_so_once() {
+    for mode in [Mode::Standard, Mode::LowLatency] {
+        let mut description = only(&["source", "audio"]);
+        let mut streams = builders(&description);
+        let mut periods = Periods::default();
+        each(&mut streams, |b| b.regular(2));
+        let before = render(&description, &streams, mode, &mut periods);
+        each(&mut streams, |b| {
+            b.gap(2000);
+            b.gap(2000);
+            b.snapshot.segments.drain(..2);
+        });
+        assert_eq!(render(&description, &streams, mode, &mut periods), before);
+        description.ended = true;
+        each(&mut streams, |b| b.snapshot.ended = true);
+        let ended = render(&description, &streams, mode, &mut periods);
+        assert_eq!(check_mpd(&ended, Some(&before)), []);
+        assert!(ended.contains("mediaPresentationDuration="), "{ended}");
+        assert!(!ended.contains("minimumUpdatePeriod"), "{ended}");
+        let media = |text: &str| text[text.find("<Period").unwrap()..].to_owned();
+        assert_eq!(media(&ended), media(&before));
+        assert_eq!(render(&description, &streams, mode, &mut periods), ended);
+    }
+}
+
+#[test]
 fn the_first_period_keeps_its_start_when_a_rung_joins_it() {
     let alone = only(&["source", "audio"]);
     let together = only(&["source", "sd", "audio"]);

@@ -24,14 +24,39 @@ const LOW_LATENCY_RESERVE_MICROS: i64 = 1_700_000;
 /// Segments between live and a player of the standard manifest.
 const PRESENTATION_DELAY_SEGMENTS: i64 = 3;
 
+/// What the root element says of the rest.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Head {
+    /// When the newest listed thing became available, microseconds since the epoch.
+    pub(super) newest_micros: i64,
+    /// The end of what is listed, from where Periods count.
+    length_micros: i64,
+    /// The longest listed segment.
+    longest_micros: i64,
+}
+
+impl Head {
+    pub(super) fn of(description: &Description, plan: &Plan<'_>) -> Head {
+        let last = plan.periods.last().expect("a plan has a period");
+        Head {
+            newest_micros: plan.newest_micros,
+            length_micros: last.end_micros - beginning_micros(description, plan),
+            longest_micros: longest_micros(plan),
+        }
+    }
+}
+
+/// The whole text, and where the start tag of its root element ends.
 pub(super) fn manifest(
     description: &Description,
     plan: &Plan<'_>,
+    head: &Head,
     mode: Mode,
     utc_timing_url: &str,
-) -> String {
+) -> (String, usize) {
     let mut out = String::with_capacity(4096);
-    push_root(&mut out, description, plan, mode);
+    push_root(&mut out, description, head, mode);
+    let body = out.len();
     if mode == Mode::LowLatency {
         let target = latency_micros(&description.rules) / 1000;
         // Players may speed up and slow down unheard by this much.
@@ -72,6 +97,13 @@ pub(super) fn manifest(
         out.push_str("\"/>\n");
     }
     out.push_str("</MPD>\n");
+    (out, body)
+}
+
+/// The text up to the end of the start tag of its root element.
+pub(super) fn head(description: &Description, head: &Head, mode: Mode) -> String {
+    let mut out = String::with_capacity(4096);
+    push_root(&mut out, description, head, mode);
     out
 }
 
@@ -90,7 +122,7 @@ fn micros(duration: std::time::Duration) -> i64 {
     i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
 }
 
-fn push_root(out: &mut String, description: &Description, plan: &Plan<'_>, mode: Mode) {
+fn push_root(out: &mut String, description: &Description, head: &Head, mode: Mode) {
     let rules = &description.rules;
     let segment_target = micros(rules.segment_target);
     out.push_str(
@@ -100,20 +132,19 @@ fn push_root(out: &mut String, description: &Description, plan: &Plan<'_>, mode:
         out.push_str(",http://www.dashif.org/guidelines/low-latency-live-v5");
     }
     if rules.is_recording() {
-        push_recording(out, description, plan);
+        push_recording(out, description, head);
         return;
     }
     out.push_str("\" type=\"dynamic\" availabilityStartTime=\"");
     push_date(out, rules.epoch);
     out.push_str("\" publishTime=\"");
-    push_date(out, rules.epoch.plus_micros(plan.newest_micros));
+    push_date(out, rules.epoch.plus_micros(head.newest_micros));
     let mut span = |name: &str, value: i64| {
         push(out, format_args!("\" {name}=\""));
         push_xs_duration(out, value);
     };
     if description.ended {
-        let last = plan.periods.last().expect("a plan has a period");
-        span("mediaPresentationDuration", last.end_micros);
+        span("mediaPresentationDuration", head.length_micros);
     } else {
         span(
             "minimumUpdatePeriod",
@@ -124,7 +155,7 @@ fn push_root(out: &mut String, description: &Description, plan: &Plan<'_>, mode:
         );
     }
     let delay = match mode {
-        Mode::Standard => PRESENTATION_DELAY_SEGMENTS * longest_micros(plan).max(segment_target),
+        Mode::Standard => PRESENTATION_DELAY_SEGMENTS * head.longest_micros.max(segment_target),
         Mode::LowLatency => latency_micros(rules),
     };
     span("timeShiftBufferDepth", micros(rules.window));
@@ -145,11 +176,10 @@ fn push_root(out: &mut String, description: &Description, plan: &Plan<'_>, mode:
 }
 
 /// The rest of the root element of a recording, of which everything is there.
-fn push_recording(out: &mut String, description: &Description, plan: &Plan<'_>) {
+fn push_recording(out: &mut String, description: &Description, head: &Head) {
     let rules = &description.rules;
-    let last = plan.periods.last().expect("a plan has a period");
     out.push_str("\" type=\"static\" mediaPresentationDuration=\"");
-    push_xs_duration(out, last.end_micros - beginning_micros(description, plan));
+    push_xs_duration(out, head.length_micros);
     out.push_str("\" minBufferTime=\"");
     push_xs_duration(out, micros(rules.segment_target));
     out.push_str("\" maxSegmentDuration=\"");
