@@ -11,11 +11,12 @@ use crate::base::id::Uuid;
 use crate::base::shutdown::Tasks;
 use crate::config::Config;
 use crate::control::token::{Target, Tokens};
+use crate::hub::gate::Pending;
 use crate::hub::{Hub, Shown};
 use crate::media::timeline::Timeline;
 use crate::origin;
 use crate::record::{self, Library, disk};
-use crate::store::Store;
+use crate::store::{Named, Store};
 
 /// Capability of streams that are kept.
 const ON_DEMAND: &str = "on-demand";
@@ -119,8 +120,18 @@ impl origin::Streams for Playable {
 
     /// As universal manifests do: of several applications' channels of one alias the oldest, whichever of
     /// them are on air.
-    fn find(&self, name: &str) -> Option<Uuid> {
-        self.hub.newest(&self.store.known_public_channel(name)?.id)
+    fn find<'a>(&'a self, name: &'a str) -> Pending<'a, Option<Uuid>> {
+        Box::pin(async move {
+            match self.store.find_stream(name).await {
+                Ok(Some(Named::Channel(channel))) => self.hub.newest(&channel.id),
+                Ok(Some(Named::Broadcast(stream))) => Some(stream),
+                Ok(None) => None,
+                Err(err) => {
+                    tracing::error!(%err, "a stream could not be looked up by its name");
+                    None
+                }
+            }
+        })
     }
 
     fn ids(&self) -> Vec<Uuid> {

@@ -20,6 +20,7 @@ mod stored;
 pub mod tls;
 mod viewers;
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -37,6 +38,7 @@ pub use registry::{StreamStats, Streams};
 use crate::base::clock::Clock;
 use crate::base::conformance::Conformance;
 use crate::base::id::Uuid;
+use crate::hub::gate::Pending;
 use crate::media::timeline::Timeline;
 use answer::{Answering, Coding, Terms};
 use client::is_trusted;
@@ -186,7 +188,7 @@ impl Origin {
                 file,
             } => match self.serve(id, token, &file, (method, query, headers, client)) {
                 Ok(answering) => return Some(answering),
-                Err(Refused::NotAnId) if file.is_manifest() => {
+                Err(Refused::NotAnId | Refused::Unknown) if file.is_manifest() => {
                     self.redirect(tree, id, token, &file, query)
                 }
                 Err(Refused::NotAnId | Refused::Unknown) => answer::unknown_stream().into(),
@@ -234,7 +236,8 @@ impl Origin {
         Ok(stream)
     }
 
-    /// Short ids and aliases: 302 to the id, on the manifest only (INTERFACE "Playing").
+    /// Short ids, aliases and ids of broadcasts: 302 to the stream's id, on the manifest only (INTERFACE
+    /// "Playing").
     fn redirect(
         &self,
         tree: Tree,
@@ -243,31 +246,35 @@ impl Origin {
         file: &File<'_>,
         query: &str,
     ) -> Answering {
-        let found = route::percent_decoded(name).and_then(|name| self.registry.find(&name));
-        let Some(id) = found else {
+        let Some(name) = route::percent_decoded(name).map(Cow::into_owned) else {
             return answer::unknown_stream().into();
         };
         let base = match tree {
             Tree::Hls => &self.config.hls_base,
             Tree::Dash => &self.config.dash_base,
         };
-        let mut location = format!("{base}/{}/", id.hyphenated());
-        if let Some(token) = token {
-            location.push('~');
-            location.push_str(token);
-            location.push('/');
-        }
-        location.push_str(file.manifest_name());
+        let base = base.clone();
+        let mut below = token.map_or_else(String::new, |token| format!("~{token}/"));
+        below.push_str(file.manifest_name());
         if !query.is_empty() {
-            location.push('?');
-            location.push_str(query);
+            below.push('?');
+            below.push_str(query);
         }
-        let Ok(location) = HeaderValue::from_str(&location) else {
-            return answer::unknown_stream().into();
-        };
-        let mut response = answer::text(StatusCode::FOUND, "see Location\n");
-        response.headers_mut().insert(LOCATION, location);
-        response.into()
+        let streams = self.registry.streams();
+        Answering::later(async move {
+            let found = streams.find(&name).await;
+            // Where it leads to itself there is nothing to play yet.
+            let Some(id) = found.filter(|id| route::stream_id(&name) != Some(*id)) else {
+                return answer::unknown_stream();
+            };
+            let location = format!("{base}/{}/{below}", id.hyphenated());
+            let Ok(location) = HeaderValue::from_str(&location) else {
+                return answer::unknown_stream();
+            };
+            let mut response = answer::text(StatusCode::FOUND, "see Location\n");
+            response.headers_mut().insert(LOCATION, location);
+            response
+        })
     }
 
     fn thumbnail(
@@ -344,8 +351,8 @@ impl Streams for crate::hub::Hub {
         crate::hub::Hub::timeline(self, id)
     }
 
-    fn find(&self, channel_id: &str) -> Option<Uuid> {
-        self.newest(channel_id)
+    fn find<'a>(&'a self, channel_id: &'a str) -> Pending<'a, Option<Uuid>> {
+        Box::pin(async { self.newest(channel_id) })
     }
 
     fn ids(&self) -> Vec<Uuid> {

@@ -11,6 +11,7 @@ use super::cache::Playlists;
 use super::viewers::Viewers;
 use crate::base::clock::Clock;
 use crate::base::id::Uuid;
+use crate::hub::gate::Pending;
 use crate::media::MediaKind;
 use crate::media::timeline::{Rules, Timeline};
 
@@ -26,8 +27,9 @@ pub trait Streams: Send + Sync {
     /// for as long as the timeline is the same: what is rendered of another one is forgotten.
     fn timeline(&self, id: Uuid) -> Option<Arc<dyn Timeline>>;
 
-    /// The newest stream of a channel, by short id, alias or channel id.
-    fn find(&self, name: &str) -> Option<Uuid>;
+    /// The stream that a name means: the newest of a channel, by its alias or id, or that of a broadcast, by
+    /// any of its ids. It may have nothing to play yet.
+    fn find<'a>(&'a self, name: &'a str) -> Pending<'a, Option<Uuid>>;
 
     /// Every stream that has a timeline.
     fn ids(&self) -> Vec<Uuid>;
@@ -195,8 +197,9 @@ impl Registry {
         self.streams.timeline(id).is_some()
     }
 
-    pub(super) fn find(&self, name: &str) -> Option<Uuid> {
-        self.streams.find(name)
+    /// Where names are looked up.
+    pub(super) fn streams(&self) -> Arc<dyn Streams> {
+        self.streams.clone()
     }
 
     pub(super) fn thumbnail(&self, id: Uuid) -> Option<Bytes> {

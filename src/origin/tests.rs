@@ -16,7 +16,7 @@ use http_body_util::BodyExt;
 
 use super::*;
 use crate::base::clock::Wall;
-use scripted::{FIRST, OneStream, Scripted};
+use scripted::{BROADCAST, FIRST, OneStream, Scripted};
 
 /// Lets in whoever has the token `good`.
 struct Guarded;
@@ -124,6 +124,14 @@ impl Rig {
 
     fn get_with(&self, url: &str, headers: &[(&str, &str)]) -> Response<Body> {
         at_once(self.ask(Method::GET, url, headers))
+    }
+
+    /// An answer for which a name may have to be looked up.
+    async fn looked_up(&self, url: &str) -> Response<Body> {
+        match self.ask(Method::GET, url, &[]) {
+            Answering::Ready(response) => response,
+            Answering::Later(later) => later.await,
+        }
     }
 
     /// An answer that must be waited for.
@@ -391,8 +399,21 @@ async fn aliases_lead_to_the_stream_on_manifests_only() {
             format!("/hls/{id}/~tok/index.m3u8?a=b"),
         ),
         ("/dash/live/ll.mpd", format!("/dash/{id}/ll.mpd")),
+        ("/hls/r5/index.m3u8", format!("/hls/{id}/index.m3u8")),
+        (
+            &format!("/hls/{BROADCAST}/index.m3u8"),
+            format!("/hls/{id}/index.m3u8"),
+        ),
+        (
+            &format!("/dash/{BROADCAST}/manifest.mpd"),
+            format!("/dash/{id}/manifest.mpd"),
+        ),
+        (
+            &format!("/hls/{}/index.m3u8", id.to_string().to_uppercase()),
+            format!("/hls/{id}/index.m3u8"),
+        ),
     ] {
-        let response = rig.get(alias);
+        let response = rig.looked_up(alias).await;
         assert_eq!(response.status(), StatusCode::FOUND, "{alias}");
         assert_eq!(header(&response, "location"), target);
         assert_eq!(header(&response, "cache-control"), "no-store");
@@ -402,15 +423,31 @@ async fn aliases_lead_to_the_stream_on_manifests_only() {
         "/hls/live/source/index.m3u8",
         "/hls/other/index.m3u8",
         "/hls/live/source/100.m4s",
+        "/hls/r5/source/index.m3u8",
+        &format!("/dash/{BROADCAST}/source/100.m4s"),
     ] {
         assert_eq!(
-            rig.get(missing).status(),
+            rig.looked_up(missing).await.status(),
             StatusCode::NOT_FOUND,
             "{missing}"
         );
     }
     let unknown = format!("/hls/{}/index.m3u8", Uuid::new_v4());
-    assert!(text(rig.get(&unknown)).await.contains("no stream"));
+    let answer = rig.looked_up(&unknown).await;
+    assert!(text(answer).await.contains("no stream"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_broadcasts_manifest_does_not_lead_to_itself_while_there_is_nothing_to_play() {
+    let rig = Rig::new();
+    let id = rig.streams.id;
+    *rig.streams.timeline.lock().unwrap() = None;
+    for url in [rig.hls("index.m3u8"), rig.url("dash", "manifest.mpd")] {
+        let answer = rig.looked_up(&url).await;
+        assert_eq!(answer.status(), StatusCode::NOT_FOUND, "{url}");
+    }
+    let answer = rig.looked_up("/hls/r5/index.m3u8").await;
+    assert_eq!(header(&answer, "location"), format!("/hls/{id}/index.m3u8"));
 }
 
 #[tokio::test(start_paused = true)]

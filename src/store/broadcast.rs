@@ -30,6 +30,9 @@ macro_rules! select {
 
 // Below the macros, which it uses.
 mod life;
+mod shown;
+
+pub use shown::Named;
 
 /// A word that is stored, and shown by the API.
 macro_rules! words {
@@ -355,25 +358,6 @@ impl Store {
             "WHERE application_id = $1 ORDER BY number DESC LIMIT $2 OFFSET $3"
         ));
         let select = select.bind(application_id);
-        self.page(select, limit, offset).await
-    }
-
-    /// Broadcasts of this status that everybody may find, newest first; those of a tenant, or all.
-    pub async fn public_broadcasts(
-        &self,
-        status: Status,
-        application_id: Option<&str>,
-        limit: usize,
-        offset: u64,
-    ) -> Result<Vec<Broadcast>, Error> {
-        let select = query(select!(
-            "WHERE status = $1 AND visibility = 'public'
-                 AND ($2 = '' OR application_id = $2)
-             ORDER BY number DESC LIMIT $3 OFFSET $4"
-        ));
-        // No application has an empty id.
-        let select = select.bind(status.word());
-        let select = select.bind(application_id.unwrap_or_default());
         self.page(select, limit, offset).await
     }
 

@@ -40,7 +40,7 @@ use crate::base::clock::Clock;
 use crate::base::secret::Secret;
 pub use application::{Application, random_secret};
 pub use broadcast::{
-    Anonymous, Broadcast, BroadcastUpdate, NewBroadcast, Silence, Status, Visibility,
+    Anonymous, Broadcast, BroadcastUpdate, Named, NewBroadcast, Silence, Status, Visibility,
 };
 pub use channel::{Channel, Creation, random_stream_key};
 pub use chat::{Chat, NewChat, Standing};

@@ -10,6 +10,7 @@ mod file;
 mod files;
 mod known;
 mod messages;
+mod shown;
 mod streams;
 mod together;
 mod users;
@@ -131,6 +132,10 @@ behaviours! {
     cohosts::the_last_place_goes_to_one_of_many,
     cohosts::what_holds_for_hosts_is_kept,
     cohosts::figures_of_hosts_have_the_highest_number_of_viewers,
+    shown::a_name_leads_to_a_channel_or_to_a_broadcast_that_is_not_private,
+    shown::streams_of_broadcasts_are_public_while_those_are_active_and_public,
+    shown::operators_list_broadcasts_of_all_tenants,
+    shown::a_poster_is_the_newest_picture_that_its_own_people_made_for_a_broadcast,
     users::users_are_unique_in_their_tenant_whatever_the_case,
     users::bearer_tokens_open_until_they_end,
     users::users_follow_and_find_each_other,

@@ -1,5 +1,6 @@
 use super::*;
 use crate::base::clock::Wall;
+use crate::hub::gate::Pending;
 use crate::origin::tests::scripted::{OneStream, Scripted};
 
 /// Streams in the order of their ids, and a sampler that looks at them.
@@ -19,8 +20,8 @@ impl crate::origin::Streams for Many {
         self.0.iter().find_map(|stream| stream.timeline(id))
     }
 
-    fn find(&self, _name: &str) -> Option<Uuid> {
-        None
+    fn find<'a>(&'a self, _name: &'a str) -> Pending<'a, Option<Uuid>> {
+        Box::pin(std::future::ready(None))
     }
 
     fn ids(&self) -> Vec<Uuid> {

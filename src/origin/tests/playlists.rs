@@ -319,10 +319,9 @@ async fn what_is_kept_of_a_stream_goes_with_it_but_totals_stay() {
     let stats = rig.origin.stream_stats(id).unwrap();
     assert_eq!((stats.requests, stats.bytes), (1, sent));
     *rig.streams.timeline.lock().unwrap() = None;
-    assert_eq!(
-        rig.get(&rig.hls("index.m3u8")).status(),
-        StatusCode::NOT_FOUND
-    );
+    let gone = rig.looked_up(&rig.hls("index.m3u8")).await;
+    assert_eq!(gone.status(), StatusCode::NOT_FOUND);
+    drop(gone);
     rig.origin.sweep();
     assert_eq!(rig.origin.stream_stats(id), None);
     assert_eq!(Arc::strong_count(&rig.timeline), 1);

@@ -10,6 +10,7 @@ use tokio::sync::watch;
 
 use crate::base::clock::Wall;
 use crate::base::id::Uuid;
+use crate::hub::gate::Pending;
 use crate::media::codec::{aac, avc};
 use crate::media::timeline::{
     Description, Found, Init, Part, Progress, Report, Resource, Rules, Segment, Snapshot, Timeline,
@@ -396,7 +397,10 @@ impl Timeline for Scripted {
     }
 }
 
-/// One stream under an id and the alias `live`.
+/// Id of its broadcast.
+pub(crate) const BROADCAST: &str = "0f8fad5b-d9cb-469f-a165-70867728950e";
+
+/// One stream under an id, the alias `live`, and the ids of a broadcast.
 pub(crate) struct OneStream {
     pub(crate) id: Uuid,
     pub(crate) timeline: Mutex<Option<Arc<Scripted>>>,
@@ -408,8 +412,10 @@ impl Streams for OneStream {
         (id == self.id).then_some(timeline as Arc<dyn Timeline>)
     }
 
-    fn find(&self, name: &str) -> Option<Uuid> {
-        ["live", "eu#app#live"].contains(&name).then_some(self.id)
+    fn find<'a>(&'a self, name: &'a str) -> Pending<'a, Option<Uuid>> {
+        let is_known = ["live", "eu#app#live", "r5", BROADCAST].contains(&name)
+            || Uuid::try_parse(name) == Ok(self.id);
+        Box::pin(std::future::ready(is_known.then_some(self.id)))
     }
 
     fn ids(&self) -> Vec<Uuid> {

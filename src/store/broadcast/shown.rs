@@ -1,0 +1,142 @@
+//! What is shown of broadcasts: public lists, what plays under a name, posters.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::{Broadcast, Status, Visibility};
+use crate::base::id::Uuid;
+use crate::store::channel::Channel;
+use crate::store::database::{query, query_of};
+use crate::store::{Error, Store, timed};
+
+/// Ids in one statement, of which SQLite compares every name with all before.
+const IDS_PER_STATEMENT: usize = 1024;
+
+/// What plays under a name that is no stream id, or not only one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Named {
+    /// Whatever this channel has on air.
+    Channel(Arc<Channel>),
+    /// The one stream of a broadcast.
+    Broadcast(Uuid),
+}
+
+impl Store {
+    /// What a name means to somebody without credentials who wants to play it: a channel by its id or alias, or
+    /// a broadcast by any of its ids, unless it is private. Channels are found without waiting, and first:
+    /// nobody takes an alias that is known to players by making broadcasts.
+    pub async fn find_stream(&self, name: &str) -> Result<Option<Named>, Error> {
+        if let Some(channel) = self.known_public_channel(name) {
+            return Ok(Some(Named::Channel(channel)));
+        }
+        let found = self.find_broadcast(name).await?;
+        let found = found.filter(|broadcast| broadcast.visibility != Visibility::Private);
+        Ok(found.map(|broadcast| Named::Broadcast(broadcast.stream_id)))
+    }
+
+    /// Broadcasts of this status that everybody may find, newest first; those of a tenant, or all.
+    pub async fn public_broadcasts(
+        &self,
+        status: Status,
+        application_id: Option<&str>,
+        limit: usize,
+        offset: u64,
+    ) -> Result<Vec<Broadcast>, Error> {
+        let select = query(select!(
+            "WHERE status = $1 AND visibility = 'public'
+                 AND ($2 = '' OR application_id = $2)
+             ORDER BY number DESC LIMIT $3 OFFSET $4"
+        ));
+        // No application has an empty id.
+        let select = select.bind(status.word());
+        let select = select.bind(application_id.unwrap_or_default());
+        self.page(select, limit, offset).await
+    }
+
+    /// Broadcasts of all tenants, newest first; those of one status, or all.
+    pub async fn all_broadcasts(
+        &self,
+        status: Option<Status>,
+        limit: usize,
+        offset: u64,
+    ) -> Result<Vec<Broadcast>, Error> {
+        let select = query(select!(
+            "WHERE $1 = '' OR status = $1 ORDER BY number DESC LIMIT $2 OFFSET $3"
+        ));
+        // No status is an empty word.
+        let select = select.bind(status.map(Status::word).unwrap_or_default());
+        self.page(select, limit, offset).await
+    }
+
+    /// Of these streams, those of broadcasts that everybody may find now, with their titles.
+    pub async fn public_streams(&self, ids: &[Uuid]) -> Result<HashMap<Uuid, String>, Error> {
+        timed(async {
+            let mut titles = HashMap::with_capacity(ids.len());
+            for ids in ids.chunks(IDS_PER_STATEMENT) {
+                let select = query_of(format!(
+                    "SELECT stream_id, title FROM broadcasts
+                     WHERE status = 'active' AND visibility = 'public' AND stream_id IN ({})",
+                    numbered(ids.len())
+                ));
+                let select = ids
+                    .iter()
+                    .fold(select, |query, id| query.bind(id.to_string()));
+                for row in self.database.fetch_all(select).await? {
+                    let id: &str = row.get("stream_id")?;
+                    if let Ok(id) = Uuid::parse_str(id) {
+                        titles.insert(id, row.get("title")?);
+                    }
+                }
+            }
+            Ok(titles)
+        })
+        .await
+    }
+
+    /// Paths of posters, by broadcast: of each the newest picture that was made for it as `poster`, by its
+    /// category or a tag, and of that the smallest one. A user's broadcast has a poster of that user only, any
+    /// other one of any user of its tenant.
+    pub async fn posters(&self, broadcasts: &[Broadcast]) -> Result<HashMap<Uuid, String>, Error> {
+        timed(async {
+            let mut paths = HashMap::new();
+            for some in broadcasts.chunks(IDS_PER_STATEMENT) {
+                let select = query_of(format!(
+                    "SELECT broadcast_id, path FROM (
+                         SELECT broadcasts.id AS broadcast_id,
+                             COALESCE(files.path_thumbnail, files.path_small, files.path_medium,
+                                 files.path_original) AS path,
+                             ROW_NUMBER() OVER (PARTITION BY broadcasts.id
+                                 ORDER BY files.created_us DESC, files.id) AS place
+                         FROM broadcasts
+                         JOIN files ON files.for_broadcast_id IN
+                             (broadcasts.id, broadcasts.stream_id, 'r' || broadcasts.number)
+                         JOIN users ON users.id = files.user_id
+                             AND users.application_id = broadcasts.application_id
+                             AND users.id = COALESCE(broadcasts.user_id, users.id)
+                         WHERE broadcasts.id IN ({}) AND files.mime_type LIKE 'image/%'
+                             AND (LOWER(files.category) = 'poster'
+                                 OR LOWER(files.tags) LIKE '%\"poster\"%')
+                     ) AS posters WHERE place = 1",
+                    numbered(some.len())
+                ));
+                let select = some.iter().fold(select, |query, broadcast| {
+                    query.bind(broadcast.id.to_string())
+                });
+                for row in self.database.fetch_all(select).await? {
+                    let id: &str = row.get("broadcast_id")?;
+                    if let Ok(id) = Uuid::parse_str(id) {
+                        paths.insert(id, row.get("path")?);
+                    }
+                }
+            }
+            Ok(paths)
+        })
+        .await
+    }
+}
+
+/// `$1, $2, …`
+fn numbered(count: usize) -> String {
+    let names: Vec<String> = (1..=count).map(|number| format!("${number}")).collect();
+    names.join(", ")
+}
