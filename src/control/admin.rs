@@ -2,6 +2,7 @@
 //! channels and applications.
 
 pub(super) mod applications;
+pub(super) mod broadcasts;
 pub(super) mod channels;
 
 use axum::Json;
@@ -156,6 +157,7 @@ pub(super) fn routes() -> Vec<(&'static str, Side, MethodRouter<State>)> {
             Operator,
             post(applications::rotate),
         ),
+        ("/api/admin/broadcasts", Operator, get(broadcasts::list)),
         (
             "/api/admin/channels",
             Operator,

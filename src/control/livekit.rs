@@ -217,7 +217,9 @@ impl Inner {
         let stream = TcpStream::connect((target.host.as_str(), target.port)).await;
         let stream = stream.map_err(|err| failed("no connection", &err))?;
         let code = async |answer: http::Response<_>| answer.status();
-        let answer = target.exchange(stream, self.tls.as_ref(), request, code).await;
+        let answer = target
+            .exchange(stream, self.tls.as_ref(), request, code)
+            .await;
         answer.map_err(Unwell::Unreachable)
     }
 }

@@ -34,7 +34,9 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Bytes;
 use axum::middleware;
+use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, any, get, post};
+use http::Uri;
 
 use crate::base::clock::Clock;
 use crate::base::destination::Private;
@@ -443,27 +445,35 @@ fn router_of(state: State, wanted: impl Fn(Side) -> bool) -> Router {
         true => router.route("//uploads/{fileId}/{name}", get(api::file::read)),
         false => router,
     };
-    // What is not there is refused in JSON, too.
-    let unknown = [
-        "/pcast",
-        "/pcast/",
-        "/pcast/{*rest}",
-        "/api",
-        "/api/",
-        "/api/{*rest}",
-    ];
-    let unknown = unknown.into_iter();
-    unknown
-        .fold(router, |router, path| {
-            router.route(path, any(pcast::unknown))
-        })
-        .method_not_allowed_fallback(pcast::wrong_method)
+    // What is not there is refused in JSON, too, in the form of its API.
+    let below = |router: Router<State>, root: &str, refuse: MethodRouter<State>| {
+        let paths = [
+            root.to_owned(),
+            format!("{root}/"),
+            format!("{root}/{{*rest}}"),
+        ];
+        paths
+            .into_iter()
+            .fold(router, |router, path| router.route(&path, refuse.clone()))
+    };
+    let router = below(router, "/pcast", any(pcast::unknown));
+    let router = below(router, "/api", any(api::unknown));
+    router
+        .method_not_allowed_fallback(wrong_method)
         .layer(middleware::from_fn_with_state(
             state.clone(),
             session::guard,
         ))
         .layer(middleware::from_fn(api::cors::open))
         .with_state(state)
+}
+
+/// A method that a path does not have.
+async fn wrong_method(uri: Uri) -> Response {
+    match uri.path().starts_with("/api/") {
+        true => api::wrong_method().await.into_response(),
+        false => pcast::wrong_method().await.into_response(),
+    }
 }
 
 /// All routes, for a gateway with one HTTP address.

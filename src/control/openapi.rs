@@ -8,9 +8,10 @@ use http::header;
 use serde_json::{Value, json};
 use utoipa::OpenApi;
 
-use super::admin::{applications, channels};
+use super::admin::{applications, broadcasts, channels};
 use super::api::{
-    broadcast, chat, client, cohost, contact, file, follow, session, streaming, user, viewer, webhook,
+    broadcast, chat, client, cohost, contact, file, follow, session, streaming, user, viewer,
+    webhook,
 };
 use super::pcast::{channel, fork, manifest, member, message};
 use super::recordings;
@@ -59,6 +60,7 @@ const PAGE: &str = include_str!("../../assets/docs.html");
     recordings::any,
     recordings::download_any,
     recordings::delete_any,
+    broadcasts::list,
     applications::list,
     applications::add,
     applications::remove,

@@ -192,6 +192,10 @@ impl Keys for World {
 }
 
 impl World {
+    pub(in crate::control) fn put_on_list(&self, listing: Listing) {
+        self.listings.lock().unwrap().push(listing);
+    }
+
     /// As [`Live::origin`].
     fn origin_of(&self, stream: Uuid) -> Uuid {
         let fork = *self.fork.lock().unwrap();
@@ -328,7 +332,7 @@ pub(in crate::control) async fn bench(change: impl FnOnce(&mut Setup)) -> Bench 
 impl Bench {
     /// Media come in for a channel.
     pub(in crate::control) fn list_on_air(&self, channel_id: &str) {
-        self.world.listings.lock().unwrap().push(Listing {
+        self.world.put_on_list(Listing {
             id: Uuid::new_v4(),
             channel_id: channel_id.to_owned(),
             alias: String::new(),

@@ -133,7 +133,6 @@ behaviours! {
     cohosts::what_holds_for_hosts_is_kept,
     cohosts::figures_of_hosts_have_the_highest_number_of_viewers,
     shown::a_name_leads_to_a_channel_or_to_a_broadcast_that_is_not_private,
-    shown::streams_of_broadcasts_are_public_while_those_are_active_and_public,
     shown::operators_list_broadcasts_of_all_tenants,
     shown::a_poster_is_the_newest_picture_that_its_own_people_made_for_a_broadcast,
     users::users_are_unique_in_their_tenant_whatever_the_case,

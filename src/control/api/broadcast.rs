@@ -1,19 +1,18 @@
 //! Broadcasts: made, changed, kept alive, shown (contract, broadcasts, section 4).
 
-use serde::Serialize;
-use serde_json::Value;
+pub(in crate::control) mod view;
+
 use utoipa::ToSchema;
 
-use super::address::Bases;
 use super::answer::{Answer, Done, done, ok};
 use super::chat::news;
 use super::docs::{Conflicting, Lookup, Named, Sized, Usual};
-use super::time::seconds;
 use super::{Call, Error, to_the_end};
 use crate::base::id::Uuid;
 use crate::control::State;
 use crate::control::pcast::Fields;
 use crate::store::{Anonymous, Broadcast, BroadcastUpdate, NewBroadcast, Status, Visibility};
+use view::{Own, View};
 
 /// Bytes of a title: one line, in any script.
 const MAX_TITLE_BYTES: usize = 512;
@@ -22,7 +21,7 @@ const MAX_DESCRIPTION_BYTES: usize = 4096;
 /// Broadcasts in an answer, unless another number is asked for.
 const DEFAULT_LIMIT: usize = 50;
 /// Broadcasts in an answer, at most: some hundred kilobytes.
-pub(super) const MAX_LIMIT: usize = 500;
+pub(in crate::control) const MAX_LIMIT: usize = 500;
 /// Broadcasts that an address may make in an hour without credentials.
 const ANONYMOUS_PER_HOUR: u32 = 10;
 /// Broadcasts without a known creator that are not over.
@@ -31,150 +30,6 @@ const MAX_ANONYMOUS: u64 = 20;
 const ANONYMOUS_CAPABILITIES: [&str; 3] = ["sd", "multi-bitrate", "streaming"];
 /// Another word for `created` (decision B-1).
 const PENDING: &str = "pending";
-
-/// A broadcast, which is a session and a streaming session too.
-#[derive(Serialize, ToSchema)]
-#[schema(as = Broadcast)]
-#[serde(rename_all = "camelCase")]
-pub(in crate::control) struct View<'a> {
-    /// For status, heartbeat, viewer count.
-    id: String,
-    /// Of its stream, and the name of its room.
-    stream_id: String,
-    #[schema(example = "r5")]
-    short_id: String,
-    title: &'a str,
-    /// For people.
-    #[schema(required = true)]
-    description: Option<&'a str>,
-    /// `created`, `active`, `completed` or `error`.
-    status: &'static str,
-    /// `public`, `private` or `unlisted`.
-    visibility: &'static str,
-    tags: &'a [String],
-    /// As it was given.
-    #[schema(value_type = Object)]
-    metadata: Value,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    max_participants: Option<u32>,
-    /// What the app says of its room.
-    viewer_count: u32,
-    /// Who play HLS and DASH now.
-    measured_viewers: u64,
-    hls_url: String,
-    dash_url: String,
-    watch_url: String,
-    /// Secrets, for its creator only.
-    #[serde(flatten)]
-    publishing: Option<Publishing<'a>>,
-    #[schema(value_type = String, format = DateTime)]
-    created_at: String,
-    /// When it became active.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>, format = DateTime)]
-    started_at: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>, format = DateTime)]
-    ended_at: Option<String>,
-    #[schema(value_type = String, format = DateTime)]
-    updated_at: String,
-}
-
-/// How a broadcast is fed.
-#[derive(Serialize, ToSchema)]
-#[schema(as = BroadcastPublishing)]
-#[serde(rename_all = "camelCase")]
-pub(in crate::control) struct Publishing<'a> {
-    /// Secret: whoever has it can publish, until the broadcast is over. Empty for who did not make it.
-    stream_key: &'a str,
-    /// Server address; the key is the stream name.
-    rtmp_url: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    srt_url: Option<String>,
-}
-
-/// A broadcast for who may change it.
-#[derive(Serialize, ToSchema)]
-#[schema(as = OwnBroadcast)]
-pub(in crate::control) struct Own<'a> {
-    #[serde(flatten)]
-    view: View<'a>,
-    #[serde(flatten)]
-    publishing: Publishing<'a>,
-}
-
-impl<'a> Publishing<'a> {
-    fn of(bases: &Bases, broadcast: &'a Broadcast) -> Publishing<'a> {
-        let key = broadcast.key.expose();
-        let srt = bases.srt.as_ref();
-        Publishing {
-            stream_key: key,
-            rtmp_url: bases.rtmp.clone().unwrap_or_default(),
-            srt_url: srt.map(|srt| format!("srt://{srt}?mode=caller&streamid={key}")),
-        }
-    }
-}
-
-impl<'a> Own<'a> {
-    /// What a caller sees of a broadcast that it may change. Without secrets the key is empty: clients read an
-    /// answer in which it must be (decision B-47).
-    pub(super) fn of(
-        call: &Call,
-        bases: &Bases,
-        broadcast: &'a Broadcast,
-        with_secrets: bool,
-    ) -> Own<'a> {
-        let known = Publishing::of(bases, broadcast);
-        let publishing = match with_secrets {
-            true => known,
-            false => Publishing {
-                stream_key: "",
-                srt_url: None,
-                ..known
-            },
-        };
-        Own {
-            view: View::of(call, bases, broadcast, false),
-            publishing,
-        }
-    }
-}
-
-impl<'a> View<'a> {
-    /// What a caller sees of a broadcast.
-    pub(super) fn of(
-        call: &Call,
-        bases: &Bases,
-        broadcast: &'a Broadcast,
-        with_secrets: bool,
-    ) -> View<'a> {
-        let stream = broadcast.stream_id;
-        let publishing = with_secrets.then(|| Publishing::of(bases, broadcast));
-        let setup = call.state.setup();
-        View {
-            id: broadcast.id.to_string(),
-            stream_id: stream.to_string(),
-            short_id: format!("r{}", broadcast.number),
-            title: &broadcast.title,
-            description: broadcast.description.as_deref(),
-            status: broadcast.status.word(),
-            visibility: broadcast.visibility.word(),
-            tags: &broadcast.tags,
-            metadata: serde_json::from_str(&broadcast.metadata).unwrap_or_default(),
-            max_participants: broadcast.max_participants,
-            viewer_count: broadcast.reported_viewers,
-            measured_viewers: setup.measurements.viewers(stream),
-            hls_url: format!("{}/{stream}/index.m3u8", bases.hls),
-            dash_url: format!("{}/{stream}/manifest.mpd", bases.dash),
-            watch_url: format!("{}/streams/{stream}/watch", bases.web),
-            publishing,
-            created_at: seconds(broadcast.created),
-            started_at: broadcast.started.map(seconds),
-            ended_at: broadcast.ended.map(seconds),
-            updated_at: seconds(broadcast.updated),
-        }
-    }
-}
 
 /// What a broadcast is made of.
 #[derive(ToSchema)]
@@ -314,8 +169,7 @@ pub(super) async fn answer_create(mut call: Call) -> Answer {
     let body = call.body().await?;
     let mut fields = Fields::parse(&body)?.without_nulls();
     let broadcast = make(&mut call, &mut fields).await?;
-    let view = Own::of(&call, &call.bases(), &broadcast, true);
-    Ok(ok(&view))
+    Ok(ok(&view::own(&call, &broadcast, true).await?))
 }
 
 /// Makes a broadcast of what a body says of it.
@@ -399,7 +253,7 @@ pub(super) async fn change(
     to_the_end(state, work).await
 }
 
-fn status_of(word: &str) -> Result<Status, Error> {
+pub(in crate::control) fn status_of(word: &str) -> Result<Status, Error> {
     let status = match word {
         PENDING => Some(Status::Created),
         word => Status::of(word),
@@ -470,8 +324,8 @@ pub(in crate::control) async fn set_status(mut call: Call) -> Answer {
         ..BroadcastUpdate::default()
     };
     let changed = change(&call.state, found.id, update).await?;
-    let view = Own::of(&call, &call.bases(), &changed, call.has_made(&changed));
-    Ok(ok(&view))
+    let has_made = call.has_made(&changed);
+    Ok(ok(&view::own(&call, &changed, has_made).await?))
 }
 
 #[utoipa::path(
@@ -530,9 +384,7 @@ pub(in crate::control) async fn list(mut call: Call) -> Answer {
     let found = store
         .public_broadcasts(status, tenant, limit, offset)
         .await?;
-    let bases = call.bases();
-    let views = found.iter().map(|one| View::of(&call, &bases, one, false));
-    Ok(ok(&views.collect::<Vec<_>>()))
+    Ok(ok(&view::many(&call, &found).await?))
 }
 
 #[utoipa::path(
@@ -543,6 +395,6 @@ pub(in crate::control) async fn list(mut call: Call) -> Answer {
 )]
 pub(in crate::control) async fn fetch(mut call: Call) -> Answer {
     let found = call.broadcast_to_read().await?;
-    let view = View::of(&call, &call.bases(), &found, call.has_made(&found));
-    Ok(ok(&view))
+    let has_made = call.has_made(&found);
+    Ok(ok(&view::one(&call, &found, has_made).await?))
 }

@@ -11,7 +11,7 @@ pub(super) mod client;
 pub(super) mod cohost;
 pub(super) mod contact;
 pub(super) mod cors;
-mod docs;
+pub(super) mod docs;
 pub(super) mod error;
 pub(super) mod file;
 pub(super) mod follow;
@@ -46,6 +46,16 @@ async fn to_the_end<T: Send + 'static>(
     let done = state.setup().tasks.spawn(work).await;
     // A panic in there was logged as one.
     done.unwrap_or(Err(Error::Internal))
+}
+
+/// Everything else below `/api`.
+pub(super) async fn unknown() -> Error {
+    Error::NotFound("path")
+}
+
+/// A method that a path does not have.
+pub(super) async fn wrong_method() -> Error {
+    Error::Method
 }
 
 /// Routes below `/api`, and what belongs to them: sockets of chats, bytes of files.

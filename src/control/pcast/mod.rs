@@ -74,7 +74,7 @@ pub(super) fn routes() -> Vec<(&'static str, Side, MethodRouter<State>)> {
     ]
 }
 
-/// Everything else below `/pcast` and `/api`.
+/// Everything else below `/pcast`.
 pub(super) async fn unknown() -> Error {
     Error::NotFound("path")
 }
