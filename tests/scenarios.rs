@@ -1,6 +1,8 @@
 //! What the channel API says and does while real encoders publish: ffmpeg over RTMP and SRT, at the pace of
-//! its clock, into the real program. M-1 to M-16 are the media scenarios of the channel contract.
+//! its clock, into the real program. M-1 to M-16 are the media scenarios of the channel contract, N-1 to N-8
+//! those of the broadcast contract that need no LiveKit.
 
+mod broadcasts;
 mod forks;
 mod kills;
 mod ladder;

@@ -11,7 +11,7 @@ use crate::common::media::{Clip, beeps, flashes, lip_offsets, pictures};
 const LADDER: (&str, &str) = ("FOREBAY_LADDER", "auto");
 
 /// Name, width and height of each video rendition of a multivariant playlist.
-fn renditions(text: &str) -> Vec<(String, u32, u32)> {
+pub(super) fn renditions(text: &str) -> Vec<(String, u32, u32)> {
     let parsed = Multivariant::parse(text).expect("a playlist");
     let variants = parsed.variants.iter().filter_map(|(attributes, uri)| {
         let (width, height) = attributes.get("RESOLUTION")?.split_once('x')?;
