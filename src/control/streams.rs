@@ -13,7 +13,7 @@ use tokio::sync::Mutex;
 
 use super::State;
 use super::api::time::seconds;
-use super::api::viewer::{poster, viewers};
+use super::api::viewer::{for_page, viewers};
 use crate::base::id::Uuid;
 use crate::hub::Listing;
 use crate::store::Status;
@@ -101,6 +101,7 @@ async fn put_together(state: &State) -> Vec<u8> {
         tracing::error!(%err, "broadcasts are left out of the list");
         Vec::new()
     });
+    let mut posters = store.posters(&broadcasts).await.unwrap_or_default();
     let mut entries = Vec::with_capacity(broadcasts.len());
     for broadcast in broadcasts {
         entries.push(Entry {
@@ -113,7 +114,7 @@ async fn put_together(state: &State) -> Vec<u8> {
             id: broadcast.stream_id.to_string(),
             alias: broadcast.id.to_string(),
             on_air: on_air.contains(&broadcast.stream_id),
-            poster: poster(state, &broadcast).await.ok().flatten(),
+            poster: posters.remove(&broadcast.id).map(for_page),
             since: broadcast.started.map(seconds),
             name: broadcast.title,
         });

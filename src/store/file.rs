@@ -2,7 +2,7 @@
 //! Out: plain values. Not here: their bytes.
 
 use super::database::{Query, Row, query, query_of};
-use super::{Broadcast, Error, Store, json, stored, timed};
+use super::{Error, Store, json, stored, timed};
 use crate::base::clock::Wall;
 use crate::base::id::Uuid;
 
@@ -313,28 +313,6 @@ impl Store {
     ) -> Result<Option<File>, Error> {
         let condition = "(files.category = 'contact' OR files.for_contact_id IS NOT NULL)";
         self.newest(application_id, user, condition).await
-    }
-
-    /// The newest picture that was made as a broadcast's poster: of category `poster`, or with that tag,
-    /// whatever the case of its letters. What a user made has one of that user's, or none: others would choose
-    /// it. Files whose bytes are elsewhere are none, for what they name is not known.
-    pub async fn poster(&self, broadcast: &Broadcast) -> Result<Option<File>, Error> {
-        // Clients name it by any of its ids, in either case.
-        let condition = "users.application_id = $1 AND files.for_broadcast_id IN ($2, $3, $4, $5, $6) \
-             AND ($7 = '' OR files.user_id = $7) AND files.stored AND files.mime_type LIKE 'image/%' \
-             AND (LOWER(files.category) = 'poster' OR LOWER(files.tags) LIKE '%\"poster\"%')";
-        let user = broadcast.user_id.map(|user| user.to_string());
-        let (id, stream) = (broadcast.id.to_string(), broadcast.stream_id.to_string());
-        let select = select(condition, 1)
-            .bind(broadcast.application_id.as_str())
-            .bind(id.to_uppercase())
-            .bind(id)
-            .bind(stream.to_uppercase())
-            .bind(stream)
-            .bind(format!("r{}", broadcast.number))
-            .bind(user.unwrap_or_default());
-        let mut files = self.files_by(select).await?;
-        Ok(files.pop())
     }
 
     async fn newest(

@@ -4,9 +4,9 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::control::api::answer::{Answer, ok};
-use crate::control::api::broadcast::{self, MAX_LIMIT};
+use crate::control::api::broadcast::{self, MAX_LIMIT, view};
 use crate::control::api::docs::{Sized, Usual};
-use crate::control::api::{Call, Error, poster};
+use crate::control::api::{Call, Error};
 use crate::control::auth;
 use crate::hub::Counted;
 
@@ -19,7 +19,7 @@ const DEFAULT_LIMIT: usize = 100;
 #[serde(rename_all = "camelCase")]
 pub(super) struct View<'a> {
     #[serde(flatten)]
-    broadcast: broadcast::View<'a>,
+    broadcast: view::View<'a>,
     /// Its tenant.
     application_id: &'a str,
     /// Its channel, which is there until it is over.
@@ -63,7 +63,7 @@ pub(super) async fn list(mut call: Call) -> Answer {
     let offset = query.count("offset")?.unwrap_or(0);
     let setup = call.state.setup();
     let found = setup.store.all_broadcasts(status, limit, offset).await?;
-    let views = poster::views(&call, &found, false).await?;
+    let views = view::many(&call, &found).await?;
     let views = found.iter().zip(views).map(|(one, broadcast)| View {
         broadcast,
         application_id: &one.application_id,

@@ -1,22 +1,18 @@
 //! Broadcasts: made, changed, kept alive, shown (contract, broadcasts, section 4).
 
 mod docs;
+pub(in crate::control) mod view;
 
-use serde::Serialize;
-use serde_json::Value;
-use utoipa::ToSchema;
-
-use super::address::Bases;
 use super::answer::{Answer, Done, done, ok};
 use super::call::Caller;
 use super::chat::news;
 use super::docs::{Conflicting, Lookup, Named, Sized, Usual};
-use super::time::seconds;
-use super::{Call, Error, poster, to_the_end};
+use super::{Call, Error, to_the_end};
 use crate::base::id::Uuid;
 use crate::control::State;
 use crate::control::pcast::Fields;
 use crate::store::{Anonymous, Broadcast, BroadcastUpdate, NewBroadcast, Status, Visibility};
+use view::{Own, View};
 
 pub(in crate::control) use docs::{BroadcastChange, BroadcastFields};
 use docs::{StatusFields, ViewerFields};
@@ -37,166 +33,6 @@ const MAX_ANONYMOUS: u64 = 20;
 const ANONYMOUS_CAPABILITIES: [&str; 3] = ["sd", "multi-bitrate", "streaming"];
 /// Another word for `created` (decision B-1).
 const PENDING: &str = "pending";
-
-/// A broadcast, which is a session and a streaming session too.
-#[derive(Serialize, ToSchema)]
-#[schema(as = Broadcast)]
-#[serde(rename_all = "camelCase")]
-pub(in crate::control) struct View<'a> {
-    /// For status, heartbeat, viewer count.
-    id: String,
-    /// Of its stream, and the name of its room.
-    stream_id: String,
-    #[schema(example = "r5")]
-    short_id: String,
-    title: &'a str,
-    /// For people.
-    #[schema(required = true)]
-    description: Option<&'a str>,
-    /// `created`, `active`, `completed` or `error`.
-    status: &'static str,
-    /// `public`, `private` or `unlisted`.
-    visibility: &'static str,
-    tags: &'a [String],
-    /// As it was given.
-    #[schema(value_type = Object)]
-    metadata: Value,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    max_participants: Option<u32>,
-    /// What the app says of its room.
-    viewer_count: u32,
-    /// Who play HLS and DASH now.
-    measured_viewers: u64,
-    hls_url: String,
-    dash_url: String,
-    watch_url: String,
-    /// A small picture of it, where there is one.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) poster_url: Option<String>,
-    /// Secrets, for its creator only.
-    #[serde(flatten)]
-    publishing: Option<Publishing<'a>>,
-    #[schema(value_type = String, format = DateTime)]
-    created_at: String,
-    /// When it became active.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>, format = DateTime)]
-    started_at: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>, format = DateTime)]
-    ended_at: Option<String>,
-    #[schema(value_type = String, format = DateTime)]
-    updated_at: String,
-}
-
-/// How a broadcast is fed.
-#[derive(Serialize, ToSchema)]
-#[schema(as = BroadcastPublishing)]
-#[serde(rename_all = "camelCase")]
-pub(in crate::control) struct Publishing<'a> {
-    /// Secret: whoever has it can publish, until the broadcast is over. Empty for who did not make it.
-    stream_key: &'a str,
-    /// Server address; the key is the stream name.
-    rtmp_url: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    srt_url: Option<String>,
-}
-
-/// A broadcast for who may change it.
-#[derive(Serialize, ToSchema)]
-#[schema(as = OwnBroadcast)]
-pub(in crate::control) struct Own<'a> {
-    #[serde(flatten)]
-    view: View<'a>,
-    #[serde(flatten)]
-    publishing: Publishing<'a>,
-}
-
-impl<'a> Publishing<'a> {
-    fn of(bases: &Bases, broadcast: &'a Broadcast) -> Publishing<'a> {
-        let key = broadcast.key.expose();
-        let srt = bases.srt.as_ref();
-        Publishing {
-            stream_key: key,
-            rtmp_url: bases.rtmp.clone().unwrap_or_default(),
-            srt_url: srt.map(|srt| format!("srt://{srt}?mode=caller&streamid={key}")),
-        }
-    }
-}
-
-impl<'a> Own<'a> {
-    /// What a caller sees of a broadcast that it may change. Without secrets the key is empty: clients read an
-    /// answer in which it must be (decision B-47).
-    pub(super) fn of(
-        call: &Call,
-        bases: &Bases,
-        broadcast: &'a Broadcast,
-        with_secrets: bool,
-    ) -> Own<'a> {
-        let known = Publishing::of(bases, broadcast);
-        let publishing = match with_secrets {
-            true => known,
-            false => Publishing {
-                stream_key: "",
-                srt_url: None,
-                ..known
-            },
-        };
-        Own {
-            view: View::of(call, bases, broadcast, false),
-            publishing,
-        }
-    }
-}
-
-impl<'a> AsMut<View<'a>> for Own<'a> {
-    fn as_mut(&mut self) -> &mut View<'a> {
-        &mut self.view
-    }
-}
-
-impl<'a> AsMut<View<'a>> for View<'a> {
-    fn as_mut(&mut self) -> &mut View<'a> {
-        self
-    }
-}
-
-impl<'a> View<'a> {
-    /// What a caller sees of a broadcast.
-    pub(super) fn of(
-        call: &Call,
-        bases: &Bases,
-        broadcast: &'a Broadcast,
-        with_secrets: bool,
-    ) -> View<'a> {
-        let stream = broadcast.stream_id;
-        let publishing = with_secrets.then(|| Publishing::of(bases, broadcast));
-        let setup = call.state.setup();
-        View {
-            id: broadcast.id.to_string(),
-            stream_id: stream.to_string(),
-            short_id: format!("r{}", broadcast.number),
-            title: &broadcast.title,
-            description: broadcast.description.as_deref(),
-            status: broadcast.status.word(),
-            visibility: broadcast.visibility.word(),
-            tags: &broadcast.tags,
-            metadata: serde_json::from_str(&broadcast.metadata).unwrap_or_default(),
-            max_participants: broadcast.max_participants,
-            viewer_count: broadcast.reported_viewers,
-            measured_viewers: setup.measurements.viewers(stream),
-            hls_url: format!("{}/{stream}/index.m3u8", bases.hls),
-            dash_url: format!("{}/{stream}/manifest.mpd", bases.dash),
-            watch_url: format!("{}/streams/{stream}/watch", bases.web),
-            poster_url: None,
-            publishing,
-            created_at: seconds(broadcast.created),
-            started_at: broadcast.started.map(seconds),
-            ended_at: broadcast.ended.map(seconds),
-            updated_at: seconds(broadcast.updated),
-        }
-    }
-}
 
 impl Caller {
     /// Whether a broadcast of its tenant is no other user's. Who has the key of the tenant, or is an operator,
@@ -233,6 +69,9 @@ impl Call {
                 true => Ok(found),
                 false => Err(Error::Key),
             };
+        }
+        if !self.caller.is_operator && found.application_id != self.caller.tenant.id {
+            return Err(Error::NotFound("broadcast"));
         }
         match self.caller.may_change(&found) {
             true => Ok(found),
@@ -280,8 +119,7 @@ pub(super) async fn answer_create(mut call: Call) -> Answer {
     let body = call.body().await?;
     let mut fields = Fields::parse(&body)?.without_nulls();
     let broadcast = make(&mut call, &mut fields).await?;
-    let view = Own::of(&call, &call.bases(), &broadcast, true);
-    Ok(ok(&view))
+    Ok(ok(&view::own(&call, &broadcast, true).await?))
 }
 
 /// Makes a broadcast of what a body says of it.
@@ -436,8 +274,8 @@ pub(in crate::control) async fn set_status(mut call: Call) -> Answer {
         ..BroadcastUpdate::default()
     };
     let changed = change(&call.state, found.id, update).await?;
-    let view = poster::own(&call, &changed, call.has_made(&changed)).await?;
-    Ok(ok(&view))
+    let has_made = call.has_made(&changed);
+    Ok(ok(&view::own(&call, &changed, has_made).await?))
 }
 
 #[utoipa::path(
@@ -496,7 +334,7 @@ pub(in crate::control) async fn list(mut call: Call) -> Answer {
     let found = store
         .public_broadcasts(status, tenant, limit, offset)
         .await?;
-    Ok(ok(&poster::views(&call, &found, false).await?))
+    Ok(ok(&view::many(&call, &found).await?))
 }
 
 #[utoipa::path(
@@ -507,6 +345,6 @@ pub(in crate::control) async fn list(mut call: Call) -> Answer {
 )]
 pub(in crate::control) async fn fetch(mut call: Call) -> Answer {
     let found = call.broadcast_to_read().await?;
-    let view = poster::view(&call, &found, call.has_made(&found)).await?;
-    Ok(ok(&view))
+    let has_made = call.has_made(&found);
+    Ok(ok(&view::one(&call, &found, has_made).await?))
 }

@@ -20,7 +20,6 @@ pub(super) mod lifecycle;
 pub(super) mod limit;
 mod password;
 mod phone;
-pub(super) mod poster;
 pub(super) mod session;
 mod signature;
 pub(super) mod streaming;

@@ -1,10 +1,11 @@
 //! Sessions, version 1: broadcasts as the SDK calls them, for who has a key (contract, broadcasts, section
 //! 3).
 
+use super::ByClient;
 use super::answer::{Answer, ok};
-use super::broadcast::{self, BroadcastChange, BroadcastFields, Own};
+use super::broadcast::view::{self, Own};
+use super::broadcast::{self, BroadcastChange, BroadcastFields};
 use super::docs::{Conflicting, Lookup, Named, Sized, Usual};
-use super::{ByClient, poster};
 use crate::control::pcast::Fields;
 
 /// Sessions in an answer, unless another number is asked for.
@@ -35,7 +36,7 @@ pub(in crate::control) async fn list(ByClient(mut call): ByClient) -> Answer {
     let store = &call.state.setup().store;
     let found = store.broadcasts_of(&call.caller.tenant.id, limit, offset);
     let found = found.await?;
-    Ok(ok(&poster::owns(&call, &found, true).await?))
+    Ok(ok(&view::all_own(&call, &found, true).await?))
 }
 
 #[utoipa::path(
@@ -66,5 +67,5 @@ async fn update(ByClient(mut call): ByClient) -> Answer {
     let mut fields = Fields::parse_optional(&body)?.without_nulls();
     let update = broadcast::read_update(&mut fields)?;
     let changed = broadcast::change(&call.state, found.id, update).await?;
-    Ok(ok(&poster::own(&call, &changed, true).await?))
+    Ok(ok(&view::own(&call, &changed, true).await?))
 }

@@ -15,7 +15,7 @@ use super::time::seconds;
 use super::{Call, Error};
 use crate::control::State;
 use crate::control::metrics::Measurements;
-use crate::store::{Broadcast, File, Visibility};
+use crate::store::{Broadcast, FilePaths, Visibility};
 use pass::Pass;
 
 /// A broadcast for those who watch it.
@@ -125,12 +125,15 @@ pub(in crate::control) async fn poster(
     state: &State,
     broadcast: &Broadcast,
 ) -> Result<Option<String>, Error> {
-    let path = |file: File| {
-        let paths = file.paths;
-        let smaller = paths.large.or(paths.medium).or(paths.small);
-        smaller.unwrap_or(paths.original)
-    };
-    Ok(state.setup().store.poster(broadcast).await?.map(path))
+    let posters = state.setup().store.posters(std::slice::from_ref(broadcast));
+    let found = posters.await?.remove(&broadcast.id);
+    Ok(found.map(for_page))
+}
+
+/// The size for a page.
+pub(in crate::control) fn for_page(paths: FilePaths) -> String {
+    let smaller = paths.large.or(paths.medium).or(paths.small);
+    smaller.unwrap_or(paths.original)
 }
 
 impl Call {

@@ -6,11 +6,8 @@ use std::sync::Arc;
 use super::{Broadcast, Status, Visibility};
 use crate::base::id::Uuid;
 use crate::store::channel::Channel;
-use crate::store::database::{query, query_of};
-use crate::store::{Error, Store, timed};
-
-/// Ids in one statement, of which SQLite compares every name with all before.
-const IDS_PER_STATEMENT: usize = 1024;
+use crate::store::database::{Query, query, query_of};
+use crate::store::{Error, FilePaths, Store, timed};
 
 /// What plays under a name that is no stream id, or not only one.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -68,43 +65,53 @@ impl Store {
         self.page(select, limit, offset).await
     }
 
-    /// Paths of posters, by broadcast: of each the newest picture that was made for it as `poster`, by its
-    /// category or a tag, and of that the smallest one. A user's broadcast has a poster of that user only, any
-    /// other one of any user of its tenant.
-    pub async fn posters(&self, broadcasts: &[Broadcast]) -> Result<HashMap<Uuid, String>, Error> {
+    /// Paths of posters, by broadcast: of each the newest picture that was made as its poster, of category
+    /// `poster` or with that tag, whatever the case of its letters. What a user made has one of that user's, or
+    /// none: others would choose it. Files whose bytes are elsewhere are none, for what they name is not known.
+    pub async fn posters(
+        &self,
+        broadcasts: &[Broadcast],
+    ) -> Result<HashMap<Uuid, FilePaths>, Error> {
+        if broadcasts.is_empty() {
+            return Ok(HashMap::new());
+        }
+        // Clients name a broadcast by any of its ids, in either case.
+        let select = query_of(format!(
+            "SELECT * FROM (
+                 SELECT broadcasts.id AS broadcast_id, files.path_original, files.path_thumbnail,
+                     files.path_small, files.path_medium, files.path_large,
+                     ROW_NUMBER() OVER (PARTITION BY broadcasts.id
+                         ORDER BY files.created_us DESC, files.id) AS place
+                 FROM broadcasts
+                 JOIN files ON files.for_broadcast_id IN (broadcasts.id, UPPER(broadcasts.id),
+                     broadcasts.stream_id, UPPER(broadcasts.stream_id), 'r' || broadcasts.number)
+                 JOIN users ON users.id = files.user_id
+                     AND users.application_id = broadcasts.application_id
+                     AND users.id = COALESCE(broadcasts.user_id, users.id)
+                 WHERE broadcasts.id IN ({}) AND files.stored AND files.mime_type LIKE 'image/%'
+                     AND (LOWER(files.category) = 'poster' OR LOWER(files.tags) LIKE '%\"poster\"%')
+             ) AS posters WHERE place = 1",
+            numbered(broadcasts.len())
+        ));
+        let bind = |query: Query, broadcast: &Broadcast| query.bind(broadcast.id.to_string());
+        let select = broadcasts.iter().fold(select, bind);
         timed(async {
-            let mut paths = HashMap::new();
-            for some in broadcasts.chunks(IDS_PER_STATEMENT) {
-                let select = query_of(format!(
-                    "SELECT broadcast_id, path FROM (
-                         SELECT broadcasts.id AS broadcast_id,
-                             COALESCE(files.path_thumbnail, files.path_small, files.path_medium,
-                                 files.path_original) AS path,
-                             ROW_NUMBER() OVER (PARTITION BY broadcasts.id
-                                 ORDER BY files.created_us DESC, files.id) AS place
-                         FROM broadcasts
-                         JOIN files ON files.for_broadcast_id IN
-                             (broadcasts.id, broadcasts.stream_id, 'r' || broadcasts.number)
-                         JOIN users ON users.id = files.user_id
-                             AND users.application_id = broadcasts.application_id
-                             AND users.id = COALESCE(broadcasts.user_id, users.id)
-                         WHERE broadcasts.id IN ({}) AND files.mime_type LIKE 'image/%'
-                             AND (LOWER(files.category) = 'poster'
-                                 OR LOWER(files.tags) LIKE '%\"poster\"%')
-                     ) AS posters WHERE place = 1",
-                    numbered(some.len())
-                ));
-                let select = some.iter().fold(select, |query, broadcast| {
-                    query.bind(broadcast.id.to_string())
-                });
-                for row in self.database.fetch_all(select).await? {
-                    let id: &str = row.get("broadcast_id")?;
-                    if let Ok(id) = Uuid::parse_str(id) {
-                        paths.insert(id, row.get("path")?);
-                    }
-                }
+            let mut posters = HashMap::with_capacity(broadcasts.len());
+            for row in self.database.fetch_all(select).await? {
+                let id: &str = row.get("broadcast_id")?;
+                let Ok(id) = Uuid::parse_str(id) else {
+                    continue;
+                };
+                let paths = FilePaths {
+                    original: row.get("path_original")?,
+                    thumbnail: row.get("path_thumbnail")?,
+                    small: row.get("path_small")?,
+                    medium: row.get("path_medium")?,
+                    large: row.get("path_large")?,
+                };
+                posters.insert(id, paths);
             }
-            Ok(paths)
+            Ok(posters)
         })
         .await
     }

@@ -107,6 +107,7 @@ async fn picture(store: &Store, user: &User, of: &str, path: &str, change: impl 
         },
         name: path.to_owned(),
         mime_type: "image/png".to_owned(),
+        stored: true,
         category: Some("Poster".to_owned()),
         paths: FilePaths {
             original: path.to_owned(),
@@ -142,16 +143,24 @@ pub(super) async fn a_poster_is_the_newest_picture_that_its_own_people_made_for_
             file.mime_type = "text/html".to_owned();
         })
         .await;
+        picture(&store, &ann, &id, "elsewhere", |file| file.stored = false).await;
     }
     assert!(store.posters(&both).await.unwrap().is_empty());
     picture(&store, &ann, &of_ann.id.to_string(), "ann", |_| {}).await;
     bench.clock.advance(Duration::from_secs(1));
     picture(&store, &bob, &of_ann.id.to_string(), "bob", |_| {}).await;
-    picture(&store, &bob, &of_all.stream_id.to_string(), "old", |_| {}).await;
+    picture(
+        &store,
+        &bob,
+        &of_all.stream_id.to_string().to_uppercase(),
+        "old",
+        |_| {},
+    )
+    .await;
     let posters = store.posters(&both).await.unwrap();
-    assert_eq!(posters[&of_ann.id], "ann");
-    assert_eq!(posters[&of_all.id], "old");
-    // By a tag and by the short id as well, and the smallest form of it.
+    assert_eq!(posters[&of_ann.id].original, "ann");
+    assert_eq!(posters[&of_all.id].original, "old");
+    // By a tag and by the short id as well.
     bench.clock.advance(Duration::from_secs(1));
     picture(&store, &ann, "r1", "large", |file| {
         file.category = None;
@@ -161,6 +170,6 @@ pub(super) async fn a_poster_is_the_newest_picture_that_its_own_people_made_for_
     })
     .await;
     let posters = store.posters(&both).await.unwrap();
-    assert_eq!(posters[&of_all.id], "small");
+    assert_eq!(posters[&of_all.id].small.as_deref(), Some("small"));
     assert_eq!(posters.len(), 2);
 }
