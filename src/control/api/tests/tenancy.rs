@@ -45,7 +45,7 @@ use Kind::{Broadcast, Contact, Text};
 
 /// Every route below `/api` and `/ws`, with a body that its owner may send and the code of the answer to that.
 /// In this order the owner's calls are all good. Routes of operators have no line: nobody here is one.
-const ROUTES: [(&str, About, &str, u16); 44] = [
+const ROUTES: [(&str, About, &str, u16); 58] = [
     ("POST /api/broadcasts", Caller, r#"{"title":"t"}"#, 200),
     ("GET /api/broadcasts", Caller, "", 200),
     ("GET /api/broadcasts/{id}", Named(Broadcast), "", 200),
@@ -83,6 +83,76 @@ const ROUTES: [(&str, About, &str, u16); 44] = [
     ),
     // No socket comes of it, since there is no connection.
     ("GET /ws/streams/{id}/chat", Named(Broadcast), "", 400),
+    // Nobody is a co-host there, and no LiveKit server is.
+    ("GET /api/streaming/providers", Everybody, "", 200),
+    ("GET /api/streaming/ice-config", Everybody, "", 200),
+    ("GET /api/livekit/health", Everybody, "", 503),
+    (
+        "POST /api/streaming/sessions",
+        Caller,
+        r#"{"title":"t"}"#,
+        200,
+    ),
+    (
+        "POST /api/streaming/sessions/{id}/token",
+        Named(Broadcast),
+        r#"{"userId":"u"}"#,
+        503,
+    ),
+    (
+        "POST /api/streaming/sessions/{id}/join-cohost",
+        Named(Broadcast),
+        r#"{"userName":"u"}"#,
+        409,
+    ),
+    (
+        "GET /api/streaming/sessions/{id}/cohosts",
+        Named(Broadcast),
+        "",
+        200,
+    ),
+    (
+        "PUT /api/streaming/sessions/{id}/cohosts/{coHostId}",
+        Named(Broadcast),
+        r#"{"permissions":{}}"#,
+        404,
+    ),
+    (
+        "PATCH /api/streaming/sessions/{id}/cohosts/{coHostId}",
+        Named(Broadcast),
+        r#"{"permissions":{}}"#,
+        404,
+    ),
+    (
+        "DELETE /api/streaming/sessions/{id}/cohosts/{coHostId}",
+        Named(Broadcast),
+        "",
+        404,
+    ),
+    (
+        "GET /api/streaming/sessions/{id}/multihost",
+        Named(Broadcast),
+        "",
+        200,
+    ),
+    (
+        "PUT /api/streaming/sessions/{id}/multihost",
+        Named(Broadcast),
+        r#"{"isEnabled":true}"#,
+        200,
+    ),
+    (
+        "PATCH /api/streaming/sessions/{id}/multihost",
+        Named(Broadcast),
+        r#"{"isEnabled":true}"#,
+        200,
+    ),
+    (
+        "GET /api/streaming/sessions/{id}/metrics",
+        Named(Broadcast),
+        "",
+        200,
+    ),
     (
         "POST /api/broadcasts/{id}/status",
         Named(Broadcast),
