@@ -110,7 +110,8 @@ impl Session {
     async fn converse(&self, socket: &mut WebSocket) -> Result<std::convert::Infallible, End> {
         // In this order, so that nothing is missed between them.
         let mut seat = self.state.chats().enter(self.place.broadcast);
-        let seen = self.greet(socket).await?;
+        // What is rare is on the heap while it lasts, so that those who only listen take little.
+        let seen = Box::pin(self.greet(socket)).await?;
         let mut pings = pings(self.ticket.number);
         let mut unanswered = 0;
         let mut pace = CLIENT;
@@ -128,7 +129,7 @@ impl Session {
                         None | Some(Ok(Message::Close(_))) => return Err(GONE),
                         Some(Err(_)) => return Err(TOO_LARGE),
                         Some(Ok(message)) => match pace.take(self.now()) {
-                            Ok(()) => self.hear(message).await,
+                            Ok(()) => Box::pin(self.hear(message)).await,
                             refused => refused,
                         },
                     };
@@ -148,7 +149,8 @@ impl Session {
                         return Err(SILENT);
                     }
                     unanswered += 1;
-                    if !self.proof.is_good(&self.state.setup().store).await {
+                    let store = &self.state.setup().store;
+                    if !Box::pin(self.proof.is_good(store)).await {
                         return Err(REVOKED);
                     }
                     send(socket, Message::Ping(bytes::Bytes::new())).await?;
