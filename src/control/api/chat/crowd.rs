@@ -10,7 +10,7 @@ use crate::base::network::site;
 use crate::control::api::Error;
 
 /// Sockets in all: of the 20,000 connections of a gateway, the others are for players and requests. Bounds
-/// memory: some 12 KiB each while nobody speaks.
+/// memory: some 14 KiB each while nobody speaks.
 const MAX_SOCKETS: usize = 14_000;
 /// Sockets of one address. A carrier or a hall full of phones may share one; it leaves some to the others.
 const MAX_OF_ADDRESS: usize = 11_000;

@@ -125,7 +125,8 @@ impl Session {
             broadcast, status, ..
         } = self.place;
         let mut seat = self.state.chats().enter(broadcast, status);
-        let seen = self.greet(socket).await?;
+        // What is rare is on the heap while it lasts, so that those who only listen take little.
+        let seen = Box::pin(self.greet(socket)).await?;
         let mut pings = pings(self.ticket.number);
         let linger = || Box::pin(sleep(LINGER));
         let mut over = status.is_over().then(linger);
@@ -150,7 +151,7 @@ impl Session {
                         None | Some(Ok(Message::Close(_))) => return Err(GONE),
                         Some(Err(_)) => return Err(TOO_LARGE),
                         Some(Ok(message)) => match pace.take(self.now()) {
-                            Ok(()) => self.hear(message).await,
+                            Ok(()) => Box::pin(self.hear(message)).await,
                             refused => refused,
                         },
                     };
@@ -171,7 +172,8 @@ impl Session {
                         return Err(SILENT);
                     }
                     unanswered += 1;
-                    if !self.proof.is_good(&self.state.setup().store).await {
+                    let store = &self.state.setup().store;
+                    if !Box::pin(self.proof.is_good(store)).await {
                         return Err(REVOKED);
                     }
                     send(socket, Message::Ping(bytes::Bytes::new())).await?;

@@ -80,6 +80,10 @@ async fn who_loses_the_credential_loses_the_socket_and_others_stay() {
         assert_eq!(farewell(socket).await, 1008);
     }
     assert_eq!(bench.state.chats().sockets(broadcast.id), 2);
+    for socket in &mut staying {
+        while !socket.next().await.unwrap().unwrap().is_ping() {}
+        socket.flush().await.unwrap();
+    }
 
     bench.store.remove_application("first").await.unwrap();
     tokio::time::advance(LOOK).await;
