@@ -266,7 +266,7 @@ fn unavailable(url: Option<&str>, reason: String) -> Response {
     summary = "Create a streaming session, which is a broadcast", request_body = inline(BroadcastFields),
     security(("apiKey" = []), ("userToken" = []), ()),
     responses((status = 200, description = "It is there, and its stream key may be used.",
-        body = inline(broadcast::View<'_>)), Usual, Sized),
+        body = inline(broadcast::view::Own<'_>)), Usual, Sized),
 )]
 pub(in crate::control) async fn create(call: Call) -> Answer {
     broadcast::answer_create(call).await

@@ -328,8 +328,9 @@ async fn a_poster_is_the_newest_stored_picture_of_the_one_who_may_choose_it() {
         bench.store.create_file(&file).await.unwrap();
     };
     let poster = async |broadcast: &Broadcast| {
-        let found = bench.store.poster(broadcast).await.unwrap();
-        found.map(|file| file.name)
+        let found = bench.store.posters(std::slice::from_ref(broadcast)).await;
+        let paths = found.unwrap().remove(&broadcast.id);
+        paths.map(|paths| paths.original)
     };
     assert_eq!(poster(&by_ann).await, None);
     let id = by_ann.id.to_string();
@@ -346,9 +347,11 @@ async fn a_poster_is_the_newest_stored_picture_of_the_one_who_may_choose_it() {
     .await;
     keep("other", ann, id.clone(), |file| file.category = None).await;
     keep("hers", eve, id.clone(), |_| {}).await;
-    assert_eq!(poster(&by_ann).await.as_deref(), Some("tagged"));
+    let path = poster(&by_ann).await;
+    assert_eq!(path.as_deref(), Some("/uploads/tagged/original.png"));
     keep("any", eve, format!("r{}", by_key.number), |_| {}).await;
-    assert_eq!(poster(&by_key).await.as_deref(), Some("any"));
+    let path = poster(&by_key).await;
+    assert_eq!(path.as_deref(), Some("/uploads/any/original.png"));
     let (_, view) = view(&bench, &by_key.id.to_string(), "").await;
     assert_eq!(view["poster"], "/uploads/any/original.png");
 }
