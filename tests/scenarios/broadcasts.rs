@@ -108,23 +108,26 @@ impl Stage {
         }
     }
 
-    /// Titles in the live list, as everybody sees it; the list of streams agrees.
+    /// Titles in the live list, as everybody sees it, once the list of streams agrees, which is kept for a
+    /// moment.
     async fn live_list(&self) -> Vec<String> {
-        let list = done(
-            self.gateway.http(),
-            None,
-            "GET /api/broadcasts",
-            Value::Null,
-        )
-        .await;
-        let streams = done(self.gateway.http(), None, "GET /streams.json", Value::Null).await;
         let words = |list: &Value, name: &str| {
             let entries = list.as_array().expect("a bare array").iter();
             let words = entries.map(|entry| text(entry, name).to_owned());
             words.collect::<Vec<_>>()
         };
-        assert_eq!(words(&list, "streamId"), words(&streams, "id"));
+        let get = async |path: &str| {
+            let what = format!("GET {path}");
+            done(self.gateway.http(), None, &what, Value::Null).await
+        };
+        let list = get("/api/broadcasts").await;
         assert!(!list.to_string().contains("streamKey"));
+        let ids = words(&list, "streamId");
+        self.gateway
+            .until("the same list of streams", async || {
+                (words(&get("/streams.json").await, "id") == ids).then_some(())
+            })
+            .await;
         words(&list, "title")
     }
 }
