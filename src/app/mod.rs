@@ -1,6 +1,7 @@
 //! Wiring: the only place that knows everybody. In: settings. Out: a running gateway.
 
 mod access;
+mod chores;
 mod console;
 pub mod demo;
 mod keys;
@@ -9,7 +10,6 @@ mod measure;
 mod publishing;
 mod pulls;
 mod recordings;
-mod webhooks;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -155,17 +155,7 @@ impl App {
         store.watch(&watch).await?;
         tasks.spawn(store.clone().follow(tasks.clone()));
 
-        let lifecycle = control::Lifecycle::new(
-            store.clone(),
-            Arc::new(hub.clone()),
-            config.identity.region.clone(),
-            clock.clone(),
-        );
-        tasks.spawn(lifecycle.run(tasks.clone()));
-        let leftovers = control::Leftovers::new(store.clone(), files.clone());
-        tasks.spawn(leftovers.run(tasks.clone()));
-
-        webhooks::start(&config, &store, &hub, &clock, &tasks);
+        chores::start(&config, &store, &hub, &files, &clock, &tasks);
         let own_address = !config.listen.control.is_empty();
         let state = control::State::new(control::Setup {
             store: store.clone(),

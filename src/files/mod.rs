@@ -8,6 +8,7 @@ mod picture;
 mod tests;
 
 use std::io;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -118,7 +119,8 @@ pub struct Opened {
 impl Files {
     /// Uses a folder, which is made if it is missing, and removes what another run left half done.
     pub fn open(folder: &Path) -> io::Result<Files> {
-        std::fs::create_dir_all(folder)?;
+        let mut owners = std::fs::DirBuilder::new();
+        owners.recursive(true).mode(0o700).create(folder)?;
         for entry in std::fs::read_dir(folder)? {
             let entry = entry?;
             if entry.file_name().to_string_lossy().starts_with(COMING) {

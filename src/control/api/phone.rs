@@ -15,7 +15,9 @@ pub(super) fn e164(text: &str) -> Option<String> {
     if text.len() > MAX_BYTES {
         return None;
     }
-    let number = parse(Some(REGION), text).ok()?;
+    // With a region, the library takes that one's prefix off numbers of other countries too: of Paris, `1`.
+    let region = (!text.contains('+')).then_some(REGION);
+    let number = parse(region, text).ok()?;
     // Not whether the number is given out: plans change, and examples are written with numbers that are not.
     let plan = number.metadata(&DATABASE)?.descriptors();
     let national = number.national().to_string();
@@ -46,7 +48,9 @@ mod tests {
         let other = [
             ("+44 20 7946 0958", "+442079460958"),
             ("+49 30 901820", "+4930901820"),
-            ("+33 1 42 68 53 00", "+33142685300"),
+            ("+33 1 23 45 67 89", "+33123456789"),
+            ("+86 10 1234 5678", "+861012345678"),
+            ("+55 11 2345 6789", "+551123456789"),
             ("+39 06 1234 5678", "+390612345678"),
             ("(416) 555-0123", "+14165550123"),
             ("+15555550123", "+15555550123"),

@@ -47,9 +47,14 @@ pub(in crate::control) struct View<'a> {
     /// A small picture of it, where there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     poster_url: Option<String>,
-    /// Secrets, for its creator only.
-    #[serde(flatten)]
-    publishing: Option<Publishing<'a>>,
+    /// Secret, for its creator only: whoever has it can publish, until the broadcast is over.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stream_key: Option<&'a str>,
+    /// Server address; the key is the stream name. For its creator only, as the next one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rtmp_url: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    srt_url: Option<String>,
     #[schema(value_type = String, format = DateTime)]
     created_at: String,
     /// When it became active.
@@ -123,6 +128,10 @@ impl<'a> View<'a> {
     fn of(call: &Call, bases: &Bases, broadcast: &'a Broadcast, with_secrets: bool) -> View<'a> {
         let stream = broadcast.stream_id;
         let publishing = with_secrets.then(|| Publishing::of(bases, broadcast));
+        let (stream_key, rtmp_url, srt_url) = match publishing {
+            Some(known) => (Some(known.stream_key), Some(known.rtmp_url), known.srt_url),
+            None => (None, None, None),
+        };
         let setup = call.state.setup();
         View {
             id: broadcast.id.to_string(),
@@ -141,7 +150,9 @@ impl<'a> View<'a> {
             dash_url: format!("{}/{stream}/manifest.mpd", bases.dash),
             watch_url: format!("{}/streams/{stream}/watch", bases.web),
             poster_url: None,
-            publishing,
+            stream_key,
+            rtmp_url,
+            srt_url,
             created_at: seconds(broadcast.created),
             started_at: broadcast.started.map(seconds),
             ended_at: broadcast.ended.map(seconds),
