@@ -281,6 +281,11 @@ async fn the_api_description_lists_routes_that_exist() {
     // What is looked at is there; what a verb took away is not.
     let (looks, verbs): (Vec<_>, Vec<_>) = all.partition(|(_, method, _)| method == "GET");
     for (path, method, description) in looks.into_iter().chain(verbs) {
+        // Applications have webhooks where they are there; the other one is made by no test.
+        let application = match path.contains("/webhooks") {
+            true => "forebay",
+            false => "other",
+        };
         let real = path
             .replace("{streamId}", &id)
             .replace("{recordingId}", &id)
@@ -288,21 +293,30 @@ async fn the_api_description_lists_routes_that_exist() {
             .replace("{file}", &format!("{newest}.m4s"))
             .replace("{channelId}", "local%23forebay%23live")
             .replace("{sourceChannelId}", "local%23forebay%23other")
-            .replace("{applicationId}", "other")
+            .replace("{applicationId}", application)
             .replace("{manifest}", "live.m3u8");
         let answers = &description["responses"];
         if answers["200"]["content"].get("text/event-stream").is_some() {
             // Such an answer has no end.
             continue;
         }
-        let keys = [("X-Admin-Key", ADMIN), ("Authorization", basic.as_str())];
-        let answer = http::request(gateway.http(), &method, &real, &keys).await;
+        let keys: &[_] = match path.starts_with("/pcast") {
+            true => &[("Authorization", basic.as_str())],
+            false => &[("X-Admin-Key", ADMIN)],
+        };
+        let answer = http::request(gateway.http(), &method, &real, keys).await;
         let code = answer.status;
         let known = answers.get(code.to_string());
         assert!(known.is_some(), "{method} {real}: {code} is not described");
         // The ladder makes the pictures, and it is off here; nothing is recorded; a verb is refused
         // without a body.
         let is_there = !path.contains("/thumb") && !path.contains("{recordingId}");
+        // What tenants and users have has tests of its own.
+        let of_tenants = ["/api/", "/ws/", "/uploads/"]
+            .iter()
+            .any(|start| path.starts_with(start));
+        let of_tenants = of_tenants && !path.starts_with("/api/admin/") || path.contains("{id}");
+        let is_there = is_there && !of_tenants;
         if is_there && method == "GET" {
             assert!(code < 400, "{method} {real}: {code}");
         }

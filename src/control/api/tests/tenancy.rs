@@ -46,7 +46,7 @@ use Kind::{Broadcast, Contact, Text};
 
 /// Every route below `/api` and `/ws`, with a body that its owner may send and the code of the answer to that.
 /// In this order the owner's calls are all good. Routes of operators have no line: nobody here is one.
-const ROUTES: [(&str, About, &str, u16); 66] = [
+const ROUTES: [(&str, About, &str, u16); 67] = [
     ("POST /api/broadcasts", Caller, r#"{"title":"t"}"#, 200),
     ("GET /api/broadcasts", Caller, "", 200),
     ("GET /api/broadcasts/{id}", Named(Broadcast), "", 200),
@@ -82,6 +82,7 @@ const ROUTES: [(&str, About, &str, u16); 66] = [
         r#"{"type":"heart"}"#,
         200,
     ),
+    ("GET /api/streams/{id}/viewer", Named(Broadcast), "", 200),
     // No socket comes of it, since there is no connection.
     ("GET /ws/streams/{id}/chat", Named(Broadcast), "", 400),
     // Nobody is a co-host there, and no LiveKit server is.
