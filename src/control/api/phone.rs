@@ -2,7 +2,7 @@
 
 use phonenumber::country::Id;
 use phonenumber::metadata::DATABASE;
-use phonenumber::{Mode, is_valid, parse};
+use phonenumber::{Mode, parse};
 
 /// Whose numbers those without a country are: the United States' and Canada's, which share a plan.
 const REGION: Id = Id::US;
@@ -19,12 +19,11 @@ pub(super) fn e164(text: &str) -> Option<String> {
     let region = (!text.contains('+')).then_some(REGION);
     let number = parse(region, text).ok()?;
     // Not whether the number is given out: plans change, and examples are written with numbers that are not.
-    // Where the library finds no country, as for numbers of Italy that begin with 0, it must be given out.
     let national = number.national().to_string();
-    let is_of_plan = match number.metadata(&DATABASE) {
-        Some(plan) => plan.descriptors().general().is_match(&national),
-        None => is_valid(&number),
-    };
+    let plans = DATABASE.by_code(&number.country().code())?;
+    let is_of_plan = plans
+        .iter()
+        .any(|plan| plan.descriptors().general().is_match(&national));
     is_of_plan.then(|| number.format().mode(Mode::E164).to_string())
 }
 
