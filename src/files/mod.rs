@@ -28,6 +28,9 @@ const PICTURES_AT_A_TIME: usize = 1;
 const INCOMING_AT_A_TIME: usize = 64;
 /// Bytes of the disk that files leave to others: recordings and the database.
 const LEAST_FREE_BYTES: u64 = 1 << 30;
+/// Bytes of a file after which it is looked again how many are left: those that all files add in between are
+/// half of them.
+const LOOK_EVERY_BYTES: u64 = LEAST_FREE_BYTES / 2 / INCOMING_AT_A_TIME as u64;
 /// First part of the name of a folder whose file is still coming.
 const COMING: &str = "coming-";
 
@@ -78,6 +81,8 @@ pub struct Files {
     folder: Arc<Path>,
     pictures: Arc<Semaphore>,
     incoming: Arc<Semaphore>,
+    /// [`LEAST_FREE_BYTES`].
+    least_free: u64,
 }
 
 /// A file that is still coming. Dropping it removes what is there.
@@ -131,17 +136,24 @@ impl Files {
             folder: folder.into(),
             pictures: Arc::new(Semaphore::new(PICTURES_AT_A_TIME)),
             incoming: Arc::new(Semaphore::new(INCOMING_AT_A_TIME)),
+            least_free: LEAST_FREE_BYTES,
         })
+    }
+
+    /// Whether the disk has room for more.
+    fn check_room(&self) -> Result<(), Error> {
+        let free = rustix::fs::statvfs(&*self.folder).map_err(io::Error::from)?;
+        match free.f_bavail.saturating_mul(free.f_frsize) < self.least_free {
+            true => Err(Error::Full),
+            false => Ok(()),
+        }
     }
 
     /// Begins a file.
     pub async fn begin(&self, id: Uuid) -> Result<Incoming, Error> {
         let turn = self.incoming.clone().try_acquire_owned();
         let turn = turn.map_err(|_| Error::Busy)?;
-        let free = rustix::fs::statvfs(&*self.folder).map_err(io::Error::from)?;
-        if free.f_bavail.saturating_mul(free.f_frsize) < LEAST_FREE_BYTES {
-            return Err(Error::Full);
-        }
+        self.check_room()?;
         let folder = self.folder.join(format!("{COMING}{id}"));
         tokio::fs::create_dir(&folder).await.map_err(refused)?;
         let file = tokio::fs::File::create_new(folder.join(kind::ORIGINAL)).await;
@@ -200,7 +212,12 @@ impl Files {
 impl Incoming {
     /// Adds bytes.
     pub async fn write(&mut self, bytes: &[u8]) -> Result<(), Error> {
+        let looks = self.bytes / LOOK_EVERY_BYTES;
         self.bytes = self.bytes.saturating_add(bytes.len() as u64);
+        if self.bytes / LOOK_EVERY_BYTES > looks {
+            // Files that began together may not be there together.
+            self.files.check_room()?;
+        }
         if self.bytes > MAX_FILE_BYTES {
             return Err(Error::TooLarge(MAX_FILE_BYTES));
         }

@@ -178,6 +178,19 @@ async fn what_is_refused_leaves_nothing_behind() {
 }
 
 #[tokio::test]
+async fn a_file_ends_when_the_disk_fills_while_it_comes() {
+    let bench = bench();
+    let mut incoming = bench.files.begin(Uuid::new_v4()).await.unwrap();
+    incoming.files.least_free = u64::MAX;
+    incoming.write(b"\0\0\0\x20ftypisom").await.unwrap();
+    let rest = vec![0; LOOK_EVERY_BYTES as usize];
+    let refused = incoming.write(&rest).await;
+    assert!(matches!(refused, Err(Error::Full)), "{refused:?}");
+    drop(incoming);
+    assert_eq!(bench.entries(), 0);
+}
+
+#[tokio::test]
 async fn what_is_no_picture_is_kept_as_it_came() {
     let bench = bench();
     let id = Uuid::new_v4();

@@ -27,6 +27,9 @@ const DEFAULT_LIMIT: usize = 50;
 pub(in crate::control) const MAX_LIMIT: usize = 500;
 /// Broadcasts that an address may make in an hour without credentials.
 const ANONYMOUS_PER_HOUR: u32 = 10;
+/// Broadcasts that users may make in an hour from an address without the key of their client: everybody may sign
+/// up, a school or a carrier may share an address, and each broadcast takes one of the gateway's channels.
+const BY_USERS_PER_HOUR: u32 = 100;
 /// Broadcasts without a known creator that are not over.
 const MAX_ANONYMOUS: u64 = 20;
 /// What they can do: no rung above `sd`.
@@ -51,11 +54,16 @@ impl Call {
         let id = self.parameter("id").await?;
         let found = self.state.setup().store.find_broadcast(&id).await?;
         let caller = &self.caller;
+        // Short ids can be counted through: who knows no more was not given what is private.
+        let is_short = !id.contains('#') && Uuid::parse_str(&id).is_err();
+        let is_given = |found: &Broadcast| {
+            !(is_short && found.anonymous && found.visibility == Visibility::Private)
+        };
         let is_there = |found: &Broadcast| {
+            let is_tenants = found.application_id == caller.tenant.id;
             caller.is_operator
-                || caller.is_anonymous()
-                || found.anonymous
-                || found.application_id == caller.tenant.id
+                || (is_tenants && !caller.is_anonymous())
+                || ((caller.is_anonymous() || found.anonymous) && is_given(found))
         };
         found.filter(is_there).ok_or(Error::NotFound("broadcast"))
     }
@@ -142,6 +150,8 @@ pub(in crate::control) async fn make(
     let is_anonymous = call.caller.is_anonymous();
     if is_anonymous {
         call.count_by_address("broadcast", ANONYMOUS_PER_HOUR)?;
+    } else if !call.caller.has_key && !call.caller.is_operator {
+        call.count_by_address("broadcast of a user", BY_USERS_PER_HOUR)?;
     }
     let address = call.address().map(|address| address.to_string());
     let application_id = call.caller.tenant.id.clone();

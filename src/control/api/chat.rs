@@ -77,6 +77,8 @@ impl Place {
 struct Who {
     /// Whether it showed a credential.
     may_speak: bool,
+    /// Whether that was an API key.
+    is_client: bool,
     /// Id and name of the user who signed in.
     user: Option<(String, String)>,
     /// Id of the holder of a pass.
@@ -91,6 +93,7 @@ impl Who {
         let guest = pass.filter(|_| is_anonymous).map(|pass| pass.guest);
         Who {
             may_speak: !is_anonymous || guest.is_some(),
+            is_client: caller.has_key,
             guest,
             user: user.map(|user| {
                 let name = user.display_name.as_ref().unwrap_or(&user.username);
@@ -144,7 +147,8 @@ struct ReactionFields {
         broadcast itself: `{\"type\":\"status\",\"status\":\"completed\"}`, and some seconds after its end sockets \
         are closed; `{\"type\":\"viewers\",\"viewers\":5}`. What is refused is answered with `{\"type\":\"error\",\"code\",\"message\"}`. \
         Chats that are not private are open to listeners; to speak takes a credential.\n\n\
-        A socket takes two frames in a second, ten at once, of 16 KiB at most, and a room forty in a second. It is \
+        A socket takes two frames in a second, ten at once, of 16 KiB at most, a room forty in a second, and an \
+        address without a key twenty. It is \
         closed with 1008 after twenty refused frames in a row, when two pings (every 30 s) were not answered, and \
         within 30 s of the end of its credential; with 1009 for a larger frame; with 1013 when its client reads too \
         slowly, and may come again for what it missed; with 1001 when the server stops. One node takes 14,000 \

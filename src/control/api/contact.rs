@@ -17,6 +17,9 @@ use crate::store::{Contact, NewContact, User};
 
 /// Contacts in a body: more than phones hold.
 const MAX_SYNCED: usize = 5000;
+/// Address books of a user in an hour: phones send theirs when the app starts. Each takes a turn of those that
+/// passwords wait for.
+const SYNCS_PER_HOUR: u32 = 120;
 
 /// A contact.
 #[derive(Serialize, ToSchema)]
@@ -128,6 +131,9 @@ impl View<'_> {
     responses((status = 200, description = "As they are now.", body = inline(Synced<'_>)), Usual, Sized),
 )]
 pub(in crate::control) async fn sync(ByUser(mut call, user): ByUser) -> Answer {
+    let now = call.state.setup().clock.monotonic();
+    let key = format!("address book {}", user.id);
+    call.state.strangers().take(&key, SYNCS_PER_HOUR, now)?;
     let body = call.body().await?;
     let read = move || {
         let mut fields = Fields::parse(&body)?;

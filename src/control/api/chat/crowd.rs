@@ -1,11 +1,14 @@
-//! How many sockets there are, in all and of one address. In: a handshake. Out: a ticket, as long as there is
-//! room. Sockets stay for hours, so that without bounds of their own they would keep players out.
+//! How many sockets there are, in all and of one address, and how much those of one address may say. In: a
+//! handshake. Out: a ticket, as long as there is room. Sockets stay for hours, so that without bounds of their own
+//! they would keep players out.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
+use super::rooms::Pace;
 use crate::base::network::site;
 use crate::control::api::Error;
 
@@ -14,6 +17,9 @@ use crate::control::api::Error;
 const MAX_SOCKETS: usize = 14_000;
 /// Sockets of one address. A carrier or a hall full of phones may share one; it leaves some to the others.
 const MAX_OF_ADDRESS: usize = 11_000;
+/// Frames of all sockets of an address in a second: half of what a room takes, so that whoever opens many
+/// sockets leaves the other half to others.
+const OF_ADDRESS: Pace = Pace::new(20.0, 20.0);
 
 /// The sockets that are open. Cloning shares it.
 #[derive(Clone, Debug, Default)]
@@ -24,7 +30,13 @@ struct Counts {
     open: usize,
     /// How many were let in so far.
     let_in: u64,
-    of_sites: HashMap<IpAddr, usize>,
+    of_sites: HashMap<IpAddr, OfSite>,
+}
+
+#[derive(Debug)]
+struct OfSite {
+    open: usize,
+    pace: Pace,
 }
 
 /// Leave to have a socket; dropping it gives it back.
@@ -49,13 +61,16 @@ impl Crowd {
             return Err(Error::Capacity("too many listen to chats here".to_owned()));
         }
         if let Some(site) = site {
-            let of_site = counts.of_sites.entry(site).or_default();
-            if *of_site >= MAX_OF_ADDRESS {
+            let of_site = counts.of_sites.entry(site).or_insert(OfSite {
+                open: 0,
+                pace: OF_ADDRESS,
+            });
+            if of_site.open >= MAX_OF_ADDRESS {
                 return Err(Error::Capacity(
                     "too many of this address listen to chats".to_owned(),
                 ));
             }
-            *of_site += 1;
+            of_site.open += 1;
         }
         counts.open += 1;
         counts.let_in += 1;
@@ -67,6 +82,16 @@ impl Crowd {
     }
 }
 
+impl Ticket {
+    /// Lets the socket say something at a moment of the monotonic clock, or says that those of its address say
+    /// too much.
+    pub(super) fn admit(&self, now: Duration) -> Result<(), Error> {
+        let mut counts = self.crowd.counts();
+        let of_site = self.site.and_then(|site| counts.of_sites.get_mut(&site));
+        of_site.map_or(Ok(()), |of_site| of_site.pace.take(now))
+    }
+}
+
 impl Drop for Ticket {
     fn drop(&mut self) {
         let mut counts = self.crowd.counts();
@@ -74,8 +99,8 @@ impl Drop for Ticket {
         if let Some(site) = self.site
             && let Entry::Occupied(mut of_site) = counts.of_sites.entry(site)
         {
-            *of_site.get_mut() -= 1;
-            if *of_site.get() == 0 {
+            of_site.get_mut().open -= 1;
+            if of_site.get().open == 0 {
                 of_site.remove();
             }
         }
@@ -85,6 +110,19 @@ impl Drop for Ticket {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn one_address_leaves_words_to_others_however_many_sockets_it_has() {
+        let crowd = Crowd::default();
+        let let_in = |host| crowd.let_in(Some(IpAddr::from([192, 0, 2, host])));
+        let tickets: Vec<Ticket> = (0..40).map(|_| let_in(1).unwrap()).collect();
+        let at = Duration::from_secs(9);
+        let said = tickets.iter().filter(|ticket| ticket.admit(at).is_ok());
+        assert_eq!(said.count(), 20);
+        let_in(2).unwrap().admit(at).unwrap();
+        crowd.let_in(None).unwrap().admit(at).unwrap();
+        tickets[0].admit(at + Duration::from_secs(1)).unwrap();
+    }
 
     #[test]
     fn one_address_leaves_room_for_others_and_all_together_have_a_bound() {

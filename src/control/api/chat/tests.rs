@@ -17,6 +17,7 @@ use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::{Error as ClientError, Message};
 use tower::ServiceExt;
 
+use crate::base::network::ClientAddress;
 use crate::base::secret::Secret;
 use crate::control::tests::{Bench, bench};
 use crate::store::{Broadcast, BroadcastUpdate, NewBroadcast, Status, Visibility};
@@ -54,8 +55,23 @@ async fn talk(visibility: Visibility) -> (Bench, Broadcast) {
 
 /// A handshake; the code of a refusal.
 async fn join(bench: &Bench, id: impl ToString, query: &str) -> Result<Socket, u16> {
+    join_through(
+        crate::control::router(bench.state.clone()),
+        bench,
+        id,
+        query,
+    )
+    .await
+}
+
+async fn join_through(
+    router: axum::Router,
+    bench: &Bench,
+    id: impl ToString,
+    query: &str,
+) -> Result<Socket, u16> {
     let (client, server) = tokio::io::duplex(CONNECTION_BYTES);
-    let service = TowerToHyperService::new(crate::control::router(bench.state.clone()));
+    let service = TowerToHyperService::new(router);
     bench.state.setup().tasks.spawn(async move {
         let http = hyper::server::conn::http1::Builder::new();
         let served = http.serve_connection(TokioIo::new(server), service);
@@ -373,6 +389,34 @@ async fn who_has_a_pass_speaks_as_a_guest_and_as_nobody_else() {
     assert_eq!(join_as(&pass).await.err(), Some(401));
     // Who is in stays.
     say(&mut guest, "still here").await;
+}
+
+#[tokio::test]
+async fn sockets_of_one_address_leave_room_for_others_and_a_client_speaks_for_many() {
+    let (bench, broadcast) = talk(Visibility::Public).await;
+    let pass = pass(&bench, &broadcast).await;
+    let address = ClientAddress([192, 0, 2, 1].into());
+    let (mut sockets, mut taken) = (Vec::new(), Vec::new());
+    for token in [&pass, &pass, &pass, KEY] {
+        let router = crate::control::router(bench.state.clone());
+        let router = router.layer(axum::Extension(address));
+        let query = format!("?token={token}");
+        let socket = join_through(router, &bench, broadcast.id, &query).await;
+        let mut socket = socket.unwrap();
+        let mut count = 0;
+        for _ in 0..10 {
+            say(
+                &mut socket,
+                json!({"type": "reaction", "reaction": "heart"}),
+            )
+            .await;
+            let heard = hear(&mut socket).await;
+            count += u32::from(heard["type"] == "reaction");
+        }
+        taken.push(count);
+        sockets.push(socket);
+    }
+    assert_eq!(taken, [10, 10, 0, 10]);
 }
 
 #[tokio::test]

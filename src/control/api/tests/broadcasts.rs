@@ -247,6 +247,54 @@ async fn strangers_may_make_ten_broadcasts_an_hour_that_can_do_little() {
 }
 
 #[tokio::test]
+async fn what_is_private_and_follows_its_id_is_not_found_by_counting() {
+    let bench = clients().await;
+    let body = json!({"title": "a", "visibility": "private"});
+    let (_, made) = bench.api("POST", "/api/broadcasts", &NOBODY, body).await;
+    let active = json!({"status": "active"});
+    let [short, long, stream] = ["shortId", "id", "streamId"].map(|name| {
+        let id = made[name].as_str().unwrap();
+        format!("/api/broadcasts/{id}")
+    });
+    for caller in [&NOBODY[..], &KEY] {
+        assert_eq!(bench.api("GET", &short, caller, "").await.0, 404);
+        assert_eq!(bench.api("GET", &long, caller, "").await.0, 200);
+        assert_eq!(bench.api("GET", &stream, caller, "").await.0, 200);
+    }
+    let status = format!("{short}/status");
+    assert_eq!(bench.api("POST", &status, &NOBODY, &active).await.0, 404);
+    assert_eq!(bench.api("GET", &short, &OPERATOR, "").await.0, 200);
+    let status = format!("{long}/status");
+    assert_eq!(bench.api("POST", &status, &NOBODY, &active).await.0, 200);
+}
+
+#[tokio::test]
+async fn who_signs_up_makes_a_hundred_broadcasts_an_hour_without_a_key_and_takes_no_more_channels()
+{
+    let bench = clients().await;
+    let (jane, john) = (
+        person(&bench, "jane", "").await,
+        person(&bench, "john", "").await,
+    );
+    let make = async |person: &Person| {
+        let body = json!({"title": "a"});
+        person.call(&bench, "POST /api/broadcasts", body).await.0
+    };
+    for _ in 0..50 {
+        assert_eq!((make(&jane).await, make(&john).await), (200, 200));
+    }
+    assert_eq!((make(&jane).await, make(&john).await), (429, 429));
+    // A key has its own limit, and its client answers for whom it lets in.
+    let key = "x-api-key: pk_one";
+    let jo = person_of(&bench, &[key], "jo", "").await;
+    let body = json!({"title": "a"});
+    let made = call(&bench, "POST /api/broadcasts", &[key, &jo.token], body).await;
+    assert_eq!(made.0, 200);
+    bench.clock.advance(Duration::from_secs(3600));
+    assert_eq!(make(&jane).await, 200);
+}
+
+#[tokio::test]
 async fn a_setting_forbids_broadcasts_without_credentials() {
     let bench = bench(|setup| setup.anonymous_broadcasts = false).await;
     let (code, _) = bench

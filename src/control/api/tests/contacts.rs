@@ -202,3 +202,20 @@ async fn a_large_address_book_is_taken_at_once() {
     let answer = sync(&bench, &jane, contacts.collect()).await;
     assert_eq!(answer["totalContacts"], 2000);
 }
+
+#[tokio::test]
+async fn a_user_sends_its_address_book_a_hundred_and_twenty_times_an_hour() {
+    let bench = bench(|_| {}).await;
+    let (jane, john) = (
+        person(&bench, "jane", "").await,
+        person(&bench, "john", "").await,
+    );
+    let send = async |person: &Person| {
+        let body = json!({"contacts": []});
+        person.call(&bench, "POST /api/contacts/sync", body).await.0
+    };
+    for _ in 0..120 {
+        assert_eq!(send(&jane).await, 200);
+    }
+    assert_eq!((send(&jane).await, send(&john).await), (429, 200));
+}
