@@ -57,9 +57,9 @@ function entries() {
   const found = streamsByChannel();
   const known = new Map(channels.map((channel) => [channel.channelId, channel]));
   for (const [channelId, broadcast] of broadcasts) {
-    const { id: alias, title: name, description, tags, applicationId } = broadcast;
+    const { id: alias, title: name, description, tags } = broadcast;
     // Its channel is its own affair: it has no messages, cannot be killed, forked, or deleted.
-    known.set(channelId, { channelId, alias, name, description, tags, applicationId, broadcast, isGuessed: true });
+    known.set(channelId, { channelId, alias, name, description, tags, broadcast, isGuessed: true });
   }
   for (const [channelId, [{ alias, current }]] of found) {
     // A channel that was deleted is over, whatever lives on of its streams.
