@@ -80,6 +80,18 @@ async function isServed(page, address, kind) {
   check(answer.ok() && answer.headers()['content-type'].includes(kind), `${address}: ${answer.status()} ${answer.headers()['content-type']}`);
 }
 
+/** What an app asks of the gateway. */
+async function asApp(path, headers, body) {
+  const isForm = body instanceof FormData;
+  const answer = await fetch(new URL(path, options.url), {
+    method: 'POST',
+    headers: { ...headers, ...(!isForm && { 'content-type': 'application/json' }) },
+    body: isForm ? body : JSON.stringify(body),
+  });
+  check(answer.ok, `${path}: ${answer.status} ${await answer.clone().text()}`);
+  return answer.json();
+}
+
 /** As if another tab had come before this one, or had gone. */
 const cover = (page, isHidden) => page.evaluate((hidden) => {
   Object.defineProperty(document, 'hidden', { configurable: true, value: hidden });
@@ -302,6 +314,67 @@ async function walk(page) {
     await dialog.waitFor({ state: 'detached' });
     await page.waitForFunction(() => document.querySelectorAll('#channels li').length === 1);
     check(!(await page.evaluate(() => window.broken)), 'the name ran');
+  });
+  const about = page.locator('.broadcast');
+  const fact = (label) => about.locator('.facts > div').filter({ has: page.getByText(label, { exact: true }) }).locator('dd');
+  const asUser = {};
+  let broadcast = null;
+  await step('a broadcast has its title and its poster before it starts', async () => {
+    check(await about.isHidden(), 'another channel is of a broadcast');
+    const client = await asApp('/api/admin/sdk-clients', headers, { name: 'App', contactEmail: 'a@example.test', agreeTerms: true });
+    asUser['x-api-key'] = client.apiKey;
+    const { token } = await asApp('/api/users/signup', asUser, { username: 'Ann', email: 'ann@example.test', password: 's3cretpass' });
+    asUser.authorization = `Bearer ${token}`;
+    broadcast = await asApp('/api/broadcasts', asUser, { title: `Harbour ${HOSTILE}`, description: `Boats ${HOSTILE}` });
+    const form = new FormData();
+    form.append('file', new Blob([await page.screenshot()], { type: 'image/png' }), 'poster.png');
+    form.append('categoryName', 'poster');
+    form.append('forBroadcastId', broadcast.id);
+    await asApp('/api/files', asUser, form);
+    await page.reload();
+    const entry = page.locator('#channels a').filter({ hasText: 'Harbour' });
+    await entry.getByText('Not started').waitFor();
+    const isShown = (place) => place.locator('img:visible').evaluate((image) => image.naturalWidth > 0 && image.src.includes('/uploads/'));
+    check(await isShown(entry), 'no picture in the list');
+    await entry.focus();
+    await page.keyboard.press('Enter');
+    await page.locator('.head h2').getByText(broadcast.title, { exact: true }).waitFor();
+    check(await isShown(about), 'no picture');
+    check(await fact('Status').innerText() === 'Not started', await fact('Status').innerText());
+    check(await fact('Tenant').innerText() === client.clientId, await fact('Tenant').innerText());
+    check(await page.locator('.head').getByText(`Boats ${HOSTILE}`, { exact: true }).isVisible(), 'no description');
+    const address = await page.getByRole('link', { name: 'Watch' }).getAttribute('href');
+    check(address === new URL(`/streams/${broadcast.streamId}/watch`, options.url).href, address);
+    check(!(await page.evaluate(() => window.broken || document.querySelector('img[src=x]'))), 'a text became an element');
+    for (const [width, height] of [[390, 844], [1280, 800]]) {
+      for (const colorScheme of ['light', 'dark']) {
+        await page.setViewportSize({ width, height });
+        await page.emulateMedia({ colorScheme });
+        const found = await page.evaluate(faults);
+        check(found.length === 0, found.join(', '));
+        if (options.screenshots) await page.screenshot({ path: join(options.screenshots, `broadcast-${width}-${colorScheme}.png`), fullPage: true });
+      }
+    }
+  });
+  await step('a broadcast says who watches, and goes when it is over', async () => {
+    const become = (status) => asApp(`/api/broadcasts/${broadcast.id}/status`, asUser, { status });
+    const place = () => about.locator('.thumb').evaluate((element) => JSON.stringify(element.getBoundingClientRect()));
+    const before = await place();
+    await become('active');
+    await asApp(`/api/broadcasts/${broadcast.id}/viewer-count`, asUser, { viewerCount: 41 });
+    // Without its picture nothing else moves.
+    await page.route('**/uploads/**', (route) => route.abort());
+    await page.reload();
+    await fact('Status').getByText('Started').waitFor();
+    check(await fact('Viewers, reported').innerText() === '41', await fact('Viewers, reported').innerText());
+    check(await fact('Viewers, measured').innerText() === '0', await fact('Viewers, measured').innerText());
+    check(await place() === before, `from ${before} to ${await place()}`);
+    check(await about.locator('img').isHidden(), 'a broken picture');
+    await page.unroute('**/uploads/**');
+    await become('completed');
+    await page.reload();
+    await page.waitForFunction(() => document.querySelectorAll('#channels li').length === 1);
+    said.splice(0, said.length, ...said.filter((line) => !(line.includes('net::ERR_FAILED') && line.includes('/uploads/'))));
   });
   await step('one of many channels is found', async () => {
     const made = [];

@@ -62,7 +62,8 @@ pub(super) fn routes() -> Vec<(&'static str, Side, MethodRouter<State>)> {
         public("/api/files/formessage/{messageId}", get(of_message)),
         public("/api/files/forcall/{callId}", get(of_call)),
         public("/api/files/forbroadcast/{broadcastId}", get(of_broadcast)),
-        public("/uploads/{fileId}/{name}", get(read)),
+        // The console shows posters from its own origin.
+        ("/uploads/{fileId}/{name}", Side::Both, get(read)),
     ]
 }
 

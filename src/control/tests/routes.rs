@@ -25,6 +25,17 @@ async fn operator_routes_are_not_on_the_public_router() {
     }
 }
 
+#[tokio::test]
+async fn the_operators_address_has_the_pictures_that_the_console_shows() {
+    let bench = bench(|_| {}).await;
+    let request = Request::builder().uri("/uploads/6d5c2b1e-0000-4000-8000-000000000000/a.jpg");
+    let request = request.body(Body::empty()).unwrap();
+    let answer = operator_router(bench.state.clone()).oneshot(request);
+    let body = axum::body::to_bytes(answer.await.unwrap().into_body(), 1 << 16).await;
+    let body: serde_json::Value = serde_json::from_slice(&body.unwrap()).unwrap();
+    assert_eq!(body["message"], "there is no such file", "{body}");
+}
+
 #[test]
 fn the_description_has_every_control_route_and_no_other() {
     let document: serde_json::Value = serde_json::from_str(api_description()).unwrap();

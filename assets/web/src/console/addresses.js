@@ -85,14 +85,22 @@ export function publishing(context, get) {
 /** For viewers and programs. These addresses lead to whatever the channel has on air, so they last. */
 export function watching(context, get) {
   const base = () => viewersBase(context);
+  // The server tells those of a broadcast by the host that was asked, which may be the operators' own.
+  const told = (address) => (address.startsWith(`${location.origin}/`) ? `${base()}${address.slice(location.origin.length)}` : address);
   const manifest = (name) => `${base()}/pcast/channel/${api.segment(get().channel.channelId)}/${name}`;
   // Several applications may have a channel of this alias.
   const name = ({ channelId, alias }) => (context.channels().some((other) => other.alias === alias && other.channelId !== channelId) ? channelId : alias);
-  const page = () => `${base()}/watch/${api.segment(name(get().channel))}`;
+  const either = (key, ofChannel) => () => {
+    const { channel } = get();
+    return channel.broadcast ? told(channel.broadcast[key]) : ofChannel(channel);
+  };
+  const page = either('watchUrl', (channel) => `${base()}/watch/${api.segment(name(channel))}`);
+  const hls = either('hlsUrl', () => manifest('live.m3u8'));
+  const dash = either('dashUrl', () => manifest('live.mpd'));
   const viewers = [
     [copyRow('Watch page', 'watch address', page), page],
-    [copyRow('HLS', 'HLS address', () => manifest('live.m3u8')), () => manifest('live.m3u8')],
-    [copyRow('DASH', 'DASH address', () => manifest('live.mpd')), () => manifest('live.mpd')],
+    [copyRow('HLS', 'HLS address', hls), hls],
+    [copyRow('DASH', 'DASH address', dash), dash],
   ];
   const id = copyRow('Channel id', 'channel id', () => get().channel.channelId);
   const note = make('p', { class: 'dim' });

@@ -40,6 +40,8 @@ export async function call(method, path, body) {
 }
 
 export const segment = encodeURIComponent;
+/** Where a file of a user is on this page's own host. Users name paths: what leads elsewhere is left out. */
+const uploaded = (address) => address?.match(/\/uploads\/[\w-]+\/\w[\w.-]*$/)?.[0] ?? null;
 const channel = (id) => `channels/${segment(id)}`;
 
 export const session = () => call('GET', 'session');
@@ -48,6 +50,12 @@ export const signOut = () => call('DELETE', 'session');
 export const switchTo = (streamId, publisher) => call('POST', `streams/${segment(streamId)}/switch`, { publisher });
 export const thumbnail = (streamId, turn) => `/api/admin/streams/${segment(streamId)}/thumbnail?t=${turn}`;
 export const channels = async () => (await call('GET', 'channels')).channels;
+/** Those that are not over; of more, the newest. */
+export async function broadcasts() {
+  const asked = ['active', 'created'].map((status) => call('GET', `broadcasts?status=${status}&limit=500`));
+  const all = (await Promise.all(asked)).flatMap((answer) => answer.broadcasts);
+  return all.map((one) => ({ ...one, poster: uploaded(one.posterUrl) }));
+}
 export const applications = async () => (await call('GET', 'applications')).applications;
 export const create = async (applicationId, wanted) => (await call('PUT', 'channels', { applicationId, channel: wanted })).channel;
 export const remove = (id) => call('DELETE', channel(id));

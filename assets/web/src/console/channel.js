@@ -1,11 +1,12 @@
 // One channel: what is on air, who publishes, what is made of it, and what can be done to it.
 import { publishing, viewersBase, watching } from './addresses.js';
 import * as api from './api.js';
+import { broadcastPanel } from './broadcast.js';
 import { ask, attempt, choice, field } from './dialogs.js';
 import { Rows, button, facts, make, panel, say, show, toggle, write } from './dom.js';
 import { picture as thumbnail } from './picture.js';
 import { publisherCard } from './publisher.js';
-import { bytes, count, isLive, lasting, millis, moment, sentence, stateWord } from './words.js';
+import { bytes, channelWord, count, isLive, lasting, millis, moment, sentence } from './words.js';
 
 /** How often messages and recordings are asked for while they are on the page. */
 const REFRESH_MS = 10_000;
@@ -265,7 +266,7 @@ export function channelView(first, context) {
     }
   });
 
-  const picture = thumbnail();
+  const [picture, broadcast] = [thumbnail(), broadcastPanel()];
   const banner = make('p', { class: 'banner' });
   const publishers = make('div', { class: 'publishers' });
   const nobody = make('p', { class: 'nobody dim' }, 'Nobody publishes. Encoders appear here by themselves.');
@@ -281,7 +282,7 @@ export function channelView(first, context) {
       make('div', { class: 'row' }, watch, fork, kill, remove)),
     make('div', { class: 'columns' },
       make('div', { class: 'wide' }, banner, publishers, nobody, made.element, mended.element, happened.element),
-      make('div', { class: 'narrow' }, picture.element, publish.element, viewing.element, said.element, kept.element)));
+      make('div', { class: 'narrow' }, picture.element, broadcast.element, publish.element, viewing.element, said.element, kept.element)));
 
   /** Parts that are asked for, and not shown while there is no answer. */
   const asked = [said, kept];
@@ -303,7 +304,7 @@ export function channelView(first, context) {
       current = { channel, stream };
       const isOn = isLive(stream);
       write(title, name());
-      write(state, stateWord(stream?.state ?? 'off'));
+      write(state, channelWord(channel, stream));
       state.className = `state ${isOn ? stream.state : 'off'}`;
       const since = stream ? ` · since ${moment(stream.sinceUnixMs)}` : '';
       const viewers = isOn ? ` · ${count(stream.viewers, 'viewer', 'viewers')}` : '';
@@ -311,6 +312,7 @@ export function channelView(first, context) {
       write(summary, `${channel.applicationId ? ` ${channel.applicationId}` : ''}${alias}${viewers}${since}`.replace(/^ · /, ' '));
       picture.update(name(), stream);
       show(picture.element, isOn && stream.hasThumbnail);
+      broadcast.update(channel.broadcast, stream);
       const covers = { freeze: 'the last picture', slate: 'the slate', gap: 'a stated gap' };
       const hole = isOn && stream.state === 'hole' ? `Nothing comes from the encoder: viewers have ${covers[stream.cover] ?? 'a stand-in'}.` : '';
       const letGo = isOn && !stream.current ? 'The channel let go of this stream: its encoders stay connected, but no viewer is led to it any more.' : '';
@@ -327,8 +329,11 @@ export function channelView(first, context) {
       const has = isOn ? stream : { capabilities: channel.capabilities ?? null, tags: channel.tags ?? [] };
       about.update(channel, has);
       publish.update();
+      // Who made a broadcast has its key.
+      show(publish.element, !channel.broadcast);
       const page = viewing.update(has.capabilities);
-      show(watch, page !== null && isOn && stream.current);
+      // The page of a broadcast says what it waits for.
+      show(watch, page !== null && (Boolean(channel.broadcast) || (isOn && stream.current)));
       if (page) watch.href = page;
       const isManaged = context.isManaged() && !channel.isGuessed;
       show(kill, isManaged && isOn && stream.current);

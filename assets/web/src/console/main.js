@@ -5,7 +5,7 @@ import { ask, attempt, field } from './dialogs.js';
 import { Rates } from './graph.js';
 import { Rows, make, show, toggle, write } from './dom.js';
 import { picture } from './picture.js';
-import { count, isLive, moment, stateWord } from './words.js';
+import { channelWord, count, isLive, moment } from './words.js';
 
 /** Channels made elsewhere appear after this long. */
 const CHANNELS_MS = 15_000;
@@ -25,6 +25,8 @@ const rates = new Rates();
 const names = new Intl.Collator();
 const tabs = new BroadcastChannel('forebay-console');
 let channels = [];
+/** Those that are not over, by their channels, which are not among the others. */
+let broadcasts = new Map();
 /** Whether this server lets operators manage channels. */
 let isManaged = true;
 let isSignedIn = false;
@@ -50,10 +52,15 @@ function streamsByChannel() {
   return found;
 }
 
-/** Channels, and those that are only known by their streams; what is on air comes first. */
+/** Channels, broadcasts, and those that are only known by their streams; what is on air comes first. */
 function entries() {
   const found = streamsByChannel();
   const known = new Map(channels.map((channel) => [channel.channelId, channel]));
+  for (const [channelId, broadcast] of broadcasts) {
+    const { id: alias, title: name, description, tags } = broadcast;
+    // Its channel is its own affair: it has no messages, cannot be killed, forked, or deleted.
+    known.set(channelId, { channelId, alias, name, description, tags, broadcast, isGuessed: true });
+  }
   for (const [channelId, [{ alias, current }]] of found) {
     // A channel that was deleted is over, whatever lives on of its streams.
     if (current && !known.has(channelId)) known.set(channelId, { channelId, alias, name: alias, isGuessed: true });
@@ -63,7 +70,9 @@ function entries() {
     return { channel, stream, others: rest.filter(isLive) };
   });
   const name = ({ channel }) => channel.name || channel.alias;
-  return all.sort((a, b) => isLive(b.stream) - isLive(a.stream) || names.compare(name(a), name(b)) || names.compare(a.channel.channelId, b.channel.channelId));
+  // An app may make many broadcasts: they do not hide channels.
+  const isBroadcast = ({ channel }) => Boolean(channel.broadcast);
+  return all.sort((a, b) => isLive(b.stream) - isLive(a.stream) || isBroadcast(a) - isBroadcast(b) || names.compare(name(a), name(b)) || names.compare(a.channel.channelId, b.channel.channelId));
 }
 
 const needsAttention = (stream) => isLive(stream) && stream.findings.some((finding) => finding.severity !== 'info');
@@ -80,13 +89,13 @@ const list = new Rows(byId('channels'), ({ channel }) => {
       const title = now.name || now.alias;
       write(name, title);
       name.title = title;
-      const word = isLive(stream) ? stream.state : 'off';
-      write(state, isLive(stream) ? `${stateWord(word)} · ${count(stream.viewers, 'viewer', 'viewers')}` : stateWord(word));
-      link.className = `entry ${word}`;
+      const word = channelWord(now, stream);
+      write(state, isLive(stream) ? `${word} · ${count(stream.viewers, 'viewer', 'viewers')}` : word);
+      link.className = `entry ${isLive(stream) ? stream.state : 'off'}`;
       show(mark, needsAttention(stream));
       if (now.channelId === lookedAt) link.setAttribute('aria-current', 'true');
       else link.removeAttribute('aria-current');
-      thumb.update(title, stream);
+      thumb.update(title, stream, now.broadcast?.poster);
     },
   };
 });
@@ -103,7 +112,7 @@ function render() {
   wanted = false;
   const all = entries();
   const words = byId('filter').value.trim().toLowerCase();
-  const text = ({ channel, stream }) => `${channel.name} ${channel.alias} ${channel.channelId} ${stateWord(isLive(stream) ? stream.state : 'off')}`.toLowerCase();
+  const text = ({ channel, stream }) => `${channel.name} ${channel.alias} ${channel.channelId} ${channelWord(channel, stream)}`.toLowerCase();
   const found = words ? all.filter((entry) => text(entry).includes(words)) : all;
   show(byId('filter'), all.length > 6 || words !== '');
   const rest = found.length - MOST_ROWS;
@@ -142,10 +151,18 @@ function renderSoon() {
 
 let ready = false;
 
+async function loadBroadcasts() {
+  try {
+    broadcasts = new Map((await api.broadcasts()).map((broadcast) => [broadcast.channelId, broadcast]));
+  } catch {
+    // Channels are of use without: those that are known stay.
+  }
+}
+
 async function loadChannels() {
   if (!isManaged || !source) return;
   try {
-    channels = await api.channels();
+    [channels] = await Promise.all([api.channels(), loadBroadcasts()]);
   } catch (error) {
     if (error.status === 404) isManaged = false;
   }
@@ -197,7 +214,7 @@ function connect() {
       stream.heardAt = heardAt;
       streams.set(stream.streamId, stream);
       rates.add(stream, heardAt);
-      if (isManaged && ready && !channels.some((channel) => channel.channelId === stream.channelId)) loadChannels();
+      if (isManaged && ready && !broadcasts.has(stream.channelId) && !channels.some((channel) => channel.channelId === stream.channelId)) loadChannels();
       renderSoon();
     }),
     history: heard(({ streamId, history }) => {
@@ -239,6 +256,7 @@ function askForKey(why = '') {
   view = null;
   ready = false;
   channels = [];
+  broadcasts.clear();
   streams.clear();
   histories.clear();
   for (const dialog of document.querySelectorAll('dialog')) dialog.close();

@@ -41,6 +41,15 @@ const STATES = {
 export const stateWord = (state) => STATES[state] ?? state;
 export const isLive = (stream) => stream !== null && stream.state !== 'ended';
 
+const STATUSES = { created: 'Not started', active: 'Started', completed: 'Over', error: 'Failed' };
+export const statusWord = (status) => STATUSES[status] ?? status;
+
+/** What a channel does: what is on air, or why nothing is. */
+export function channelWord({ broadcast }, stream) {
+  if (isLive(stream)) return stateWord(stream.state);
+  return broadcast?.status === 'created' ? statusWord('created') : stateWord('off');
+}
+
 /** The server's half sentences as whole ones. */
 export const sentence = (text) => text && `${text[0].toUpperCase()}${text.slice(1)}${/[.!?]$/.test(text) ? '' : '.'}`;
 
