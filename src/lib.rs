@@ -8,7 +8,7 @@
 //!  SRT ──┘          ├─> hub ── program ── package ── Timeline ── origin ── players, CDN
 //!                   │                                   └─ record ── storage, VOD, MP4
 //!  ladder <── transcode (own process) ──> its renditions back into the hub
-//!  control (HTTP API) ──> hub, store (SQLite or PostgreSQL)
+//!  control (HTTP APIs, pages) ──> hub, store (SQLite or PostgreSQL), files
 //! ```
 //!
 //! The way of a frame, in five files to read in this order: `ingest/rtmp/session.rs` (bytes to
@@ -24,8 +24,16 @@
 //!   `hub/stream.rs`;
 //! - a request of the channel API: `control/mod.rs` (routes), `control/pcast/call.rs` (whose it is), a file
 //!   for each resource such as `control/pcast/channel.rs`, `store/channel.rs`;
+//! - a request of `/api`: `control/api/mod.rs` (routes), `control/api/call.rs` (whose it is), a file for each
+//!   resource such as `control/api/broadcast.rs` (who may, then what), `store/broadcast.rs`, and back through
+//!   `control/api/broadcast/view.rs`;
+//! - the life of a broadcast: `store/broadcast.rs` (made with its channel and its key, over without them),
+//!   `control/api/lifecycle.rs` (signs of life), `control/watch.rs` (what lost its channel goes off the air);
 //! - a watch page of a broadcast: `control/pages.rs` (its head), `control/api/viewer.rs` (what it shows, and its
 //!   pass), `control/api/chat/socket.rs`, `assets/web/src/broadcast.js`;
+//! - a chat message: `control/api/chat/socket.rs` (one connection), `control/api/chat/frame.rs` (what it says),
+//!   `control/api/chat/rooms.rs` (to all who listen), `store/chat.rs` (the history);
+//! - a file: `control/api/file/upload.rs` (a form, piece by piece), `files/mod.rs` (to the disk), `store/file.rs`;
 //! - a fork: `control/pcast/fork.rs`, `hub/fork.rs`, then `hub/fence.rs` (an end of its own on its source's
 //!   timeline) or `hub/relay.rs` (a ladder of its own);
 //! - a recording: `app/recordings.rs`, `record/follow.rs`, `record/recorder.rs` (to the disk),
@@ -83,6 +91,13 @@
 //! | rendition, rung | an encoding that exists (the source included); one that is wanted |
 //! | part, segment | a CMAF fragment, listed as soon as it is cut; the parts between two boundaries |
 //! | recording | what is kept of a stream: its complete segments, playable when it has ended |
+//! | application, tenant, SDK client | who owns channels; the same with regard to what is its own; the same registered for `/api`, with an API key |
+//! | broadcast | what is on for a while, with a channel, a stream and a key of its own; `/api` calls it session, too |
+//! | short id | a broadcast's number for people: r5 |
+//! | user, contact | who signed up at a tenant; a number in a user's address book, whoever has it |
+//! | pass | what a watch page has in the place of a key: it opens one broadcast and its chat, for minutes |
+//! | room | where a broadcast is in LiveKit, named by its stream id; here, those who listen to its chat |
+//! | co-host | who may publish into a broadcast's room beside its host, by an invite |
 //! | webhook, delivery | where an application wants to hear of its events; one event on its way there |
 //! | timeline | the port between packager and HTTP: a snapshot of the window, bytes of a part |
 

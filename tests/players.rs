@@ -46,6 +46,25 @@ async fn run(program: &str, arguments: &[&str]) -> Output {
         .expect("its output is read")
 }
 
+/// Lets a script use the pages of a server. It publishes the clip to that RTMP application.
+async fn walk(server: &Server, script: &str, application: &str, options: &[&str]) {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/players")
+        .join(script);
+    let script = script.to_str().expect("a text path");
+    let clip = clip();
+    let clip = clip.to_str().expect("a text path");
+    let url = format!("http://{}/", server.http());
+    let rtmp = format!("rtmp://{}/{application}", server.rtmp());
+    let mut arguments = vec![script, "--url", &url, "--rtmp", &rtmp, "--clip", clip];
+    arguments.extend(options);
+    let output = run("node", &arguments).await;
+    let text = String::from_utf8_lossy(&output.stdout);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{text}{said}");
+    show(&[text.trim().to_owned()]);
+}
+
 /// Plays `path` in Chromium and returns what `play.mjs` saw. A player that did not play fails here.
 async fn play(server: &Server, player: &str, path: &str, options: &[&str]) -> Value {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/players/play.mjs");

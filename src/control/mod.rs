@@ -1,7 +1,7 @@
-//! The control side of HTTP: health, metrics, lists, the channel API with its universal manifests, streams,
-//! channels, applications and sessions for operators, the API description, and the gate that admits
-//! publishes, with the service that it asks. In: handles of store and hub, and what the process can tell of
-//! itself. Out: axum routers. Not here: playback (`origin`), pages, listeners.
+//! The control side of HTTP: health, metrics, lists, the channel API with its universal manifests (`pcast/`), the
+//! API for apps (`api/`), streams, channels, applications and sessions for operators, the API description,
+//! pages, and the gate that admits publishes, with the service that it asks. In: handles of store and hub, and
+//! what the process can tell of itself. Out: axum routers. Not here: playback (`origin`), listeners.
 
 mod admin;
 pub mod admission;

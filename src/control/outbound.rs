@@ -1,6 +1,6 @@
-//! HTTP requests that the gateway itself makes: of the admission service, and of webhooks. In: an address
-//! taken apart once, a connection, a body. Out: what the far side answers. Not here: where a connection may
-//! go, deadlines, what an answer means.
+//! HTTP requests that the gateway itself makes: of the admission service, of webhooks, and of a LiveKit server.
+//! In: an address taken apart once, a connection, a body. Out: what the far side answers. Not here: where a
+//! connection may go, deadlines, what an answer means.
 //!
 //! One request on a connection of its own: they are rare, and a connection that was kept would be one more
 //! thing that can be stale. Redirects are not followed: a body goes where it was said, and nowhere else.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::database::{Row, query};
+use super::database::{Query, Row, query};
 use super::hash::{KeyHash, hash};
 use super::known::Known;
 use super::{Error, Store, exists, timed};
@@ -116,10 +116,19 @@ impl Store {
             .bind(id)
             .bind(secret.expose())
             .bind(application.created.0);
+        self.insert_application(insert, application).await
+    }
+
+    async fn insert_application(
+        &self,
+        insert: Query,
+        application: Application,
+    ) -> Result<(), Error> {
         self.changing(async {
             let mut change = self.begin_change().await?;
             let inserted = change.transaction.execute(insert).await;
-            inserted.map_err(|error| exists(error, || format!("application {id}")))?;
+            inserted
+                .map_err(|error| exists(error, || format!("application {}", application.id)))?;
             let application = Arc::new(application);
             self.commit_change(change, |known| known.put_application(application))
                 .await
@@ -160,15 +169,7 @@ impl Store {
         .bind(api_key.as_slice())
         .bind(registration)
         .bind(application.created.0);
-        self.changing(async {
-            let mut change = self.begin_change().await?;
-            let inserted = change.transaction.execute(insert).await;
-            inserted.map_err(|error| exists(error, || format!("application {id}")))?;
-            let application = Arc::new(application);
-            self.commit_change(change, |known| known.put_application(application))
-                .await
-        })
-        .await
+        self.insert_application(insert, application).await
     }
 
     /// Gives an application a new random secret. [`Error::Missing`] when there is none.

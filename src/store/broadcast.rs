@@ -89,7 +89,7 @@ impl Status {
 
     /// Whether a broadcast may go from here to there. What failed may still be called completed, but never
     /// lives again: its key is gone.
-    pub fn may_become(self, next: Status) -> bool {
+    fn may_become(self, next: Status) -> bool {
         match self {
             Status::Created => true,
             Status::Active => next != Status::Created,
@@ -204,6 +204,13 @@ pub struct Silence {
     pub active: Wall,
     /// Of anonymous ones: the last media.
     pub anonymous: Wall,
+}
+
+impl Broadcast {
+    /// Its id for people: `r5`.
+    pub fn short_id(&self) -> String {
+        format!("r{}", self.number)
+    }
 }
 
 impl TryFrom<&Row> for Broadcast {
@@ -328,7 +335,7 @@ impl Store {
     /// The broadcast that an id means: its own, that of its stream, its short id such as `r5`, or the alias
     /// or id of its channel.
     pub async fn find_broadcast(&self, id: &str) -> Result<Option<Broadcast>, Error> {
-        let select = if let Some(number) = short_id(id) {
+        let select = if let Some(number) = number_of(id) {
             query(select!("WHERE number = $1")).bind(number)
         } else if let Ok(uuid) = Uuid::parse_str(id) {
             query(select!("WHERE id = $1 OR stream_id = $1")).bind(uuid.to_string())
@@ -439,8 +446,8 @@ impl Store {
     }
 }
 
-/// The number of a short id: `r5`.
-fn short_id(id: &str) -> Option<i64> {
+/// The number of a short id.
+fn number_of(id: &str) -> Option<i64> {
     let digits = id.strip_prefix(['r', 'R'])?;
     let is_number = digits.bytes().all(|byte| byte.is_ascii_digit());
     is_number.then(|| digits.parse().ok()).flatten()

@@ -171,7 +171,7 @@ impl Store {
         };
         let data = json!({
             "broadcastId": broadcast.id.to_string(),
-            "shortId": format!("r{}", broadcast.number),
+            "shortId": broadcast.short_id(),
             "streamId": broadcast.stream_id.to_string(),
             "channelId": broadcast.channel_id,
             "alias": broadcast.id.to_string(),

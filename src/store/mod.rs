@@ -1,6 +1,7 @@
-//! What outlives the process: applications, channels, streams, messages. In: domain verbs.
-//! Out: plain values. Not here: anything on the frame path, anything that could be done with only one of
-//! SQLite and PostgreSQL, and recordings, whose folders say all there is to know.
+//! What outlives the process: applications, channels, streams, messages, broadcasts and what tenants keep with
+//! them. In: domain verbs. Out: plain values. Not here: anything on the frame path, anything that could be done
+//! with only one of SQLite and PostgreSQL, recordings, whose folders say all there is to know, and the bytes of
+//! files (`files`).
 //!
 //! Verbs that begin with `known` do not wait: they answer from memory (`known.rs`).
 //!

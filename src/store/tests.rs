@@ -10,6 +10,7 @@ mod file;
 mod files;
 mod known;
 mod messages;
+mod samples;
 mod shown;
 mod streams;
 mod together;
@@ -27,6 +28,21 @@ use crate::base::secret::Secret;
 use crate::base::shutdown::Tasks;
 use bench::{Bench, creation, declaration, default_channel, ensured};
 use cluster::Cluster;
+
+/// Moves a broadcast on.
+async fn become_(store: &Store, id: Uuid, status: Status) {
+    let update = BroadcastUpdate {
+        status: Some(status),
+        ..BroadcastUpdate::default()
+    };
+    store.update_broadcast(id, &update).await.unwrap();
+}
+
+/// Somebody who has signed up.
+async fn user(store: &Store, application_id: &str, name: &str) -> User {
+    let user = User::named(application_id, name);
+    store.create_user(&user).await.unwrap()
+}
 
 /// A test that needs a database.
 type Behaviour = fn(Bench) -> Pin<Box<dyn Future<Output = ()>>>;

@@ -109,10 +109,7 @@ impl Store {
             let insert = values(insert, new).bind(now).bind(new.password.expose());
             let inserted = self.database.execute(insert).await;
             match inserted.map_err(taken)? {
-                0 => Err(Error::Missing {
-                    what: "application",
-                    id: new.application_id.clone(),
-                }),
+                0 => Err(Error::missing("application", &new.application_id)),
                 _ => Ok(User {
                     created: Wall(now),
                     updated: Wall(now),
@@ -123,8 +120,8 @@ impl Store {
         .await
     }
 
-    /// Changes everything of a user but its id, its tenant and its password. [`Error::Exists`] when its new name or address is
-    /// taken, [`Error::Missing`] when it is gone.
+    /// Changes everything of a user but its id, its tenant and its password. [`Error::Exists`] when its new
+    /// name or address is taken, [`Error::Missing`] when it is gone.
     pub async fn update_user(&self, user: &User) -> Result<User, Error> {
         let now = self.now_us();
         timed(async {
@@ -379,8 +376,5 @@ fn taken(error: Error) -> Error {
 }
 
 pub(super) fn missing(id: Uuid) -> Error {
-    Error::Missing {
-        what: "user",
-        id: id.to_string(),
-    }
+    Error::missing("user", id)
 }

@@ -1,11 +1,8 @@
 //! The operators' console in headless Chromium: `console.mjs` walks through it as a person would.
 
-use std::path::Path;
-
 use forebay::base::secret::Secret;
 
-use super::{ALONE, run, show};
-use crate::common::media::Clip;
+use super::{ALONE, walk};
 use crate::common::server::{KEY, Server};
 
 const ADMIN: &str = "AdminKey-0123456789abcdef";
@@ -22,28 +19,7 @@ async fn an_operator_signs_in_watches_switches_copies_and_kills() {
         config.publish.silence = std::time::Duration::from_secs(10);
     })
     .await;
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/players/console.mjs");
-    let clip = Clip::h264(3600, 60).file();
-    let output = run(
-        "node",
-        &[
-            script.to_str().expect("a text path"),
-            "--url",
-            &format!("http://{}/", server.http()),
-            "--admin-key",
-            ADMIN,
-            "--stream-key",
-            KEY,
-            "--rtmp",
-            &format!("rtmp://{}/ingest", server.rtmp()),
-            "--clip",
-            clip.to_str().expect("a text path"),
-        ],
-    )
-    .await;
-    let text = String::from_utf8_lossy(&output.stdout);
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{text}{said}");
-    show(&[text.trim().to_owned()]);
+    let options = ["--admin-key", ADMIN, "--stream-key", KEY];
+    walk(&server, "console.mjs", "ingest", &options).await;
     server.stop().await;
 }

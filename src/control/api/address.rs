@@ -4,6 +4,7 @@ use http::request::Parts;
 use http::uri::Authority;
 use http::{HeaderMap, header};
 
+use crate::base::id::Uuid;
 use crate::control::{Caller, State};
 
 /// Ports that need not be said.
@@ -63,6 +64,21 @@ impl Bases {
             srt: addresses.srt_port.map(|port| format!("{host}:{port}")),
             web,
         }
+    }
+
+    /// Where a stream is as HLS.
+    pub(super) fn hls_url(&self, stream: Uuid) -> String {
+        format!("{}/{stream}/index.m3u8", self.hls)
+    }
+
+    /// Where a stream is as DASH.
+    pub(super) fn dash_url(&self, stream: Uuid) -> String {
+        format!("{}/{stream}/manifest.mpd", self.dash)
+    }
+
+    /// Page of a stream.
+    pub(in crate::control) fn watch_url(&self, stream: Uuid) -> String {
+        format!("{}/streams/{stream}/watch", self.web)
     }
 }
 

@@ -131,10 +131,11 @@ pub(super) async fn answer_create(mut call: Call) -> Answer {
 }
 
 /// Makes a broadcast of what a body says of it.
-pub(in crate::control) async fn make(
-    call: &mut Call,
-    fields: &mut Fields,
-) -> Result<Broadcast, Error> {
+#[expect(
+    clippy::needless_pass_by_ref_mut,
+    reason = "a call that is shared cannot be held while something is waited for: its body is not Sync"
+)]
+async fn make(call: &mut Call, fields: &mut Fields) -> Result<Broadcast, Error> {
     let title = title(fields)?.ok_or_else(|| Error::Bad("title is missing".to_owned()))?;
     let description = description(fields)?;
     let visibility = visibility(fields)?.unwrap_or(Visibility::Public);

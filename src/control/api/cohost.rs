@@ -12,7 +12,6 @@ use super::answer::{Answer, Done, done, ok};
 use super::broadcast::count;
 use super::call::Caller;
 use super::docs::{Lookup, Named, Sized, Usual};
-use super::streaming::REMOVED;
 use super::{Call, Error};
 use crate::base::id::Uuid;
 use crate::base::secret::Secret;
@@ -34,6 +33,8 @@ const MAX_HOSTS: u32 = MAX_SIDE * MAX_SIDE;
 const MAX_SIDE: u32 = 10;
 /// Each number of an aspect ratio.
 const MAX_RATIO: u32 = 100;
+/// Why a co-host neither joins nor gets a token to publish.
+pub(super) const REMOVED: &str = "the co-host was removed from this session";
 
 pub(super) fn routes() -> Vec<(&'static str, Side, MethodRouter<State>)> {
     use Side::Public;

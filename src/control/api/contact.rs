@@ -5,9 +5,9 @@ use std::collections::HashMap;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::answer::{Answer, Done, done, ok};
+use super::answer::{Answer, Done, ok};
 use super::docs::{ById, Conflicting, Lookup, Sized, Usual};
-use super::follow::add_follow;
+use super::follow::{add_follow, remove_follow};
 use super::time::seconds;
 use super::user::name;
 use super::{ByUser, Call, Error, phone};
@@ -239,12 +239,7 @@ pub(in crate::control) async fn follow(ByUser(mut call, user): ByUser) -> Answer
 )]
 pub(in crate::control) async fn unfollow(ByUser(mut call, user): ByUser) -> Answer {
     let followed = user_of(&mut call, &user).await?;
-    call.state
-        .setup()
-        .store
-        .remove_follow(user.id, followed)
-        .await?;
-    Ok(done())
+    remove_follow(&call.state, &user, followed).await
 }
 
 /// The contact that the path names.

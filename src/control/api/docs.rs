@@ -9,7 +9,7 @@ use super::error::Body;
 #[into_params(parameter_in = Path)]
 #[expect(dead_code, reason = "it describes parameters")]
 pub(in crate::control) struct Named {
-    /// Id of the broadcast or of its stream, or its short id.
+    /// Id of the broadcast, of its stream or of its channel, or its short id.
     #[param(example = "r5")]
     id: String,
 }

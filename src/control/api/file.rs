@@ -6,7 +6,6 @@ mod docs;
 mod tests;
 mod upload;
 
-use axum::Json;
 use axum::body::Body;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State as Shared};
@@ -146,7 +145,7 @@ pub(in crate::control) async fn create(ByUser(mut call, user): ByUser) -> Answer
     };
     check_broadcast(&call.state, &call.caller, &file).await?;
     let made = call.state.setup().store.create_file(&file).await?;
-    Ok(Json(view(made)).into_response())
+    Ok(ok(&view(made)))
 }
 
 #[utoipa::path(
@@ -168,7 +167,7 @@ pub(in crate::control) async fn update(ByUser(mut call, user): ByUser) -> Answer
     file.location = fields.line("location")?.or(file.location);
     file.category = fields.line("categoryName")?.or(file.category);
     let changed = call.state.setup().store.update_file(&file).await?;
-    Ok(Json(view(changed)).into_response())
+    Ok(ok(&view(changed)))
 }
 
 #[utoipa::path(

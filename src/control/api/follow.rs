@@ -60,12 +60,7 @@ pub(in crate::control) async fn follow(ByUser(mut call, user): ByUser) -> Answer
 )]
 pub(in crate::control) async fn unfollow(ByUser(mut call, user): ByUser) -> Answer {
     let followed = other(&mut call, &user).await?;
-    call.state
-        .setup()
-        .store
-        .remove_follow(user.id, followed)
-        .await?;
-    Ok(done())
+    remove_follow(&call.state, &user, followed).await
 }
 
 /// Makes a user follow one who is there.
@@ -77,6 +72,13 @@ pub(super) async fn add_follow(state: &State, user: &User, followed: Uuid) -> An
         true => Ok(done()),
         false => Err(Error::Conflict("it is followed already".to_owned())),
     }
+}
+
+/// Makes a user follow another one no more; it need not have followed it.
+pub(super) async fn remove_follow(state: &State, user: &User, followed: Uuid) -> Answer {
+    let store = &state.setup().store;
+    store.remove_follow(user.id, followed).await?;
+    Ok(done())
 }
 
 /// The user of the same tenant whom the path names.

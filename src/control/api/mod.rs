@@ -1,11 +1,19 @@
 //! `/api` (contract, broadcasts): tenants, users, broadcasts and what belongs to them, one file for each
 //! resource. In: requests of SDK clients, users and everybody. Out: what the store keeps and what is live of
 //! it. Not here: media, pages.
+//!
+//! A request is found in [`routes`], becomes a [`Call`] (`call.rs`: whose it is, its body), or a [`ByClient`] or
+//! [`ByUser`] where a key or a user's token is needed, and is answered by the function of its route. What a path
+//! names as `{id}` of a broadcast is resolved by `Call::broadcast` and its kin (`broadcast.rs`), which also say
+//! who may read or change it; what comes back is written by a `View`, or is an [`Error`].
+//!
+//! What goes on without requests: `lifecycle.rs` ends broadcasts that are silent, `leftover.rs` removes bytes
+//! that are nobody's, `chat/news.rs` tells chats of what becomes of their broadcasts, `webhook/` sends events.
 
 pub(super) mod address;
 pub(super) mod answer;
 pub(super) mod broadcast;
-pub(super) mod call;
+mod call;
 pub(super) mod chat;
 pub(super) mod client;
 pub(super) mod cohost;

@@ -10,6 +10,7 @@ use utoipa::ToSchema;
 
 use super::answer::{Answer, ok};
 use super::broadcast::{self, BroadcastFields};
+use super::cohost::{self, REMOVED};
 use super::docs::{Conflicting, Lookup, Named, Sized, Usual};
 use super::time::seconds;
 use super::{ByClient, Call, Error};
@@ -23,8 +24,6 @@ use crate::store::{Broadcast, CoHost};
 
 /// Why there are no tokens, for who has to mend it.
 const NOT_CONFIGURED: &str = "LiveKit is not configured here: LIVEKIT_URL, LIVEKIT_API_KEY and LIVEKIT_API_SECRET are needed";
-/// Why a co-host gets no token to publish.
-pub(super) const REMOVED: &str = "the co-host was removed from this session";
 
 /// A way to watch.
 #[derive(Serialize, ToSchema)]
@@ -352,7 +351,7 @@ async fn invited(
     now: Wall,
 ) -> Result<CoHost, Error> {
     let bad = |_| Error::NotAllowed("inviteToken is not, or no longer, good for this session");
-    let owner = super::cohost::owner(state, of)?;
+    let owner = cohost::owner(state, of)?;
     let id = invite::verify(invite, &owner.secret, of.id, now).map_err(bad)?;
     let found = state.setup().store.cohost(of.id, id).await?;
     let cohost = found.ok_or(Error::NotAllowed("the co-host has left this session"))?;

@@ -89,7 +89,7 @@ pub(in crate::control) async fn show(mut call: Call) -> Answer {
     Ok(ok(&View {
         id: found.id.to_string(),
         stream_id: stream.to_string(),
-        short_id: format!("r{}", found.number),
+        short_id: found.short_id(),
         title: &found.title,
         description: found.description.as_deref(),
         status: found.status.word(),
@@ -98,9 +98,9 @@ pub(in crate::control) async fn show(mut call: Call) -> Answer {
         poster: poster(&call.state, &found).await?,
         started_at: found.started.map(seconds),
         ended_at: found.ended.map(seconds),
-        hls_url: format!("{}/{stream}/index.m3u8", bases.hls),
-        dash_url: format!("{}/{stream}/manifest.mpd", bases.dash),
-        watch_url: format!("{}/streams/{stream}/watch", bases.web),
+        hls_url: bases.hls_url(stream),
+        dash_url: bases.dash_url(stream),
+        watch_url: bases.watch_url(stream),
         chat: Chat {
             path: format!("/ws/streams/{stream}/chat"),
             token,

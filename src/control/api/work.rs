@@ -34,7 +34,8 @@ impl Work {
         &self,
         job: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, Error> {
-        let full = |_| Error::Capacity("too many sign in at once".to_owned());
+        let full =
+            |_| Error::Capacity("too many passwords and address books are being read".to_owned());
         let _place = self.places.try_acquire().map_err(full)?;
         let turn = self.turns.clone().acquire_owned().await;
         let turn = turn.expect("the semaphore is never closed");
@@ -60,6 +61,7 @@ mod tests {
         let waiting: Vec<_> = (0..MAX_WAITING)
             .map(|number| {
                 let work = work.clone();
+                #[expect(clippy::disallowed_methods, reason = "joined below")]
                 tokio::spawn(async move { work.run(move || number).await })
             })
             .collect();

@@ -24,7 +24,7 @@ pub(super) async fn of(state: &State, id: &str, parts: &Parts) -> Option<String>
         return None;
     }
     let poster = poster(state, &found).await.ok().flatten();
-    let base = Bases::of(state, parts).web;
+    let bases = Bases::of(state, parts);
     let stream = found.stream_id;
     let title = escaped(&found.title);
     let mut head = format!("<title>{title} · Forebay</title>");
@@ -37,8 +37,7 @@ pub(super) async fn of(state: &State, id: &str, parts: &Parts) -> Option<String>
     meta("property", "og:type", "video.other");
     meta("property", "og:site_name", "Forebay");
     meta("property", "og:title", &title);
-    let page = format!("{base}/streams/{stream}/watch");
-    meta("property", "og:url", &escaped(&page));
+    meta("property", "og:url", &escaped(&bases.watch_url(stream)));
     if let Some(text) = &found.description {
         let words: Vec<&str> = text.split_whitespace().collect();
         let text: String = words.join(" ").chars().take(MAX_DESCRIPTION).collect();
@@ -47,7 +46,8 @@ pub(super) async fn of(state: &State, id: &str, parts: &Parts) -> Option<String>
         meta("property", "og:description", &text);
     }
     if let Some(path) = poster {
-        meta("property", "og:image", &escaped(&format!("{base}{path}")));
+        let address = format!("{}{path}", bases.web);
+        meta("property", "og:image", &escaped(&address));
         meta("name", "twitter:card", "summary_large_image");
     }
     if found.visibility == Visibility::Unlisted {

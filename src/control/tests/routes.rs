@@ -40,6 +40,9 @@ async fn the_operators_address_has_the_pictures_that_the_console_shows() {
 fn the_description_has_every_control_route_and_no_other() {
     let document: serde_json::Value = serde_json::from_str(api_description()).unwrap();
     let described = document["paths"].as_object().unwrap();
+    // The page shows calls below their tags.
+    let tags = document["tags"].as_array().unwrap().iter();
+    let tags: Vec<&serde_json::Value> = tags.map(|tag| &tag["name"]).collect();
     for (path, _, _) in routes() {
         assert!(described.contains_key(path), "{path} is not described");
     }
@@ -63,6 +66,8 @@ fn the_description_has_every_control_route_and_no_other() {
                 .filter_map(|parameter| parameter["name"].as_str())
                 .collect();
             assert_eq!(names, in_path, "{method} {path}");
+            let tag = &operation["tags"][0];
+            assert!(tags.contains(&tag), "{method} {path}: {tag} is not listed");
             for key in ["summary", "operationId"] {
                 assert!(operation[key].is_string(), "{method} {path} has no {key}");
             }

@@ -15,7 +15,7 @@ use crate::base::id::Uuid;
 use crate::base::secret::Secret;
 
 /// How long an invite is good for: as long as the token that it is for.
-pub const VALID_FOR: Duration = Duration::from_secs(6 * 3600);
+const VALID_FOR: Duration = Duration::from_secs(6 * 3600);
 /// Longest invite that is looked at, in bytes. Real ones have 240.
 const LONGEST: usize = 1024;
 /// What the application's secret signs for the key of its invites.

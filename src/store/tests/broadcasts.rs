@@ -3,18 +3,7 @@
 use super::*;
 
 fn named(title: &str) -> NewBroadcast<'_> {
-    NewBroadcast {
-        region: "local",
-        application_id: "app",
-        user_id: None,
-        anonymous: None,
-        title,
-        description: None,
-        visibility: Visibility::Public,
-        tags: &[],
-        metadata: "{}",
-        max_participants: None,
-    }
+    NewBroadcast::titled("app", title)
 }
 
 async fn made(store: &Store, title: &str) -> Broadcast {
@@ -160,7 +149,7 @@ pub(super) async fn silent_broadcasts_end_and_those_with_a_sign_of_life_do_not(b
     };
     store.broadcast_heartbeat(beating.id).await.unwrap();
     store
-        .broadcasts_fed(&[fed.channel_id.clone()])
+        .broadcasts_fed(std::slice::from_ref(&fed.channel_id))
         .await
         .unwrap();
     let ended = store.end_silent_broadcasts("local", silence(Wall(0))).await;

@@ -5,18 +5,7 @@ use super::super::database::query;
 use super::*;
 
 async fn begin(store: &Store) -> Uuid {
-    let new = NewBroadcast {
-        region: "local",
-        application_id: "app",
-        user_id: None,
-        anonymous: None,
-        title: "Talk",
-        description: None,
-        visibility: Visibility::Public,
-        tags: &[],
-        metadata: "{}",
-        max_participants: None,
-    };
+    let new = NewBroadcast::titled("app", "Talk");
     store.create_broadcast(&new, 100).await.unwrap().id
 }
 

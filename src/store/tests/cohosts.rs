@@ -6,29 +6,10 @@ use super::*;
 
 /// An active broadcast.
 async fn begin(store: &Store) -> Uuid {
-    let new = NewBroadcast {
-        region: "local",
-        application_id: "app",
-        user_id: None,
-        anonymous: None,
-        title: "Talk",
-        description: None,
-        visibility: Visibility::Public,
-        tags: &[],
-        metadata: "{}",
-        max_participants: None,
-    };
+    let new = NewBroadcast::titled("app", "Talk");
     let id = store.create_broadcast(&new, 100).await.unwrap().id;
     become_(store, id, Status::Active).await;
     id
-}
-
-async fn become_(store: &Store, id: Uuid, status: Status) {
-    let update = BroadcastUpdate {
-        status: Some(status),
-        ..BroadcastUpdate::default()
-    };
-    store.update_broadcast(id, &update).await.unwrap();
 }
 
 fn named<'a>(user_id: Option<&'a str>, user_name: &'a str) -> NewCoHost<'a> {

@@ -2,25 +2,6 @@
 
 use super::*;
 
-async fn user(store: &Store, application_id: &str, name: &str) -> User {
-    let user = User {
-        id: Uuid::new_v4(),
-        application_id: application_id.to_owned(),
-        username: name.to_owned(),
-        email: format!("{name}@example.com"),
-        password: Secret::new("hash"),
-        phone: String::new(),
-        phone_e164: String::new(),
-        first_name: None,
-        last_name: None,
-        display_name: None,
-        avatar_url: None,
-        created: Wall(0),
-        updated: Wall(0),
-    };
-    store.create_user(&user).await.unwrap()
-}
-
 fn file(user: &User, name: &str) -> File {
     File {
         id: Uuid::new_v4(),

@@ -3,28 +3,9 @@
 use super::*;
 
 async fn made(store: &Store, change: impl FnOnce(&mut NewBroadcast<'_>)) -> Broadcast {
-    let mut new = NewBroadcast {
-        region: "local",
-        application_id: "app",
-        user_id: None,
-        anonymous: None,
-        title: "A title",
-        description: None,
-        visibility: Visibility::Public,
-        tags: &[],
-        metadata: "{}",
-        max_participants: None,
-    };
+    let mut new = NewBroadcast::titled("app", "A title");
     change(&mut new);
     store.create_broadcast(&new, 100).await.unwrap()
-}
-
-async fn become_of(store: &Store, broadcast: &Broadcast, status: Status) {
-    let update = BroadcastUpdate {
-        status: Some(status),
-        ..BroadcastUpdate::default()
-    };
-    store.update_broadcast(broadcast.id, &update).await.unwrap();
 }
 
 pub(super) async fn a_name_leads_to_a_channel_or_to_a_broadcast_that_is_not_private(bench: Bench) {
@@ -50,7 +31,7 @@ pub(super) async fn a_name_leads_to_a_channel_or_to_a_broadcast_that_is_not_priv
         assert_eq!(store.find_stream(&name).await.unwrap(), None, "{name}");
     }
     // What was recorded of it is played after its end.
-    become_of(&store, &broadcast, Status::Completed).await;
+    become_(&store, broadcast.id, Status::Completed).await;
     let found = store.find_stream("r1").await.unwrap();
     assert_eq!(found, Some(Named::Broadcast(broadcast.stream_id)));
     // Who makes broadcasts takes nobody's alias.
@@ -67,7 +48,7 @@ pub(super) async fn operators_list_broadcasts_of_all_tenants(bench: Bench) {
     store.add_application("other", &secret).await.unwrap();
     let one = made(&store, |new| new.visibility = Visibility::Private).await;
     let two = made(&store, |new| new.application_id = "other").await;
-    become_of(&store, &one, Status::Active).await;
+    become_(&store, one.id, Status::Active).await;
     let ids = async |status, limit, offset| {
         let listed = store.all_broadcasts(status, limit, offset).await.unwrap();
         listed.iter().map(|found| found.id).collect::<Vec<_>>()
@@ -76,25 +57,6 @@ pub(super) async fn operators_list_broadcasts_of_all_tenants(bench: Bench) {
     assert_eq!(ids(None, 1, 1).await, [one.id]);
     assert_eq!(ids(Some(Status::Active), 10, 0).await, [one.id]);
     assert!(ids(Some(Status::Completed), 10, 0).await.is_empty());
-}
-
-async fn user(store: &Store, application_id: &str, name: &str) -> User {
-    let user = User {
-        id: Uuid::new_v4(),
-        application_id: application_id.to_owned(),
-        username: name.to_owned(),
-        email: format!("{name}@example.com"),
-        password: Secret::new("hash"),
-        phone: String::new(),
-        phone_e164: String::new(),
-        first_name: None,
-        last_name: None,
-        display_name: None,
-        avatar_url: None,
-        created: Wall(0),
-        updated: Wall(0),
-    };
-    store.create_user(&user).await.unwrap()
 }
 
 async fn picture(store: &Store, user: &User, of: &str, path: &str, change: impl FnOnce(&mut File)) {

@@ -24,27 +24,8 @@ async fn webhook_of(store: &Store, owner: &str, events: &[&str]) -> Result<Webho
 }
 
 async fn broadcast(store: &Store, limit: u64) -> Result<Broadcast, Error> {
-    let new = NewBroadcast {
-        region: "local",
-        application_id: "app",
-        user_id: None,
-        anonymous: None,
-        title: "a \"title\"",
-        description: None,
-        visibility: Visibility::Public,
-        tags: &[],
-        metadata: "{}",
-        max_participants: None,
-    };
+    let new = NewBroadcast::titled("app", "a \"title\"");
     store.create_broadcast(&new, limit).await
-}
-
-async fn become_(store: &Store, id: Uuid, status: Status) {
-    let update = BroadcastUpdate {
-        status: Some(status),
-        ..BroadcastUpdate::default()
-    };
-    store.update_broadcast(id, &update).await.unwrap();
 }
 
 /// Things happen to application "app".

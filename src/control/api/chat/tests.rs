@@ -38,16 +38,8 @@ async fn talk(visibility: Visibility) -> (Bench, Broadcast) {
         made.await.unwrap();
     }
     let new = NewBroadcast {
-        region: "local",
-        application_id: "first",
-        user_id: None,
-        anonymous: None,
-        title: "Talk",
-        description: None,
         visibility,
-        tags: &[],
-        metadata: "{}",
-        max_participants: None,
+        ..NewBroadcast::titled("first", "Talk")
     };
     let broadcast = bench.store.create_broadcast(&new, 100).await.unwrap();
     (bench, broadcast)
@@ -370,18 +362,7 @@ async fn who_has_a_pass_speaks_as_a_guest_and_as_nobody_else() {
         (&json!(user), &Value::Null)
     );
     // It is good for nothing else, and not for ever.
-    let new = NewBroadcast {
-        region: "local",
-        application_id: "first",
-        user_id: None,
-        anonymous: None,
-        title: "Other",
-        description: None,
-        visibility: Visibility::Public,
-        tags: &[],
-        metadata: "{}",
-        max_participants: None,
-    };
+    let new = NewBroadcast::titled("first", "Other");
     let other = bench.store.create_broadcast(&new, 100).await.unwrap();
     let query = format!("?token={pass}");
     assert_eq!(join(&bench, other.id, &query).await.err(), Some(401));

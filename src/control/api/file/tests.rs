@@ -8,7 +8,6 @@ use serde_json::{Value, json};
 use tower::ServiceExt;
 
 use super::*;
-use crate::base::clock::Wall;
 use crate::base::secret::Secret;
 use crate::control::router;
 use crate::control::tests::{Bench, bench};
@@ -20,21 +19,7 @@ struct Person {
 }
 
 async fn person(bench: &Bench, application_id: &str, name: &str) -> Person {
-    let user = User {
-        id: Uuid::new_v4(),
-        application_id: application_id.to_owned(),
-        username: name.to_owned(),
-        email: format!("{name}@example.com"),
-        password: Secret::new("hash"),
-        phone: String::new(),
-        phone_e164: String::new(),
-        first_name: None,
-        last_name: None,
-        display_name: None,
-        avatar_url: None,
-        created: Wall(0),
-        updated: Wall(0),
-    };
+    let user = User::named(application_id, name);
     let user = bench.store.create_user(&user).await.unwrap();
     let token = bench.store.issue_bearer(&user).await.unwrap();
     Person { id: user.id, token }

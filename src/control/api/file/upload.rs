@@ -6,9 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use axum::Json;
 use axum::body::Body;
-use axum::response::IntoResponse;
 use bytes::Bytes;
 use http::header;
 use http_body::Frame;
@@ -16,7 +14,7 @@ use multer::{Field, Multipart};
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
-use super::{Answer, UPLOADS, check_broadcast, described, to_the_end, view};
+use super::{Answer, UPLOADS, check_broadcast, described, ok, to_the_end, view};
 use crate::base::id::Uuid;
 use crate::control::api::{Call, Error};
 use crate::control::pcast::Fields;
@@ -95,7 +93,7 @@ pub(super) async fn answer(mut call: Call, user: &User, boundary: String) -> Ans
             large: of(Size::Large),
         };
         match setup.store.create_file(&file).await {
-            Ok(made) => Ok(Json(view(made)).into_response()),
+            Ok(made) => Ok(ok(&view(made))),
             Err(error) => {
                 setup.files.remove(id).await?;
                 Err(error.into())

@@ -7,7 +7,6 @@
 use std::collections::BTreeSet;
 
 use super::*;
-use crate::base::clock::Wall;
 use crate::base::id::Uuid;
 use crate::store::{NewChat, User};
 
@@ -317,21 +316,7 @@ impl Things {
 }
 
 async fn user_of(bench: &Bench, tenant: &str, name: &str) -> (User, String) {
-    let user = User {
-        id: Uuid::new_v4(),
-        application_id: tenant.to_owned(),
-        username: name.to_owned(),
-        email: format!("{name}@example.test"),
-        password: Secret::new("hash"),
-        phone: String::new(),
-        phone_e164: String::new(),
-        first_name: None,
-        last_name: None,
-        display_name: None,
-        avatar_url: None,
-        created: Wall(0),
-        updated: Wall(0),
-    };
+    let user = User::named(tenant, name);
     let user = bench.store.create_user(&user).await.unwrap();
     let token = bench.store.issue_bearer(&user).await.unwrap();
     let token = format!("Bearer {}", token.expose());

@@ -16,16 +16,10 @@ use crate::store::{
 /// A broadcast of the application `app`, by a user or by its key.
 async fn made(bench: &Bench, title: &str, visibility: Visibility, by: Option<Uuid>) -> Broadcast {
     let new = NewBroadcast {
-        region: "local",
-        application_id: "app",
         user_id: by,
-        anonymous: None,
-        title,
         description: Some("Two\n<i>lines</i>"),
         visibility,
-        tags: &[],
-        metadata: "{}",
-        max_participants: None,
+        ..NewBroadcast::titled("app", title)
     };
     bench.store.create_broadcast(&new, 100).await.unwrap()
 }
@@ -285,21 +279,7 @@ async fn the_list_shows_public_broadcasts_while_they_are_active_and_nothing_of_o
 async fn a_poster_is_the_newest_stored_picture_of_the_one_who_may_choose_it() {
     let bench = bench(|_| {}).await;
     let user = async |name: &str| {
-        let user = User {
-            id: Uuid::new_v4(),
-            application_id: "app".to_owned(),
-            username: name.to_owned(),
-            email: format!("{name}@example.test"),
-            password: Secret::new("none"),
-            phone: String::new(),
-            phone_e164: String::new(),
-            first_name: None,
-            last_name: None,
-            display_name: None,
-            avatar_url: None,
-            created: crate::control::tests::NOW,
-            updated: crate::control::tests::NOW,
-        };
+        let user = User::named("app", name);
         bench.store.create_user(&user).await.unwrap()
     };
     let (ann, eve) = (user("ann").await.id, user("eve").await.id);

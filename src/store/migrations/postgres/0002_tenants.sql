@@ -135,14 +135,3 @@ CREATE TABLE chats (
 );
 
 CREATE INDEX chats_by_time ON chats (sent_us);
-
-CREATE TABLE webhooks (
-    id             TEXT COLLATE "C" PRIMARY KEY,
-    application_id TEXT COLLATE "C" NOT NULL REFERENCES applications (id) ON DELETE CASCADE,
-    url            TEXT NOT NULL,
-    secret         TEXT NOT NULL,
-    events         TEXT NOT NULL,
-    created_us     BIGINT NOT NULL
-);
-
-CREATE INDEX webhooks_by_application ON webhooks (application_id);

@@ -1,7 +1,5 @@
 -- The same tables as in SQLite, where the columns are explained.
 
-DROP TABLE webhooks;
-
 CREATE TABLE webhooks (
     id               TEXT COLLATE "C" PRIMARY KEY,
     application_id   TEXT COLLATE "C" NOT NULL REFERENCES applications (id) ON DELETE CASCADE,

@@ -167,18 +167,3 @@ CREATE TABLE chats (
 );
 
 CREATE INDEX chats_by_time ON chats (sent_us);
-
--- Where a tenant wants to hear of its broadcasts and publishers.
-CREATE TABLE webhooks (
-    -- UUID
-    id             TEXT PRIMARY KEY NOT NULL,
-    application_id TEXT NOT NULL REFERENCES applications (id) ON DELETE CASCADE,
-    url            TEXT NOT NULL,
-    -- What the body is signed with.
-    secret         TEXT NOT NULL,
-    -- Words; empty: all events.
-    events         TEXT NOT NULL,
-    created_us     INTEGER NOT NULL
-);
-
-CREATE INDEX webhooks_by_application ON webhooks (application_id);

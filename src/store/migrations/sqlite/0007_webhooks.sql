@@ -1,6 +1,4 @@
--- Where a tenant wants to hear of its broadcasts and publishers. Nothing has written the table before.
-DROP TABLE webhooks;
-
+-- Where a tenant wants to hear of its broadcasts and publishers.
 CREATE TABLE webhooks (
     -- UUID
     id               TEXT PRIMARY KEY NOT NULL,

@@ -1,7 +1,5 @@
 //! Sockets that stay open: what ends them meanwhile, and what never was one.
 
-use crate::base::clock::Wall;
-use crate::base::id::Uuid;
 use crate::store::User;
 
 use super::*;
@@ -29,21 +27,7 @@ impl Drop for Still {
 }
 
 async fn user(bench: &Bench, name: &str) -> (User, Secret) {
-    let user = User {
-        id: Uuid::new_v4(),
-        application_id: "first".to_owned(),
-        username: name.to_owned(),
-        email: format!("{name}@example.com"),
-        password: Secret::new("hash"),
-        phone: String::new(),
-        phone_e164: String::new(),
-        first_name: None,
-        last_name: None,
-        display_name: None,
-        avatar_url: None,
-        created: Wall(0),
-        updated: Wall(0),
-    };
+    let user = User::named("first", name);
     let user = bench.store.create_user(&user).await.unwrap();
     let token = bench.store.issue_bearer(&user).await.unwrap();
     (user, token)
