@@ -85,6 +85,11 @@ fn tokens_end_well() {
     run("token", forebay::control::token::fuzz_token);
 }
 
+#[test]
+fn chats_passes_and_phone_numbers_end_well() {
+    run("chat", forebay::control::fuzz_api);
+}
+
 /// Read after a crash: the disk may hold anything.
 #[test]
 fn indexes_of_recordings_end_well() {

@@ -52,6 +52,7 @@ use crate::hub::{
 use crate::record::Library;
 use crate::store::Store;
 pub use api::chat::news::run as tell_chats;
+pub use api::fuzz::fuzz_api;
 pub use api::leftover::Leftovers;
 pub use api::lifecycle::Lifecycle;
 pub use api::webhook::Webhooks;

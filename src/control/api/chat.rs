@@ -234,3 +234,13 @@ pub(in crate::control) async fn react(mut call: Call) -> Result<Response, Error>
     say(&call.state, &Place::of(&found), &who, said).await?;
     Ok(done())
 }
+
+/// What frames must survive: any text of a socket, any body of a reaction.
+pub(super) fn fuzz(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    let said = [frame::read(&text), frame::read_reaction(bytes)];
+    for said in said.into_iter().flatten() {
+        guest::name(said.user_name);
+    }
+    guest::name(Some(text.into_owned()));
+}
