@@ -21,28 +21,34 @@ use crate::common::server::PATIENCE;
 const STOP: Duration = Duration::from_secs(10);
 const KEY: &str = "LifeKey0123456789abcdef";
 
-/// An encoder that has sent enough for some segments, and the number of the newest one.
+/// An encoder that has sent enough for some segments, and the number of the newest one: the
+/// segment after it stays open, since all that was sent is published.
 async fn on_air(gateway: &Gateway, key: &str) -> (Encoder, String, u64) {
+    const LAPS: usize = 4;
     let encoder = Encoder::start(gateway.rtmp(), key).await;
     let mut encoder = encoder.expect("the key is good");
-    for _ in 0..4 {
+    for _ in 0..LAPS {
         encoder.lap().await.expect("it listens");
     }
     let id = gateway.stream_id().await;
     let newest = gateway
         .until("segments", async || {
             let playlist = gateway.get(&format!("/hls/{id}/source/index.m3u8")).await;
-            newest(playlist.text()).filter(|_| playlist.status == 200)
+            // A lap is one segment, and the next one's begin closes it.
+            let segments = segments(playlist.text());
+            let all = playlist.status == 200 && segments.len() == LAPS - 1;
+            segments.into_iter().max().filter(|_| all)
         })
         .await;
     (encoder, id, newest)
 }
 
-fn newest(playlist: &str) -> Option<u64> {
+/// The numbers of the segments that a playlist lists.
+fn segments(playlist: &str) -> Vec<u64> {
     let names = playlist.lines().filter(|line| !line.starts_with('#'));
     names
         .filter_map(|line| line.strip_suffix(".m4s")?.parse().ok())
-        .max()
+        .collect()
 }
 
 /// A figure of `/metrics`, summed over its labels.
