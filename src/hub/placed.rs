@@ -13,8 +13,6 @@ pub struct Placed {
     pub epoch: Wall,
     /// Where its segments begin, and their numbers: nowhere else, and no others.
     pub grid: Numbered,
-    /// Discontinuities before its first segment.
-    pub discontinuities: u64,
     /// Frames per second x 1000 of every picture.
     pub frame_rate_millis: u32,
     /// The pictures that are made of the source, best first; the source itself is not among them.

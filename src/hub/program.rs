@@ -18,7 +18,7 @@ use crate::base::clock::Wall;
 use crate::media::codec::avc;
 use crate::media::time::wall_time;
 use crate::media::{
-    AccessUnit, Boundary, CodecConfig, MediaKind, Ticks, Timescale, Track, rescale,
+    AccessUnit, Boundary, CodecConfig, MediaKind, Numbered, Ticks, Timescale, Track, rescale,
 };
 
 /// How long the other track may keep the first one waiting when nobody announced what will come.
@@ -218,6 +218,12 @@ impl Program {
         }
     }
 
+    /// The stream takes the place of something with this grid.
+    pub fn take_place(&mut self, grid: Numbered) {
+        self.cutter.place(grid);
+        self.settled = true;
+    }
+
     /// What the publisher says will come.
     pub fn handle_announcement(&mut self, announcement: Announcement) {
         if announcement.frame_rate_millis != self.announcement.frame_rate_millis {
@@ -256,7 +262,11 @@ impl Program {
             return;
         }
         let changed = slot.is_some();
-        let waits = changed && kind == MediaKind::Audio && self.lead == Lead::Video;
+        // All that is made of it stays as it is where the stream takes a place.
+        let waits = changed
+            && kind == MediaKind::Audio
+            && self.lead == Lead::Video
+            && !self.cutter.is_placed();
         if changed && !waits {
             self.cutter.disconnect();
         }
@@ -319,7 +329,8 @@ impl Program {
             return;
         }
         let leads = unit.kind == MediaKind::Video || self.lead == Lead::Audio;
-        if self.clock_ahead > Ticks::ZERO && unit.key && leads {
+        let follows = unit.key && leads && !self.cutter.is_placed();
+        if self.clock_ahead > Ticks::ZERO && follows {
             self.follow_clock();
         }
         let arrival = self.time(now);
@@ -473,6 +484,9 @@ impl Program {
 
     /// No ladder will be made: the source is listed, whatever its key interval.
     pub fn abandon_ladder(&mut self) {
+        if self.cutter.is_placed() {
+            return;
+        }
         self.rungs = false;
         if self.cutter.passthrough() != Some(true) {
             self.cutter.settle_as(true);

@@ -11,12 +11,14 @@ use super::announcement::Announcement;
 use super::boundary::{Resumed, Settings};
 use super::gate::{Admission, Told};
 use super::outlet::Outlet;
+use super::placed::Placed;
 use super::program::Program;
 use super::story::Happening;
 use super::subscriber::{Event, Feed, Subscriber};
 use crate::base::clock::{Clock, Wall};
 use crate::base::id::Uuid;
-use crate::media::{AccessUnit, MediaKind, RenditionId, Ticks, Timescale, Track};
+use crate::media::time::channel_time;
+use crate::media::{AccessUnit, MediaKind, Numbered, RenditionId, Ticks, Timescale, Track};
 use health::Record;
 pub use health::Stats;
 pub(super) use places::Joining;
@@ -46,6 +48,15 @@ pub struct Beginning {
 }
 
 impl Beginning {
+    /// A new stream that begins now; one that takes the place of something, on the clock of that.
+    pub fn of(id: Uuid, placed: Option<&Placed>, clock: &Clock) -> Beginning {
+        let now = Beginning::now(id, clock);
+        Beginning {
+            epoch: placed.map_or(now.epoch, |placed| placed.epoch),
+            ..now
+        }
+    }
+
     /// A new stream that begins now.
     pub fn now(id: Uuid, clock: &Clock) -> Beginning {
         let now = Wall(clock.wall().unix_millis() * 1000);
@@ -113,10 +124,15 @@ impl Stream {
                 Some(_) => Happening::Resumed,
             },
         );
+        let mut program = Program::new(settings, epoch, now, resumed);
+        if let Some(placed) = &admission.placed {
+            program.take_place(placed.grid);
+        }
         let state = State {
             record,
             wanted: None,
-            program: Program::new(settings, epoch, now, resumed),
+            program,
+            placed: admission.placed.is_some(),
             stepped_micros: clock.read().stepped_micros,
             members: Vec::new(),
             next_member: 0,
@@ -178,6 +194,28 @@ impl Stream {
             .any(|capability| capability == word)
     }
 
+    /// Whether the stream lies where this says, as far as its segments so far and the next ones go.
+    pub fn lies_as(&self, placed: Option<&Placed>) -> bool {
+        let Some((own, other)) = self.admission.placed.as_ref().zip(placed) else {
+            return self.admission.placed.is_none() && placed.is_none();
+        };
+        let now = channel_time(self.clock.wall(), self.epoch);
+        let at = |placed: &Placed| {
+            let sequence = placed.grid.sequence_at(now);
+            (sequence, placed.grid.start(sequence))
+        };
+        own.epoch == other.epoch && at(own) == at(other)
+    }
+
+    /// What is known by now of the grid of what the stream takes the place of: where a film ends, for
+    /// one. It differs in what is still to come only.
+    pub fn place(&self, grid: Numbered) {
+        let mut state = self.lock();
+        if state.placed {
+            state.program.take_place(grid);
+        }
+    }
+
     /// Whether a ladder is made of it.
     pub fn has_ladder(&self) -> bool {
         self.ladder
@@ -229,6 +267,11 @@ impl Stream {
         let mut state = self.lock();
         if names.is_empty() {
             state.program.abandon_ladder();
+        }
+        if names.is_empty() && state.placed {
+            // The source in its own form has no place there.
+            state.evict("what is shown in a film's place cannot be made");
+            return;
         }
         let keeps_source = keeps_source || names.is_empty();
         state.plan = Some(Plan {
