@@ -54,6 +54,7 @@ macro_rules! words {
         }
     };
 }
+pub(super) use words;
 
 words! {
     /// Who finds a broadcast without its id.
