@@ -314,12 +314,11 @@ fn make_hub(
     let media = config.media.clone();
     let ladder_on = media.ladder != "off";
     let has_ladder = move |admission: &Admission| {
-        let asked = ladder_on
+        ladder_on
             && admission
                 .capabilities
                 .iter()
-                .any(|word| word == MULTI_BITRATE);
-        asked || admission.placed.is_some()
+                .any(|word| word == MULTI_BITRATE)
     };
     let target = target_duration(config, true);
     let segment_target = Ticks::from_duration(media.segment, Timescale::CHANNEL);
@@ -340,11 +339,7 @@ fn make_hub(
             segment_target,
             longest_segment,
             ladder,
-            on_loss: match on_loss {
-                // In a film's place nothing is missing.
-                OnLoss::Gap if admission.placed.is_some() => OnLoss::Freeze,
-                on_loss => on_loss,
-            },
+            on_loss,
         }
     };
     let rules_config = config.clone();

@@ -346,7 +346,10 @@ impl Hub {
             // What it took the place of has moved: it would be seen at the wrong time.
             self.end(&[stream.id()], Some("what it took the place of has moved"));
         }
-        let settings = (inner.rules)(&admission);
+        let mut settings = (inner.rules)(&admission);
+        if admission.placed.is_some() {
+            settings.take_place();
+        }
         let id = admission.lasting.unwrap_or_else(id::stream_id);
         let beginning = Beginning::of(id, admission.placed.as_ref(), &inner.clock);
         let stream = self.open(beginning, admission, settings);

@@ -30,12 +30,8 @@ pub struct Picture {
     pub width: u32,
     /// Pixels, even.
     pub height: u32,
-    /// Mean bit rate, kbit/s.
+    /// Mean bit rate, kbit/s, of what is there.
     pub kbps: u32,
-    /// Promised peak of any segment, bit/s.
-    pub peak_bps: u32,
-    /// H.264 profile.
-    pub profile: Arc<str>,
 }
 
 /// A rendition of sound.
@@ -43,7 +39,7 @@ pub struct Picture {
 pub struct Sound {
     /// Folder name.
     pub name: Arc<str>,
-    /// Bit rate, kbit/s.
+    /// Bit rate, kbit/s, of what is there.
     pub kbps: u32,
     /// Samples per second.
     pub sample_rate: u32,

@@ -15,11 +15,8 @@ use super::sound::SoundClock;
 use super::subscriber::Filler;
 use super::timing::FrameGrid;
 use crate::base::clock::Wall;
-use crate::media::codec::avc;
 use crate::media::time::wall_time;
-use crate::media::{
-    AccessUnit, Boundary, CodecConfig, MediaKind, Numbered, Ticks, Timescale, Track, rescale,
-};
+use crate::media::{AccessUnit, Boundary, MediaKind, Numbered, Ticks, Timescale, Track, rescale};
 
 /// How long the other track may keep the first one waiting when nobody announced what will come.
 const UNANNOUNCED_WAIT: Ticks = Ticks(90_000);
@@ -467,19 +464,6 @@ impl Program {
             .and_then(SoundClock::end_channel_time)
             .unwrap_or(Ticks::ZERO);
         self.video_end.unwrap_or(Ticks::ZERO).max(audio)
-    }
-
-    /// The longest key interval that the encoder says it makes: x264 writes its options into the stream.
-    fn stated_key_gap(&self, unit: &AccessUnit) -> Option<Ticks> {
-        let track = self.video.as_ref()?;
-        if self.settled || !matches!(track.config, CodecConfig::Avc(_)) {
-            return None;
-        }
-        let keyint = avc::x264_options(&unit.data)?.keyint;
-        let rate = self.frame_rate_millis().filter(|rate| *rate > 0)?;
-        Some(Ticks(
-            i64::from(keyint).saturating_mul(90_000_000) / i64::from(rate),
-        ))
     }
 
     /// No ladder will be made: the source is listed, whatever its key interval.

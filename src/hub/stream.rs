@@ -17,8 +17,7 @@ use super::story::Happening;
 use super::subscriber::{Event, Feed, Subscriber};
 use crate::base::clock::{Clock, Wall};
 use crate::base::id::Uuid;
-use crate::media::time::channel_time;
-use crate::media::{AccessUnit, MediaKind, Numbered, RenditionId, Ticks, Timescale, Track};
+use crate::media::{AccessUnit, MediaKind, RenditionId, Ticks, Timescale, Track};
 use health::Record;
 pub use health::Stats;
 pub(super) use places::Joining;
@@ -192,28 +191,6 @@ impl Stream {
             .capabilities
             .iter()
             .any(|capability| capability == word)
-    }
-
-    /// Whether the stream lies where this says, as far as its segments so far and the next ones go.
-    pub fn lies_as(&self, placed: Option<&Placed>) -> bool {
-        let Some((own, other)) = self.admission.placed.as_ref().zip(placed) else {
-            return self.admission.placed.is_none() && placed.is_none();
-        };
-        let now = channel_time(self.clock.wall(), self.epoch);
-        let at = |placed: &Placed| {
-            let sequence = placed.grid.sequence_at(now);
-            (sequence, placed.grid.start(sequence))
-        };
-        own.epoch == other.epoch && at(own) == at(other)
-    }
-
-    /// What is known by now of the grid of what the stream takes the place of: where a film ends, for
-    /// one. It differs in what is still to come only.
-    pub fn place(&self, grid: Numbered) {
-        let mut state = self.lock();
-        if state.placed {
-            state.program.take_place(grid);
-        }
     }
 
     /// Whether a ladder is made of it.
@@ -497,6 +474,7 @@ impl Stream {
 mod health;
 mod log;
 mod member;
+mod placed;
 mod places;
 mod renditions;
 mod roster;

@@ -300,7 +300,7 @@ impl<I: Inlet> Bridge<I> {
 
     fn decide(&self, history: &History, passthrough: bool) -> Plan {
         if let Some(placed) = &self.placed {
-            return Plan::placed(placed);
+            return self.config.book.plan_of(placed);
         }
         let video = history.video().and_then(|track| {
             let (width, height) = square(track)?;

@@ -4,8 +4,6 @@ mod book;
 
 use serde::{Deserialize, Serialize};
 
-use crate::hub::Placed;
-
 pub use self::book::{AudioEntry, Auto, Book, Cost, Entry};
 
 /// Longest side of a rung, in pixels: the limit of H.264 level 5.x and of most hardware.
@@ -185,33 +183,6 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// The renditions of what a stream takes the place of, and nothing of its source beside them.
-    pub fn placed(placed: &Placed) -> Plan {
-        let video = placed.video.iter().map(|picture| Rung {
-            name: picture.name.to_string(),
-            width: picture.width,
-            height: picture.height,
-            kbps: picture.kbps,
-            peak_bps: picture.peak_bps,
-            profile: picture.profile.to_string(),
-            frame_rate_millis: placed.frame_rate_millis,
-            half_rate: false,
-        });
-        let audio = placed.audio.iter().map(|sound| AudioRung {
-            name: sound.name.to_string(),
-            kbps: sound.kbps,
-            sample_rate: sound.sample_rate,
-            channels: sound.channels,
-        });
-        Plan {
-            video: video.collect(),
-            audio: audio.collect(),
-            crop: None,
-            replaces_source: true,
-            stand_in: None,
-        }
-    }
-
     /// Whether no worker is needed.
     pub fn is_empty(&self) -> bool {
         self.video.is_empty() && self.audio.is_empty()

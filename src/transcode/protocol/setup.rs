@@ -86,3 +86,22 @@ pub struct Slate {
     /// A PNG or JPEG file to show instead.
     pub image: Option<PathBuf>,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn frames_lie_on_both_sides_of_the_one_that_is_known() {
+        let frames = Frames {
+            at: 90_000,
+            every: 3_600,
+        };
+        let next = |time| frames.at_or_after(Ticks(time)).0;
+        assert_eq!(
+            [next(90_000), next(90_001), next(1)],
+            [90_000, 93_600, 3_600]
+        );
+        assert_eq!([next(-1), next(-3_600), next(93_600)], [0, -3_600, 93_600]);
+    }
+}
