@@ -7,6 +7,7 @@ pub mod asset;
 pub mod grid;
 pub mod schedule;
 mod stage;
+pub mod takeover;
 mod timeline;
 
 use std::sync::Arc;
