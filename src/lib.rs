@@ -52,9 +52,9 @@
 //! | media, store, files, films | base |
 //! | format | media, base |
 //! | hub, manifest | media, base |
-//! | ingest, transcode, package, record | hub, format, media, base |
+//! | ingest, transcode, package, record, playout | hub, format, media, base |
 //! | origin | hub, manifest, media, base |
-//! | control | store, files, films, hub, record, media, base |
+//! | control | store, files, films, hub, record, playout, media, base |
 //! | config | base |
 //! | credentials | config, store, base |
 //! | app, cli | all |
@@ -116,6 +116,7 @@ pub mod manifest;
 pub mod media;
 pub mod origin;
 pub mod package;
+pub mod playout;
 pub mod record;
 pub mod store;
 pub mod transcode;

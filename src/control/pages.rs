@@ -48,6 +48,7 @@ static FILES: &[File] = &[
     page!("live.js", SCRIPT),
     page!("console.js", SCRIPT),
     page!("engine-dash.js", SCRIPT),
+    page!("preview.js", SCRIPT),
     page!("style.css", "text/css; charset=utf-8"),
     page!("console-style.css", "text/css; charset=utf-8"),
     page!("favicon.svg", "image/svg+xml"),
