@@ -142,6 +142,13 @@ test('a viewer is at the common position within ten seconds, wherever the player
   }
 });
 
+test('it learns how long a seek takes', () => {
+  const one = viewer({ beginsOffMs: -2000, seekMs: () => 900 });
+  run([one], 30_000);
+  assert.ok(worst(one, 10_000) < 25, `${worst(one, 10_000)} ms, ${JSON.stringify(one.seen.seeks)}`);
+  assert.equal(one.seen.seeks.length, 2);
+});
+
 test('two viewers who began seven seconds apart, with clocks hours off and bad lines, are together', () => {
   let furthest = 0;
   for (let seed = 1; seed <= 20; seed += 1) {
