@@ -50,6 +50,7 @@ static FILES: &[File] = &[
     page!("sync.js", SCRIPT),
     page!("console.js", SCRIPT),
     page!("engine-dash.js", SCRIPT),
+    page!("preview.js", SCRIPT),
     page!("style.css", "text/css; charset=utf-8"),
     page!("console-style.css", "text/css; charset=utf-8"),
     page!("favicon.svg", "image/svg+xml"),

@@ -3,7 +3,7 @@ import * as api from './api.js';
 import { ask, attempt } from './dialogs.js';
 import { button, copy, make, panel, show, write } from './dom.js';
 
-const MASK = '••••••••••••••••';
+export const MASK = '••••••••••••••••';
 
 /** Where viewers go. */
 export function viewersBase(context) {
@@ -12,7 +12,7 @@ export function viewersBase(context) {
 }
 
 /** An address with a button that copies it. `get` gives what is copied, which may take a while. */
-function copyRow(label, what, get) {
+export function copyRow(label, what, get) {
   const value = make('code');
   const element = make('div', { class: 'copy' }, make('span', { class: 'dim' }, label), value);
   const action = () => attempt(async () => copy(await get(), what));

@@ -1,0 +1,33 @@
+// Calls about events. They go to `/api/admin`, where the session's cookie goes; only positions are public.
+import { call, segment } from '../api.js';
+
+const event = (id) => `events/${segment(id)}`;
+/** Of all there are, at most. */
+const MOST = 500;
+
+/** What is on, comes or failed, and what is over. */
+export async function events() {
+  const asked = ['active', 'scheduled', 'error', 'completed'].map((status) => call('GET', `events?status=${status}&limit=${MOST}`));
+  return (await Promise.all(asked)).flatMap((answer) => answer.events);
+}
+
+export const create = (wanted) => call('POST', 'events', wanted);
+export const change = (id, wanted) => call('PUT', event(id), wanted);
+export const remove = (id) => call('DELETE', event(id));
+export const start = (id) => call('POST', `${event(id)}/start-video`);
+export const end = (id) => call('POST', `${event(id)}/end`);
+export const takeOver = (id) => call('POST', `${event(id)}/takeover`);
+export const giveBack = (id) => call('POST', `${event(id)}/give-back`);
+
+/** Where uploads into an event are made; and where one is, of which the server told its own path. */
+export const uploads = (id) => `/api/admin/${event(id)}/uploads`;
+export const locate = (told) => `/api/admin/uploads/${segment(decodeURIComponent(told.match(/\/uploads\/([^/?#]+)\/?$/)?.[1] ?? ''))}`;
+
+/** What is on now; `base` is where viewers go. With the times at which it was asked and answered. */
+export async function sync(base, id) {
+  const askedAt = Date.now();
+  const answer = await fetch(`${base}/api/events/${segment(id)}/sync`, { cache: 'no-store', credentials: 'omit', signal: AbortSignal.timeout(5000) });
+  const heardAt = Date.now();
+  if (!answer.ok) throw new Error(`status ${answer.status}`);
+  return { ...(await answer.json()), askedAt, heardAt };
+}
