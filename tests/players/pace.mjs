@@ -257,7 +257,12 @@ test('each player tells its date', () => {
   assert.equal(programmeTime(video, dash), at);
   const unready = { isReady: () => false, isDynamic: () => { throw new Error(); }, timeAsUTC: () => { throw new Error(); } };
   assert.equal(programmeTime(video, unready), null);
-  assert.equal(programmeTime(video, { isLive: () => true, getPlayheadTimeAsDate: () => new Date(at) }), at);
-  assert.equal(programmeTime(video, { isLive: () => false, getPlayheadTimeAsDate: () => new Date(at) }), null);
+  const timeline = { getPresentationStartTime: () => at / 1000 - 11.25, getProgramDateTimeForTime: (time) => at / 1000 - 11.25 + time };
+  for (const type of ['HLS', 'DASH']) {
+    const shaka = { isLive: () => true, getManifestType: () => type, getManifest: () => ({ presentationTimeline: timeline }), getPlayheadTimeAsDate: () => new Date() };
+    assert.equal(programmeTime(video, shaka), at);
+    assert.equal(programmeTime(video, { ...shaka, isLive: () => false }), null);
+    assert.equal(programmeTime(video, { ...shaka, getManifest: () => null }), null);
+  }
   assert.equal(programmeTime(video, () => at), at);
 });

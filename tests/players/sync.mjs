@@ -50,7 +50,7 @@ const sleep = (seconds) => new Promise((resolve) => { setTimeout(resolve, second
 const CONFIG = {
   hls: (latency) => ({ liveSyncDuration: latency, maxLiveSyncPlaybackRate: 1 }),
   dash: (latency) => ({ delay: { liveDelay: latency }, liveCatchup: { enabled: false } }),
-  shaka: (latency) => ({ manifest: { defaultPresentationDelay: latency }, streaming: { liveSync: { enabled: false } } }),
+  shaka: (latency) => ({ manifest: { defaultPresentationDelay: latency - 1, hls: { sequenceMode: true } }, streaming: { lowLatencyMode: true } }),
 };
 
 const PAGE = (player) => `<!doctype html><meta charset="utf-8"><title>${player}</title>
@@ -103,7 +103,7 @@ async function view(browser, origin, player, latency) {
   const said = [];
   page.on('console', (message) => message.type() === 'error' && said.push(message.text()));
   page.on('pageerror', (error) => said.push(String(error)));
-  const url = player === 'hls' ? options.hls : options.dash;
+  const url = player === 'dash' ? options.dash : options.hls;
   const query = new URLSearchParams({ url, sourceWidth: options['source-width'], config: JSON.stringify(CONFIG[player](latency)) });
   await page.goto(`${origin}/${player}?${query}`);
   await page.waitForFunction(() => window.probe?.result().firstFrameMs != null && window.reports, null, { timeout: START_MS }).catch(async () => {
