@@ -77,7 +77,7 @@ function card({ event }) {
       write(viewers, !isBrief && now.status === 'active' ? count(now.viewers ?? 0, 'viewer', 'viewers') : '');
       write(title, now.title);
       write(here, isContinued ? `${end === null ? 'goes on' : `until ${span(end, null, ownZone, day)}`}` : span(start, end, ownZone, day));
-      write(there, elsewhere(now, start, end));
+      write(there, elsewhere(now, start, end, day));
       write(repeat, isBrief || now.repeatMode === 'none' ? '' : repeatWord(now));
       const { text, part, isBad, isReady } = fileWord(now.file);
       // What is ready, or over, is no news.

@@ -63,6 +63,7 @@ export function eventView(first, context) {
   };
   const now = facts('Now');
   const { element: playing } = panel('Now', now.element);
+  playing.classList.add('now');
   const plan = facts('Schedule');
   const { element: schedule } = panel('Schedule', plan.element);
   const viewers = [

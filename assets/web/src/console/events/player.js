@@ -10,7 +10,7 @@ export function previewPanel(get, address) {
   const note = make('p', { class: 'note' });
   const stage = make('div', { class: 'screen' }, video, note);
   const place = make('p', { class: 'dim place' });
-  const none = make('p', { class: 'dim' }, 'There is something to see as soon as a part of the file is prepared.');
+  const none = make('p', { class: 'dim' });
   const look = button('Show', 'plain small', () => (player ? close() : open()), { 'aria-pressed': 'false' });
   const { element, head } = panel('Preview', none, stage, place);
   head.append(look);
@@ -53,7 +53,8 @@ export function previewPanel(get, address) {
       close();
       if (url) open();
     }
-    show(none, !url);
+    write(none, url ? 'What viewers have now, without sound at first.' : 'There is something to see as soon as a part of the file is prepared.');
+    show(none, player === null);
     show(look, Boolean(url));
     write(look, player ? 'Close' : 'Show');
     look.setAttribute('aria-pressed', String(player !== null));

@@ -40,11 +40,11 @@ export function ends(event) {
 }
 
 /** In the zone of the event, where its clocks differ from those here. */
-export function elsewhere(event, start = starts(event), end = ends(event)) {
+export function elsewhere(event, start = starts(event), end = ends(event), day = '') {
   const zone = event.timeZone;
   if (!zone || isSame(start, zone, ownZone)) return '';
   try {
-    return `${span(start, end, zone)} ${zone.split('/').at(-1).replaceAll('_', ' ')}`;
+    return `${span(start, end, zone, day)} ${zone.split('/').at(-1).replaceAll('_', ' ')}`;
   } catch {
     return zone;
   }
