@@ -49,12 +49,12 @@
 //! | module | may import |
 //! |---|---|
 //! | base | nothing |
-//! | media, store, files | base |
+//! | media, store, files, films | base |
 //! | format | media, base |
 //! | hub, manifest | media, base |
-//! | ingest, transcode, package, record | hub, format, media, base |
+//! | ingest, transcode, package, record, playout | hub, format, media, base |
 //! | origin | hub, manifest, media, base |
-//! | control | store, files, hub, record, media, base |
+//! | control | store, files, films, hub, record, playout, media, base |
 //! | config | base |
 //! | credentials | config, store, base |
 //! | app, cli | all |
@@ -108,6 +108,7 @@ pub mod config;
 pub mod control;
 pub mod credentials;
 pub mod files;
+pub mod films;
 pub mod format;
 pub mod hub;
 pub mod ingest;
@@ -115,6 +116,7 @@ pub mod manifest;
 pub mod media;
 pub mod origin;
 pub mod package;
+pub mod playout;
 pub mod record;
 pub mod store;
 pub mod transcode;

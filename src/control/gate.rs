@@ -126,6 +126,7 @@ impl StoreGate {
             tags,
             screen_name: screen_name(channel.ingest.as_ref()),
             lasting: channel.stream_id,
+            placed: None,
         }
     }
 }
@@ -178,6 +179,7 @@ impl Gate for StoreGate {
                 tags: channel.tags,
                 screen_name: screen_name(channel.ingest.as_ref()),
                 lasting: channel.stream_id,
+                placed: None,
             })
         })
     }
@@ -259,6 +261,7 @@ fn record(stream: OpenStream, channel: &Channel) -> Record {
             tags: stream.tags,
             screen_name: screen_name(channel.ingest.as_ref()),
             lasting: channel.stream_id,
+            placed: None,
         },
         segment_target_90k: stream.segment_target_90k,
         longest_segment_90k: stream.longest_segment_90k,

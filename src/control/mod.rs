@@ -418,7 +418,11 @@ fn routes() -> Vec<(&'static str, Side, MethodRouter<State>)> {
             Side::Operator,
             get(admin::thumbnail),
         ),
-        ("/api/admin/events", Side::Operator, get(events::listen)),
+        (
+            "/api/admin/streams/events",
+            Side::Operator,
+            get(events::listen),
+        ),
         (
             session::SESSION,
             Side::Operator,

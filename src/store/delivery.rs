@@ -33,7 +33,7 @@ pub(super) use delivery_columns;
 
 /// Something that happened to what an application has.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Event {
+pub struct Notice {
     /// Whose it is.
     pub application_id: String,
     /// What: `publisher.connected`.
@@ -118,7 +118,7 @@ impl TryFrom<&Row> for Delivery {
 
 impl Store {
     /// Has webhooks told of an event.
-    pub async fn tell_webhooks(&self, event: &Event) -> Result<(), Error> {
+    pub async fn tell_webhooks(&self, event: &Notice) -> Result<(), Error> {
         timed(async {
             let mut transaction = self.database.begin_rows().await?;
             self.queue_event(&mut transaction, event).await?;
@@ -178,7 +178,7 @@ impl Store {
             "title": broadcast.title,
             "status": broadcast.status.word(),
         });
-        let event = Event {
+        let event = Notice {
             application_id: broadcast.application_id.clone(),
             name,
             data: data.to_string(),
@@ -186,7 +186,11 @@ impl Store {
         self.queue_event(transaction, &event).await
     }
 
-    async fn queue_event(&self, transaction: &mut Transaction, event: &Event) -> Result<(), Error> {
+    async fn queue_event(
+        &self,
+        transaction: &mut Transaction,
+        event: &Notice,
+    ) -> Result<(), Error> {
         // In one order, as their rows are locked: nobody waits in a circle.
         let select = query(
             "SELECT id, events FROM webhooks WHERE application_id = $1 AND active ORDER BY id",

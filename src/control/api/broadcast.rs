@@ -169,6 +169,7 @@ async fn make(call: &mut Call, fields: &mut Fields) -> Result<Broadcast, Error> 
         let new = NewBroadcast {
             region: &setup.region,
             application_id: &application_id,
+            stream_id: None,
             user_id,
             anonymous,
             title: &title,

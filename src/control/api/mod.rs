@@ -23,6 +23,7 @@ pub(super) mod docs;
 pub(super) mod error;
 pub(super) mod file;
 pub(super) mod follow;
+mod form;
 pub(super) mod fuzz;
 pub(super) mod leftover;
 pub(super) mod lifecycle;

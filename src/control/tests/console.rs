@@ -178,7 +178,9 @@ async fn listeners_hear_everything_once_and_then_what_changes() {
     let id = Uuid::new_v4();
     *bench.world.health.lock().unwrap() = vec![operators::health(id, "live")];
     let key = [("x-admin-key", "admin-key")];
-    let (code, headers, mut body) = bench.browse("GET", "/api/admin/events", &key, "").await;
+    let (code, headers, mut body) = bench
+        .browse("GET", "/api/admin/streams/events", &key, "")
+        .await;
     assert_eq!(code, StatusCode::OK);
     assert_eq!(headers["content-type"], "text/event-stream");
     let first = events(&mut body).await.unwrap();
@@ -211,7 +213,9 @@ async fn events_end_with_the_session_and_with_the_process() {
     tokio::time::pause();
     let cookie = bench.cookie().await;
     let mine = [("cookie", cookie.as_str()), JSON, HOST, ORIGIN];
-    let (code, _, mut body) = bench.browse("GET", "/api/admin/events", &mine, "").await;
+    let (code, _, mut body) = bench
+        .browse("GET", "/api/admin/streams/events", &mine, "")
+        .await;
     assert_eq!(code, StatusCode::OK);
     assert!(events(&mut body).await.is_some());
     let (code, ..) = bench
@@ -219,11 +223,15 @@ async fn events_end_with_the_session_and_with_the_process() {
         .await;
     assert_eq!(code, StatusCode::OK);
     assert_eq!(events(&mut body).await, None);
-    let (code, ..) = bench.browse("GET", "/api/admin/events", &mine, "").await;
+    let (code, ..) = bench
+        .browse("GET", "/api/admin/streams/events", &mine, "")
+        .await;
     assert_eq!(code, StatusCode::UNAUTHORIZED);
 
     let key = [("x-admin-key", "admin-key")];
-    let (_, _, mut body) = bench.browse("GET", "/api/admin/events", &key, "").await;
+    let (_, _, mut body) = bench
+        .browse("GET", "/api/admin/streams/events", &key, "")
+        .await;
     assert!(events(&mut body).await.is_some());
     bench.tasks.stop();
     assert_eq!(events(&mut body).await, None);
@@ -239,7 +247,9 @@ async fn listeners_are_bounded_and_without_any_nobody_works() {
     let key = [("x-admin-key", "admin-key")];
     let mut all = Vec::new();
     let refused = loop {
-        let (code, headers, body) = bench.browse("GET", "/api/admin/events", &key, "").await;
+        let (code, headers, body) = bench
+            .browse("GET", "/api/admin/streams/events", &key, "")
+            .await;
         if code != StatusCode::OK {
             break (code, headers.contains_key("retry-after"));
         }
@@ -251,7 +261,9 @@ async fn listeners_are_bounded_and_without_any_nobody_works() {
     while bench.state.events().running().is_some() {
         tokio::time::advance(Duration::from_secs(1)).await;
     }
-    let (code, _, mut body) = bench.browse("GET", "/api/admin/events", &key, "").await;
+    let (code, _, mut body) = bench
+        .browse("GET", "/api/admin/streams/events", &key, "")
+        .await;
     assert_eq!(code, StatusCode::OK);
     assert!(events(&mut body).await.is_some());
 }
@@ -262,7 +274,9 @@ async fn a_producer_that_panics_ends_all_listening_and_the_next_listener_starts_
     // The database is there: from here on nobody waits for real.
     tokio::time::pause();
     let key = [("x-admin-key", "admin-key")];
-    let (_, _, mut body) = bench.browse("GET", "/api/admin/events", &key, "").await;
+    let (_, _, mut body) = bench
+        .browse("GET", "/api/admin/streams/events", &key, "")
+        .await;
     assert!(events(&mut body).await.is_some());
     let world = bench.world.clone();
     let poisoning = std::thread::spawn(move || {
@@ -272,7 +286,9 @@ async fn a_producer_that_panics_ends_all_listening_and_the_next_listener_starts_
     assert!(poisoning.join().is_err());
     assert_eq!(events(&mut body).await, None);
     bench.world.health.clear_poison();
-    let (code, _, mut body) = bench.browse("GET", "/api/admin/events", &key, "").await;
+    let (code, _, mut body) = bench
+        .browse("GET", "/api/admin/streams/events", &key, "")
+        .await;
     assert_eq!(code, StatusCode::OK);
     assert!(events(&mut body).await.is_some());
 }

@@ -51,7 +51,7 @@ async fn ask(
     let answer = answer.await.unwrap();
     let code = answer.status().as_u16();
     // What streams without end is not read.
-    if code == 200 && path == "/api/admin/events" {
+    if code == 200 && path == "/api/admin/streams/events" {
         return (code, String::new());
     }
     let body = answer.into_body().collect().await.unwrap().to_bytes();

@@ -1,0 +1,54 @@
+//! What a publish is bound to that takes the place of a film for a while: the film's clock, its grid and
+//! its renditions. Plain values; an admission carries them, and the stream that it opens obeys.
+
+use std::sync::Arc;
+
+use crate::base::clock::Wall;
+use crate::media::Numbered;
+
+/// Where a stream lies that takes something's place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Placed {
+    /// Wall-clock point of channel time zero.
+    pub epoch: Wall,
+    /// Where its segments begin, and their numbers: nowhere else, and no others.
+    pub grid: Numbered,
+    /// Discontinuities before its first segment.
+    pub discontinuities: u64,
+    /// Frames per second x 1000 of every picture.
+    pub frame_rate_millis: u32,
+    /// The pictures that are made of the source, best first; the source itself is not among them.
+    pub video: Arc<[Picture]>,
+    /// The sounds that are made of it, default first.
+    pub audio: Arc<[Sound]>,
+}
+
+/// A rendition of pictures.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Picture {
+    /// Folder name.
+    pub name: Arc<str>,
+    /// Pixels, even.
+    pub width: u32,
+    /// Pixels, even.
+    pub height: u32,
+    /// Mean bit rate, kbit/s.
+    pub kbps: u32,
+    /// Promised peak of any segment, bit/s.
+    pub peak_bps: u32,
+    /// H.264 profile.
+    pub profile: Arc<str>,
+}
+
+/// A rendition of sound.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sound {
+    /// Folder name.
+    pub name: Arc<str>,
+    /// Bit rate, kbit/s.
+    pub kbps: u32,
+    /// Samples per second.
+    pub sample_rate: u32,
+    /// Channels.
+    pub channels: u8,
+}
