@@ -216,6 +216,18 @@ async function walk(page) {
     await fact('The file', 'State').getByText('Ready').waitFor();
     check(await fact('The file', 'Length').innerText() === '0:09', await fact('The file', 'Length').innerText());
   });
+  await step('the film is looked at before it is on', async () => {
+    const show = page.getByRole('button', { name: 'Show', exact: true });
+    await show.click();
+    await page.waitForFunction(() => document.querySelector('.screen video')?.currentTime > 0.5);
+    const length = await page.evaluate(() => document.querySelector('.screen video').duration);
+    check(Math.abs(length - 9) < 0.6, `${length} s`);
+    // From anywhere in it.
+    await page.evaluate(() => { document.querySelector('.screen video').currentTime = 6; });
+    await page.getByText(/The picture is at 0:0[678] of 0:09/).waitFor();
+    await look(page, 'film');
+    await page.getByRole('button', { name: 'Close' }).click();
+  });
   await step('it is started, and its position moves as the clock does', async () => {
     await head.getByRole('button', { name: 'Start now…' }).click();
     await dialog.getByRole('button', { name: 'Start now' }).click();

@@ -73,8 +73,11 @@ export function eventView(first, context) {
   ];
   const id = copyRow('Event id', 'event id', () => current.id);
   const { element: addresses } = panel('Addresses', ...viewers.map(([row]) => row.element), id.element);
-  const hasPart = ({ file, status }) => status === 'active' || file?.state === 'prepared' || (file?.state === 'preparing' && file.progress > 0);
-  const preview = previewPanel(get, (event) => (hasPart(event) && event.status !== 'completed' ? told(event.hlsUrl) : null));
+  const hasPart = ({ file }) => file?.state === 'prepared' || (file?.state === 'preparing' && file.progress > 0);
+  const preview = previewPanel(get, (event) => {
+    if (event.status === 'active') return told(event.hlsUrl);
+    return hasPart(event) ? api.film(event.id) : null;
+  });
   const file = filePanel(get, context.changed);
   const takeover = takeoverPanel(get, context.changed);
   const element = make('div', { class: 'channel one-event' },
