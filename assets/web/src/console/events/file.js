@@ -3,7 +3,7 @@ import { ask } from '../dialogs.js';
 import { button, facts, make, panel, show, toggle, write } from '../dom.js';
 import { bytes, lasting, sentence } from '../words.js';
 import { locate, uploads } from './calls.js';
-import { forget, unfinished, Upload } from './tus.js';
+import { unfinished, Upload } from './tus.js';
 import { fileWord } from './words.js';
 
 /** What the server takes, by the ends of names; it looks into the file itself. */
@@ -179,5 +179,3 @@ export function filePanel(get, changed) {
   }
   return { element, update };
 }
-
-export { forget };

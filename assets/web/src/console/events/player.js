@@ -1,6 +1,6 @@
 // The preview of an event: what viewers have, and which place of the film that is.
 import { button, make, panel, show, write } from '../dom.js';
-import { duration, positionAt, serverNow } from './position.js';
+import { duration, isLive, positionAt, serverNow } from './position.js';
 import { positionWord } from './words.js';
 
 /** `get` gives the event, `address` what is to be played, or `null`. */
@@ -82,7 +82,7 @@ export function previewPanel(get, address) {
         return;
       }
       const behind = (serverNow() - date) / 1000;
-      write(place, event.live ? `${behind.toFixed(1)} s behind the encoder` : `The picture is at ${positionWord(seconds, duration(event))}, ${behind.toFixed(1)} s behind the server`);
+      write(place, isLive(event) ? `${behind.toFixed(1)} s behind the encoder` : `The picture is at ${positionWord(seconds, duration(event))}, ${behind.toFixed(1)} s behind the server`);
     },
   };
 }
