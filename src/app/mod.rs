@@ -10,6 +10,7 @@ mod measure;
 mod publishing;
 mod pulls;
 mod recordings;
+mod takeover;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
