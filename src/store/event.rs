@@ -14,11 +14,16 @@ pub const MAX_EVENTS_OF_USER: u64 = 1000;
 /// Events of one tenant, those that are over included: ten users who schedule as many as they may.
 pub const MAX_EVENTS_OF_TENANT: u64 = 10_000;
 
+/// Events on one channel that are not over: a new one is compared with all of them, while no other writer is
+/// heard.
+pub const MAX_EVENTS_OF_CHANNEL: usize = 200;
+
 /// Columns of an event, in every query that reads one.
 macro_rules! columns {
     () => {
         "events.id, events.application_id, events.user_id, events.channel_id, events.title, \
-         events.description, events.starts_us, events.ends_us, events.first_us, events.time_zone, \
+         events.description, events.starts_us, events.ends_us, events.first_us, events.length_us, \
+         events.time_zone, \
          events.repeat, events.repeat_until_end, events.status, events.error, events.asset_id, \
          events.stream_id, events.broadcast_id, events.playback_started_us, events.takeover, \
          events.created_us, events.updated_us, events.revision"
@@ -99,6 +104,9 @@ pub struct Event {
     pub ends: Option<Wall>,
     /// When the first run begins or began: repeats are counted from it.
     pub first: Wall,
+    /// Microseconds of a run as it was declared, from its start to its end; `None`: as long as its film. A run
+    /// that was started or ended by hand is longer or shorter, the next one is not.
+    pub length_us: Option<i64>,
     /// IANA name of the zone in which repeats are counted.
     pub time_zone: String,
     /// When it comes again.
@@ -200,6 +208,7 @@ impl TryFrom<&Row> for Event {
             starts: Wall(row.get("starts_us")?),
             ends: time("ends_us")?,
             first: Wall(row.get("first_us")?),
+            length_us: row.get("length_us")?,
             time_zone: row.get("time_zone")?,
             repeat: Repeat::of(row.get("repeat")?).ok_or_else(|| damaged("repeat"))?,
             repeat_until_end: row.get("repeat_until_end")?,
@@ -236,6 +245,7 @@ impl Store {
             starts: new.starts,
             ends: new.ends,
             first: new.starts,
+            length_us: new.ends.map(|ends| ends.micros_since(new.starts)),
             time_zone: new.time_zone.to_owned(),
             repeat: new.repeat,
             repeat_until_end: new.repeat_until_end,
@@ -259,10 +269,10 @@ impl Store {
             let insert = query(
                 "INSERT INTO events (id, channel_id, title, description, starts_us, ends_us, first_us,
                      time_zone, repeat, repeat_until_end, status, error, asset_id, stream_id,
-                     broadcast_id, playback_started_us, takeover, updated_us, revision,
+                     broadcast_id, playback_started_us, takeover, updated_us, revision, length_us,
                      application_id, user_id, created_us)
                  VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17,
-                     $18, $19, $20, $21, $22)",
+                     $18, $19, $20, $21, $22, $23)",
             );
             let insert = values(insert, &event)
                 .bind(event.application_id.as_str())
@@ -366,6 +376,7 @@ fn values(query: Query, event: &Event) -> Query {
         .bind(event.takeover)
         .bind(event.updated.0)
         .bind(event.revision)
+        .bind(event.length_us)
 }
 
 /// The ids that a statement finds.
@@ -421,8 +432,15 @@ async fn refuse_overlap(
          ORDER BY starts_us, id"
     ));
     let select = select.bind(channel.as_str()).bind(event.id.to_string());
-    for row in transaction.fetch_all(select).await? {
-        let other = Event::try_from(&row)?;
+    let rows = transaction.fetch_all(select).await?;
+    if rows.len() >= MAX_EVENTS_OF_CHANNEL {
+        return Err(Error::Full {
+            what: "events of a channel",
+            limit: MAX_EVENTS_OF_CHANNEL as u64,
+        });
+    }
+    for row in &rows {
+        let other = Event::try_from(row)?;
         if clashes(event, &other) {
             return Err(Error::Overlap {
                 title: other.title,

@@ -136,7 +136,8 @@ impl Store {
             "UPDATE events SET channel_id = $2, title = $3, description = $4, starts_us = $5,
                  ends_us = $6, first_us = $7, time_zone = $8, repeat = $9, repeat_until_end = $10,
                  status = $11, error = $12, asset_id = $13, stream_id = $14, broadcast_id = $15,
-                 playback_started_us = $16, takeover = $17, updated_us = $18, revision = $19
+                 playback_started_us = $16, takeover = $17, updated_us = $18, revision = $19,
+                 length_us = $20
              WHERE id = $1",
         );
         transaction.execute(values(update, &event)).await?;
