@@ -19,6 +19,8 @@ export const end = (id) => call('POST', `${event(id)}/end`);
 export const takeOver = (id) => call('POST', `${event(id)}/takeover`);
 export const giveBack = (id) => call('POST', `${event(id)}/give-back`);
 
+/** What is prepared of an event's film, from its beginning to its end. */
+export const film = (id) => `/api/admin/${event(id)}/film/index.m3u8`;
 /** Where uploads into an event are made; and where one is, of which the server told its own path. */
 export const uploads = (id) => `/api/admin/${event(id)}/uploads`;
 export const locate = (told) => `/api/admin/uploads/${segment(decodeURIComponent(told.match(/\/uploads\/([^/?#]+)\/?$/)?.[1] ?? ''))}`;

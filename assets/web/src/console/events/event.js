@@ -4,12 +4,13 @@ import { ask } from '../dialogs.js';
 import { button, facts, make, panel, show, write } from '../dom.js';
 import { count, lasting } from '../words.js';
 import * as api from './calls.js';
-import { filePanel, forget } from './file.js';
+import { filePanel, uploadPart } from './file.js';
 import { askForEvent } from './form.js';
 import { previewPanel } from './player.js';
-import { duration, nowPlaying } from './position.js';
+import { duration, isLive, nowPlaying } from './position.js';
 import { takeoverPanel } from './takeover.js';
 import { ownZone, span } from './times.js';
+import { forget } from './tus.js';
 import { badge, elsewhere, ends, positionWord, repeatWord, sentence, starts } from './words.js';
 
 /** `context.changed` asks the server anew; `context.left` leads back to the calendar. */
@@ -63,6 +64,7 @@ export function eventView(first, context) {
   };
   const now = facts('Now');
   const { element: playing } = panel('Now', now.element);
+  playing.classList.add('now');
   const plan = facts('Schedule');
   const { element: schedule } = panel('Schedule', plan.element);
   const viewers = [
@@ -72,8 +74,11 @@ export function eventView(first, context) {
   ];
   const id = copyRow('Event id', 'event id', () => current.id);
   const { element: addresses } = panel('Addresses', ...viewers.map(([row]) => row.element), id.element);
-  const hasPart = ({ file, status }) => status === 'active' || file?.state === 'prepared' || (file?.state === 'preparing' && file.progress > 0);
-  const preview = previewPanel(get, (event) => (hasPart(event) && event.status !== 'completed' ? told(event.hlsUrl) : null));
+  const hasPart = ({ file }) => file?.state === 'prepared' || (file?.state === 'preparing' && file.progress > 0);
+  const preview = previewPanel(get, (event) => {
+    if (event.status === 'active') return told(event.hlsUrl);
+    return hasPart(event) ? api.film(event.id) : null;
+  });
   const file = filePanel(get, context.changed);
   const takeover = takeoverPanel(get, context.changed);
   const element = make('div', { class: 'channel one-event' },
@@ -86,12 +91,16 @@ export function eventView(first, context) {
 
   function tick() {
     preview.tick();
+    const [word, kind] = badge(current);
+    if (state.textContent !== word) takeover.update();
+    write(state, word);
+    state.className = `state ${kind}`;
     const seconds = nowPlaying(current);
     if (current.status !== 'active') return;
     const length = duration(current);
     const until = ends(current);
     now.update([
-      [current.live ? 'The film would be at' : 'Position', seconds === null ? 'Begins in a moment' : positionWord(seconds, length)],
+      [isLive(current) ? 'The film would be at' : 'Position', seconds === null ? 'Begins in a moment' : positionWord(seconds, length)],
       ['Viewers', String(current.viewers ?? 0), false, 'Who play HLS and DASH now'],
       ['On since', current.playbackStartedAt ? span(Date.parse(current.playbackStartedAt), null, ownZone) : '–'],
       ['Left', until === null ? '–' : lasting(Math.max(0, until - Date.now()))],
@@ -106,14 +115,11 @@ export function eventView(first, context) {
       current = event;
       const isOn = event.status === 'active';
       write(title, event.title);
-      const [word, kind] = badge(event);
-      write(state, word);
-      state.className = `state ${kind}`;
       const watching = isOn ? ` · ${count(event.viewers ?? 0, 'viewer', 'viewers')}` : '';
       write(summary, ` ${span(starts(event), ends(event), ownZone)}${watching}${event.applicationId ? ` · ${event.applicationId}` : ''}`);
       write(description, event.description ?? '');
       show(description, Boolean(event.description));
-      write(banner, event.status === 'error' ? sentence(event.error ?? 'It failed') : event.status === 'scheduled' && !event.file ? 'It has no file yet: without one it cannot start.' : '');
+      write(banner, event.status === 'error' ? sentence(event.error ?? 'It failed') : event.status === 'scheduled' && !event.file && uploadPart(event.id) === null ? 'It has no file yet: without one it cannot start.' : '');
       show(banner, banner.textContent !== '');
       const there = elsewhere(event);
       plan.update([
