@@ -37,6 +37,7 @@ const SCRIPT: &str = "text/javascript; charset=utf-8";
 const WATCH: &str = "watch.html";
 const LIVE: &str = "live.html";
 const CONSOLE: &str = "console.html";
+const SYNC: &str = "sync.js";
 
 /// Everything that the pages consist of.
 #[rustfmt::skip]
@@ -46,6 +47,7 @@ static FILES: &[File] = &[
     page!("console.html", HTML),
     page!("watch.js", SCRIPT),
     page!("live.js", SCRIPT),
+    page!("sync.js", SCRIPT),
     page!("console.js", SCRIPT),
     page!("engine-dash.js", SCRIPT),
     page!("preview.js", SCRIPT),
@@ -79,7 +81,7 @@ fn hash(bytes: &[u8]) -> String {
 }
 
 /// Routes of the viewers' pages, where operators have an address of their own: `/watch/{streamId}`,
-/// `/streams/{streamId}/watch`, `/live`, `/assets/{file}`, and `/`, which leads to `/live`.
+/// `/streams/{streamId}/watch`, `/live`, `/sync.js`, `/assets/{file}`, and `/`, which leads to `/live`.
 pub fn public_routes(state: State) -> Router {
     viewers(state).route("/", get(|| async { Redirect::temporary("/live") }))
 }
@@ -102,6 +104,7 @@ fn viewers(state: State) -> Router {
         )
         .route("/watch/{streamId}", get(watch))
         .route("/streams/{streamId}/watch", get(watch))
+        .route("/sync.js", get(sync))
         .route("/assets/{file}", get(asset))
         .with_state(state)
 }
@@ -184,6 +187,20 @@ async fn watch(Extract(state): Extract<State>, Path(id): Path<String>, parts: Pa
 
 async fn asset(Path(name): Path<String>, headers: HeaderMap) -> Response {
     serve(&name, &headers)
+}
+
+/// The module that other people's pages import (Fetch standard, section 3.3, "CORS protocol"), those that are
+/// isolated from other origins as well (HTML standard, section 7.1.4, "Cross-origin embedder policies").
+async fn sync(headers: HeaderMap) -> Response {
+    let mut response = serve(SYNC, &headers);
+    for (name, value) in [
+        ("access-control-allow-origin", "*"),
+        ("cross-origin-resource-policy", "cross-origin"),
+    ] {
+        let headers = response.headers_mut();
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    response
 }
 
 fn serve(name: &str, request: &HeaderMap) -> Response {
@@ -362,6 +379,19 @@ mod tests {
             let sources = format!("connect-src 'self'{expected}");
             assert!(policy.contains(&sources), "{policy}");
         }
+    }
+
+    #[tokio::test]
+    async fn pages_of_any_origin_may_import_the_module() {
+        let (status, headers, body) = ask("/sync.js", &[("origin", "https://a.example")]).await;
+        assert_eq!(status, StatusCode::OK);
+        assert_eq!(headers[header::CONTENT_TYPE], SCRIPT);
+        assert_eq!(headers["access-control-allow-origin"], "*");
+        assert_eq!(headers["cross-origin-resource-policy"], "cross-origin");
+        let source = include_str!("../../assets/web/sync.js");
+        assert!(body == source.as_bytes(), "it is not the file as it is");
+        let (_, headers, _) = ask("/assets/watch.js", &[]).await;
+        assert!(!headers.contains_key("access-control-allow-origin"));
     }
 
     #[tokio::test]

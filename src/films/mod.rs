@@ -27,8 +27,8 @@ use crate::base::clock::{Clock, Wall};
 use crate::base::id::Uuid;
 pub use incoming::{Incoming, Placed, Sealed};
 pub use probe::{Found, Medium, Probe};
-pub use upload::{Coming, NewUpload, Upload};
 use upload::Slot;
+pub use upload::{Coming, NewUpload, Upload};
 
 /// How long an upload may be gone on with.
 pub const LIFETIME: Duration = Duration::from_secs(24 * 60 * 60);

@@ -156,7 +156,9 @@ async fn a_start_removes_what_a_crash_left_and_nothing_that_somebody_writes() {
     let plain = bench.films.begin(upload(1, 1, 6)).await.unwrap();
     let crashed = bench.films.begin(upload(2, 1, 6)).await.unwrap();
     let crashed_folder = bench.films.coming_folder(crashed.upload().id);
-    let copy = bench.folder.join("coming-00000000-0000-4000-8000-000000000000");
+    let copy = bench
+        .folder
+        .join("coming-00000000-0000-4000-8000-000000000000");
     std::fs::create_dir(&copy).unwrap();
     std::fs::write(copy.join(ORIGINAL), b"abc").unwrap();
     std::fs::write(copy.join("upload.json"), b"{").unwrap();

@@ -135,9 +135,7 @@ impl Films {
             sync_folder(folder.parent().expect("it lies in the folder of all"))
         };
         let written = tokio::task::spawn_blocking(write).await;
-        written
-            .map_err(io::Error::other)?
-            .map_err(super::refused)?;
+        written.map_err(io::Error::other)?.map_err(super::refused)?;
         incoming.leave();
         let offset = 0;
         Ok(Coming { upload, offset })

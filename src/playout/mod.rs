@@ -5,7 +5,12 @@
 
 pub mod asset;
 pub mod grid;
+mod leg;
+mod listing;
+mod piece;
+mod runs;
 pub mod schedule;
+mod shelf;
 mod stage;
 mod timeline;
 

@@ -8,6 +8,7 @@ use crate::media::rescale;
 mod bench;
 mod holes;
 mod hostile;
+mod placed;
 
 use bench::Bench;
 
