@@ -21,6 +21,7 @@ mod cohosts;
 mod contacts;
 mod contract;
 mod credentials;
+mod events;
 mod pages;
 mod refusals;
 mod shown;
