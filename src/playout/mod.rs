@@ -5,8 +5,14 @@
 
 pub mod asset;
 pub mod grid;
+mod leg;
+mod listing;
+mod piece;
+mod runs;
 pub mod schedule;
+mod shelf;
 mod stage;
+pub mod takeover;
 mod timeline;
 
 use std::sync::Arc;
@@ -101,3 +107,6 @@ pub fn part_number(sequence: u64, index: u64) -> u64 {
 fn ticks(duration: Duration) -> Ticks {
     Ticks::from_duration(duration, Timescale::CHANNEL)
 }
+
+#[cfg(test)]
+mod tests;

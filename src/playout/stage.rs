@@ -1,10 +1,12 @@
 //! All shows that this process can play.
 
 use std::collections::HashMap;
+use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use super::asset::{Error, Reader};
+use super::shelf::Shelf;
 use super::timeline::Playing;
 use super::{Facts, Legs, Show};
 use crate::base::clock::Clock;
@@ -28,8 +30,43 @@ pub struct Stage(Arc<Inner>);
 pub(super) struct Inner {
     pub(super) config: Config,
     pub(super) clock: Clock,
-    pub(super) legs: RwLock<Option<Arc<dyn Legs>>>,
+    pub(super) shelf: Arc<Shelf>,
+    legs: RwLock<Option<Arc<dyn Legs>>>,
     shows: RwLock<HashMap<Uuid, Arc<Playing>>>,
+}
+
+impl Inner {
+    /// The timeline of a taken-over stream.
+    pub(super) fn leg(&self, stream: Uuid) -> Option<Arc<dyn Timeline>> {
+        let legs = self
+            .legs
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()?;
+        legs.timeline(stream)
+    }
+
+    /// Reads an asset's index into memory.
+    pub(super) async fn load(&self, asset: Uuid) -> io::Result<()> {
+        let read = tokio::task::spawn_blocking(self.reading(asset));
+        read.await
+            .map_err(io::Error::other)?
+            .map_err(io::Error::other)
+    }
+
+    /// The same, for whoever cannot wait.
+    pub(super) fn read_aside(&self, asset: Uuid) {
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            runtime.spawn_blocking(self.reading(asset));
+        }
+    }
+
+    fn reading(&self, asset: Uuid) -> impl FnOnce() -> Result<(), Error> + Send + 'static {
+        let shelf = self.shelf.clone();
+        let folder = self.config.folder.join(asset.to_string());
+        let clock = self.clock.clone();
+        move || shelf.load(asset, &folder, clock.monotonic()).map(|_| ())
+    }
 }
 
 impl Stage {
@@ -38,6 +75,7 @@ impl Stage {
         Stage(Arc::new(Inner {
             config,
             clock,
+            shelf: Arc::default(),
             legs: RwLock::default(),
             shows: RwLock::default(),
         }))
@@ -60,10 +98,19 @@ impl Stage {
         }
     }
 
-    /// Takes a show off.
+    /// Takes a show off. Those who wait for it are let go.
     pub fn remove(&self, stream: Uuid) {
         let mut shows = self.0.shows.write().unwrap_or_else(PoisonError::into_inner);
-        shows.remove(&stream);
+        let removed = shows.remove(&stream);
+        drop(shows);
+        if let Some(removed) = removed {
+            removed.wake();
+        }
+    }
+
+    /// Forgets what is in memory of an asset, which was prepared anew or deleted.
+    pub fn forget(&self, asset: Uuid) {
+        self.0.shelf.forget(asset);
     }
 
     /// What a show's players read.
@@ -89,7 +136,7 @@ impl Stage {
     pub async fn facts(&self, asset: Uuid) -> Result<Option<Facts>, Error> {
         let folder = self.0.config.folder.join(asset.to_string());
         let read = tokio::task::spawn_blocking(move || Reader::open(&folder));
-        let read = read.await.map_err(std::io::Error::other);
+        let read = read.await.map_err(io::Error::other);
         let reader = read.map_err(|source| Error::Io {
             what: format!("cannot read asset {asset}"),
             source,

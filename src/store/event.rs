@@ -43,6 +43,9 @@ macro_rules! select {
 }
 pub(super) use select;
 
+// Below the macros, which it uses.
+mod run;
+
 words! {
     /// When an event comes again.
     Repeat {
@@ -277,99 +280,11 @@ impl Store {
                 .bind(now);
             transaction.execute(insert).await?;
             show::insert(&mut transaction, &new.show).await?;
+            self.queue_scheduled(&mut transaction, "event.scheduled", &event)
+                .await?;
             transaction.commit().await?;
+            self.deliveries_added();
             Ok(event)
-        })
-        .await
-    }
-
-    /// Changes an event and the run that is on or comes next, as one. `change` is handed both as they are, and
-    /// may refuse; id, owner, tenant and streams stay as they are. When it puts a show of another stream there,
-    /// that is the next run, and the one before is over.
-    ///
-    /// [`Error::Overlap`] when the channel is taken for what has become of the event, [`Error::Cut`] when a cut
-    /// would be changed that viewers may have seen, [`Error::Missing`] when there is no such event.
-    pub async fn change_event<R: Send>(
-        &self,
-        id: Uuid,
-        clashes: Clashes<'_>,
-        change: impl FnOnce(&mut Event, &mut ShowRow) -> Result<(), R> + Send,
-    ) -> Result<Result<(Event, ShowRow), R>, Error> {
-        let now = self.now_us();
-        timed(async {
-            let mut transaction = self.database.begin().await?;
-            let old = query(select!("WHERE id = $1")).bind(id.to_string());
-            let old = transaction.fetch_optional(old).await?;
-            let old = Event::try_from(&old.ok_or_else(|| Error::missing("event", id))?)?;
-            let shown = show::read(&mut transaction, old.stream_id).await?;
-            // Of an event that is over for long: there is nothing to write then, but for a next run.
-            let is_kept = shown.is_some();
-            let shown = shown.unwrap_or_else(|| ShowRow {
-                stream_id: old.stream_id,
-                event_id: id,
-                asset_id: old.asset_id,
-                epoch: old.starts,
-                starts: old.starts,
-                ends: old.ends,
-                looping: old.is_looping(),
-                after: show::After::End,
-                ended: Some(old.updated),
-                cuts: Vec::new(),
-            });
-            let (mut event, mut show) = (old.clone(), shown.clone());
-            if let Err(refusal) = change(&mut event, &mut show) {
-                return Ok(Err(refusal));
-            }
-            event.stream_id = show.stream_id;
-            event.updated = Wall(now);
-            if !event.status.is_over() {
-                refuse_overlap(&mut transaction, &event, clashes).await?;
-            }
-            event.revision = show::count(&mut transaction).await?;
-            let update = query(
-                "UPDATE events SET channel_id = $2, title = $3, description = $4, starts_us = $5,
-                     ends_us = $6, first_us = $7, time_zone = $8, repeat = $9, repeat_until_end = $10,
-                     status = $11, error = $12, asset_id = $13, stream_id = $14, broadcast_id = $15,
-                     playback_started_us = $16, takeover = $17, updated_us = $18, revision = $19,
-                     length_us = $20
-                 WHERE id = $1",
-            );
-            transaction.execute(values(update, &event)).await?;
-            if show.stream_id != shown.stream_id {
-                let over = query(
-                    "UPDATE shows SET ended_us = COALESCE(ended_us, $1) WHERE stream_id = $2",
-                );
-                let over = over.bind(now).bind(shown.stream_id.to_string());
-                transaction.execute(over).await?;
-                show::insert(&mut transaction, &show).await?;
-            } else if is_kept {
-                show::update(&mut transaction, &shown, &show, now).await?;
-            }
-            transaction.commit().await?;
-            Ok(Ok((event, show)))
-        })
-        .await
-    }
-
-    /// Removes an event with its shows and assets. [`Error::Missing`] when it is gone.
-    pub async fn delete_event(&self, id: Uuid) -> Result<DeletedEvent, Error> {
-        timed(async {
-            let mut transaction = self.database.begin().await?;
-            let old = query(select!("WHERE id = $1")).bind(id.to_string());
-            let old = transaction.fetch_optional(old).await?;
-            let event = Event::try_from(&old.ok_or_else(|| Error::missing("event", id))?)?;
-            let of = "SELECT stream_id AS id FROM shows WHERE event_id = $1 ORDER BY starts_us";
-            let streams = ids(&mut transaction, query(of).bind(id.to_string())).await?;
-            let of = "SELECT id FROM assets WHERE event_id = $1 ORDER BY created_us";
-            let assets = ids(&mut transaction, query(of).bind(id.to_string())).await?;
-            let delete = query("DELETE FROM events WHERE id = $1").bind(id.to_string());
-            transaction.execute(delete).await?;
-            transaction.commit().await?;
-            Ok(DeletedEvent {
-                event,
-                streams,
-                assets,
-            })
         })
         .await
     }

@@ -47,21 +47,21 @@ pub(super) struct Init {
 
 /// Where a segment lies.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Placed {
-    pub(super) offset: u64,
+pub(in crate::playout) struct Placed {
+    pub(in crate::playout) offset: u64,
     /// In the rendition's timescale, since the film's time zero.
-    pub(super) start: Ticks,
+    pub(in crate::playout) start: Ticks,
     /// One after another.
-    pub(super) parts: Vec<PlacedPart>,
+    pub(in crate::playout) parts: Vec<PlacedPart>,
 }
 
 /// A part of it: a fragment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct PlacedPart {
-    pub(super) size: u32,
+pub(in crate::playout) struct PlacedPart {
+    pub(in crate::playout) size: u32,
     /// In the rendition's timescale.
-    pub(super) duration: u32,
-    pub(super) independent: bool,
+    pub(in crate::playout) duration: u32,
+    pub(in crate::playout) independent: bool,
 }
 
 impl Placed {

@@ -14,6 +14,7 @@ use std::sync::Arc;
 use super::Grid;
 use crate::media::Rendition;
 
+pub(in crate::playout) use index::Placed;
 pub use index::fuzz_index;
 pub use reader::Reader;
 pub use writer::{Layout, Writer};
