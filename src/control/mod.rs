@@ -53,7 +53,7 @@ use crate::hub::{
 use crate::record::Library;
 use crate::store::Store;
 pub use api::chat::news::run as tell_chats;
-pub use api::fuzz::fuzz_api;
+pub use api::fuzz::{fuzz_api, fuzz_uploads};
 pub use api::leftover::Leftovers;
 pub use api::lifecycle::Lifecycle;
 pub use api::webhook::Webhooks;
