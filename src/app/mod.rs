@@ -40,7 +40,7 @@ use crate::media::timeline::Rules;
 use crate::media::{Ticks, Timescale};
 use crate::origin::{self, Origin};
 use crate::package::Live;
-use crate::store::Store;
+use crate::store::{After, Store};
 use crate::transcode;
 use access::{NoPlayback, TokenAccess};
 use listeners::{Listeners, reachable};
@@ -175,6 +175,7 @@ impl App {
             max_channels: config.limits.max_channels,
             open_registration: config.publish.open_registration,
             anonymous_broadcasts: config.publish.anonymous_broadcasts,
+            planning: planning(&config),
             requests_per_second: control::REQUESTS_PER_SECOND,
             webhooks_private: config.webhooks.may_go_to(),
             public_url: config.urls.public_url.clone(),
@@ -448,6 +449,18 @@ fn playlist_rules(config: &Config, stream: &Stream) -> Rules {
         segment_target: config.media.segment,
         window: config.media.window.max(target * 6),
         independent_segments: ladder,
+    }
+}
+
+/// What all scheduled events have in common.
+fn planning(config: &Config) -> control::Planning {
+    control::Planning {
+        segment: config.media.segment,
+        slate_before: config.event.before == "slate",
+        after: match config.event.after.as_str() {
+            "end" => After::End,
+            _ => After::Slate,
+        },
     }
 }
 

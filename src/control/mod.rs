@@ -53,6 +53,7 @@ use crate::hub::{
 use crate::record::Library;
 use crate::store::Store;
 pub use api::chat::news::run as tell_chats;
+pub use api::event::Planning;
 pub use api::fuzz::{fuzz_api, fuzz_uploads};
 pub use api::leftover::Leftovers;
 pub use api::lifecycle::Lifecycle;
@@ -270,6 +271,8 @@ pub struct Setup {
     pub open_registration: bool,
     /// Whether broadcasts may be made without credentials.
     pub anonymous_broadcasts: bool,
+    /// What all scheduled events have in common.
+    pub planning: Planning,
     /// Requests of one application in a second; see [`REQUESTS_PER_SECOND`].
     pub requests_per_second: u32,
     /// Where webhooks may go besides the internet.

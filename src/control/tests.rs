@@ -313,6 +313,11 @@ pub(in crate::control) async fn bench(change: impl FnOnce(&mut Setup)) -> Bench 
         max_channels: 1000,
         open_registration: false,
         anonymous_broadcasts: true,
+        planning: Planning {
+            segment: Duration::from_secs(2),
+            slate_before: true,
+            after: crate::store::After::Slate,
+        },
         requests_per_second: REQUESTS_PER_SECOND,
         webhooks_private: Private {
             networks: Vec::new(),

@@ -1,7 +1,8 @@
 // Viewers of one show, each with a player of its own and assets/web/sync.js, who come one after the other; prints
 // one JSON object, and exits 0 when they all show the same moment.
 //
-//   node sync.mjs --sync http://HOST/api/events/ID/sync --hls URL --dash URL --source-width W --fps N
+//   node sync.mjs --url http://HOST/ --admin-key K        schedules a film of its own
+//   node sync.mjs --sync http://HOST/api/events/ID/sync --hls URL --dash URL [--source-width W] [--fps N]
 //
 // --module URL       the module, from the server under test and so across origins (/sync.js beside --sync)
 // --players a,b,…    hls, dash or shaka, in the order in which they come (hls,dash)
@@ -14,16 +15,22 @@
 //
 // The position is read from the picture: the film carries the number of each frame (pattern.mjs). What is compared
 // is number / fps, minus the time at which the frame came on screen; every viewer here has the clock of this machine.
+// Where `/sync` says that the film is, less its targetLatency, is where they are to be.
 import { createReadStream } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import { basename, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { chromium } from 'playwright-core';
+import { apart, at, FILM, meant, owner, place, sleep } from './event.mjs';
+import { launch } from './pages.mjs';
 
 const { values: options } = parseArgs({
   options: {
+    url: { type: 'string' },
+    'admin-key': { type: 'string' },
+    rtmp: { type: 'string' },
+    clip: { type: 'string' },
     sync: { type: 'string' },
     hls: { type: 'string' },
     dash: { type: 'string' },
@@ -32,8 +39,8 @@ const { values: options } = parseArgs({
     apart: { type: 'string', default: '7' },
     settle: { type: 'string', default: '10' },
     seconds: { type: 'string', default: '6' },
-    fps: { type: 'string', default: '30' },
-    'source-width': { type: 'string', default: '640' },
+    fps: { type: 'string', default: String(FILM.fps) },
+    'source-width': { type: 'string', default: String(FILM.width) },
     viewport: { type: 'string', default: '640x360' },
     live: { type: 'boolean' },
     raw: { type: 'string' },
@@ -44,7 +51,6 @@ const [width, height] = options.viewport.split('x').map(Number);
 /** Two viewers may be apart by this, and each from where `/sync` says. */
 const MOST_MS = 50;
 const START_MS = 30_000;
-const sleep = (seconds) => new Promise((resolve) => { setTimeout(resolve, seconds * 1000); });
 
 /** What the module's own text says to set, for a latency in seconds. */
 const CONFIG = {
@@ -85,18 +91,6 @@ async function serve() {
 }
 
 const median = (values) => [...values].sort((a, b) => a - b)[values.length >> 1];
-/** The distance of two moments of a film that begins anew after `length`. */
-const apart = (a, b, length) => {
-  const distance = a - b;
-  return length ? distance - Math.round(distance / length) * length : distance;
-};
-
-async function ask() {
-  const sentAt = Date.now();
-  const event = await (await fetch(options.sync)).json();
-  return { ...event, askedAt: (sentAt + Date.now()) / 2 };
-}
-
 async function view(browser, origin, player, latency) {
   const context = await browser.newContext({ viewport: { width, height } });
   const page = await context.newPage();
@@ -115,66 +109,68 @@ async function view(browser, origin, player, latency) {
 /** Frames that came on screen since then, as [at, number], and what the module said. */
 async function read({ page }, since) {
   const [frames, reports] = await page.evaluate(() => [window.probe.result().frames, window.reports]);
-  return [frames.filter(([at, number]) => at >= since && number !== null), reports];
+  return [frames.filter(([shown, number]) => shown >= since && number !== null), reports];
 }
 
-async function measure(viewers, since, event) {
-  const length = options.live ? 0 : event.duration * 1000;
-  const fps = Number(options.fps);
+async function measure(viewers, since) {
+  const meantNow = await meant(options.sync);
+  const length = options.live ? 0 : meantNow.length;
   const found = [];
   for (const viewer of viewers) {
     const [frames, reports] = await read(viewer, since);
-    if (frames.length < fps) throw new Error(`${viewer.player}: ${frames.length} frames can be read`);
-    // Within one film all distances are taken from the first, so that a seam is none.
-    const first = (frames[0][1] * 1000) / fps - frames[0][0];
-    const positions = frames.map(([at, number]) => first + apart((number * 1000) / fps - at, first, length));
-    const [, report] = reports.at(-1);
-    const said = reports.filter(([at]) => at >= since);
-    const offsets = said.map(([, { offsetMs }]) => offsetMs).filter((offset) => offset !== null);
+    if (frames.length < 10) throw new Error(`${viewer.player}: ${frames.length} frames can be read`);
+    const said = reports.filter(([moment]) => moment >= since).map(([, report]) => report);
+    const offsets = said.map(({ offsetMs }) => offsetMs).filter((offset) => offset !== null);
     found.push({
-      player: viewer.player, at: median(positions), frames: frames.length, report, offsetMs: median(offsets),
-      states: [...new Set(said.map(([, { state }]) => state))], rates: [...new Set(reports.map(([, { rate }]) => rate))],
+      player: viewer.player, place: place(frames, Number(options.fps), length), frames: frames.length,
+      offsetMs: median(offsets), rttMs: said.at(-1)?.rttMs, states: [...new Set(said.map(({ state }) => state))],
     });
   }
-  const figures = found.map(({ at, ...rest }) => {
-    const toFirstMs = Math.round(apart(at, found[0].at, length));
-    if (options.live) return { ...rest, toFirstMs };
-    // Where the film is by /sync, `targetLatency` ago.
-    const wanted = (event.currentPosition - event.targetLatency) * 1000 - event.askedAt;
-    return { ...rest, toFirstMs, toSyncMs: Math.round(apart(at, wanted, length)) };
-  });
-  const distances = figures.flatMap(({ toFirstMs, toSyncMs }) => [toFirstMs, toSyncMs ?? 0]);
+  const figures = found.map(({ place: where, ...rest }) => ({
+    ...rest,
+    toFirstMs: Math.round(apart(where, found[0].place, length)),
+    toSyncMs: options.live ? null : Math.round(apart(where, meantNow.place, length)),
+  }));
   // Two of them may be on both sides of the first.
-  const widest = Math.max(...figures.map(({ toFirstMs }) => toFirstMs)) - Math.min(...figures.map(({ toFirstMs }) => toFirstMs));
-  return { figures, worstMs: Math.max(widest, ...distances.map(Math.abs)) };
+  const toFirst = figures.map(({ toFirstMs }) => toFirstMs);
+  const worstMs = Math.max(Math.max(...toFirst) - Math.min(...toFirst), ...figures.map(({ toSyncMs }) => Math.abs(toSyncMs ?? 0)));
+  return { figures, worstMs };
+}
+
+/** An event of its own: a film that begins anew until it is stopped. */
+async function begin() {
+  const ann = await owner({ url: options.url, adminKey: options['admin-key'] });
+  const event = await ann.schedule({
+    title: 'Film', scheduledStartTime: at(Date.now() + 3_600_000), scheduledEndTime: at(Date.now() + 7_200_000), repeatMode: 'until_end', repeatUntilEnd: true,
+  });
+  await ann.upload(event);
+  await ann.start(event);
+  options.sync = new URL(`/api/events/${event.id}/sync`, options.url).href;
+  options.hls = new URL(`/hls/${event.streamId}/index.m3u8`, options.url).href;
+  options.dash = new URL(`/dash/${event.streamId}/ll.mpd`, options.url).href;
+  while (!(await meant(options.sync)).event.isPlaying) await sleep(100);
+  // So much is behind, then, that nobody has to wait.
+  await sleep(4000);
 }
 
 const server = await serve();
-const browser = await chromium.launch({
-  executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
-  headless: true,
-  args: [
-    '--no-sandbox', '--disable-gpu', '--no-first-run', '--disable-background-networking', '--disable-component-update',
-    '--disable-sync', '--autoplay-policy=no-user-gesture-required', '--mute-audio',
-    // All pages are in front of somebody.
-    '--disable-renderer-backgrounding', '--disable-background-timer-throttling', '--disable-backgrounding-occluded-windows',
-  ],
-});
+const browser = await launch();
 let result = { ok: false };
 try {
-  const { targetLatency } = await ask();
+  if (!options.sync) await begin();
+  const { targetLatency } = (await meant(options.sync)).event;
   const viewers = [];
   for (const player of options.players.split(',')) {
-    if (viewers.length) await sleep(Number(options.apart));
+    if (viewers.length) await sleep(Number(options.apart) * 1000);
     viewers.push(await view(browser, `http://localhost:${server.address().port}`, player, targetLatency));
   }
-  await sleep(Number(options.settle));
+  await sleep(Number(options.settle) * 1000);
   const readings = [];
   // The median of several readings: a busy machine may show a frame late.
   for (let reading = 0; reading < 3; reading += 1) {
     const since = Date.now();
-    await sleep(Number(options.seconds) / 2);
-    readings.push(await measure(viewers, since, await ask()));
+    await sleep(Number(options.seconds) * 500);
+    readings.push(await measure(viewers, since));
   }
   if (options.raw) {
     const seen = ({ page }) => page.evaluate(() => ({ ...window.probe.result(), reports: window.reports }));

@@ -88,6 +88,8 @@ async function refreshComing() {
     if (!answer.ok) return;
     const events = await answer.json();
     byId('coming').hidden = events.length === 0;
+    // Where something is scheduled, somebody knows how to begin.
+    byId('how').hidden = events.length > 0;
     // A list that says the same stays, and with it what has the focus.
     const next = JSON.stringify(events.map((event) => [event.id, event.streamId, event.title, until(new Date(event.scheduledStartTime))]));
     if (next !== known) byId('shows').replaceChildren(...events.map(makeShow));
