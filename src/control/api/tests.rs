@@ -28,6 +28,7 @@ mod shown;
 mod strangers;
 mod streaming;
 mod tenancy;
+mod uploads;
 mod users;
 mod webhooks;
 
