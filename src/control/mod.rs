@@ -52,6 +52,7 @@ use crate::hub::{
 use crate::record::Library;
 use crate::store::Store;
 pub use api::chat::news::run as tell_chats;
+pub use api::event::{Conductor, Planning, Playbill};
 pub use api::fuzz::fuzz_api;
 pub use api::leftover::Leftovers;
 pub use api::lifecycle::Lifecycle;
@@ -247,6 +248,8 @@ pub struct Setup {
     pub files: Files,
     /// Streams that live now.
     pub live: Arc<dyn Live>,
+    /// Events, and the stage on which their shows play.
+    pub playbill: Playbill,
     /// Figures for `/metrics` and lists.
     pub measurements: Arc<dyn Measurements>,
     /// Readiness of what control cannot see.
@@ -267,6 +270,8 @@ pub struct Setup {
     pub open_registration: bool,
     /// Whether broadcasts may be made without credentials.
     pub anonymous_broadcasts: bool,
+    /// What all scheduled events have in common.
+    pub planning: Planning,
     /// Requests of one application in a second; see [`REQUESTS_PER_SECOND`].
     pub requests_per_second: u32,
     /// Where webhooks may go besides the internet.

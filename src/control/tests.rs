@@ -286,11 +286,27 @@ pub(in crate::control) async fn bench(change: impl FnOnce(&mut Setup)) -> Bench 
     });
     store.watch(&watch).await.unwrap();
     let tasks = Tasks::new();
+    let stage = crate::playout::Config {
+        folder: data.join("films"),
+        rules: crate::media::timeline::Rules {
+            epoch: NOW,
+            target_duration_s: 3,
+            part_target: Duration::from_millis(200),
+            part_hold_back: Duration::from_millis(600),
+            hold_back: Duration::from_secs(9),
+            can_skip_until: Duration::from_secs(18),
+            segment_target: Duration::from_secs(2),
+            window: Duration::from_secs(60),
+            independent_segments: true,
+        },
+    };
+    let stage = crate::playout::Stage::new(stage, clock.clone());
     let mut setup = Setup {
         store: store.clone(),
         library,
         files: Files::open(&data.join("uploads")).unwrap(),
         live: world.clone(),
+        playbill: Playbill::new(store.clone(), stage),
         measurements: world.clone(),
         probes: world.clone(),
         keys: world.clone(),
@@ -300,6 +316,11 @@ pub(in crate::control) async fn bench(change: impl FnOnce(&mut Setup)) -> Bench 
         max_channels: 1000,
         open_registration: false,
         anonymous_broadcasts: true,
+        planning: Planning {
+            segment: Duration::from_secs(2),
+            slate_before: true,
+            after: crate::store::After::Slate,
+        },
         requests_per_second: REQUESTS_PER_SECOND,
         webhooks_private: Private {
             networks: Vec::new(),

@@ -148,9 +148,10 @@ impl From<pcast::Error> for Error {
 impl From<store::Error> for Error {
     fn from(error: store::Error) -> Error {
         match &error {
-            store::Error::Exists(_) | store::Error::State { .. } => {
-                Error::Conflict(error.to_string())
-            }
+            store::Error::Exists(_)
+            | store::Error::State { .. }
+            | store::Error::Overlap { .. }
+            | store::Error::Cut { .. } => Error::Conflict(error.to_string()),
             store::Error::Missing { what, .. } => Error::NotFound(what),
             store::Error::ZeroByte => Error::Bad(error.to_string()),
             store::Error::Full { .. } => Error::Capacity(error.to_string()),

@@ -24,6 +24,11 @@ use pass::Pass;
 #[serde(rename_all = "camelCase")]
 pub(in crate::control) struct View<'a> {
     id: String,
+    /// Of whose run it is, where a film is on at the same moment for everybody: `/api/events/{id}/sync` says where
+    /// that is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = "uuid")]
+    event_id: Option<String>,
     stream_id: String,
     #[schema(example = "r5")]
     short_id: String,
@@ -88,12 +93,14 @@ pub(in crate::control) async fn show(mut call: Call) -> Answer {
     let stream = found.stream_id;
     Ok(ok(&View {
         id: found.id.to_string(),
+        event_id: setup.playbill.event_of(stream).map(|id| id.to_string()),
         stream_id: stream.to_string(),
         short_id: found.short_id(),
         title: &found.title,
         description: found.description.as_deref(),
         status: found.status.word(),
-        on_air: setup.live.on_air(&found.channel_id).is_some(),
+        on_air: setup.playbill.is_playing(stream, setup.clock.wall())
+            || setup.live.on_air(&found.channel_id).is_some(),
         viewers: viewers(&*setup.measurements, stream, found.reported_viewers),
         poster: poster(&call.state, &found).await?,
         started_at: found.started.map(seconds),

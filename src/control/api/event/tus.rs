@@ -165,7 +165,11 @@ pub(in crate::control) async fn show(mut call: Call) -> Answer {
     };
     if coming.offset == coming.upload.length {
         // Nobody was told yet whether it is a file that can be shown.
-        let incoming = call.state.setup().films.resume(coming.upload.id, coming.offset);
+        let incoming = call
+            .state
+            .setup()
+            .films
+            .resume(coming.upload.id, coming.offset);
         settle(&call.state, incoming.await?).await?;
     }
     let mut response = told(StatusCode::OK, &coming);

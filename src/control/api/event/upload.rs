@@ -61,9 +61,10 @@ pub(in crate::control) async fn upload(mut call: Call) -> Answer {
     let form = form::receive(body, boundary, &mut incoming).await?;
     let name = named(form.file_name.as_deref());
     let state = call.state.clone();
-    let accepted = to_the_end(&call.state, async move {
-        accept(&state, incoming, &name).await
-    });
+    let accepted = to_the_end(
+        &call.state,
+        async move { accept(&state, incoming, &name).await },
+    );
     accepted.await?;
     let event = call.state.setup().store.event(event.id).await?;
     let event = event.ok_or(Error::NotFound("event"))?;
@@ -100,10 +101,7 @@ pub(super) fn new_upload(event: &Event, length: u64) -> NewUpload {
 /// What a file is called here: as its sender says, without folders, on one line, and not too long.
 pub(super) fn named(name: Option<&str>) -> String {
     let name = name.map(form::last_part).unwrap_or_default();
-    let mut name: String = name
-        .chars()
-        .filter(|letter| !letter.is_control())
-        .collect();
+    let mut name: String = name.chars().filter(|letter| !letter.is_control()).collect();
     name.truncate(name.floor_char_boundary(MAX_NAME_BYTES));
     match name.trim() {
         "" | "." | ".." => NAMELESS.to_owned(),
@@ -152,7 +150,10 @@ pub(super) async fn accept(state: &State, mut incoming: Incoming, name: &str) ->
         Ok((_, unused)) => unused,
         Err(error) => {
             // Where it is not known what became of the row, the next sweep asks again.
-            if !matches!(error, store::Error::Missing { .. } | store::Error::Full { .. }) {
+            if !matches!(
+                error,
+                store::Error::Missing { .. } | store::Error::Full { .. }
+            ) {
                 placed.keep();
             }
             return Err(error.into());
