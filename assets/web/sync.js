@@ -28,9 +28,9 @@
  *     player.updateSettings({ streaming: { delay: { liveDelay: 3 }, liveCatchup: { enabled: false } } });
  *     player.initialize(video, 'https://GATEWAY/dash/STREAM/ll.mpd', true);
  *
- *     // shaka
- *     player.configure({ manifest: { defaultPresentationDelay: 3 }, streaming: { liveSync: { enabled: false } } });
- *     await player.load('https://GATEWAY/dash/STREAM/ll.mpd');
+ *     // shaka, in HLS: in DASH it obeys the ServiceDescription of the MPD, whatever is set; 2 is less than 3
+ *     player.configure({ manifest: { defaultPresentationDelay: 2, hls: { sequenceMode: true } } });
+ *     await player.load('https://GATEWAY/hls/STREAM/index.m3u8');
  *
  *     // Safari, iOS: nothing to set, and no `player`
  *     video.src = 'https://GATEWAY/hls/STREAM/index.m3u8';
@@ -274,7 +274,7 @@ export function programmeTime(video, player) {
     // dash.js
     if (player?.timeAsUTC) return player.isReady() && player.isDynamic() ? player.timeAsUTC() * 1000 : null;
     // shaka
-    if (player?.getPlayheadTimeAsDate) return player.isLive() ? player.getPlayheadTimeAsDate()?.getTime() : null;
+    if (player?.getPlayheadTimeAsDate) return dateOfShaka(video, player);
     // hls.js
     if (player && 'playingDate' in player) return player.playingDate?.getTime();
     // Safari's own player
@@ -282,6 +282,18 @@ export function programmeTime(video, player) {
     return Number.isFinite(start) ? start + video.currentTime * 1000 : null;
   })();
   return Number.isFinite(date) && date > 0 ? date : null;
+}
+
+/**
+ * Not by `getPlayheadTimeAsDate()`, which stops at the end of what shaka lets people seek to, and takes what an MPD
+ * says of its producer's clock for NTP.
+ */
+function dateOfShaka(video, player) {
+  const timeline = player.getManifest()?.presentationTimeline;
+  if (!timeline || !player.isLive()) return null;
+  const { currentTime } = video;
+  const isDash = player.getManifestType() === 'DASH';
+  return 1000 * (isDash ? timeline.getPresentationStartTime() + currentTime : timeline.getProgramDateTimeForTime(currentTime));
 }
 
 // ---------------------------------------------------------------- all of it

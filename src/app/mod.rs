@@ -8,6 +8,7 @@ mod events;
 mod keys;
 mod listeners;
 mod measure;
+mod preparation;
 mod publishing;
 mod pulls;
 mod recordings;
@@ -124,6 +125,7 @@ impl App {
         let figures = Arc::new(Figures::new());
         let files = Files::open(&config.storage.data.join(UPLOADS))
             .context("cannot use the folder of uploads")?;
+        let films = preparation::start(&config, &store, &worker, &clock, &tasks)?;
         let recordings = Recordings::open(&config, &clock, &tasks).await?;
         let hub = make_hub(&config, &clock, gate.clone(), worker, &figures, &ingest)?;
         recordings.keep(&hub);
@@ -155,13 +157,14 @@ impl App {
         store.watch(&watch).await?;
         tasks.spawn(store.clone().follow(tasks.clone()));
 
-        chores::start(&config, &store, &hub, &files, &clock, &tasks);
+        chores::start(&config, &store, &hub, (&files, &films), &clock, &tasks);
         events::conduct(&config, &store, &playbill, &clock, &tasks);
         let own_address = !config.listen.control.is_empty();
         let state = control::State::new(control::Setup {
             store: store.clone(),
             library: recordings.library.clone(),
             files,
+            films,
             live: Arc::new(hub.clone()),
             playbill: playbill.clone(),
             planning: events::planning(&config),

@@ -45,6 +45,7 @@ use crate::base::secret::Secret;
 use crate::base::shutdown::Tasks;
 use crate::base::source::Source;
 use crate::files::Files;
+use crate::films::Films;
 use crate::hub::gate::Pending;
 use crate::hub::{
     Attendee, ChannelMember, Counted, Forked, Forking, Health, Hub, Listing, Refusal, SwitchError,
@@ -246,6 +247,8 @@ pub struct Setup {
     pub library: Library,
     /// Bytes of users' files.
     pub files: Files,
+    /// Files of events.
+    pub films: Films,
     /// Streams that live now.
     pub live: Arc<dyn Live>,
     /// Events, and the stage on which their shows play.

@@ -13,8 +13,6 @@ pub struct Placed {
     pub epoch: Wall,
     /// Where its segments begin, and their numbers: nowhere else, and no others.
     pub grid: Numbered,
-    /// Discontinuities before its first segment.
-    pub discontinuities: u64,
     /// Frames per second x 1000 of every picture.
     pub frame_rate_millis: u32,
     /// The pictures that are made of the source, best first; the source itself is not among them.
@@ -32,12 +30,8 @@ pub struct Picture {
     pub width: u32,
     /// Pixels, even.
     pub height: u32,
-    /// Mean bit rate, kbit/s.
+    /// Mean bit rate, kbit/s, of what is there.
     pub kbps: u32,
-    /// Promised peak of any segment, bit/s.
-    pub peak_bps: u32,
-    /// H.264 profile.
-    pub profile: Arc<str>,
 }
 
 /// A rendition of sound.
@@ -45,7 +39,7 @@ pub struct Picture {
 pub struct Sound {
     /// Folder name.
     pub name: Arc<str>,
-    /// Bit rate, kbit/s.
+    /// Bit rate, kbit/s, of what is there.
     pub kbps: u32,
     /// Samples per second.
     pub sample_rate: u32,

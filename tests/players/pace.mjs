@@ -142,6 +142,13 @@ test('a viewer is at the common position within ten seconds, wherever the player
   }
 });
 
+test('it learns how long a seek takes', () => {
+  const one = viewer({ beginsOffMs: -2000, seekMs: () => 900 });
+  run([one], 30_000);
+  assert.ok(worst(one, 10_000) < 25, `${worst(one, 10_000)} ms, ${JSON.stringify(one.seen.seeks)}`);
+  assert.equal(one.seen.seeks.length, 2);
+});
+
 test('two viewers who began seven seconds apart, with clocks hours off and bad lines, are together', () => {
   let furthest = 0;
   for (let seed = 1; seed <= 20; seed += 1) {
@@ -250,7 +257,12 @@ test('each player tells its date', () => {
   assert.equal(programmeTime(video, dash), at);
   const unready = { isReady: () => false, isDynamic: () => { throw new Error(); }, timeAsUTC: () => { throw new Error(); } };
   assert.equal(programmeTime(video, unready), null);
-  assert.equal(programmeTime(video, { isLive: () => true, getPlayheadTimeAsDate: () => new Date(at) }), at);
-  assert.equal(programmeTime(video, { isLive: () => false, getPlayheadTimeAsDate: () => new Date(at) }), null);
+  const timeline = { getPresentationStartTime: () => at / 1000 - 11.25, getProgramDateTimeForTime: (time) => at / 1000 - 11.25 + time };
+  for (const type of ['HLS', 'DASH']) {
+    const shaka = { isLive: () => true, getManifestType: () => type, getManifest: () => ({ presentationTimeline: timeline }), getPlayheadTimeAsDate: () => new Date() };
+    assert.equal(programmeTime(video, shaka), at);
+    assert.equal(programmeTime(video, { ...shaka, isLive: () => false }), null);
+    assert.equal(programmeTime(video, { ...shaka, getManifest: () => null }), null);
+  }
   assert.equal(programmeTime(video, () => at), at);
 });

@@ -7,3 +7,8 @@ use crate::base::rfc3339::Rfc3339;
 pub(in crate::control) fn seconds(wall: Wall) -> String {
     Rfc3339(wall).seconds()
 }
+
+/// The same with milliseconds, rounded down, for clients that correct their clock by it.
+pub(in crate::control) fn milliseconds(wall: Wall) -> String {
+    Rfc3339(wall).millis()
+}

@@ -5,20 +5,27 @@ use std::fmt::Write as _;
 
 use utoipa::ToSchema;
 
-use super::{Event, View};
+use super::View;
 use crate::base::id::Uuid;
 use crate::control::State;
 use crate::control::api::answer::{Answer, ok};
+use crate::control::api::call::Caller;
 use crate::control::api::docs::{Conflicting, Lookup, Sized, Usual};
 use crate::control::api::error::Body as Refusal;
 use crate::control::api::{Call, Error, form, to_the_end};
 use crate::films::{self, Incoming, Medium, NewUpload};
-use crate::store::{self, AssetKind, EventStatus, NewAsset, Received};
+use crate::store::{self, AssetKind, Event, EventStatus, NewAsset, Received};
 
 /// Bytes of a file's name.
 const MAX_NAME_BYTES: usize = 256;
 /// What a file is called that has no name.
 const NAMELESS: &str = "film";
+
+/// A piece of a file.
+#[derive(ToSchema)]
+#[schema(as = UploadPiece, value_type = String, format = Binary)]
+#[expect(dead_code, reason = "it describes bodies")]
+pub(in crate::control) struct Piece(Vec<u8>);
 
 /// A file that is sent as a form.
 #[derive(ToSchema)]
@@ -68,7 +75,7 @@ pub(in crate::control) async fn upload(mut call: Call) -> Answer {
     accepted.await?;
     let event = call.state.setup().store.event(event.id).await?;
     let event = event.ok_or(Error::NotFound("event"))?;
-    Ok(ok(&super::view(&call, event).await?))
+    Ok(ok(&super::view(&call.state, event).await?))
 }
 
 impl form::Sink for Incoming {
@@ -79,10 +86,45 @@ impl form::Sink for Incoming {
 
 /// The event that the path names, if its file may be replaced by this caller, and now.
 pub(super) async fn changeable(call: &mut Call) -> Result<Event, Error> {
-    let event = super::own(call).await?;
+    check_caller(&call.caller)?;
+    let missing = || Error::NotFound("event");
+    let id = call.parameter("id").await?;
+    let id = Uuid::parse_str(&id).map_err(|_| missing())?;
+    let event = call.state.setup().store.event(id).await?;
+    let event = event.ok_or_else(missing)?;
+    check_owner(&call.caller, &event.application_id, event.user_id, missing)?;
+    check_quiet(&event)?;
+    Ok(event)
+}
+
+/// Whether somebody asks who can own anything.
+pub(super) fn check_caller(caller: &Caller) -> Result<(), Error> {
+    match caller.user.is_some() || caller.is_operator {
+        true => Ok(()),
+        false => Err(Error::Unauthorized("a user's token is needed")),
+    }
+}
+
+/// Whether something of a user is this caller's; for other tenants it is missing.
+pub(super) fn check_owner(
+    caller: &Caller,
+    tenant: &str,
+    user: Uuid,
+    missing: impl FnOnce() -> Error,
+) -> Result<(), Error> {
+    let own = caller.user.as_ref().map(|user| user.id);
+    match caller.is_operator || own == Some(user) {
+        true => Ok(()),
+        false if caller.tenant.id == tenant => Err(Error::Forbidden),
+        false => Err(missing()),
+    }
+}
+
+/// Whether nobody watches the file that an event has.
+pub(super) fn check_quiet(event: &Event) -> Result<(), Error> {
     match event.status {
         EventStatus::Active => Err(Error::Conflict("the event is on".to_owned())),
-        _ => Ok(event),
+        _ => Ok(()),
     }
 }
 
@@ -169,29 +211,6 @@ async fn forget(state: &State, assets: &[Uuid]) {
     for asset in assets {
         if let Err(err) = state.setup().films.remove(*asset).await {
             tracing::error!(%err, %asset, "a film of nobody could not be removed");
-        }
-    }
-}
-
-impl From<films::Error> for Error {
-    fn from(error: films::Error) -> Error {
-        let text = error.to_string();
-        match &error {
-            films::Error::TooLarge(_) => Error::TooLarge(text),
-            films::Error::Unsupported(_) => Error::Unsupported(text),
-            films::Error::Full | films::Error::Quota => Error::Storage(text),
-            films::Error::Busy(_) => Error::Capacity(text),
-            films::Error::TooMany | films::Error::Taken | films::Error::Offset(_) => {
-                Error::Conflict(text)
-            }
-            films::Error::Locked => Error::Locked(text),
-            films::Error::Missing => Error::NotFound("upload"),
-            films::Error::Expired => Error::Gone(text),
-            films::Error::Probe(_) => Error::Internal,
-            films::Error::Disk(err) => {
-                tracing::error!(%err, "a film cannot be kept");
-                Error::Internal
-            }
         }
     }
 }

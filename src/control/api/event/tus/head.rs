@@ -84,7 +84,7 @@ impl Checksum {
 }
 
 /// Reads every field.
-pub(super) fn fuzz(bytes: &[u8]) {
+pub(in crate::control::api) fn fuzz(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
     if let Some(pairs) = metadata(&text) {
         assert!(pairs.len() <= MAX_PAIRS);
