@@ -28,9 +28,10 @@
  *     player.updateSettings({ streaming: { delay: { liveDelay: 3 }, liveCatchup: { enabled: false } } });
  *     player.initialize(video, 'https://GATEWAY/dash/STREAM/ll.mpd', true);
  *
- *     // shaka, in HLS: in DASH it obeys the ServiceDescription of the MPD, whatever is set; 2 is less than 3
- *     player.configure({ manifest: { defaultPresentationDelay: 2, hls: { sequenceMode: true } } });
- *     await player.load('https://GATEWAY/hls/STREAM/index.m3u8');
+ *     // shaka: liveSync would be on by the MPD's ServiceDescription; so wide, it lets any rate be
+ *     player.configure({ manifest: { defaultPresentationDelay: 2, dash: { ignoreSuggestedPresentationDelay: true } },
+ *       streaming: { liveSync: { enabled: true, targetLatency: 3, targetLatencyTolerance: 3 } } });
+ *     await player.load('https://GATEWAY/dash/STREAM/ll.mpd');
  *
  *     // Safari, iOS: nothing to set, and no `player`
  *     video.src = 'https://GATEWAY/hls/STREAM/index.m3u8';
@@ -338,7 +339,7 @@ export class Sync {
     signal.addEventListener('abort', () => {
       clearInterval(timer);
       clearTimeout(this.#lookTimer);
-      video.playbackRate = 1;
+      setRate(video, 1);
     });
     this.#look();
   }
@@ -383,7 +384,7 @@ export class Sync {
       this.#ownSeeks += 1;
       video.currentTime += seekS;
     }
-    if (state !== 'away' && video.playbackRate !== rate) video.playbackRate = rate;
+    if (video.playbackRate !== rate) setRate(video, rate);
     this.#tell(state, rate, offsetMs);
   }
 
@@ -451,6 +452,12 @@ export class Sync {
     if (!answer.ok) throw new Error(`status ${answer.status}`);
     return { sentAt, receivedAt, text: await answer.text() };
   }
+}
+
+/** Shaka takes the default rate for the one to go back to. */
+function setRate(video, rate) {
+  video.defaultPlaybackRate = rate;
+  video.playbackRate = rate;
 }
 
 const rounded = (value) => (value === null ? null : Math.round(value));
