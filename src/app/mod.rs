@@ -7,6 +7,7 @@ pub mod demo;
 mod keys;
 mod listeners;
 mod measure;
+mod preparation;
 mod publishing;
 mod pulls;
 mod recordings;
@@ -39,7 +40,7 @@ use crate::media::timeline::Rules;
 use crate::media::{Ticks, Timescale};
 use crate::origin::{self, Origin};
 use crate::package::Live;
-use crate::store::Store;
+use crate::store::{After, Store};
 use crate::transcode;
 use access::{NoPlayback, TokenAccess};
 use listeners::{Listeners, reachable};
@@ -124,6 +125,7 @@ impl App {
         let figures = Arc::new(Figures::new());
         let files = Files::open(&config.storage.data.join(UPLOADS))
             .context("cannot use the folder of uploads")?;
+        let films = preparation::start(&config, &store, &worker, &clock, &tasks)?;
         let recordings = Recordings::open(&config, &clock, &tasks).await?;
         let hub = make_hub(&config, &clock, gate.clone(), worker, &figures, &ingest)?;
         recordings.keep(&hub);
@@ -155,12 +157,13 @@ impl App {
         store.watch(&watch).await?;
         tasks.spawn(store.clone().follow(tasks.clone()));
 
-        chores::start(&config, &store, &hub, &files, &clock, &tasks);
+        chores::start(&config, &store, &hub, (&files, &films), &clock, &tasks);
         let own_address = !config.listen.control.is_empty();
         let state = control::State::new(control::Setup {
             store: store.clone(),
             library: recordings.library.clone(),
             files,
+            films,
             live: Arc::new(hub.clone()),
             measurements: figures.clone(),
             probes: figures.clone(),
@@ -172,6 +175,7 @@ impl App {
             max_channels: config.limits.max_channels,
             open_registration: config.publish.open_registration,
             anonymous_broadcasts: config.publish.anonymous_broadcasts,
+            planning: planning(&config),
             requests_per_second: control::REQUESTS_PER_SECOND,
             webhooks_private: config.webhooks.may_go_to(),
             public_url: config.urls.public_url.clone(),
@@ -445,6 +449,18 @@ fn playlist_rules(config: &Config, stream: &Stream) -> Rules {
         segment_target: config.media.segment,
         window: config.media.window.max(target * 6),
         independent_segments: ladder,
+    }
+}
+
+/// What all scheduled events have in common.
+fn planning(config: &Config) -> control::Planning {
+    control::Planning {
+        segment: config.media.segment,
+        slate_before: config.event.before == "slate",
+        after: match config.event.after.as_str() {
+            "end" => After::End,
+            _ => After::Slate,
+        },
     }
 }
 

@@ -10,7 +10,7 @@ use utoipa::OpenApi;
 
 use super::admin::{applications, broadcasts, channels};
 use super::api::{
-    broadcast, chat, client, cohost, contact, error, file, follow, session, streaming, user,
+    broadcast, chat, client, cohost, contact, error, event, file, follow, session, streaming, user,
     viewer, webhook,
 };
 use super::pcast::{channel, fork, manifest, member, message};
@@ -97,6 +97,12 @@ const PAGE: &str = include_str!("../../assets/docs.html");
         contact::change,
         contact::follow,
         contact::unfollow,
+        event::list,
+        event::schedule,
+        event::fetch,
+        event::replace,
+        event::patch,
+        event::remove,
         file::create,
         file::update,
         file::remove,

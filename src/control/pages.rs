@@ -16,7 +16,7 @@ use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::get;
 use sha2::{Digest, Sha256};
 
-use super::api::address::asked;
+use super::api::address::{Bases, asked};
 use super::{Caller, State};
 
 /// One embedded file. A compile error here says that the pages are not built: `make web` does it.
@@ -87,13 +87,13 @@ pub fn public_routes(state: State) -> Router {
 }
 
 /// Routes of the operators' own address: the console at `/`, and `/assets/{file}`.
-pub fn operator_routes() -> Router {
-    console().route("/assets/{file}", get(asset))
+pub fn operator_routes(state: State) -> Router {
+    console(state).route("/assets/{file}", get(asset))
 }
 
 /// All pages, for a gateway with one HTTP address: the console at `/`, and the viewers' pages.
 pub fn routes(state: State) -> Router {
-    viewers(state).merge(console())
+    viewers(state.clone()).merge(console(state))
 }
 
 fn viewers(state: State) -> Router {
@@ -109,11 +109,50 @@ fn viewers(state: State) -> Router {
         .with_state(state)
 }
 
-fn console() -> Router {
-    Router::new().route(
-        "/",
-        get(|headers: HeaderMap| async move { serve(CONSOLE, &headers) }),
-    )
+fn console(state: State) -> Router {
+    Router::new().route("/", get(operate)).with_state(state)
+}
+
+/// The console. Its player gets media, and positions of events, where viewers do, which may be another origin.
+async fn operate(Extract(state): Extract<State>, parts: Parts) -> Response {
+    let mut response = serve(CONSOLE, &parts.headers);
+    let elsewhere = elsewhere(&state, &parts);
+    if !elsewhere.is_empty() {
+        let sources = format!("connect-src 'self' {};", elsewhere.join(" "));
+        let policy = CONTENT_SECURITY_POLICY.replace("connect-src 'self';", &sources);
+        if let Ok(policy) = HeaderValue::from_str(&policy) {
+            let headers = response.headers_mut();
+            headers.insert(header::CONTENT_SECURITY_POLICY, policy);
+        }
+    }
+    response
+}
+
+/// Origins (RFC 6454 §6.2) of viewers' addresses that are not the one by which the console was asked.
+fn elsewhere(state: &State, parts: &Parts) -> Vec<String> {
+    let caller = parts.extensions.get::<Caller>();
+    let scheme = match caller.is_some_and(|caller| caller.secure) {
+        true => "https",
+        false => "http",
+    };
+    let is_forwarded = caller.is_some_and(|caller| caller.trusted_proxy);
+    let asked = asked(&parts.headers, parts, is_forwarded);
+    let own = format!("{scheme}://{asked}");
+    let setup = state.setup();
+    let port = setup.addresses.public_port;
+    let public = setup.public_url.clone();
+    let public = public.or_else(|| Some(format!("{scheme}://{}:{}", asked.host(), port?)));
+    let all = [public, Some(Bases::of(state, parts).hls)];
+    let origin = |address: String| {
+        let (scheme, rest) = address.split_once("://")?;
+        let authority = rest.split('/').next()?;
+        Some(format!("{scheme}://{authority}"))
+    };
+    let is_plain = |b: u8| b.is_ascii_alphanumeric() || b".-:/[]".contains(&b);
+    let mut origins: Vec<String> = all.into_iter().flatten().filter_map(origin).collect();
+    origins.retain(|origin| *origin != own && origin.bytes().all(is_plain));
+    origins.dedup();
+    origins
 }
 
 /// The same page for every stream: it reads the id from its own address. That of a broadcast says in its head
@@ -323,6 +362,26 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn the_console_plays_what_viewers_get_wherever_that_is() {
+        let bench = bench(|setup| {
+            setup.addresses.public_port = Some(8080);
+            setup.hls_base = Some("https://cdn.example/live".to_owned());
+        })
+        .await;
+        for (host, expected) in [
+            ("a.example:9090", " http://a.example:8080 https://cdn.example;"),
+            ("a.example:8080", " https://cdn.example;"),
+            ("[::1]:9090", " http://[::1]:8080 https://cdn.example;"),
+        ] {
+            let router = operator_routes(bench.state.clone());
+            let (_, headers, _) = ask_of(router, "/", &[("host", host)]).await;
+            let policy = headers["content-security-policy"].to_str().unwrap();
+            let sources = format!("connect-src 'self'{expected}");
+            assert!(policy.contains(&sources), "{policy}");
+        }
+    }
+
+    #[tokio::test]
     async fn pages_of_any_origin_may_import_the_module() {
         let (status, headers, body) = ask("/sync.js", &[("origin", "https://a.example")]).await;
         assert_eq!(status, StatusCode::OK);
@@ -395,9 +454,10 @@ mod tests {
         let (status, headers, _) = ask_of(public_routes(bench.state.clone()), "/", &[]).await;
         assert_eq!(status, StatusCode::TEMPORARY_REDIRECT);
         assert_eq!(headers[header::LOCATION], "/live");
-        assert_eq!(ask_of(operator_routes(), "/", &[]).await.0, StatusCode::OK);
+        let operators = || operator_routes(bench.state.clone());
+        assert_eq!(ask_of(operators(), "/", &[]).await.0, StatusCode::OK);
         for path in ["/live", "/watch/live"] {
-            let (status, ..) = ask_of(operator_routes(), path, &[]).await;
+            let (status, ..) = ask_of(operators(), path, &[]).await;
             assert_eq!(status, StatusCode::NOT_FOUND, "{path}");
         }
     }

@@ -12,6 +12,7 @@ mod runs;
 pub mod schedule;
 mod shelf;
 mod stage;
+pub mod takeover;
 mod timeline;
 
 use std::sync::Arc;
@@ -106,3 +107,6 @@ pub fn part_number(sequence: u64, index: u64) -> u64 {
 fn ticks(duration: Duration) -> Ticks {
     Ticks::from_duration(duration, Timescale::CHANNEL)
 }
+
+#[cfg(test)]
+mod tests;

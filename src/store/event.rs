@@ -16,7 +16,7 @@ pub const MAX_EVENTS_OF_TENANT: u64 = 10_000;
 
 /// Events on one channel that are not over: a new one is compared with all of them, while no other writer is
 /// heard.
-pub const MAX_EVENTS_OF_CHANNEL: usize = 200;
+pub(super) const MAX_EVENTS_OF_CHANNEL: usize = 200;
 
 /// Columns of an event, in every query that reads one.
 macro_rules! columns {

@@ -21,6 +21,7 @@ pub(super) mod contact;
 pub(super) mod cors;
 pub(super) mod docs;
 pub(super) mod error;
+pub(super) mod event;
 pub(super) mod file;
 pub(super) mod follow;
 mod form;
@@ -145,6 +146,7 @@ pub(super) fn routes() -> Vec<(&'static str, Side, MethodRouter<State>)> {
     ];
     routes.extend(chat::routes());
     routes.extend(cohost::routes());
+    routes.extend(event::routes());
     routes.extend(file::routes());
     routes.extend(streaming::routes());
     routes.extend(webhook::routes());

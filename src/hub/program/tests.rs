@@ -3,7 +3,7 @@ use bytes::Bytes;
 use super::*;
 use crate::hub::boundary::OnLoss;
 use crate::media::codec::{aac, avc};
-use crate::media::rescale;
+use crate::media::{CodecConfig, rescale};
 
 mod bench;
 mod holes;

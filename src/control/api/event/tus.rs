@@ -26,7 +26,7 @@ use crate::control::api::{Call, Error, to_the_end};
 use crate::control::{Side, State};
 use crate::films::{self, Coming, Incoming, NewUpload};
 use crate::store::AssetState;
-pub(super) use head::fuzz;
+pub(in crate::control::api) use head::fuzz;
 use head::{Checksum, MAX_METADATA_BYTES, count, file_name, metadata};
 
 /// The version of the protocol.
@@ -39,7 +39,7 @@ const ALGORITHMS: HeaderValue = HeaderValue::from_static("sha1,sha256");
 /// What pieces are.
 const PIECE: &str = "application/offset+octet-stream";
 /// Where one upload is.
-pub(in crate::control::api) const UPLOAD: &str = "/api/uploads/{uploadId}";
+const UPLOAD: &str = "/api/uploads/{uploadId}";
 
 const RESUMABLE: HeaderName = HeaderName::from_static("tus-resumable");
 const OFFSET: HeaderName = HeaderName::from_static("upload-offset");
@@ -158,14 +158,18 @@ pub(in crate::control) async fn show(mut call: Call) -> Answer {
     check_version(call.headers())?;
     let coming = match own(&mut call).await? {
         Own::Whole(bytes) => {
-            let answer = [(OFFSET, bytes.into()), (LENGTH, bytes.into())];
+            let answer = [OFFSET, LENGTH].map(|name| (name, HeaderValue::from(bytes)));
             return Ok((StatusCode::OK, [NOT_KEPT], answer).into_response());
         }
         Own::Coming(coming) => coming,
     };
     if coming.offset == coming.upload.length {
         // Nobody was told yet whether it is a file that can be shown.
-        let incoming = call.state.setup().films.resume(coming.upload.id, coming.offset);
+        let incoming = call
+            .state
+            .setup()
+            .films
+            .resume(coming.upload.id, coming.offset);
         settle(&call.state, incoming.await?).await?;
     }
     let mut response = told(StatusCode::OK, &coming);
@@ -186,7 +190,7 @@ pub(in crate::control) async fn show(mut call: Call) -> Answer {
     description = "With the last one the file is the event's, or is refused and gone.",
     security(("userToken" = [])),
     params(("uploadId" = String, Path, description = "Upload id.")),
-    request_body(content = inline(super::docs::Piece), content_type = "application/offset+octet-stream"),
+    request_body(content = inline(super::upload::Piece), content_type = "application/offset+octet-stream"),
     responses((status = 204, description = "`Upload-Offset` says how much is there now."),
         Usual, Lookup, Sized,
         (status = 409, description = "`Upload-Offset` is not where the piece before ended, or the event is on.",
@@ -246,7 +250,7 @@ pub(in crate::control) async fn cancel(mut call: Call) -> Answer {
     summary = "What `X-HTTP-Method-Override` says, for clients that can send no PATCH or DELETE",
     security(("userToken" = [])),
     params(("uploadId" = String, Path, description = "Upload id.")),
-    request_body(content = inline(super::docs::Piece), content_type = "application/offset+octet-stream"),
+    request_body(content = inline(super::upload::Piece), content_type = "application/offset+octet-stream"),
     responses((status = 204, description = "As for that method."), Usual, Lookup, Sized, Conflicting),
 )]
 pub(in crate::control) async fn overridden(call: Call) -> Answer {
@@ -312,16 +316,20 @@ async fn take(
     mut checksum: Option<Checksum>,
 ) -> Result<u64, Error> {
     let came = pour(state, &mut incoming, body, &mut checksum).await;
-    match (came, checksum) {
-        // What is not kept is cut off when the next piece comes.
-        (Ok(()), Some(checksum)) if !checksum.is_right() => return Err(Error::Checksum),
-        (Ok(()), _) => incoming.keep().await?,
-        // Part of a piece is as good as a piece, as long as nobody said what all of it comes to.
-        (Err(error), None) => {
+    // What is not kept is cut off when the next piece comes. Part of a piece is as good as a piece, as long as
+    // nobody said what all of it comes to.
+    match checksum {
+        Some(checksum) => {
+            came?;
+            if !checksum.is_right() {
+                return Err(Error::Checksum);
+            }
             incoming.keep().await?;
-            return Err(error);
         }
-        (Err(error), Some(_)) => return Err(error),
+        None => {
+            incoming.keep().await?;
+            came?;
+        }
     }
     let written = incoming.written();
     if written == incoming.upload().length {

@@ -5,20 +5,27 @@ use std::fmt::Write as _;
 
 use utoipa::ToSchema;
 
-use super::{Event, View};
+use super::View;
 use crate::base::id::Uuid;
 use crate::control::State;
 use crate::control::api::answer::{Answer, ok};
+use crate::control::api::call::Caller;
 use crate::control::api::docs::{Conflicting, Lookup, Sized, Usual};
 use crate::control::api::error::Body as Refusal;
 use crate::control::api::{Call, Error, form, to_the_end};
 use crate::films::{self, Incoming, Medium, NewUpload};
-use crate::store::{self, AssetKind, EventStatus, NewAsset, Received};
+use crate::store::{self, AssetKind, Event, EventStatus, NewAsset, Received};
 
 /// Bytes of a file's name.
 const MAX_NAME_BYTES: usize = 256;
 /// What a file is called that has no name.
 const NAMELESS: &str = "film";
+
+/// A piece of a file.
+#[derive(ToSchema)]
+#[schema(as = UploadPiece, value_type = String, format = Binary)]
+#[expect(dead_code, reason = "it describes bodies")]
+pub(in crate::control) struct Piece(Vec<u8>);
 
 /// A file that is sent as a form.
 #[derive(ToSchema)]
@@ -61,13 +68,14 @@ pub(in crate::control) async fn upload(mut call: Call) -> Answer {
     let form = form::receive(body, boundary, &mut incoming).await?;
     let name = named(form.file_name.as_deref());
     let state = call.state.clone();
-    let accepted = to_the_end(&call.state, async move {
-        accept(&state, incoming, &name).await
-    });
+    let accepted = to_the_end(
+        &call.state,
+        async move { accept(&state, incoming, &name).await },
+    );
     accepted.await?;
     let event = call.state.setup().store.event(event.id).await?;
     let event = event.ok_or(Error::NotFound("event"))?;
-    Ok(ok(&super::view(&call, event).await?))
+    Ok(ok(&super::view(&call.state, event).await?))
 }
 
 impl form::Sink for Incoming {
@@ -78,10 +86,45 @@ impl form::Sink for Incoming {
 
 /// The event that the path names, if its file may be replaced by this caller, and now.
 pub(super) async fn changeable(call: &mut Call) -> Result<Event, Error> {
-    let event = super::own(call).await?;
+    check_caller(&call.caller)?;
+    let missing = || Error::NotFound("event");
+    let id = call.parameter("id").await?;
+    let id = Uuid::parse_str(&id).map_err(|_| missing())?;
+    let event = call.state.setup().store.event(id).await?;
+    let event = event.ok_or_else(missing)?;
+    check_owner(&call.caller, &event.application_id, event.user_id, missing)?;
+    check_quiet(&event)?;
+    Ok(event)
+}
+
+/// Whether somebody asks who can own anything.
+pub(super) fn check_caller(caller: &Caller) -> Result<(), Error> {
+    match caller.user.is_some() || caller.is_operator {
+        true => Ok(()),
+        false => Err(Error::Unauthorized("a user's token is needed")),
+    }
+}
+
+/// Whether something of a user is this caller's; for other tenants it is missing.
+pub(super) fn check_owner(
+    caller: &Caller,
+    tenant: &str,
+    user: Uuid,
+    missing: impl FnOnce() -> Error,
+) -> Result<(), Error> {
+    let own = caller.user.as_ref().map(|user| user.id);
+    match caller.is_operator || own == Some(user) {
+        true => Ok(()),
+        false if caller.tenant.id == tenant => Err(Error::Forbidden),
+        false => Err(missing()),
+    }
+}
+
+/// Whether nobody watches the file that an event has.
+pub(super) fn check_quiet(event: &Event) -> Result<(), Error> {
     match event.status {
         EventStatus::Active => Err(Error::Conflict("the event is on".to_owned())),
-        _ => Ok(event),
+        _ => Ok(()),
     }
 }
 
@@ -100,10 +143,7 @@ pub(super) fn new_upload(event: &Event, length: u64) -> NewUpload {
 /// What a file is called here: as its sender says, without folders, on one line, and not too long.
 pub(super) fn named(name: Option<&str>) -> String {
     let name = name.map(form::last_part).unwrap_or_default();
-    let mut name: String = name
-        .chars()
-        .filter(|letter| !letter.is_control())
-        .collect();
+    let mut name: String = name.chars().filter(|letter| !letter.is_control()).collect();
     name.truncate(name.floor_char_boundary(MAX_NAME_BYTES));
     match name.trim() {
         "" | "." | ".." => NAMELESS.to_owned(),
@@ -152,7 +192,10 @@ pub(super) async fn accept(state: &State, mut incoming: Incoming, name: &str) ->
         Ok((_, unused)) => unused,
         Err(error) => {
             // Where it is not known what became of the row, the next sweep asks again.
-            if !matches!(error, store::Error::Missing { .. } | store::Error::Full { .. }) {
+            if !matches!(
+                error,
+                store::Error::Missing { .. } | store::Error::Full { .. }
+            ) {
                 placed.keep();
             }
             return Err(error.into());
@@ -168,29 +211,6 @@ async fn forget(state: &State, assets: &[Uuid]) {
     for asset in assets {
         if let Err(err) = state.setup().films.remove(*asset).await {
             tracing::error!(%err, %asset, "a film of nobody could not be removed");
-        }
-    }
-}
-
-impl From<films::Error> for Error {
-    fn from(error: films::Error) -> Error {
-        let text = error.to_string();
-        match &error {
-            films::Error::TooLarge(_) => Error::TooLarge(text),
-            films::Error::Unsupported(_) => Error::Unsupported(text),
-            films::Error::Full | films::Error::Quota => Error::Storage(text),
-            films::Error::Busy(_) => Error::Capacity(text),
-            films::Error::TooMany | films::Error::Taken | films::Error::Offset(_) => {
-                Error::Conflict(text)
-            }
-            films::Error::Locked => Error::Locked(text),
-            films::Error::Missing => Error::NotFound("upload"),
-            films::Error::Expired => Error::Gone(text),
-            films::Error::Probe(_) => Error::Internal,
-            films::Error::Disk(err) => {
-                tracing::error!(%err, "a film cannot be kept");
-                Error::Internal
-            }
         }
     }
 }

@@ -2,13 +2,24 @@
 import { call, segment } from '../api.js';
 
 const event = (id) => `events/${segment(id)}`;
-/** Of all there are, at most. */
-const MOST = 500;
+/** In one answer. */
+const MANY = 500;
+/** Answers for one status, at most. */
+const MOST_ANSWERS = 20;
 
 /** What is on, comes or failed, and what is over. */
 export async function events() {
-  const asked = ['active', 'scheduled', 'error', 'completed'].map((status) => call('GET', `events?status=${status}&limit=${MOST}`));
-  return (await Promise.all(asked)).flatMap((answer) => answer.events);
+  return (await Promise.all(['active', 'scheduled', 'error', 'completed'].map(ofStatus))).flat();
+}
+
+async function ofStatus(status) {
+  const all = [];
+  for (let turn = 0; turn < MOST_ANSWERS; turn += 1) {
+    const { events: some } = await call('GET', `events?status=${status}&limit=${MANY}&offset=${all.length}`);
+    all.push(...some);
+    if (some.length < MANY) break;
+  }
+  return all;
 }
 
 export const create = (wanted) => call('POST', 'events', wanted);

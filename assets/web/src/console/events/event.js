@@ -1,5 +1,5 @@
 // One event: when it is on, what of it is on now, its file, its preview, and what can be done to it.
-import { copyRow, viewersBase } from '../addresses.js';
+import { copyRow, told } from '../addresses.js';
 import { ask } from '../dialogs.js';
 import { button, facts, make, panel, show, write } from '../dom.js';
 import { count, lasting } from '../words.js';
@@ -57,26 +57,22 @@ export function eventView(first, context) {
     context.left();
   });
 
-  // The server tells addresses by the host that was asked, which may be the operators' own.
-  const told = (address) => {
-    const path = address?.replace(/^https?:\/\/[^/]+/, '');
-    return path ? `${viewersBase(context)}${path}` : null;
-  };
+  const at = (name) => (current[name] ? told(context, current[name]) : null);
   const now = facts('Now');
   const { element: playing } = panel('Now', now.element);
   playing.classList.add('now');
   const plan = facts('Schedule');
   const { element: schedule } = panel('Schedule', plan.element);
   const viewers = [
-    [copyRow('Watch page', 'watch address', () => told(current.watchUrl)), 'watchUrl'],
-    [copyRow('HLS', 'HLS address', () => told(current.hlsUrl)), 'hlsUrl'],
-    [copyRow('DASH', 'DASH address', () => told(current.dashUrl)), 'dashUrl'],
+    [copyRow('Watch page', 'watch address', () => at('watchUrl')), 'watchUrl'],
+    [copyRow('HLS', 'HLS address', () => at('hlsUrl')), 'hlsUrl'],
+    [copyRow('DASH', 'DASH address', () => at('dashUrl')), 'dashUrl'],
   ];
   const id = copyRow('Event id', 'event id', () => current.id);
   const { element: addresses } = panel('Addresses', ...viewers.map(([row]) => row.element), id.element);
   const hasPart = ({ file }) => file?.state === 'prepared' || (file?.state === 'preparing' && file.progress > 0);
   const preview = previewPanel(get, (event) => {
-    if (event.status === 'active') return told(event.hlsUrl);
+    if (event.status === 'active') return at('hlsUrl');
     return hasPart(event) ? api.film(event.id) : null;
   });
   const file = filePanel(get, context.changed);
@@ -132,12 +128,12 @@ export function eventView(first, context) {
         ['Made by', event.username ?? event.userId ?? 'An operator'],
       ]);
       for (const [row, name] of viewers) {
-        write(row.value, told(event[name]) ?? '');
+        write(row.value, at(name) ?? '');
         show(row.element, Boolean(event[name]));
       }
       write(id.value, event.id);
       show(playing, isOn);
-      const page = told(event.watchUrl);
+      const page = at('watchUrl');
       show(watch, page !== null);
       if (page) watch.href = page;
       show(start, !isOn && event.status !== 'completed');

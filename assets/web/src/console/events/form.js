@@ -50,7 +50,7 @@ export async function askForEvent(context, event = null) {
   const description = entry('description', 'Description', make('textarea', { rows: 2 }));
   description.input.value = event?.description ?? '';
   const start = entry('scheduledStartTime', 'Start', time(begin, { required: true }));
-  const end = entry('scheduledEndTime', 'End', time(finish), 'Empty: with the film.');
+  const end = entry('scheduledEndTime', 'End', time(finish, { required: Boolean(event?.scheduledEndTime) }), event?.scheduledEndTime ? null : 'Empty: with the film.');
   const place = entry('timeZone', 'Time zone', make('select', {}, ...zoneOptions(event?.timeZone)), 'Of these times, and in which it repeats.');
   const repeat = entry('repeatMode', 'Repeat', make('select', {}, ...options(Object.entries(REPEATS), event?.repeatMode ?? 'none')));
   const loop = choice('Start the film again until the end', 'Without it, it plays once.');
@@ -110,10 +110,10 @@ export async function askForEvent(context, event = null) {
         timeZone: place.input.value,
         repeatMode: repeat.input.value,
         repeatUntilEnd: repeat.input.value === 'until_end' && loop.input.checked,
-        channelId: channel.input.value || null,
+        channelId: channel.input.value,
       };
       if (!event) {
-        for (const name of ['scheduledEndTime', 'channelId']) if (wanted[name] === null) delete wanted[name];
+        for (const name of ['scheduledEndTime', 'channelId']) if (!wanted[name]) delete wanted[name];
         if (owner.input.value) wanted.applicationId = owner.input.value;
       } else {
         // What was not touched is left alone: of an event that is on, not everything can be changed.

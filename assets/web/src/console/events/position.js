@@ -34,12 +34,12 @@ export function follow(base, events) {
   for (const event of events) {
     const last = known.get(event.id);
     // A change of what is on makes another revision of the event: it is asked for at once.
-    const isOld = !last || now - last.at > (event.live ? SYNC_SOON_MS : SYNC_MS) || last.updatedAt !== event.updatedAt || last.live !== event.live || last.status !== event.status;
+    const isOld = !last || now - last.at > (isCalledFor(event) ? SYNC_SOON_MS : SYNC_MS) || last.updatedAt !== event.updatedAt || last.isCalledFor !== isCalledFor(event) || last.status !== event.status;
     if (!isOld || asking.has(event.id)) continue;
     asking.add(event.id);
     sync(base, event.id).then((told) => {
       measure(told);
-      known.set(event.id, { told, at: now, updatedAt: event.updatedAt, live: event.live, status: event.status });
+      known.set(event.id, { told, at: now, updatedAt: event.updatedAt, isCalledFor: isCalledFor(event), status: event.status });
     }, () => {}).finally(() => asking.delete(event.id));
   }
 }
@@ -60,8 +60,11 @@ export function positionAt(event, at) {
   return loops(event) ? seconds % length : Math.min(seconds, length);
 }
 
-/** Whether an encoder is on air in the place of the film, and not only called for. */
-export const isLive = (event) => event.status === 'active' && known.get(event.id)?.told.live === true;
+/** Whether an encoder may take the place of the film. */
+export const isCalledFor = (event) => event.status === 'active' && (event.takeover ?? event.live) === true;
+
+/** Whether one is on air there. */
+export const isLive = (event) => event.status === 'active' && (known.get(event.id)?.told.live ?? event.now?.live) === true;
 
 /** What of the film is on now. */
 export function nowPlaying(event) {

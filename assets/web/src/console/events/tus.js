@@ -198,8 +198,8 @@ export class Upload {
   /** Whether the same may succeed later: nobody answers, or another request still holds it. */
   #isPassing({ status }, refusals) {
     if (status === undefined || [408, 423, 429, 502, 503, 504].includes(status)) return true;
-    // Where it is may not be known here, or what failed there was not of this file.
-    return Boolean(this.#url) && [409, 500].includes(status) && refusals < MOST_REFUSALS;
+    // Where it is may not be known here, or it is not there any more, or what failed there was not of this file.
+    return Boolean(this.#url) && [404, 409, 410, 500].includes(status) && refusals < MOST_REFUSALS;
   }
 
   #wait(ms, signal) {
@@ -221,7 +221,7 @@ export class Upload {
     const { file } = this;
     let offset = await this.#find(signal);
     this.#moved(offset, true);
-    do {
+    while (offset < file.size) {
       const piece = file.slice(offset, offset + PIECE_BYTES);
       const begin = offset;
       const answer = await send('PATCH', this.#url, {
@@ -232,9 +232,9 @@ export class Upload {
       });
       offset = Number(answer.getResponseHeader('upload-offset'));
       // Going back for ever would be no way on.
-      if (!(offset > begin) && piece.size > 0) throw new Refusal();
+      if (!(offset > begin)) throw new Refusal();
       this.#moved(offset, true);
-    } while (offset < file.size);
+    }
   }
 
   async #find(signal) {

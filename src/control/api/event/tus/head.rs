@@ -84,7 +84,7 @@ impl Checksum {
 }
 
 /// Reads every field.
-pub(super) fn fuzz(bytes: &[u8]) {
+pub(in crate::control::api) fn fuzz(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
     if let Some(pairs) = metadata(&text) {
         assert!(pairs.len() <= MAX_PAIRS);
@@ -103,7 +103,8 @@ mod tests {
 
     #[test]
     fn metadata_are_pairs_of_a_key_and_base64() {
-        let read = metadata("filename d29ybGQubXA0,is_confidential, filetype dmlkZW8vbXA0").unwrap();
+        let read =
+            metadata("filename d29ybGQubXA0,is_confidential, filetype dmlkZW8vbXA0").unwrap();
         assert_eq!(
             read,
             [
@@ -115,7 +116,15 @@ mod tests {
         assert_eq!(file_name(&read).as_deref(), Some("world.mp4"));
         assert_eq!(metadata(""), Some(Vec::new()));
         assert_eq!(file_name(&[]), None);
-        for text in ["a !", "a YQ==,a YQ==", ",", "a YQ==,", "ä YQ==", "a YQ", "a b c"] {
+        for text in [
+            "a !",
+            "a YQ==,a YQ==",
+            ",",
+            "a YQ==,",
+            "ä YQ==",
+            "a YQ",
+            "a b c",
+        ] {
             assert_eq!(metadata(text), None, "{text:?}");
         }
         assert!(metadata(&"a".repeat(MAX_METADATA_BYTES + 1)).is_none());
@@ -145,7 +154,12 @@ mod tests {
             sum.update(b"bc");
             assert_eq!(sum.is_right(), is_right, "{text}");
         }
-        for text in ["md5 kAFQmDzST7DWlj99KOF/cg==", "sha1", "sha1 !", "sha256 qZk+NkcGgWq6PiVxeFDCbJzQ2J0="] {
+        for text in [
+            "md5 kAFQmDzST7DWlj99KOF/cg==",
+            "sha1",
+            "sha1 !",
+            "sha256 qZk+NkcGgWq6PiVxeFDCbJzQ2J0=",
+        ] {
             assert!(Checksum::parse(text).is_none(), "{text}");
         }
     }

@@ -1,11 +1,11 @@
 //! Every route of tenants, and whose what it names is.
 
-use super::About::{self, Caller, Everybody, Listed, Named};
+use super::About::{self, Caller, Everybody, Listed, Named, Shown};
 use super::Kind::{self, Broadcast, Contact, Text};
 
 /// Every route below `/api` and `/ws`, with a body that its owner may send and the code of the answer to that.
 /// In this order the owner's calls are all good. Routes of operators have no line: nobody here is one.
-pub(super) const ROUTES: [(&str, About, &str, u16); 67] = [
+pub(super) const ROUTES: [(&str, About, &str, u16); 73] = [
     ("POST /api/broadcasts", Caller, r#"{"title":"t"}"#, 200),
     ("GET /api/broadcasts", Caller, "", 200),
     ("GET /api/broadcasts/{id}", Named(Broadcast), "", 200),
@@ -248,6 +248,27 @@ pub(super) const ROUTES: [(&str, About, &str, u16); 67] = [
         200,
     ),
     ("DELETE /api/webhooks/{id}", Named(Kind::Webhook), "", 200),
+    (
+        "POST /api/events/schedule",
+        Caller,
+        r#"{"title":"t","scheduledStartTime":"2100-01-01T00:00:00Z"}"#,
+        200,
+    ),
+    ("GET /api/events", Shown, "", 200),
+    ("GET /api/events/{id}", Shown, "", 200),
+    (
+        "PUT /api/events/{id}",
+        Named(Kind::Event),
+        r#"{"title":"u"}"#,
+        200,
+    ),
+    (
+        "PATCH /api/events/{id}",
+        Named(Kind::Event),
+        r#"{"repeatMode":"daily"}"#,
+        200,
+    ),
+    ("DELETE /api/events/{id}", Named(Kind::Event), "", 200),
     ("POST /api/users/token", Caller, "", 200),
     ("POST /api/users/logout", Caller, "", 200),
     ("DELETE /api/users/profile", Caller, "", 200),
