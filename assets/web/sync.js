@@ -18,7 +18,7 @@
  *     sync.stop();
  *
  * Two masters of one playback rate do not work: what players do themselves about their latency has to be off, and
- * where they begin should be near to where they will be. Two lines for each (3 is `targetLatency`):
+ * where they begin should be near to where they will be. What each needs (3 is `targetLatency`):
  *
  *     // hls.js
  *     const hls = new Hls({ liveSyncDuration: 3, maxLiveSyncPlaybackRate: 1 });
@@ -28,8 +28,9 @@
  *     player.updateSettings({ streaming: { delay: { liveDelay: 3 }, liveCatchup: { enabled: false } } });
  *     player.initialize(video, 'https://GATEWAY/dash/STREAM/ll.mpd', true);
  *
- *     // shaka: liveSync would be on by the MPD's ServiceDescription; so wide, it lets any rate be
- *     player.configure({ manifest: { defaultPresentationDelay: 2, dash: { ignoreSuggestedPresentationDelay: true } },
+ *     // shaka, in DASH; without `liveSync` it obeys the MPD's ServiceDescription, and one so wide lets any rate be
+ *     const dash = { ignoreSuggestedPresentationDelay: true, autoCorrectDrift: false };
+ *     player.configure({ manifest: { defaultPresentationDelay: 2, dash },
  *       streaming: { liveSync: { enabled: true, targetLatency: 3, targetLatencyTolerance: 3 } } });
  *     await player.load('https://GATEWAY/dash/STREAM/ll.mpd');
  *

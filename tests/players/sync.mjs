@@ -57,7 +57,7 @@ const CONFIG = {
   hls: (latency) => ({ liveSyncDuration: latency, maxLiveSyncPlaybackRate: 1 }),
   dash: (latency) => ({ delay: { liveDelay: latency }, liveCatchup: { enabled: false } }),
   shaka: (latency) => ({
-    manifest: { defaultPresentationDelay: latency - 1, dash: { ignoreSuggestedPresentationDelay: true } },
+    manifest: { defaultPresentationDelay: latency - 1, dash: { ignoreSuggestedPresentationDelay: true, autoCorrectDrift: false } },
     streaming: { liveSync: { enabled: true, targetLatency: latency, targetLatencyTolerance: latency } },
   }),
 };
