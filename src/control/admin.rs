@@ -4,6 +4,7 @@
 pub(super) mod applications;
 pub(super) mod broadcasts;
 pub(super) mod channels;
+pub(super) mod film;
 
 use axum::Json;
 use axum::extract::{Path, Request, State as Extract};
@@ -197,6 +198,11 @@ pub(super) fn routes() -> Vec<(&'static str, Side, MethodRouter<State>)> {
             "/api/admin/channels/{channelId}/messages",
             Operator,
             get(channels::messages).delete(channels::purge),
+        ),
+        (
+            "/api/admin/events/{id}/film/{name}",
+            Operator,
+            get(film::read),
         ),
     ]
 }
