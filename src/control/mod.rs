@@ -54,7 +54,7 @@ use crate::record::Library;
 use crate::store::Store;
 pub use api::chat::news::run as tell_chats;
 pub use api::event::Planning;
-pub use api::fuzz::fuzz_api;
+pub use api::fuzz::{fuzz_api, fuzz_uploads};
 pub use api::leftover::Leftovers;
 pub use api::lifecycle::Lifecycle;
 pub use api::webhook::Webhooks;

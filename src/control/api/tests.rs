@@ -21,12 +21,14 @@ mod cohosts;
 mod contacts;
 mod contract;
 mod credentials;
+mod events;
 mod pages;
 mod refusals;
 mod shown;
 mod strangers;
 mod streaming;
 mod tenancy;
+mod uploads;
 mod users;
 mod webhooks;
 
