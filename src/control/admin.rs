@@ -4,6 +4,7 @@
 pub(super) mod applications;
 pub(super) mod broadcasts;
 pub(super) mod channels;
+pub(super) mod events;
 pub(super) mod film;
 
 use axum::Json;
@@ -204,6 +205,7 @@ pub(super) fn routes() -> Vec<(&'static str, Side, MethodRouter<State>)> {
             Operator,
             get(film::read),
         ),
+        ("/api/admin/events", Operator, post(events::create)),
     ]
 }
 

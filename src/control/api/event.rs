@@ -16,7 +16,7 @@
 //! | over | anything else | 409 |
 //! | any | deletion | one that is active is ended first, with its broadcast; then nothing of it is left |
 
-mod docs;
+pub(in crate::control) mod docs;
 pub(in crate::control) mod plan;
 pub(in crate::control) mod recurrence;
 pub(in crate::control) mod tus;
