@@ -18,6 +18,7 @@ mod bad_input;
 mod belongings;
 mod broadcasts;
 mod cohosts;
+mod conducting;
 mod contacts;
 mod contract;
 mod credentials;
