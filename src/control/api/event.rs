@@ -19,7 +19,7 @@
 mod conductor;
 mod cuts;
 mod decision;
-mod docs;
+pub(in crate::control) mod docs;
 mod finish;
 pub(in crate::control) mod operators;
 pub(in crate::control) mod plan;
