@@ -224,10 +224,22 @@ impl Watched {
         }
     }
 
-    fn describe(&mut self, now: Wall) -> Option<Arc<Description>> {
+    fn describe(&mut self, now: Wall, leg: Option<Leg<'_>>) -> Option<Arc<Description>> {
         let time = channel_time(now, self.show.epoch);
         let on = self.runs.at(time).and_then(|at| self.runs.get(at));
-        let ended = on.is_some_and(|run| run.kind == Kind::End);
+        let ended = on.is_some_and(|run| run.kind == Kind::End) && {
+            // What an encoder had on at the end comes a little later.
+            let view = self.view(now, leg);
+            let renditions = &self
+                .loaded
+                .film
+                .as_ref()
+                .or(self.loaded.slate.as_ref())?
+                .facts()
+                .renditions;
+            let mut names = renditions.iter().map(|rendition| &rendition.name);
+            names.all(|name| view.newest(name).is_none_or(|newest| newest.ended))
+        };
         let known = self.description.as_ref();
         let version = known.map_or(1, |known| known.version);
         let description = listing::description(&self.loaded, &self.rules, version, ended)?;
@@ -432,7 +444,8 @@ fn is_same(a: &Description, b: &Description) -> bool {
 
 impl Timeline for Playing {
     fn description(&self) -> Option<Arc<Description>> {
-        self.0.look(false, |watched, now, _| watched.describe(now))
+        self.0
+            .look(false, |watched, now, leg| watched.describe(now, leg))
     }
 
     fn snapshot(&self, rendition: &str) -> Option<Arc<Snapshot>> {
@@ -478,7 +491,7 @@ impl Timeline for Playing {
                     });
                     Some(next.unwrap_or_else(|| {
                         let version = watched
-                            .describe(now)
+                            .describe(now, leg)
                             .map_or(0, |description| description.version);
                         (version, None, None)
                     }))
