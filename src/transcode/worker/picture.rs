@@ -17,7 +17,7 @@ use crate::transcode::ladder::Aspect;
 use crate::transcode::protocol::{Colour, Message, Setup};
 
 /// The way of decoded pictures.
-pub(super) struct Pictures {
+pub(in crate::transcode) struct Pictures {
     setup: Arc<Setup>,
     marks: Arc<Mutex<Marks>>,
     times: Arc<Times>,
@@ -38,7 +38,7 @@ pub(super) struct Pictures {
 }
 
 impl Pictures {
-    pub(super) fn new(
+    pub(in crate::transcode) fn new(
         setup: Arc<Setup>,
         marks: Arc<Mutex<Marks>>,
         times: Arc<Times>,
@@ -65,7 +65,7 @@ impl Pictures {
     }
 
     /// The encoders, to be drained.
-    pub(super) fn take_graph(&mut self) -> Option<Graph> {
+    pub(in crate::transcode) fn take_graph(&mut self) -> Option<Graph> {
         self.graph.take()
     }
 
@@ -77,7 +77,7 @@ impl Pictures {
     }
 
     /// Takes one decoded picture. Waits when the encoders are behind.
-    pub(super) fn handle_sample(
+    pub(in crate::transcode) fn handle_sample(
         &mut self,
         sample: &gst::Sample,
     ) -> Result<gst::FlowSuccess, gst::FlowError> {
