@@ -31,6 +31,8 @@
 //!   `control/api/lifecycle.rs` (signs of life), `control/watch.rs` (what lost its channel goes off the air);
 //! - a watch page of a broadcast: `control/pages.rs` (its head), `control/api/viewer.rs` (what it shows, and its
 //!   pass), `control/api/chat/socket.rs`, `assets/web/src/broadcast.js`;
+//! - the page of a show: `control/api/viewer/run.rs` (before there is a broadcast), `assets/web/src/show.js`, and
+//!   `assets/web/sync.js` (every viewer at the same position);
 //! - a chat message: `control/api/chat/socket.rs` (one connection), `control/api/chat/frame.rs` (what it says),
 //!   `control/api/chat/rooms.rs` (to all who listen), `store/chat.rs` (the history);
 //! - a file: `control/api/file/upload.rs` (a form, piece by piece), `files/mod.rs` (to the disk), `store/file.rs`;
@@ -49,12 +51,12 @@
 //! | module | may import |
 //! |---|---|
 //! | base | nothing |
-//! | media, store, files | base |
+//! | media, store, files, films | base |
 //! | format | media, base |
 //! | hub, manifest | media, base |
-//! | ingest, transcode, package, record | hub, format, media, base |
+//! | ingest, transcode, package, record, playout | hub, format, media, base |
 //! | origin | hub, manifest, media, base |
-//! | control | store, files, hub, record, media, base |
+//! | control | store, files, films, hub, record, playout, media, base |
 //! | config | base |
 //! | credentials | config, store, base |
 //! | app, cli | all |
@@ -108,6 +110,7 @@ pub mod config;
 pub mod control;
 pub mod credentials;
 pub mod files;
+pub mod films;
 pub mod format;
 pub mod hub;
 pub mod ingest;
@@ -115,6 +118,7 @@ pub mod manifest;
 pub mod media;
 pub mod origin;
 pub mod package;
+pub mod playout;
 pub mod record;
 pub mod store;
 pub mod transcode;

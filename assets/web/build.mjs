@@ -33,10 +33,12 @@ await build({
     console: 'src/console/main.js',
     // dash.js is large and seldom wanted: an entry of its own, imported when chosen.
     'engine-dash': 'src/engine-dash.js',
+    // So is the console's player.
+    preview: 'src/console/events/preview.js',
     style: 'src/style.css',
     'console-style': 'src/console.css',
   },
-  external: ['./engine-dash.js'],
+  external: ['./engine-dash.js', './preview.js'],
   outdir: dist,
   bundle: true,
   minify: true,
@@ -48,6 +50,8 @@ await build({
 for (const name of ['watch.html', 'live.html', 'console.html', 'favicon.svg']) {
   await cp(join(root, 'src', name), join(dist, name));
 }
+// As it is: other people's pages import it, and whoever does can read it.
+await cp(join(root, 'sync.js'), join(dist, 'sync.js'));
 await writeFile(join(dist, 'licences.txt'), await licences());
 
 let report = '';

@@ -4,6 +4,7 @@
 //! One table, [`SETTINGS`], says of every setting how it is called, what it accepts and what it
 //! means: reading, the example file and `--help` all come from it.
 
+mod event;
 mod file;
 mod livekit;
 mod model;
@@ -23,7 +24,7 @@ use std::time::Duration;
 
 pub use crate::base::network::Network;
 pub use model::{
-    Channel, Config, Identity, Limits, Listen, Livekit, Log, Media, Publish, Storage, Urls,
+    Channel, Config, Event, Identity, Limits, Listen, Livekit, Log, Media, Publish, Storage, Urls,
     Webhooks,
 };
 #[cfg(test)]

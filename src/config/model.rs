@@ -30,6 +30,8 @@ pub struct Config {
     pub webhooks: Webhooks,
     /// Recordings.
     pub record: Record,
+    /// Scheduled events.
+    pub event: Event,
     /// Bounds.
     pub limits: Limits,
     /// LiveKit server.
@@ -158,6 +160,19 @@ pub struct Record {
     pub min_free: Option<u64>,
     /// What happens below that: `stop` or `oldest`.
     pub on_full: String,
+}
+
+/// Section `event`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Event {
+    /// What is on before an event begins: `slate` or `nothing`.
+    pub before: String,
+    /// What is on when its file has ended: `slate` or `end`.
+    pub after: String,
+    /// Bytes of an uploaded file.
+    pub max_bytes: u64,
+    /// Files prepared at a time.
+    pub preparations: u64,
 }
 
 /// Section `limits`.
@@ -301,6 +316,17 @@ impl Record {
     /// Bytes of the disk that recordings leave free.
     pub fn min_free_bytes(&self) -> u64 {
         self.min_free.unwrap_or(Record::DEFAULT_MIN_FREE)
+    }
+}
+
+impl Default for Event {
+    fn default() -> Event {
+        Event {
+            before: "slate".to_owned(),
+            after: "slate".to_owned(),
+            max_bytes: 1 << 30,
+            preparations: 1,
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::event;
 use super::livekit;
 use super::recording;
 use super::setting::{Field, Setting, Unit, later, secret, setting, span, url};
@@ -401,6 +402,10 @@ pub(crate) static SETTINGS: &[Setting] = &[
     recording::DAYS,
     recording::MIN_FREE,
     recording::ON_FULL,
+    event::BEFORE,
+    event::AFTER,
+    event::MAX_BYTES,
+    event::PREPARATIONS,
     setting(
         "FOREBAY_MAX_CHANNELS",
         ("limits", "max_channels"),

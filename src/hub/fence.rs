@@ -359,6 +359,7 @@ mod tests {
                 reports: Vec::new(),
                 ended: false,
                 stopped: false,
+                scheduled: None,
             }))
         }
         fn progress(&self, _rendition: &str) -> Option<Progress> {

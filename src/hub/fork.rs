@@ -274,6 +274,7 @@ impl Forking {
             tags: union(source.tags.iter(), &self.tags),
             screen_name: None,
             lasting: None,
+            placed: None,
         }
     }
 }

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 
 use super::boundary::Settings;
+use super::placed::Placed;
 use crate::base::clock::Wall;
 use crate::base::id::Uuid;
 use crate::base::secret::Secret;
@@ -60,6 +61,8 @@ pub struct Admission {
     /// The one stream that the channel has, however long nobody publishes it; `None`: a stream ends with
     /// its publishers, and the next publish opens another.
     pub lasting: Option<Uuid>,
+    /// What the stream takes the place of while somebody publishes; `None`: it stands for itself.
+    pub placed: Option<Placed>,
 }
 
 /// What outlives the process of a stream that has not ended.

@@ -81,6 +81,7 @@ impl Gate for Door {
                 tags: Vec::new(),
                 screen_name,
                 lasting,
+                placed: None,
             })
         })
     }
@@ -96,6 +97,7 @@ impl Gate for Door {
                 tags: Vec::new(),
                 screen_name: None,
                 lasting: None,
+                placed: None,
             })
         })
     }

@@ -134,6 +134,7 @@ impl Builder {
                 reports: Vec::new(),
                 ended: false,
                 stopped: false,
+                scheduled: None,
             },
         }
     }

@@ -7,6 +7,7 @@
 )]
 
 pub mod codec;
+pub mod grid;
 pub mod nal;
 pub mod rendition;
 pub mod time;
@@ -14,6 +15,7 @@ pub mod timeline;
 pub mod track;
 pub mod unit;
 
+pub use grid::{Grid, Numbered};
 pub use rendition::{Rendition, RenditionId};
 pub use time::{Ticks, Timescale, rescale};
 pub use track::{CodecConfig, MediaKind, Track};

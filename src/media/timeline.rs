@@ -40,9 +40,13 @@ pub struct Part {
     pub duration: Ticks,
     /// Whether decoding can start at the first sample.
     pub independent: bool,
-    /// moof and mdat in one piece; empty when the part is a gap.
+    /// moof and mdat in one piece; empty when the part is a gap, [`STORED`] when they are to be read from a
+    /// storage.
     pub bytes: Bytes,
 }
+
+/// Stands for bytes that are not in memory.
+pub const STORED: Bytes = Bytes::from_static(b"stored");
 
 /// One media segment, finished or growing.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -149,6 +153,18 @@ pub struct Snapshot {
     pub ended: bool,
     /// Whether the process stops: what follows is of another one, which numbers its parts anew.
     pub stopped: bool,
+    /// Where segments lie by a schedule, what it says of these.
+    pub scheduled: Option<Scheduled>,
+}
+
+/// What a schedule says of a snapshot beyond its segments, so that whoever comes later, or to another
+/// process, tells the same of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Scheduled {
+    /// Length that the growing segment will have, in the rendition's timescale.
+    pub running: Option<Ticks>,
+    /// Sequence and start of the segment at which the oldest listed one's discontinuity number began.
+    pub opened: (u64, Ticks),
 }
 
 impl Snapshot {
@@ -224,6 +240,9 @@ pub enum Found {
     Stored(Arc<dyn Stored>),
     /// A segment that grows: its parts so far. More come until a later look-up answers `Whole`.
     Growing(Vec<Bytes>),
+    /// A segment that grows in a storage: what of it can be read so far. More comes until a later look-up
+    /// answers `Stored`, of which that is the beginning.
+    GrowingStored(Arc<dyn Stored>),
     /// It is announced (the hinted part, the next segment) but has no byte yet.
     Announced,
     /// It is not known, or no longer.

@@ -15,7 +15,7 @@ use super::hls::next_progress;
 use super::registry::{Served, Turn};
 use super::stored;
 use crate::media::MediaKind;
-use crate::media::timeline::{Found, Resource};
+use crate::media::timeline::{Found, Resource, Stored};
 
 /// A hinted part, or the next chunk of a growing segment, is waited for so many target durations.
 const WAIT_TARGET_DURATIONS: u32 = 3;
@@ -50,6 +50,12 @@ pub(super) fn resource(
             Resource::Init(_) => missing().into(),
         },
         Found::Stored(stored) => stored::answer(stream, rendition, resource, stored, terms),
+        Found::GrowingStored(stored) => match resource {
+            Resource::Segment(sequence) => {
+                growing_stored(stream, rendition, sequence, stored, seen, &terms).into()
+            }
+            Resource::Part(_) | Resource::Init(_) => missing().into(),
+        },
         Found::Missing => missing().into(),
     }
 }
@@ -105,6 +111,15 @@ fn later(stream: Served, rendition: &str, awaited: Awaited, terms: Terms) -> Ans
                 }
                 Awaited::Part(_) => missing(),
             },
+            Ok((Found::GrowingStored(stored), seen)) => match awaited {
+                Awaited::Segment(sequence) => {
+                    growing_stored(stream, &rendition, sequence, stored, seen, &terms)
+                }
+                Awaited::Part(_) => missing(),
+            },
+            Ok((Found::Stored(stored), _)) => {
+                stored::read(stream, &rendition, awaited.resource(), stored, terms).await
+            }
             Ok(_) => missing(),
             Err(_) => {
                 // A hint stays true in a hole, so its part is not unknown: shaka gives a part up for good
@@ -127,8 +142,8 @@ async fn come(stream: &Served, rendition: &str, awaited: Awaited) -> (Found, u64
         let found = stream.timeline.find(rendition, awaited.resource());
         let pending = match (&found, awaited) {
             (Found::Announced, _) => true,
-            (Found::Growing(_), Awaited::Part(_)) => true,
-            (Found::Growing(_), Awaited::Segment(_)) => false,
+            (Found::Growing(_) | Found::GrowingStored(_), Awaited::Part(_)) => true,
+            (Found::Growing(_) | Found::GrowingStored(_), Awaited::Segment(_)) => false,
             (Found::Whole(_) | Found::Stored(_) | Found::Missing, _) => false,
         };
         let over = progress.is_none_or(|progress| progress.ended);
@@ -285,7 +300,10 @@ fn growth(stream: Served, rendition: Arc<str>, sequence: u64, sent: usize, seen:
                         return Some((tail(pieces, sent), seen, false));
                     }
                     Found::Growing(_) => {}
-                    Found::Announced | Found::Stored(_) | Found::Missing => return None,
+                    Found::Announced
+                    | Found::Stored(_)
+                    | Found::GrowingStored(_)
+                    | Found::Missing => return None,
                 }
                 seen = next_progress(&stream, &rendition, seen).await?.version;
             }
@@ -300,6 +318,85 @@ fn growth(stream: Served, rendition: Arc<str>, sequence: u64, sent: usize, seen:
         let sent = sent + pieces.len();
         let next = growth(stream, rendition, sequence, sent, seen);
         Ok::<Step, body::Error>(Step::More(pieces, next))
+    })
+}
+
+/// The same of a segment that grows in a storage.
+fn growing_stored(
+    stream: Served,
+    rendition: &str,
+    sequence: u64,
+    stored: Arc<dyn Stored>,
+    seen: u64,
+    terms: &Terms,
+) -> Response<Body> {
+    let mut response = Response::new(Body::Empty);
+    *response.headers_mut() = headers(&stream, rendition);
+    if !terms.head {
+        let state = stream.state.clone();
+        let sent = Box::new(move |bytes| state.sent(bytes));
+        let next = stored_growth(stream, rendition.into(), sequence, Some(stored), 0, seen);
+        *response.body_mut() = Body::Growing(Growing::new(Vec::new(), next, sent));
+    }
+    response
+}
+
+/// A future of what follows the first `sent` bytes of a segment in a storage. `known` is what a look-up has
+/// found already.
+fn stored_growth(
+    stream: Served,
+    rendition: Arc<str>,
+    sequence: u64,
+    known: Option<Arc<dyn Stored>>,
+    sent: u64,
+    seen: u64,
+) -> Growth {
+    Box::pin(async move {
+        let rules = stream.rules(&rendition).ok_or(Cut::Gone)?;
+        let limit = Duration::from_secs(u64::from(rules.target_duration_s * WAIT_TARGET_DURATIONS));
+        let mut seen = seen;
+        let mut known = known;
+        let grown = async {
+            loop {
+                let (stored, last) = match known.take() {
+                    Some(stored) => (stored, false),
+                    None => match stream
+                        .timeline
+                        .find(&rendition, Resource::Segment(sequence))
+                    {
+                        Found::Stored(stored) => (stored, true),
+                        Found::GrowingStored(stored) => (stored, false),
+                        _ => return Err(Cut::Gone.into()),
+                    },
+                };
+                let blob = stored.open().await?.ok_or(Cut::Gone)?;
+                let left = blob.size().saturating_sub(sent);
+                if left > 0 || last {
+                    return Ok::<_, body::Error>((blob, last));
+                }
+                let next = next_progress(&stream, &rendition, seen).await;
+                seen = next.ok_or(Cut::Gone)?.version;
+            }
+        };
+        let (blob, last) = tokio::time::timeout(limit, grown)
+            .await
+            .map_err(|_| Cut::Late)??;
+        let mut pieces = Vec::new();
+        let mut sent = sent;
+        // What is new is a part, or a few.
+        while sent < blob.size() {
+            let piece = blob.read(sent).await?;
+            if piece.is_empty() {
+                return Err(Cut::Gone.into());
+            }
+            sent += piece.len() as u64;
+            pieces.push(piece);
+        }
+        if last {
+            return Ok(Step::Last(pieces));
+        }
+        let next = stored_growth(stream, rendition, sequence, None, sent, seen);
+        Ok(Step::More(pieces, next))
     })
 }
 

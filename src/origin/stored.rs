@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use http::header::CONTENT_LENGTH;
-use http::{HeaderValue, StatusCode};
+use http::{HeaderValue, Response, StatusCode};
 
 use super::answer::{self, Answering, Terms};
 use super::body::{Body, Growing, Growth, Step};
@@ -11,7 +11,7 @@ use super::media::{head, missing};
 use super::registry::{Served, Turn};
 use crate::media::timeline::{Blob, Resource, Stored};
 
-/// Answers with an initialisation segment or a segment.
+/// Answers with an initialisation segment, a segment or a part.
 pub(super) fn answer(
     stream: Served,
     rendition: &str,
@@ -20,40 +20,51 @@ pub(super) fn answer(
     terms: Terms,
 ) -> Answering {
     let rendition = rendition.to_owned();
-    let (sequence, name) = match resource {
-        Resource::Segment(sequence) => (sequence, None),
+    let (number, name) = match resource {
+        Resource::Segment(number) | Resource::Part(number) => (number, None),
         Resource::Init(name) => (0, Some(name.to_owned())),
-        // Recordings have no parts.
-        Resource::Part(_) => return missing().into(),
     };
+    let is_part = matches!(resource, Resource::Part(_));
     Answering::later(async move {
         let Some(_turn) = Turn::take(&stream.state) else {
             return answer::overloaded();
         };
-        let blob = match stored.open().await {
-            Ok(Some(blob)) => blob,
-            Ok(None) => return missing(),
-            Err(err) => {
-                tracing::error!(%err, rendition, sequence, "recorded media cannot be read");
-                let status = StatusCode::SERVICE_UNAVAILABLE;
-                return answer::retry(status, "this media cannot be read now\n");
-            }
-        };
         let resource = match &name {
             Some(name) => Resource::Init(name),
-            None => Resource::Segment(sequence),
+            None if is_part => Resource::Part(number),
+            None => Resource::Segment(number),
         };
-        let (mut response, wanted) = head(&stream, &rendition, resource, blob.size(), &terms);
-        if let Some((from, length)) = wanted {
-            let headers = response.headers_mut();
-            headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
-            let state = stream.state.clone();
-            let sent = Box::new(move |bytes| state.sent(bytes));
-            let next = reading(blob, from, length);
-            *response.body_mut() = Body::Growing(Growing::new(Vec::new(), next, sent));
-        }
-        response
+        read(stream, &rendition, resource, stored, terms).await
     })
+}
+
+/// The same, where the request has its turn already.
+pub(super) async fn read(
+    stream: Served,
+    rendition: &str,
+    resource: Resource<'_>,
+    stored: Arc<dyn Stored>,
+    terms: Terms,
+) -> Response<Body> {
+    let blob = match stored.open().await {
+        Ok(Some(blob)) => blob,
+        Ok(None) => return missing(),
+        Err(err) => {
+            tracing::error!(%err, rendition, ?resource, "stored media cannot be read");
+            let status = StatusCode::SERVICE_UNAVAILABLE;
+            return answer::retry(status, "this media cannot be read now\n");
+        }
+    };
+    let (mut response, wanted) = head(&stream, rendition, resource, blob.size(), &terms);
+    if let Some((from, length)) = wanted {
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
+        let state = stream.state.clone();
+        let sent = Box::new(move |bytes| state.sent(bytes));
+        let next = reading(blob, from, length);
+        *response.body_mut() = Body::Growing(Growing::new(Vec::new(), next, sent));
+    }
+    response
 }
 
 /// A future of the next `left` bytes.

@@ -202,6 +202,7 @@ impl Timeline for Live {
             reports,
             ended: state.ended,
             stopped: state.stopped,
+            scheduled: None,
         }))
     }
 

@@ -233,6 +233,7 @@ impl Timeline for Window {
             reports: Vec::new(),
             ended: false,
             stopped: false,
+            scheduled: None,
         }))
     }
 

@@ -210,6 +210,7 @@ impl Loaded {
             reports: Vec::new(),
             ended: true,
             stopped: false,
+            scheduled: None,
         }
     }
 }

@@ -2,13 +2,9 @@
 //! checked. Out: plain values. A session and a streaming session are the same thing (contract, broadcasts,
 //! decision B-15).
 
-use std::sync::Arc;
-
-use super::channel::{self, Channel, channel_id};
 use super::database::{Query, Row, Transaction, query};
-use super::hash::hash;
 use super::known::Known;
-use super::{Error, Store, exists, json, stored, timed};
+use super::{Error, Store, json, stored, timed};
 use crate::base::clock::Wall;
 use crate::base::id::Uuid;
 use crate::base::secret::Secret;
@@ -30,6 +26,7 @@ macro_rules! select {
 
 // Below the macros, which it uses.
 mod life;
+mod make;
 mod shown;
 
 pub use shown::Named;
@@ -54,6 +51,7 @@ macro_rules! words {
         }
     };
 }
+pub(super) use words;
 
 words! {
     /// Who finds a broadcast without its id.
@@ -151,6 +149,8 @@ pub struct NewBroadcast<'a> {
     pub region: &'a str,
     /// Its tenant, which exists.
     pub application_id: &'a str,
+    /// Its stream, where that is known already; `None`: a new one.
+    pub stream_id: Option<Uuid>,
     /// The user whose token makes it.
     pub user_id: Option<Uuid>,
     /// Where it is made without credentials; `None`: there are some.
@@ -258,80 +258,6 @@ impl TryFrom<&Row> for Broadcast {
 }
 
 impl Store {
-    /// Makes a broadcast with its channel, whose key is good when this returns. [`Error::Full`] when there
-    /// are `limit` channels or too many anonymous broadcasts, [`Error::Missing`] when there is no such
-    /// application.
-    pub async fn create_broadcast(
-        &self,
-        new: &NewBroadcast<'_>,
-        limit: u64,
-    ) -> Result<Broadcast, Error> {
-        let id = Uuid::new_v4();
-        let stream = Uuid::new_v4();
-        let key = Secret::new(Uuid::new_v4().simple().to_string());
-        let alias = id.to_string();
-        let channel_id = channel_id(new.region, new.application_id, &alias);
-        let now = self.now_us();
-        self.changing(async {
-            let mut change = self.begin_change().await?;
-            let transaction = &mut change.transaction;
-            refuse(transaction, new, limit).await?;
-            let capabilities = new.anonymous.map(|anonymous| json(anonymous.capabilities));
-            let insert = query(
-                "INSERT INTO channels (id, application_id, alias, name, description, stream_key,
-                     key_hash, capabilities, tags, options, stream_id, created_us, updated_us)
-                 VALUES ($1, $2, $3, $4, '', $5, $6, $7, $8, '[]', $9, $10, $10)",
-            )
-            .bind(channel_id.as_str())
-            .bind(new.application_id)
-            .bind(alias.as_str())
-            .bind(new.title)
-            .bind(key.expose())
-            .bind(hash(key.expose()).as_slice())
-            .bind(capabilities)
-            .bind(json(new.tags))
-            .bind(stream.to_string())
-            .bind(now);
-            transaction.execute(insert).await?;
-            let address = new.anonymous.and_then(|anonymous| anonymous.address);
-            let insert = query(concat!(
-                "INSERT INTO broadcasts (id, number, application_id, channel_id, stream_id,
-                     stream_key, user_id, anonymous, address, title, description, visibility, tags,
-                     metadata, max_participants, status, heartbeat_us, media_us, created_us, updated_us)
-                 VALUES ($1, (SELECT COALESCE(MAX(number), 0) + 1 FROM broadcasts), $2, $3, $4, $5,
-                     $6, $7, $8, $9, $10, $11, $12, $13, $14, 'created', $15, $15, $15, $15)
-                 RETURNING ",
-                columns!()
-            ))
-            .bind(alias.as_str())
-            .bind(new.application_id)
-            .bind(channel_id.as_str())
-            .bind(stream.to_string())
-            .bind(key.expose())
-            .bind(new.user_id.map(|user| user.to_string()))
-            .bind(new.anonymous.is_some())
-            .bind(address.map(str::to_owned))
-            .bind(new.title)
-            .bind(new.description.map(str::to_owned))
-            .bind(new.visibility.word())
-            .bind(json(new.tags))
-            .bind(new.metadata)
-            .bind(new.max_participants.map(i64::from))
-            .bind(now);
-            let row = transaction.fetch_one(insert).await;
-            let row = row.map_err(|error| exists(error, || format!("broadcast {id}")))?;
-            let broadcast = Broadcast::try_from(&row)?;
-            self.queue_broadcast(transaction, &broadcast).await?;
-            let row = query(channel::BY_ID).bind(channel_id.as_str());
-            let channel = Channel::try_from(&transaction.fetch_one(row).await?)?;
-            let channel = Arc::new(channel);
-            self.commit_change(change, |known| known.put(channel))
-                .await?;
-            Ok(broadcast)
-        })
-        .await
-    }
-
     /// The broadcast that an id means: its own, that of its stream, its short id such as `r5`, or the alias
     /// or id of its channel.
     pub async fn find_broadcast(&self, id: &str) -> Result<Option<Broadcast>, Error> {
@@ -389,60 +315,74 @@ impl Store {
         id: Uuid,
         update: &BroadcastUpdate,
     ) -> Result<Broadcast, Error> {
-        let now = self.now_us();
         self.changing(async {
             let mut change = self.begin_change().await?;
-            let transaction = &mut change.transaction;
-            let old = query(select!("WHERE id = $1")).bind(id.to_string());
-            let old = transaction.fetch_optional(old).await?;
-            let old = old.ok_or_else(|| Error::missing("broadcast", id))?;
-            let old = Broadcast::try_from(&old)?;
-            let next = update.status.unwrap_or(old.status);
-            if !old.status.may_become(next) {
-                return Err(Error::State {
-                    what: "broadcast",
-                    is: old.status.word(),
-                    wanted: next.word(),
-                });
-            }
-            let tags = update.tags.as_deref().unwrap_or(&old.tags);
-            let starts = next == Status::Active && old.started.is_none();
-            let ends = next.is_over() && !old.status.is_over();
-            let query = query(concat!(
-                "UPDATE broadcasts SET title = $2, description = $3, tags = $4, metadata = $5,
-                     status = $6, started_us = COALESCE(started_us, $7),
-                     ended_us = COALESCE(ended_us, $8), updated_us = $9,
-                     heartbeat_us = CASE WHEN $10 THEN $9 ELSE heartbeat_us END, visibility = $11
-                 WHERE id = $1 RETURNING ",
-                columns!()
-            ))
-            .bind(id.to_string())
-            .bind(update.title.as_ref().unwrap_or(&old.title).as_str())
-            .bind(update.description.clone().or(old.description))
-            .bind(json(tags))
-            .bind(update.metadata.as_ref().unwrap_or(&old.metadata).as_str())
-            .bind(next.word())
-            .bind(starts.then_some(now))
-            .bind(ends.then_some(now))
-            .bind(now)
-            .bind(starts)
-            .bind(update.visibility.unwrap_or(old.visibility).word());
-            let row = transaction.fetch_one(query).await?;
-            let broadcast = Broadcast::try_from(&row)?;
-            if next != old.status {
-                self.queue_broadcast(transaction, &broadcast).await?;
-            }
+            let changed = self.change_broadcast(&mut change.transaction, id, update);
+            let (broadcast, ends) = changed.await?;
             if !ends {
                 change.transaction.commit().await?;
                 self.deliveries_added();
                 return Ok(broadcast);
             }
-            delete_channel(transaction, &broadcast.channel_id).await?;
             let apply = |known: &mut Known| known.remove(&broadcast.channel_id);
             self.commit_change(change, apply).await?;
             Ok(broadcast)
         })
         .await
+    }
+
+    /// The same as a part of a larger change. Whether it is over with it: then its channel is to be forgotten
+    /// when that is committed.
+    pub(super) async fn change_broadcast(
+        &self,
+        transaction: &mut Transaction,
+        id: Uuid,
+        update: &BroadcastUpdate,
+    ) -> Result<(Broadcast, bool), Error> {
+        let now = self.now_us();
+        let old = query(select!("WHERE id = $1")).bind(id.to_string());
+        let old = transaction.fetch_optional(old).await?;
+        let old = old.ok_or_else(|| Error::missing("broadcast", id))?;
+        let old = Broadcast::try_from(&old)?;
+        let next = update.status.unwrap_or(old.status);
+        if !old.status.may_become(next) {
+            return Err(Error::State {
+                what: "broadcast",
+                is: old.status.word(),
+                wanted: next.word(),
+            });
+        }
+        let tags = update.tags.as_deref().unwrap_or(&old.tags);
+        let starts = next == Status::Active && old.started.is_none();
+        let ends = next.is_over() && !old.status.is_over();
+        let query = query(concat!(
+            "UPDATE broadcasts SET title = $2, description = $3, tags = $4, metadata = $5,
+                 status = $6, started_us = COALESCE(started_us, $7),
+                 ended_us = COALESCE(ended_us, $8), updated_us = $9,
+                 heartbeat_us = CASE WHEN $10 THEN $9 ELSE heartbeat_us END, visibility = $11
+             WHERE id = $1 RETURNING ",
+            columns!()
+        ))
+        .bind(id.to_string())
+        .bind(update.title.as_ref().unwrap_or(&old.title).as_str())
+        .bind(update.description.clone().or(old.description))
+        .bind(json(tags))
+        .bind(update.metadata.as_ref().unwrap_or(&old.metadata).as_str())
+        .bind(next.word())
+        .bind(starts.then_some(now))
+        .bind(ends.then_some(now))
+        .bind(now)
+        .bind(starts)
+        .bind(update.visibility.unwrap_or(old.visibility).word());
+        let row = transaction.fetch_one(query).await?;
+        let broadcast = Broadcast::try_from(&row)?;
+        if next != old.status {
+            self.queue_broadcast(transaction, &broadcast).await?;
+        }
+        if ends {
+            delete_channel(transaction, &broadcast.channel_id).await?;
+        }
+        Ok((broadcast, ends))
     }
 }
 
@@ -457,37 +397,4 @@ async fn delete_channel(transaction: &mut Transaction, id: &str) -> Result<(), E
     let delete = query("DELETE FROM channels WHERE id = $1").bind(id);
     transaction.execute(delete).await?;
     Ok(())
-}
-
-/// Says why a broadcast cannot be made. What it finds holds until the commit: there is one writer.
-async fn refuse(
-    transaction: &mut Transaction,
-    new: &NewBroadcast<'_>,
-    limit: u64,
-) -> Result<(), Error> {
-    let select = query(
-        "SELECT (SELECT COUNT(*) FROM channels) AS channels,
-             EXISTS (SELECT 1 FROM applications WHERE id = $1) AS owner,
-             (SELECT COUNT(*) FROM broadcasts
-                 WHERE status IN ('created', 'active') AND anonymous) AS anonymous",
-    );
-    let row = transaction
-        .fetch_one(select.bind(new.application_id))
-        .await?;
-    if !row.get::<bool>("owner")? {
-        return Err(Error::missing("application", new.application_id));
-    }
-    let count =
-        |name| -> Result<u64, Error> { Ok(u64::try_from(row.get::<i64>(name)?).unwrap_or(0)) };
-    if count("channels")? >= limit {
-        let what = "channel";
-        return Err(Error::Full { what, limit });
-    }
-    match new.anonymous {
-        Some(Anonymous { limit, .. }) if count("anonymous")? >= limit => Err(Error::Full {
-            what: "anonymous broadcast",
-            limit,
-        }),
-        _ => Ok(()),
-    }
 }

@@ -288,7 +288,7 @@ impl Store {
     async fn sweep(&self) -> Result<u64, Error> {
         let messages = self.sweep_messages().await? + self.sweep_chats().await?;
         let others = self.sweep_deliveries().await? + self.sweep_bearers().await?;
-        Ok(messages + others)
+        Ok(messages + others + self.sweep_shows().await?)
     }
 
     /// Sweeps messages, those of chats and to webhooks as well, and tokens of users from time to time until

@@ -8,6 +8,7 @@
 //! Every call has a deadline, so that a stuck disk costs a refusal and not a hanging session.
 
 mod application;
+mod asset;
 mod attempt;
 mod broadcast;
 mod channel;
@@ -17,6 +18,7 @@ mod contact;
 mod database;
 mod declared;
 mod delivery;
+mod event;
 mod file;
 mod follow;
 mod hash;
@@ -25,6 +27,7 @@ mod kept;
 mod known;
 mod message;
 mod node;
+mod show;
 mod stream;
 #[cfg(test)]
 mod tests;
@@ -39,8 +42,10 @@ use std::time::Duration;
 
 use crate::base::Kind;
 use crate::base::clock::Clock;
+use crate::base::id::Uuid;
 use crate::base::secret::Secret;
 pub use application::{Application, random_secret};
+pub use asset::{Asset, AssetKind, AssetState, MAX_ASSETS_OF_EVENT, NewAsset, Received};
 pub use attempt::{Attempt, Attempted, Next};
 pub use broadcast::{
     Anonymous, Broadcast, BroadcastUpdate, Named, NewBroadcast, Silence, Status, Visibility,
@@ -52,13 +57,18 @@ pub use contact::{Contact, MAX_CONTACTS, NewContact};
 use database::{Database, query};
 pub use database::{OLDEST_POSTGRESQL, Server, probe};
 pub use declared::{Declaration, Declared, NewChannel};
-pub use delivery::{Delivery, Event, Tally};
+pub use delivery::{Delivery, Notice, Tally};
+pub use event::{
+    Clashes, DeletedEvent, Event, EventStatus, MAX_EVENTS_OF_TENANT, MAX_EVENTS_OF_USER, NewEvent,
+    Repeat,
+};
 pub use file::{File, FileLinks, FilePaths, FilesOf, MAX_FILES_OF_USER};
 pub use follow::{Follows, Hit};
 pub use ingest::{IngestOptions, SourceUri, Span};
 use known::Memory;
 pub use known::Watcher;
 pub use message::{Message, MessagePage, MessageRange, NewMessage};
+pub use show::{After, CutKind, CutRow, LEAD, Run, ShowRow, Shows};
 pub use stream::{OpenStream, Sign};
 pub use user::User;
 pub use webhook::{MAX_WEBHOOKS, NewWebhook, Webhook, WebhookUpdate};
@@ -110,6 +120,22 @@ pub enum Error {
         /// The bound.
         limit: u64,
     },
+    /// Two events want one channel at the same time.
+    #[error("the channel is taken by event {title:?} ({id}) at that time")]
+    Overlap {
+        /// The other event's title.
+        title: String,
+        /// The other event.
+        id: Uuid,
+    },
+    /// A cut of a stream that viewers may have seen already, or that is not in order.
+    #[error("the cut at {at_90k} of stream {stream} cannot be changed")]
+    Cut {
+        /// Which stream's.
+        stream: Uuid,
+        /// Where, 90 kHz.
+        at_90k: i64,
+    },
     /// The configuration file names it, so it would come back.
     #[error("channel {0} is declared by the configuration file")]
     Declared(String),
@@ -156,6 +182,8 @@ impl Error {
             | Error::Declared(_)
             | Error::Ambiguous(_)
             | Error::State { .. }
+            | Error::Overlap { .. }
+            | Error::Cut { .. }
             | Error::UnknownMessage
             | Error::ZeroByte
             | Error::Parameter(_) => Kind::Invalid,

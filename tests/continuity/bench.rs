@@ -403,6 +403,7 @@ impl Gate for OpenGate {
                 tags: Vec::new(),
                 screen_name: None,
                 lasting: self.lasting,
+                placed: None,
             })
         })
     }

@@ -33,6 +33,7 @@ fn admission() -> Admission {
         tags: words(&["t"]),
         screen_name: None,
         lasting: None,
+        placed: None,
     }
 }
 

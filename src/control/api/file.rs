@@ -22,7 +22,7 @@ use super::call::Caller;
 use super::docs::{Lookup, Sized, Usual};
 use super::error::Body as Refusal;
 use super::time::seconds;
-use super::{ByUser, Call, Error, to_the_end};
+use super::{ByUser, Call, Error, form, to_the_end};
 use crate::base::id::Uuid;
 use crate::base::range::Range;
 use crate::control::pcast::Fields;
@@ -120,11 +120,7 @@ pub(in crate::control) struct View {
         (status = 415, description = "What was sent is of no known kind.", body = inline(Refusal))),
 )]
 pub(in crate::control) async fn create(ByUser(mut call, user): ByUser) -> Answer {
-    let kind = call.headers().get(header::CONTENT_TYPE);
-    let kind = kind
-        .and_then(|value| value.to_str().ok())
-        .unwrap_or_default();
-    if let Ok(boundary) = multer::parse_boundary(kind) {
+    if let Some(boundary) = form::boundary(call.headers()) {
         return upload::answer(call, &user, boundary).await;
     }
     let body = call.body().await?;

@@ -109,6 +109,36 @@ pub fn write(fragment: &Fragment<'_>) -> Bytes {
     Bytes::from(out)
 }
 
+/// Gives a fragment that [`write`] made without a time of capture another number and another decode time, in
+/// place. False, and nothing changed, when the bytes are not such a fragment's.
+pub fn renumber(fragment: &mut [u8], sequence: u32, base_decode_time: u64) -> bool {
+    // moof(mfhd, traf(tfhd, tfdt, ...)): all but tfhd have a fixed size.
+    const SEQUENCE: usize = 8 + 12;
+    const TFHD: usize = 8 + 16 + 8;
+    let number = |fragment: &[u8], at: usize| {
+        let bytes = fragment.get(at..at + 4)?;
+        Some(u32::from_be_bytes(bytes.try_into().ok()?))
+    };
+    let is = |at: usize, kind: &[u8; 4]| fragment.get(at + 4..at + 8) == Some(&kind[..]);
+    let tfhd = number(fragment, TFHD).and_then(|size| usize::try_from(size).ok());
+    let Some(tfdt) = tfhd.and_then(|size| TFHD.checked_add(size)) else {
+        return false;
+    };
+    let known = is(0, b"moof") && is(8, b"mfhd") && is(24, b"traf") && is(TFHD, b"tfhd");
+    let Some(time) = tfdt
+        .checked_add(12)
+        .filter(|at| known && at + 8 <= fragment.len())
+    else {
+        return false;
+    };
+    if !is(tfdt, b"tfdt") || fragment[tfdt + 8] != 1 {
+        return false;
+    }
+    fragment[SEQUENCE..SEQUENCE + 4].copy_from_slice(&sequence.to_be_bytes());
+    fragment[time..time + 8].copy_from_slice(&base_decode_time.to_be_bytes());
+    true
+}
+
 /// Where durations, sizes and flags are stated: once for all samples, or for each.
 struct Layout {
     count: u32,

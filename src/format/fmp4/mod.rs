@@ -11,7 +11,7 @@ mod fragment;
 mod init;
 mod movie;
 
-pub use fragment::{Fragment, Sample, write};
+pub use fragment::{Fragment, Sample, renumber, write};
 pub use init::{Error, init, init_name};
 pub use movie::{MovieTrack, Samples, movie_header};
 

@@ -41,6 +41,7 @@ fn record(sign: Sign) -> Record {
             tags: Vec::new(),
             screen_name: None,
             lasting: None,
+            placed: None,
         },
         segment_target_90k: 180_000,
         longest_segment_90k: 900_000,

@@ -84,6 +84,7 @@ impl Bench {
             tags: Vec::new(),
             screen_name: None,
             lasting: None,
+            placed: None,
         };
         let settings = Settings {
             segment_target: Ticks(180_000),

@@ -116,8 +116,10 @@ pub(super) fn plan<'a>(
             .iter()
             .find(|snapshot| snapshot.rendition.name == rendition.name)?;
         let (listed, running) = listed(snapshot, mode, ladder);
+        // A schedule foretells each segment's length, which no miss proves wrong.
         if mode == Mode::LowLatency
             && ladder
+            && snapshot.scheduled.is_none()
             && rendition.kind() == MediaKind::Video
             && let Some(miss) = first_miss(snapshot, &broken)
         {
@@ -275,6 +277,13 @@ fn open<'a>(
             .first()
             .is_some_and(|row| !row.snapshot.rules.is_recording());
         let is_first = live && discontinuity_sequence == 0 && periods.openings.is_empty();
+        // By a schedule it is known where the Period opened whose first segments have left the window, or
+        // were told of by another process.
+        let opened = segments.iter().map(|(row, _)| {
+            let (opened, start) = row.snapshot.scheduled.filter(|_| goes_on)?.opened;
+            Some((opened, micros(start, row.snapshot.timescale())))
+        });
+        let opened = opened.min().flatten();
         // Another Representation may join a Period that has been told of.
         let told = periods
             .openings
@@ -283,10 +292,10 @@ fn open<'a>(
         let start_micros = match told {
             Some(told) => told.start_micros,
             None if is_first => 0,
-            None => starts.min().unwrap_or(0),
+            None => opened.map(|(_, start)| start).or(starts.min()).unwrap_or(0),
         };
         let opening = Opening {
-            sequence,
+            sequence: opened.map_or(sequence, |(opened, _)| opened),
             start_micros,
             discontinuity_sequence,
             shape: shape.clone(),
@@ -294,7 +303,9 @@ fn open<'a>(
                 .map(|before| links(before, &segments))
                 .unwrap_or_default(),
         };
-        periods.openings.retain(|known| known.sequence != sequence);
+        periods
+            .openings
+            .retain(|known| known.sequence != opening.sequence);
         periods.openings.push(opening.clone());
         opening
     });
@@ -353,11 +364,12 @@ fn links(before: &Period<'_>, segments: &[(&Row<'_>, &Segment)]) -> Vec<Link> {
 fn listed(snapshot: &Snapshot, mode: Mode, ladder: bool) -> (&[Arc<Segment>], Option<Ticks>) {
     match snapshot.segments.split_last() {
         Some((last, older)) if !last.complete && !last.gap => {
-            let foretold = match mode {
-                Mode::Standard => None,
-                Mode::LowLatency if last.parts.is_empty() => None,
-                Mode::LowLatency if ladder => Some(grid(snapshot)),
-                Mode::LowLatency => steady_duration(snapshot, last, older),
+            let foretold = match (mode, snapshot.scheduled) {
+                (Mode::Standard, _) => None,
+                (Mode::LowLatency, _) if last.parts.is_empty() => None,
+                (Mode::LowLatency, Some(scheduled)) => scheduled.running,
+                (Mode::LowLatency, None) if ladder => Some(grid(snapshot)),
+                (Mode::LowLatency, None) => steady_duration(snapshot, last, older),
             };
             match foretold {
                 Some(duration) => (&snapshot.segments, Some(duration)),

@@ -335,6 +335,7 @@ impl Timeline for Scripted {
             reports,
             ended: content.ended,
             stopped: false,
+            scheduled: None,
         }))
     }
 

@@ -29,6 +29,7 @@ impl<'a> NewBroadcast<'a> {
         NewBroadcast {
             region: "local",
             application_id,
+            stream_id: None,
             user_id: None,
             anonymous: None,
             title,

@@ -31,7 +31,7 @@ async fn broadcast(store: &Store, limit: u64) -> Result<Broadcast, Error> {
 /// Things happen to application "app".
 async fn happen(store: &Store, names: &[&'static str]) {
     for name in names {
-        let event = Event {
+        let event = Notice {
             application_id: "app".to_owned(),
             name,
             data: "{\"n\":1}".to_owned(),

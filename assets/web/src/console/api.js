@@ -80,7 +80,7 @@ export const removeRecording = (id) => call('DELETE', `recordings/${segment(id)}
  * whether it listens, and whether that is over.
  */
 export function listen(handlers) {
-  const source = new EventSource('/api/admin/events');
+  const source = new EventSource('/api/admin/streams/events');
   for (const name of ['stream', 'history', 'gone', 'ready', 'alive']) {
     source.addEventListener(name, (event) => handlers[name](JSON.parse(event.data)));
   }

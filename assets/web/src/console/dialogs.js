@@ -29,9 +29,10 @@ export function refusal(error) {
 
 /**
  * Asks. `fields` are elements to show; `action` runs when it is confirmed and may refuse by throwing: the
- * dialog then stays and says why. `done` is said after it. Resolves to whether it was done.
+ * dialog then stays and says why, unless `refused` has said it elsewhere. `done` is said after it. Resolves to
+ * whether it was done.
  */
-export function ask({ title, text, fields = [], confirm, done, isDanger = false, action }) {
+export function ask({ title, text, fields = [], confirm, done, isDanger = false, isWide = false, refused = () => false, action }) {
   return new Promise((resolve) => {
     let isDone = false;
     const trouble = make('p', { class: 'trouble', role: 'alert', hidden: true });
@@ -39,7 +40,7 @@ export function ask({ title, text, fields = [], confirm, done, isDanger = false,
     const no = button('Cancel', 'plain', () => dialog.close());
     const heading = make('h2', { id: 'asked' }, title);
     const form = make('form', {}, heading, text && make('p', { class: 'dim' }, text), ...fields, trouble, make('div', { class: 'row end' }, no, yes));
-    const dialog = make('dialog', { 'aria-labelledby': 'asked' }, form);
+    const dialog = make('dialog', { 'aria-labelledby': 'asked', class: isWide && 'roomy' }, form);
     form.addEventListener('submit', async (event) => {
       event.preventDefault();
       if (yes.disabled) return;
@@ -50,9 +51,10 @@ export function ask({ title, text, fields = [], confirm, done, isDanger = false,
         dialog.close();
         if (done) say(done);
       } catch (error) {
-        write(trouble, refusal(error));
-        show(trouble, true);
         yes.disabled = false;
+        const isSaid = refused(error);
+        write(trouble, isSaid ? '' : refusal(error));
+        show(trouble, !isSaid);
       }
     });
     dialog.addEventListener('close', () => {

@@ -1,7 +1,8 @@
-// The operators' console: who is signed in, what the server tells, and which channel is looked at.
+// The operators' console: who is signed in, what the server tells, and which channel or event is looked at.
 import * as api from './api.js';
 import { channelView } from './channel.js';
 import { ask, attempt, field } from './dialogs.js';
+import { eventsPage, placeOf } from './events/page.js';
 import { Rates } from './graph.js';
 import { Rows, make, show, toggle, write } from './dom.js';
 import { picture } from './picture.js';
@@ -101,6 +102,7 @@ const list = new Rows(byId('channels'), ({ channel }) => {
 });
 
 function chosen() {
+  if (placeOf(location.hash) !== null) return '';
   try {
     return decodeURIComponent(location.hash.slice(1));
   } catch {
@@ -110,6 +112,22 @@ function chosen() {
 
 function render() {
   wanted = false;
+  if (!isSignedIn) return;
+  const event = placeOf(location.hash);
+  show(byId('inside'), event === null);
+  show(byId('create'), event === null && isManaged);
+  show(byId('count'), event === null);
+  for (const [id, isHere] of [['to-channels', event === null], ['to-events', event !== null]]) {
+    if (isHere) byId(id).setAttribute('aria-current', 'page');
+    else byId(id).removeAttribute('aria-current');
+  }
+  if (event !== null) {
+    view?.close();
+    view = null;
+    events.open(event);
+    return;
+  }
+  events.close();
   const all = entries();
   const words = byId('filter').value.trim().toLowerCase();
   const text = ({ channel, stream }) => `${channel.name} ${channel.alias} ${channel.channelId} ${channelWord(channel, stream)}`.toLowerCase();
@@ -166,7 +184,6 @@ async function loadChannels() {
   } catch (error) {
     if (error.status === 404) isManaged = false;
   }
-  show(byId('create'), isManaged);
   renderSoon();
 }
 
@@ -178,6 +195,8 @@ const context = {
   reload: loadChannels,
   rates,
 };
+
+const events = eventsPage(byId('events'), context);
 
 function disconnect() {
   source?.close();
@@ -262,7 +281,8 @@ function askForKey(why = '') {
   for (const dialog of document.querySelectorAll('dialog')) dialog.close();
   byId('detail').replaceChildren();
   list.update([], () => '');
-  for (const id of ['inside', 'leave', 'create', 'link', 'count', 'lost']) show(byId(id), false);
+  events.forget();
+  for (const id of ['inside', 'leave', 'create', 'link', 'count', 'lost', 'parts']) show(byId(id), false);
   write(byId('refused'), why);
   show(byId('refused'), why !== '');
   show(byId('enter'), true);
@@ -297,8 +317,8 @@ async function begin() {
   addresses = session.addresses;
   write(byId('version'), `Forebay ${session.version}`);
   show(byId('enter'), false);
-  show(byId('inside'), true);
-  for (const id of ['leave', 'link', 'count']) show(byId(id), true);
+  for (const id of ['leave', 'link', 'parts']) show(byId(id), true);
+  render();
   if (document.hidden) return;
   connect();
   await loadChannels();
@@ -376,11 +396,13 @@ byId('back').addEventListener('click', () => {
   location.hash = '';
 });
 byId('skip').addEventListener('click', () => view?.focus());
-addEventListener('hashchange', () => {
+addEventListener('hashchange', ({ oldURL }) => {
   const before = lookedAt;
+  const cameFrom = placeOf(new URL(oldURL).hash);
   render();
   scrollTo(0, 0);
-  if (innerWidth >= WIDE) return;
+  if (placeOf(location.hash) !== null) return events.focus();
+  if (innerWidth >= WIDE || cameFrom !== null) return;
   // One of the two is on the screen: the focus goes along.
   if (view) view.focus();
   else document.querySelector(`#channels a[href="#${encodeURIComponent(before)}"]`)?.focus();
@@ -397,6 +419,6 @@ setInterval(() => {
 // A tab that nobody sees listens to nothing: over HTTP/1.1 a browser has six connections for all of them.
 document.addEventListener('visibilitychange', () => {
   if (document.hidden) disconnect();
-  else if (isSignedIn) begin();
+  else if (isSignedIn) begin().then(events.look);
 });
 begin();

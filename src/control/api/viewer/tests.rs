@@ -1,5 +1,7 @@
 //! What a watch page is given, and what it can do with it.
 
+mod runs;
+
 use axum::body::Body;
 use http::{Request, StatusCode};
 use http_body_util::BodyExt;
@@ -51,7 +53,7 @@ async fn ask(
     let answer = answer.await.unwrap();
     let code = answer.status().as_u16();
     // What streams without end is not read.
-    if code == 200 && path == "/api/admin/events" {
+    if code == 200 && path == "/api/admin/streams/events" {
         return (code, String::new());
     }
     let body = answer.into_body().collect().await.unwrap().to_bytes();

@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use crate::base::id::Uuid;
 use crate::control::Live;
 use crate::hub::Attendee;
-use crate::store::{Event, Store};
+use crate::store::{Notice, Store};
 
 /// What was there at the last look.
 #[derive(Debug, Default)]
@@ -33,7 +33,7 @@ struct Stream {
 
 impl Presence {
     /// Looks, and tells what has changed.
-    pub(super) fn look(&mut self, live: &dyn Live, store: &Store) -> Vec<Event> {
+    pub(super) fn look(&mut self, live: &dyn Live, store: &Store) -> Vec<Notice> {
         let mut events = Vec::new();
         self.streams
             .values_mut()
@@ -89,7 +89,7 @@ impl Presence {
 
 impl Stream {
     /// Takes who is there now.
-    fn meet(&mut self, attendees: Vec<Attendee>, events: &mut Vec<Event>) {
+    fn meet(&mut self, attendees: Vec<Attendee>, events: &mut Vec<Notice>) {
         let mut before = std::mem::take(&mut self.attendees);
         for now in attendees {
             let was = before.remove(&now.session);
@@ -107,7 +107,7 @@ impl Stream {
         }
     }
 
-    fn event(&self, name: &'static str, publisher: Option<&Attendee>) -> Event {
+    fn event(&self, name: &'static str, publisher: Option<&Attendee>) -> Notice {
         let mut data = self.ids.clone();
         if let Some(publisher) = publisher {
             let publisher = json!({
@@ -117,7 +117,7 @@ impl Stream {
             });
             data.insert("publisher".to_owned(), publisher);
         }
-        Event {
+        Notice {
             application_id: self.application_id.clone(),
             name,
             data: Value::Object(data).to_string(),

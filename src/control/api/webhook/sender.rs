@@ -30,7 +30,7 @@ use crate::base::shutdown::Tasks;
 use crate::control::Live;
 use crate::control::api::time::seconds;
 use crate::control::outbound::{self, Target, failed};
-use crate::store::{Attempt, Attempted, Error, Event, Next, Store};
+use crate::store::{Attempt, Attempted, Error, Next, Notice, Store};
 
 /// How often publishers are looked at, and the database, where others may have added something.
 const LOOK: Duration = Duration::from_secs(1);
@@ -64,7 +64,7 @@ pub struct Webhooks {
     courier: Arc<Courier>,
     live: Arc<dyn Live>,
     presence: Presence,
-    untold: VecDeque<Event>,
+    untold: VecDeque<Notice>,
     /// Places of webhooks that answer, and of those that failed.
     places: [Arc<Semaphore>; 2],
 }

@@ -1,0 +1,6 @@
+//! Shows by a simulated clock: what the playlists say, and what the bytes are.
+
+mod lists;
+mod sample;
+mod seams;
+mod stories;
