@@ -81,6 +81,9 @@ async fn stand_in(call: &Call, application: &str) -> Result<User, Error> {
     match store.create_user(&user).await {
         Ok(user) => Ok(user),
         // Another operator was faster.
-        Err(error) => store.user(application, id).await?.ok_or_else(|| error.into()),
+        Err(error) => store
+            .user(application, id)
+            .await?
+            .ok_or_else(|| error.into()),
     }
 }

@@ -343,7 +343,10 @@ async fn an_operator_schedules_and_uploads_with_the_cookie_and_no_other_page_doe
     let mine = [cookie, JSON, HOST, ORIGIN];
     let wanted = r#"{"title": "t", "scheduledStartTime": "2100-01-01T10:00:00Z"}"#;
     let create = "/api/admin/events";
-    for (headers, expected) in [(&[JSON, HOST, ORIGIN][..], 401), (&[cookie, JSON, HOST][..], 403)] {
+    for (headers, expected) in [
+        (&[JSON, HOST, ORIGIN][..], 401),
+        (&[cookie, JSON, HOST][..], 403),
+    ] {
         let (code, ..) = bench.browse("POST", create, headers, wanted).await;
         assert_eq!(code.as_u16(), expected, "{headers:?}");
     }
@@ -386,8 +389,15 @@ async fn an_operator_schedules_and_uploads_with_the_cookie_and_no_other_page_doe
         let (code, ..) = bench.browse("PATCH", &upload, headers, "part").await;
         assert_eq!(code.as_u16(), expected, "{headers:?}");
     }
-    let (code, headers, _) = bench.browse("HEAD", &upload, &[cookie, HOST, tus], "").await;
-    assert_eq!((code, &headers["upload-offset"]), (StatusCode::OK, &"4".parse().unwrap()));
-    let (code, ..) = bench.browse("DELETE", &upload, &[cookie, JSON, HOST, ORIGIN, tus], "").await;
+    let (code, headers, _) = bench
+        .browse("HEAD", &upload, &[cookie, HOST, tus], "")
+        .await;
+    assert_eq!(
+        (code, &headers["upload-offset"]),
+        (StatusCode::OK, &"4".parse().unwrap())
+    );
+    let (code, ..) = bench
+        .browse("DELETE", &upload, &[cookie, JSON, HOST, ORIGIN, tus], "")
+        .await;
     assert_eq!(code, StatusCode::NO_CONTENT);
 }

@@ -119,7 +119,9 @@ pub(super) async fn an_event_is_read_as_it_was_made_with_its_first_run(bench: Be
     assert_eq!(show, Some(new.show));
     // Its owner must be there, and of its tenant.
     let other = User::named("app", "nobody");
-    let refused = store.create_event(&film(&bench, &other, "x", 1), &never).await;
+    let refused = store
+        .create_event(&film(&bench, &other, "x", 1), &never)
+        .await;
     assert_eq!(refused.unwrap_err().kind(), Kind::NotFound);
     let elsewhere = NewEvent {
         application_id: "other",
@@ -564,13 +566,7 @@ pub(super) async fn a_new_file_plays_in_the_next_run_and_the_old_one_goes_when_n
     };
     let rearmed = store.change_event(event.id, &never, rearm).await;
     rearmed.unwrap().unwrap();
-    assert!(
-        store
-            .drop_unused_assets(event.id)
-            .await
-            .unwrap()
-            .is_empty()
-    );
+    assert!(store.drop_unused_assets(event.id).await.unwrap().is_empty());
     bench.clock.advance(Duration::from_secs(3601));
     store.sweep_shows().await.unwrap();
     assert_eq!(
