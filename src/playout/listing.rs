@@ -210,10 +210,26 @@ impl View<'_> {
     /// follows it, with the cut, before which the last frame of a sound need not end.
     fn end(&self, place: &Place, located: &Located<'_>, scale: Timescale) -> Ticks {
         if place.end == place.run.until && !place.run.last {
-            return rescale(place.end, Timescale::CHANNEL, scale);
+            let name = &located.reader.rendition(located.slot).name;
+            return self.meets(name, place, scale);
         }
         let parts = located.placed.parts[..located.parts].iter();
         located.start + Ticks(parts.map(|part| i64::from(part.duration)).sum())
+    }
+
+    /// Where a rendition goes on behind a segment: the frames of a sound that follows another begin a little
+    /// later than the picture.
+    fn meets(&self, name: &str, place: &Place, scale: Timescale) -> Ticks {
+        let next = self
+            .runs
+            .get(place.number + 1)
+            .filter(|run| run.at == place.end);
+        let next = next.and_then(|run| self.runs.place(run.sequence));
+        let located = next.and_then(|next| self.located(name, &next));
+        let start = located
+            .filter(|located| located.parts > 0)
+            .map(|located| located.start);
+        start.unwrap_or_else(|| rescale(place.end, Timescale::CHANNEL, scale))
     }
 
     /// A segment of which nothing is told yet but its number.
@@ -247,7 +263,7 @@ impl View<'_> {
         let own = |time| rescale(time, Timescale::CHANNEL, scale);
         Some(Segment {
             start: own(place.start),
-            duration: own(place.end) - own(place.start),
+            duration: self.meets(name, place, scale) - own(place.start),
             program_date_time: wall_time(place.start, Timescale::CHANNEL, self.rules.epoch),
             ..self.blank(sequence, place, reader.init(slot))
         })
