@@ -166,6 +166,7 @@ fn messages(clip: &Path) -> anyhow::Result<Vec<u8>> {
         audio: vec![audio],
         crop: None,
         frame_rate_millis: 30_000,
+        frames: None,
         encoders,
         vbv_ms: VBV_MS,
         thumbnail_ms: 0,

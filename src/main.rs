@@ -1,6 +1,8 @@
 //! The `forebay` program: arguments in, exit codes out.
 
+use std::fmt::Display;
 use std::io::{IsTerminal, Write};
+use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Context;
@@ -22,8 +24,10 @@ fn main() -> ExitCode {
         Err(error) => error.exit(),
     };
     let command = cli.command();
-    if let Command::Worker { .. } = command {
-        return worker();
+    match &command {
+        Command::Worker { .. } => return child(transcode::run_worker().map(|()| String::new())),
+        Command::ProbeMedia { file } => return child(probe(file)),
+        _ => {}
     }
     let loaded = match Config::from_process(cli.config.as_deref()) {
         Ok(loaded) => loaded,
@@ -106,15 +110,24 @@ async fn serve(cli: &cli::Cli, loaded: Loaded, demo: bool) -> anyhow::Result<Exi
     Ok(ExitCode::SUCCESS)
 }
 
-/// The transcoder's child process.
-fn worker() -> ExitCode {
-    match transcode::run_worker() {
-        Ok(()) => ExitCode::SUCCESS,
+/// The end of a child process: what it has to say.
+fn child<E: Display>(outcome: Result<String, E>) -> ExitCode {
+    match outcome {
+        Ok(text) => {
+            say(&mut std::io::stdout(), &text);
+            ExitCode::SUCCESS
+        }
         Err(err) => {
             say(&mut std::io::stderr(), &format!("{err}\n"));
             ExitCode::FAILURE
         }
     }
+}
+
+/// What a file is, as a line of JSON.
+fn probe(file: &Path) -> anyhow::Result<String> {
+    let probed = transcode::film::probe::run(file)?;
+    Ok(serde_json::to_string(&probed)? + "\n")
 }
 
 /// `forebay check`.
@@ -141,7 +154,11 @@ async fn administer(config: &Config, command: &Command) -> anyhow::Result<ExitCo
         Command::Token(command) => commands::token(&store, config, &clock, command).await?,
         Command::Application(command) => commands::application(&store, config, command).await?,
         Command::Key(command) => commands::key(&store, config, command).await?,
-        Command::Serve | Command::Demo | Command::Check | Command::Worker { .. } => String::new(),
+        Command::Serve
+        | Command::Demo
+        | Command::Check
+        | Command::Worker { .. }
+        | Command::ProbeMedia { .. } => String::new(),
     };
     say(&mut std::io::stdout(), &text);
     store.close().await;

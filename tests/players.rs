@@ -3,6 +3,7 @@
 
 mod broadcast;
 mod console;
+mod sync;
 
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};

@@ -50,6 +50,8 @@ await build({
 for (const name of ['watch.html', 'live.html', 'console.html', 'favicon.svg']) {
   await cp(join(root, 'src', name), join(dist, name));
 }
+// As it is: other people's pages import it, and whoever does can read it.
+await cp(join(root, 'sync.js'), join(dist, 'sync.js'));
 await writeFile(join(dist, 'licences.txt'), await licences());
 
 let report = '';

@@ -18,7 +18,7 @@
  *     sync.stop();
  *
  * Two masters of one playback rate do not work: what players do themselves about their latency has to be off, and
- * where they begin should be near to where they will be. Two lines for each (3 is `targetLatency`):
+ * where they begin should be near to where they will be. What each needs (3 is `targetLatency`):
  *
  *     // hls.js
  *     const hls = new Hls({ liveSyncDuration: 3, maxLiveSyncPlaybackRate: 1 });
@@ -28,8 +28,10 @@
  *     player.updateSettings({ streaming: { delay: { liveDelay: 3 }, liveCatchup: { enabled: false } } });
  *     player.initialize(video, 'https://GATEWAY/dash/STREAM/ll.mpd', true);
  *
- *     // shaka
- *     player.configure({ manifest: { defaultPresentationDelay: 3 }, streaming: { liveSync: { enabled: false } } });
+ *     // shaka, in DASH; without `liveSync` it obeys the MPD's ServiceDescription, and one so wide lets any rate be
+ *     const dash = { ignoreSuggestedPresentationDelay: true, autoCorrectDrift: false };
+ *     player.configure({ manifest: { defaultPresentationDelay: 2, dash },
+ *       streaming: { liveSync: { enabled: true, targetLatency: 3, targetLatencyTolerance: 3 } } });
  *     await player.load('https://GATEWAY/dash/STREAM/ll.mpd');
  *
  *     // Safari, iOS: nothing to set, and no `player`
@@ -274,7 +276,7 @@ export function programmeTime(video, player) {
     // dash.js
     if (player?.timeAsUTC) return player.isReady() && player.isDynamic() ? player.timeAsUTC() * 1000 : null;
     // shaka
-    if (player?.getPlayheadTimeAsDate) return player.isLive() ? player.getPlayheadTimeAsDate()?.getTime() : null;
+    if (player?.getPlayheadTimeAsDate) return dateOfShaka(video, player);
     // hls.js
     if (player && 'playingDate' in player) return player.playingDate?.getTime();
     // Safari's own player
@@ -282,6 +284,18 @@ export function programmeTime(video, player) {
     return Number.isFinite(start) ? start + video.currentTime * 1000 : null;
   })();
   return Number.isFinite(date) && date > 0 ? date : null;
+}
+
+/**
+ * Not by `getPlayheadTimeAsDate()`, which stops at the end of what shaka lets people seek to, and takes what an MPD
+ * says of its producer's clock for NTP.
+ */
+function dateOfShaka(video, player) {
+  const timeline = player.getManifest()?.presentationTimeline;
+  if (!timeline || !player.isLive()) return null;
+  const { currentTime } = video;
+  const isDash = player.getManifestType() === 'DASH';
+  return 1000 * (isDash ? timeline.getPresentationStartTime() + currentTime : timeline.getProgramDateTimeForTime(currentTime));
 }
 
 // ---------------------------------------------------------------- all of it
@@ -326,7 +340,7 @@ export class Sync {
     signal.addEventListener('abort', () => {
       clearInterval(timer);
       clearTimeout(this.#lookTimer);
-      video.playbackRate = 1;
+      setRate(video, 1);
     });
     this.#look();
   }
@@ -371,7 +385,7 @@ export class Sync {
       this.#ownSeeks += 1;
       video.currentTime += seekS;
     }
-    if (state !== 'away' && video.playbackRate !== rate) video.playbackRate = rate;
+    if (video.playbackRate !== rate) setRate(video, rate);
     this.#tell(state, rate, offsetMs);
   }
 
@@ -439,6 +453,12 @@ export class Sync {
     if (!answer.ok) throw new Error(`status ${answer.status}`);
     return { sentAt, receivedAt, text: await answer.text() };
   }
+}
+
+/** Shaka takes the default rate for the one to go back to. */
+function setRate(video, rate) {
+  video.defaultPlaybackRate = rate;
+  video.playbackRate = rate;
 }
 
 const rounded = (value) => (value === null ? null : Math.round(value));

@@ -8,6 +8,7 @@ use crate::base::shutdown::Tasks;
 use crate::config::Config;
 use crate::control::{Leftovers, Lifecycle, Webhooks};
 use crate::files::Files;
+use crate::films::Films;
 use crate::hub::Hub;
 use crate::store::Store;
 
@@ -16,7 +17,7 @@ pub(super) fn start(
     config: &Config,
     store: &Store,
     hub: &Hub,
-    files: &Files,
+    (files, films): (&Files, &Films),
     clock: &Clock,
     tasks: &Tasks,
 ) {
@@ -24,7 +25,7 @@ pub(super) fn start(
     let region = config.identity.region.clone();
     let lifecycle = Lifecycle::new(store.clone(), live.clone(), region, clock.clone());
     tasks.spawn(lifecycle.run(tasks.clone()));
-    let leftovers = Leftovers::new(store.clone(), files.clone());
+    let leftovers = Leftovers::new(store.clone(), files.clone(), films.clone());
     tasks.spawn(leftovers.run(tasks.clone()));
     let private = config.webhooks.may_go_to();
     let webhooks = Webhooks::new(store.clone(), live, private, clock.clone());

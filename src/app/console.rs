@@ -16,8 +16,8 @@ pub(super) fn routers(state: control::State, own_address: bool) -> (Router, Opti
             let operators = control::operator_router(state.clone());
             let public = control::public_router(state.clone());
             (
-                public.merge(pages::public_routes(state)),
-                Some(operators.merge(pages::operator_routes())),
+                public.merge(pages::public_routes(state.clone())),
+                Some(operators.merge(pages::operator_routes(state))),
             )
         }
         false => {

@@ -8,6 +8,7 @@ pub mod id;
 pub mod lanes;
 pub mod network;
 pub mod range;
+pub mod rfc3339;
 pub mod secret;
 pub mod shutdown;
 pub mod source;

@@ -1,5 +1,5 @@
 //! The command line. In: arguments. Out: what to run, and the commands that only touch the store.
-//! Not here: `serve`, `demo` and `worker`, which are `app`'s.
+//! Not here: `serve`, `demo` and the child processes, which are `app`'s.
 
 pub mod check;
 pub mod commands;
@@ -61,6 +61,12 @@ pub enum Command {
         /// As the gateway passes them.
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<OsString>,
+    },
+    /// Say as a line of JSON what a file is.
+    #[command(hide = true)]
+    ProbeMedia {
+        /// The file.
+        file: PathBuf,
     },
 }
 

@@ -45,6 +45,7 @@ use crate::base::secret::Secret;
 use crate::base::shutdown::Tasks;
 use crate::base::source::Source;
 use crate::files::Files;
+use crate::films::Films;
 use crate::hub::gate::Pending;
 use crate::hub::{
     Attendee, ChannelMember, Counted, Forked, Forking, Health, Hub, Listing, Refusal, SwitchError,
@@ -52,7 +53,8 @@ use crate::hub::{
 use crate::record::Library;
 use crate::store::Store;
 pub use api::chat::news::run as tell_chats;
-pub use api::fuzz::fuzz_api;
+pub use api::event::{Conductor, Planning, Playbill};
+pub use api::fuzz::{fuzz_api, fuzz_uploads};
 pub use api::leftover::Leftovers;
 pub use api::lifecycle::Lifecycle;
 pub use api::webhook::Webhooks;
@@ -245,8 +247,12 @@ pub struct Setup {
     pub library: Library,
     /// Bytes of users' files.
     pub files: Files,
+    /// Files of events.
+    pub films: Films,
     /// Streams that live now.
     pub live: Arc<dyn Live>,
+    /// Events, and the stage on which their shows play.
+    pub playbill: Playbill,
     /// Figures for `/metrics` and lists.
     pub measurements: Arc<dyn Measurements>,
     /// Readiness of what control cannot see.
@@ -267,6 +273,8 @@ pub struct Setup {
     pub open_registration: bool,
     /// Whether broadcasts may be made without credentials.
     pub anonymous_broadcasts: bool,
+    /// What all scheduled events have in common.
+    pub planning: Planning,
     /// Requests of one application in a second; see [`REQUESTS_PER_SECOND`].
     pub requests_per_second: u32,
     /// Where webhooks may go besides the internet.

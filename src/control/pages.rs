@@ -16,7 +16,7 @@ use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::get;
 use sha2::{Digest, Sha256};
 
-use super::api::address::asked;
+use super::api::address::{Bases, asked};
 use super::{Caller, State};
 
 /// One embedded file. A compile error here says that the pages are not built: `make web` does it.
@@ -37,6 +37,7 @@ const SCRIPT: &str = "text/javascript; charset=utf-8";
 const WATCH: &str = "watch.html";
 const LIVE: &str = "live.html";
 const CONSOLE: &str = "console.html";
+const SYNC: &str = "sync.js";
 
 /// Everything that the pages consist of.
 #[rustfmt::skip]
@@ -46,6 +47,7 @@ static FILES: &[File] = &[
     page!("console.html", HTML),
     page!("watch.js", SCRIPT),
     page!("live.js", SCRIPT),
+    page!("sync.js", SCRIPT),
     page!("console.js", SCRIPT),
     page!("engine-dash.js", SCRIPT),
     page!("preview.js", SCRIPT),
@@ -79,19 +81,19 @@ fn hash(bytes: &[u8]) -> String {
 }
 
 /// Routes of the viewers' pages, where operators have an address of their own: `/watch/{streamId}`,
-/// `/streams/{streamId}/watch`, `/live`, `/assets/{file}`, and `/`, which leads to `/live`.
+/// `/streams/{streamId}/watch`, `/live`, `/sync.js`, `/assets/{file}`, and `/`, which leads to `/live`.
 pub fn public_routes(state: State) -> Router {
     viewers(state).route("/", get(|| async { Redirect::temporary("/live") }))
 }
 
 /// Routes of the operators' own address: the console at `/`, and `/assets/{file}`.
-pub fn operator_routes() -> Router {
-    console().route("/assets/{file}", get(asset))
+pub fn operator_routes(state: State) -> Router {
+    console(state).route("/assets/{file}", get(asset))
 }
 
 /// All pages, for a gateway with one HTTP address: the console at `/`, and the viewers' pages.
 pub fn routes(state: State) -> Router {
-    viewers(state).merge(console())
+    viewers(state.clone()).merge(console(state))
 }
 
 fn viewers(state: State) -> Router {
@@ -102,15 +104,55 @@ fn viewers(state: State) -> Router {
         )
         .route("/watch/{streamId}", get(watch))
         .route("/streams/{streamId}/watch", get(watch))
+        .route("/sync.js", get(sync))
         .route("/assets/{file}", get(asset))
         .with_state(state)
 }
 
-fn console() -> Router {
-    Router::new().route(
-        "/",
-        get(|headers: HeaderMap| async move { serve(CONSOLE, &headers) }),
-    )
+fn console(state: State) -> Router {
+    Router::new().route("/", get(operate)).with_state(state)
+}
+
+/// The console. Its player gets media, and positions of events, where viewers do, which may be another origin.
+async fn operate(Extract(state): Extract<State>, parts: Parts) -> Response {
+    let mut response = serve(CONSOLE, &parts.headers);
+    let elsewhere = elsewhere(&state, &parts);
+    if !elsewhere.is_empty() {
+        let sources = format!("connect-src 'self' {};", elsewhere.join(" "));
+        let policy = CONTENT_SECURITY_POLICY.replace("connect-src 'self';", &sources);
+        if let Ok(policy) = HeaderValue::from_str(&policy) {
+            let headers = response.headers_mut();
+            headers.insert(header::CONTENT_SECURITY_POLICY, policy);
+        }
+    }
+    response
+}
+
+/// Origins (RFC 6454 §6.2) of viewers' addresses that are not the one by which the console was asked.
+fn elsewhere(state: &State, parts: &Parts) -> Vec<String> {
+    let caller = parts.extensions.get::<Caller>();
+    let scheme = match caller.is_some_and(|caller| caller.secure) {
+        true => "https",
+        false => "http",
+    };
+    let is_forwarded = caller.is_some_and(|caller| caller.trusted_proxy);
+    let asked = asked(&parts.headers, parts, is_forwarded);
+    let own = format!("{scheme}://{asked}");
+    let setup = state.setup();
+    let port = setup.addresses.public_port;
+    let public = setup.public_url.clone();
+    let public = public.or_else(|| Some(format!("{scheme}://{}:{}", asked.host(), port?)));
+    let all = [public, Some(Bases::of(state, parts).hls)];
+    let origin = |address: String| {
+        let (scheme, rest) = address.split_once("://")?;
+        let authority = rest.split('/').next()?;
+        Some(format!("{scheme}://{authority}"))
+    };
+    let is_plain = |b: u8| b.is_ascii_alphanumeric() || b".-:/[]".contains(&b);
+    let mut origins: Vec<String> = all.into_iter().flatten().filter_map(origin).collect();
+    origins.retain(|origin| *origin != own && origin.bytes().all(is_plain));
+    origins.dedup();
+    origins
 }
 
 /// The same page for every stream: it reads the id from its own address. That of a broadcast says in its head
@@ -145,6 +187,20 @@ async fn watch(Extract(state): Extract<State>, Path(id): Path<String>, parts: Pa
 
 async fn asset(Path(name): Path<String>, headers: HeaderMap) -> Response {
     serve(&name, &headers)
+}
+
+/// The module that other people's pages import (Fetch standard, section 3.3, "CORS protocol"), those that are
+/// isolated from other origins as well (HTML standard, section 7.1.4, "Cross-origin embedder policies").
+async fn sync(headers: HeaderMap) -> Response {
+    let mut response = serve(SYNC, &headers);
+    for (name, value) in [
+        ("access-control-allow-origin", "*"),
+        ("cross-origin-resource-policy", "cross-origin"),
+    ] {
+        let headers = response.headers_mut();
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    response
 }
 
 fn serve(name: &str, request: &HeaderMap) -> Response {
@@ -306,6 +362,42 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn the_console_plays_what_viewers_get_wherever_that_is() {
+        let bench = bench(|setup| {
+            setup.addresses.public_port = Some(8080);
+            setup.hls_base = Some("https://cdn.example/live".to_owned());
+        })
+        .await;
+        for (host, expected) in [
+            (
+                "a.example:9090",
+                " http://a.example:8080 https://cdn.example;",
+            ),
+            ("a.example:8080", " https://cdn.example;"),
+            ("[::1]:9090", " http://[::1]:8080 https://cdn.example;"),
+        ] {
+            let router = operator_routes(bench.state.clone());
+            let (_, headers, _) = ask_of(router, "/", &[("host", host)]).await;
+            let policy = headers["content-security-policy"].to_str().unwrap();
+            let sources = format!("connect-src 'self'{expected}");
+            assert!(policy.contains(&sources), "{policy}");
+        }
+    }
+
+    #[tokio::test]
+    async fn pages_of_any_origin_may_import_the_module() {
+        let (status, headers, body) = ask("/sync.js", &[("origin", "https://a.example")]).await;
+        assert_eq!(status, StatusCode::OK);
+        assert_eq!(headers[header::CONTENT_TYPE], SCRIPT);
+        assert_eq!(headers["access-control-allow-origin"], "*");
+        assert_eq!(headers["cross-origin-resource-policy"], "cross-origin");
+        let source = include_str!("../../assets/web/sync.js");
+        assert!(body == source.as_bytes(), "it is not the file as it is");
+        let (_, headers, _) = ask("/assets/watch.js", &[]).await;
+        assert!(!headers.contains_key("access-control-allow-origin"));
+    }
+
+    #[tokio::test]
     async fn only_the_console_is_not_for_frames() {
         for (path, refused) in [("/watch/live", false), ("/live", false), ("/", true)] {
             let (_, headers, _) = ask(path, &[]).await;
@@ -365,9 +457,10 @@ mod tests {
         let (status, headers, _) = ask_of(public_routes(bench.state.clone()), "/", &[]).await;
         assert_eq!(status, StatusCode::TEMPORARY_REDIRECT);
         assert_eq!(headers[header::LOCATION], "/live");
-        assert_eq!(ask_of(operator_routes(), "/", &[]).await.0, StatusCode::OK);
+        let operators = || operator_routes(bench.state.clone());
+        assert_eq!(ask_of(operators(), "/", &[]).await.0, StatusCode::OK);
         for path in ["/live", "/watch/live"] {
-            let (status, ..) = ask_of(operator_routes(), path, &[]).await;
+            let (status, ..) = ask_of(operators(), path, &[]).await;
             assert_eq!(status, StatusCode::NOT_FOUND, "{path}");
         }
     }

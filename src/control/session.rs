@@ -40,6 +40,8 @@ const MAX_SESSIONS: usize = 64;
 const FREE_ATTEMPTS: u32 = 5;
 /// After that, one for each such time.
 const ATTEMPT_EVERY: Duration = Duration::from_secs(12);
+/// What pieces of a file are sent as (https://tus.io/protocols/resumable-upload, PATCH).
+const PIECE: &str = "application/offset+octet-stream";
 /// Addresses whose attempts are remembered. One more forgets the one that is free soonest.
 const MAX_ADDRESSES: usize = 4096;
 
@@ -213,11 +215,16 @@ pub(super) async fn guard(
 /// Path of the session itself.
 pub(super) const SESSION: &str = "/api/admin/session";
 
-/// JSON, which no form can send, from a page of this host and port.
+/// What no form can send, from a page of this host and port: JSON, or a piece of a file.
 fn comes_from_our_page(headers: &HeaderMap, uri: &Uri, extensions: &Extensions) -> bool {
     let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
     let kind = text("content-type").and_then(|kind| kind.split(';').next());
-    if !kind.is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json")) {
+    let kinds = ["application/json", PIECE];
+    if !kind.is_some_and(|kind| {
+        kinds
+            .iter()
+            .any(|known| kind.trim().eq_ignore_ascii_case(known))
+    }) {
         return false;
     }
     // Fetch metadata are the browser's own word.

@@ -32,6 +32,12 @@ mod routes;
 
 pub(in crate::control) const NOW: Wall = Wall(1_790_000_000_000_000);
 
+/// In the place of what looks into films: those that begin with `film` can be shown.
+const PROBE: &str = r#"case "$(head -c 4 "$0")" in
+film) printf '{"accepted":true,"found":"MP4","container":"mp4","video":{},"duration":2.5}' ;;
+*) printf '{"accepted":false,"found":"a text"}' ;;
+esac"#;
+
 #[derive(Default)]
 pub(in crate::control) struct World {
     on_air: Mutex<Option<OnAir>>,
@@ -253,6 +259,21 @@ impl Drop for Bench {
     }
 }
 
+/// Of shows.
+pub(in crate::control) fn rules() -> crate::media::timeline::Rules {
+    crate::media::timeline::Rules {
+        epoch: NOW,
+        target_duration_s: 3,
+        part_target: Duration::from_millis(200),
+        part_hold_back: Duration::from_millis(600),
+        hold_back: Duration::from_secs(9),
+        can_skip_until: Duration::from_secs(18),
+        segment_target: Duration::from_secs(2),
+        window: Duration::from_secs(60),
+        independent_segments: true,
+    }
+}
+
 pub(in crate::control) async fn bench(change: impl FnOnce(&mut Setup)) -> Bench {
     let data = std::env::temp_dir().join(format!("forebay-control-{}", Uuid::new_v4()));
     let clock = Clock::simulated(NOW);
@@ -286,11 +307,24 @@ pub(in crate::control) async fn bench(change: impl FnOnce(&mut Setup)) -> Bench 
     });
     store.watch(&watch).await.unwrap();
     let tasks = Tasks::new();
+    let stage = crate::playout::Config {
+        folder: data.join("films"),
+        rules: rules(),
+    };
+    let stage = crate::playout::Stage::new(stage, clock.clone());
+    let films = crate::films::Config {
+        folder: data.join("films"),
+        max_bytes: 10 << 20,
+        probe: crate::films::Probe::new("/bin/sh".into(), ["-c", PROBE]),
+        clock: clock.clone(),
+    };
     let mut setup = Setup {
         store: store.clone(),
         library,
         files: Files::open(&data.join("uploads")).unwrap(),
+        films: Films::open(films).unwrap(),
         live: world.clone(),
+        playbill: Playbill::new(store.clone(), stage),
         measurements: world.clone(),
         probes: world.clone(),
         keys: world.clone(),
@@ -300,6 +334,11 @@ pub(in crate::control) async fn bench(change: impl FnOnce(&mut Setup)) -> Bench 
         max_channels: 1000,
         open_registration: false,
         anonymous_broadcasts: true,
+        planning: Planning {
+            segment: Duration::from_secs(2),
+            slate_before: true,
+            after: crate::store::After::Slate,
+        },
         requests_per_second: REQUESTS_PER_SECOND,
         webhooks_private: Private {
             networks: Vec::new(),

@@ -169,10 +169,15 @@ impl Films {
         self.0.config.folder.join(asset.to_string())
     }
 
+    /// What was sent of an asset, in its folder.
+    pub fn original(&self, asset: Uuid) -> PathBuf {
+        self.folder(asset).join(ORIGINAL)
+    }
+
     /// Whether an asset's file is here.
     pub async fn has(&self, asset: Uuid) -> bool {
-        let path = self.folder(asset).join(ORIGINAL);
-        tokio::fs::try_exists(path).await.unwrap_or(false)
+        let there = tokio::fs::try_exists(self.original(asset)).await;
+        there.unwrap_or(false)
     }
 
     /// Removes an asset with all that was made of it, if it is there.
@@ -237,6 +242,11 @@ impl Films {
         Ok(found)
     }
 
+    /// What began before is over, whatever it is.
+    pub fn horizon(&self) -> Wall {
+        self.now().plus_micros(-lifetime_us())
+    }
+
     fn coming_folder(&self, id: Uuid) -> PathBuf {
         self.0.config.folder.join(format!("{COMING}{id}"))
     }
@@ -266,6 +276,10 @@ fn is_free(folder: &Path) -> bool {
         Ok(file) => file.try_lock_shared().is_ok(),
         Err(_) => true,
     }
+}
+
+fn lifetime_us() -> i64 {
+    i64::try_from(LIFETIME.as_micros()).expect("a day")
 }
 
 async fn remove_if_there(folder: &Path) -> Result<(), Error> {

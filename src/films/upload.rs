@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 
 use super::incoming::Place;
 use super::{
-    Error, Films, Incoming, LIFETIME, MAX_BYTES_OF_TENANT, MAX_UPLOADS, MAX_UPLOADS_OF_USER,
-    ORIGINAL, remove_if_there, sync_folder,
+    Error, Films, Incoming, MAX_BYTES_OF_TENANT, MAX_UPLOADS, MAX_UPLOADS_OF_USER, ORIGINAL,
+    lifetime_us, remove_if_there, sync_folder,
 };
 use crate::base::clock::Wall;
 use crate::base::id::Uuid;
@@ -200,10 +200,7 @@ impl Films {
             name: new.name,
             length: new.length,
             metadata: new.metadata,
-            expires: {
-                let lifetime = i64::try_from(LIFETIME.as_micros()).expect("a day");
-                self.now().plus_micros(lifetime)
-            },
+            expires: self.now().plus_micros(lifetime_us()),
         });
         let (place, former) = {
             let mut coming = self.coming();

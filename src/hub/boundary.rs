@@ -46,6 +46,14 @@ impl Settings {
         millis.div_ceil(self.millis_per_sequence().unsigned_abs())
     }
 
+    /// Whatever was asked for: in the place of something all renditions are made, and nothing is missing.
+    pub(super) fn take_place(&mut self) {
+        self.ladder = true;
+        if self.on_loss == OnLoss::Gap {
+            self.on_loss = OnLoss::Freeze;
+        }
+    }
+
     fn millis_per_sequence(&self) -> i64 {
         (self.segment_target.0 / 90).max(2) / 2
     }

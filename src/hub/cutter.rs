@@ -1,8 +1,9 @@
-//! Where segments begin: the key units of the leading track, or the grid where those do not fit.
+//! Where segments begin: the key units of the leading track, or the grid where those do not fit. On the
+//! grid of what a stream takes the place of, and nowhere else, where there is such a thing.
 
 use super::boundary::{Ledger, Resumed, Settings};
 use crate::base::clock::Wall;
-use crate::media::{Boundary, Ticks};
+use crate::media::{Boundary, Numbered, Ticks};
 
 /// How long the source may keep us from knowing its key interval before the ladder decides without
 /// (decision 5).
@@ -27,6 +28,10 @@ enum Fit {
 pub(super) struct Cutter {
     settings: Settings,
     fit: Fit,
+    /// Whose place the stream takes: its segments and their numbers are those.
+    placed: Option<Numbered>,
+    /// The first picture of a stream that takes a place and has not begun.
+    joined: Option<Ticks>,
     ledger: Ledger,
     segment_start: Ticks,
     next_sequence: u64,
@@ -52,6 +57,8 @@ impl Cutter {
             } else {
                 Fit::Passthrough
             },
+            placed: None,
+            joined: None,
             ledger: Ledger::default(),
             segment_start: Ticks::ZERO,
             next_sequence: settings.sequence_at(now),
@@ -66,9 +73,22 @@ impl Cutter {
         }
     }
 
+    /// Segments begin where those of the film do whose place the stream takes. All of them are made, so
+    /// that they connect, whatever becomes of the source.
+    pub(super) fn place(&mut self, grid: Numbered) {
+        self.placed = Some(grid);
+        self.fit = Fit::Grid;
+        self.disconnected = false;
+    }
+
+    /// Whether the stream takes the place of something.
+    pub(super) fn is_placed(&self) -> bool {
+        self.placed.is_some()
+    }
+
     /// What follows does not connect to what was before.
     pub(super) fn disconnect(&mut self) {
-        self.disconnected = true;
+        self.disconnected = !self.is_placed();
         self.forget_keys();
     }
 
@@ -107,8 +127,16 @@ impl Cutter {
         let target = self.settings.segment_target;
         match (self.disconnected, self.fit) {
             (true, _) => self.segment_start,
-            (false, Fit::Grid) => self.segment_start + target,
+            (false, Fit::Grid) => self.due(),
             (false, _) => self.segment_start + Ticks(target.0 / 2),
+        }
+    }
+
+    /// Where the next segment begins on the grid.
+    pub(super) fn due(&self) -> Ticks {
+        match &self.placed {
+            Some(placed) => placed.grid.after(self.segment_start),
+            None => self.segment_start + self.settings.segment_target,
         }
     }
 
@@ -180,6 +208,9 @@ impl Cutter {
         first: bool,
         margin: Ticks,
     ) -> Option<Boundary> {
+        if let Some(placed) = self.placed.filter(|_| !self.has_begun()) {
+            return self.begin_on(&placed, pts, margin);
+        }
         if self.fit == Fit::Grid && !self.disconnected && self.ledger.last().is_some() {
             return self.cut_on_grid(pts, margin);
         }
@@ -199,15 +230,26 @@ impl Cutter {
 
     /// The boundary that is due on the grid by `upto`.
     pub(super) fn cut_on_grid(&mut self, upto: Ticks, margin: Ticks) -> Option<Boundary> {
-        let due = self.segment_start + self.settings.segment_target;
+        let due = self.due();
         // Where nobody could cut in time, because the grid was not decided on yet, it begins anew.
-        let time = if upto - due > ROUNDING { upto } else { due };
+        let late = upto - due > ROUNDING && !self.is_placed();
+        let time = if late { upto } else { due };
         (upto + margin >= due).then(|| self.push(time, false, true))
+    }
+
+    /// The first boundary of a stream that takes a place: the newest since its first picture.
+    fn begin_on(&mut self, placed: &Numbered, upto: Ticks, margin: Ticks) -> Option<Boundary> {
+        let joined = *self.joined.get_or_insert(upto);
+        let time = placed.start(placed.sequence_at(upto + margin));
+        (time >= joined).then(|| self.push(time, false, true))
     }
 
     /// A boundary at `time`, wherever the source's key units lie: what opens there is made, or is
     /// missing.
     pub(super) fn force(&mut self, time: Ticks, discontinuity: bool) -> Boundary {
+        if self.is_placed() {
+            return self.push(self.due(), false, true);
+        }
         self.push(time, discontinuity, true)
     }
 
@@ -236,6 +278,9 @@ impl Cutter {
             self.state_missing(resumed, time);
         }
         self.discontinuity_sequence += u64::from(discontinuity);
+        if let Some(placed) = &self.placed {
+            self.next_sequence = placed.sequence_at(time);
+        }
         let boundary = Boundary {
             sequence: self.next_sequence,
             time,

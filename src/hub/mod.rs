@@ -297,11 +297,12 @@ impl Hub {
     }
 
     /// What a stream's players read. Also for streams that ended a short while ago, but not for those
-    /// without the `streaming` capability.
+    /// without the `streaming` capability, nor those that take the place of something.
     pub fn timeline(&self, id: Uuid) -> Option<Arc<dyn Timeline>> {
         let streams = self.streams();
         let entry = streams.get(id)?;
-        let playable = entry.has_capability("streaming");
+        let placed = entry.stream.admission().placed.is_some();
+        let playable = entry.has_capability("streaming") && !placed;
         playable.then(|| entry.timeline.clone())
     }
 
@@ -340,13 +341,24 @@ impl Hub {
             .get(&admission.channel_id)
             .and_then(|id| self.stream(*id));
         if let Some(stream) = running.filter(|stream| !stream.is_ended()) {
-            return Ok((stream, None));
+            if stream.lies_as(admission.placed.as_ref()) {
+                return Ok((stream, None));
+            }
+            // What it took the place of has moved: it would be seen at the wrong time.
+            self.end(&[stream.id()], Some("what it took the place of has moved"));
         }
-        let settings = (inner.rules)(&admission);
+        let mut settings = (inner.rules)(&admission);
+        if admission.placed.is_some() {
+            settings.take_place();
+        }
         let id = admission.lasting.unwrap_or_else(id::stream_id);
-        let beginning = Beginning::now(id, &inner.clock);
+        let beginning = Beginning::of(id, admission.placed.as_ref(), &inner.clock);
         let stream = self.open(beginning, admission, settings);
         channels.insert(stream.admission().channel_id.clone(), stream.id());
+        if stream.admission().placed.is_some() {
+            // What it takes the place of goes on without it after a restart.
+            return Ok((stream, None));
+        }
         let record = Record {
             id: stream.id(),
             epoch: stream.epoch(),

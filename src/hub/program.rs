@@ -15,11 +15,8 @@ use super::sound::SoundClock;
 use super::subscriber::Filler;
 use super::timing::FrameGrid;
 use crate::base::clock::Wall;
-use crate::media::codec::avc;
 use crate::media::time::wall_time;
-use crate::media::{
-    AccessUnit, Boundary, CodecConfig, MediaKind, Ticks, Timescale, Track, rescale,
-};
+use crate::media::{AccessUnit, Boundary, MediaKind, Numbered, Ticks, Timescale, Track, rescale};
 
 /// How long the other track may keep the first one waiting when nobody announced what will come.
 const UNANNOUNCED_WAIT: Ticks = Ticks(90_000);
@@ -218,6 +215,12 @@ impl Program {
         }
     }
 
+    /// The stream takes the place of something with this grid.
+    pub fn take_place(&mut self, grid: Numbered) {
+        self.cutter.place(grid);
+        self.settled = true;
+    }
+
     /// What the publisher says will come.
     pub fn handle_announcement(&mut self, announcement: Announcement) {
         if announcement.frame_rate_millis != self.announcement.frame_rate_millis {
@@ -256,7 +259,11 @@ impl Program {
             return;
         }
         let changed = slot.is_some();
-        let waits = changed && kind == MediaKind::Audio && self.lead == Lead::Video;
+        // All that is made of it stays as it is where the stream takes a place.
+        let waits = changed
+            && kind == MediaKind::Audio
+            && self.lead == Lead::Video
+            && !self.cutter.is_placed();
         if changed && !waits {
             self.cutter.disconnect();
         }
@@ -319,7 +326,8 @@ impl Program {
             return;
         }
         let leads = unit.kind == MediaKind::Video || self.lead == Lead::Audio;
-        if self.clock_ahead > Ticks::ZERO && unit.key && leads {
+        let follows = unit.key && leads && !self.cutter.is_placed();
+        if self.clock_ahead > Ticks::ZERO && follows {
             self.follow_clock();
         }
         let arrival = self.time(now);
@@ -458,21 +466,11 @@ impl Program {
         self.video_end.unwrap_or(Ticks::ZERO).max(audio)
     }
 
-    /// The longest key interval that the encoder says it makes: x264 writes its options into the stream.
-    fn stated_key_gap(&self, unit: &AccessUnit) -> Option<Ticks> {
-        let track = self.video.as_ref()?;
-        if self.settled || !matches!(track.config, CodecConfig::Avc(_)) {
-            return None;
-        }
-        let keyint = avc::x264_options(&unit.data)?.keyint;
-        let rate = self.frame_rate_millis().filter(|rate| *rate > 0)?;
-        Some(Ticks(
-            i64::from(keyint).saturating_mul(90_000_000) / i64::from(rate),
-        ))
-    }
-
     /// No ladder will be made: the source is listed, whatever its key interval.
     pub fn abandon_ladder(&mut self) {
+        if self.cutter.is_placed() {
+            return;
+        }
         self.rungs = false;
         if self.cutter.passthrough() != Some(true) {
             self.cutter.settle_as(true);

@@ -11,6 +11,7 @@ use super::announcement::Announcement;
 use super::boundary::{Resumed, Settings};
 use super::gate::{Admission, Told};
 use super::outlet::Outlet;
+use super::placed::Placed;
 use super::program::Program;
 use super::story::Happening;
 use super::subscriber::{Event, Feed, Subscriber};
@@ -46,6 +47,15 @@ pub struct Beginning {
 }
 
 impl Beginning {
+    /// A new stream that begins now; one that takes the place of something, on the clock of that.
+    pub fn of(id: Uuid, placed: Option<&Placed>, clock: &Clock) -> Beginning {
+        let now = Beginning::now(id, clock);
+        Beginning {
+            epoch: placed.map_or(now.epoch, |placed| placed.epoch),
+            ..now
+        }
+    }
+
     /// A new stream that begins now.
     pub fn now(id: Uuid, clock: &Clock) -> Beginning {
         let now = Wall(clock.wall().unix_millis() * 1000);
@@ -113,10 +123,15 @@ impl Stream {
                 Some(_) => Happening::Resumed,
             },
         );
+        let mut program = Program::new(settings, epoch, now, resumed);
+        if let Some(placed) = &admission.placed {
+            program.take_place(placed.grid);
+        }
         let state = State {
             record,
             wanted: None,
-            program: Program::new(settings, epoch, now, resumed),
+            program,
+            placed: admission.placed.is_some(),
             stepped_micros: clock.read().stepped_micros,
             members: Vec::new(),
             next_member: 0,
@@ -229,6 +244,11 @@ impl Stream {
         let mut state = self.lock();
         if names.is_empty() {
             state.program.abandon_ladder();
+        }
+        if names.is_empty() && state.placed {
+            // The source in its own form has no place there.
+            state.evict("what is shown in a film's place cannot be made");
+            return;
         }
         let keeps_source = keeps_source || names.is_empty();
         state.plan = Some(Plan {
@@ -454,6 +474,7 @@ impl Stream {
 mod health;
 mod log;
 mod member;
+mod placed;
 mod places;
 mod renditions;
 mod roster;

@@ -1,7 +1,7 @@
 //! Where the segments of something scheduled lie on its stream's clock, and how they are numbered.
 //!
-//! In: when it begins, how long a segment and the whole of it are, whether it repeats. Out: boundaries in
-//! channel time (90 kHz) and numbers, the same on every node and at any time: nothing is counted.
+//! In: when it begins, how long a segment and a loop of it are. Out: boundaries in channel time (90 kHz) and
+//! numbers, the same on every node and at any time: nothing is counted.
 
 use super::time::Ticks;
 
@@ -16,10 +16,8 @@ pub struct Grid {
     pub anchor: Ticks,
     /// Length of a segment: a whole number of frames.
     pub step: Ticks,
-    /// Length of it all, in whole frames; `None` while that is not known, or where it has no end.
+    /// Length of a loop, in whole frames; `None` while that is not known, or where there is none.
     pub length: Option<Ticks>,
-    /// Whether it begins anew after its length. Otherwise what follows lies a step apart from its end on.
-    pub looping: bool,
 }
 
 impl Grid {
@@ -40,28 +38,17 @@ impl Grid {
             return since.div_euclid(step);
         };
         let length = length.0.max(1);
-        if self.looping {
-            let (turn, within) = (since.div_euclid(length), since.rem_euclid(length));
-            turn.saturating_mul(count) + (within / step).min(count - 1)
-        } else if since >= length {
-            count + (since - length) / step
-        } else if since >= 0 {
-            (since / step).min(count - 1)
-        } else {
-            since.div_euclid(step)
-        }
+        let (turn, within) = (since.div_euclid(length), since.rem_euclid(length));
+        turn.saturating_mul(count) + (within / step).min(count - 1)
     }
 
     /// Channel time at which a segment begins.
     pub fn start(&self, index: i64) -> Ticks {
         let step = self.step.0.max(1);
         let since = match (self.length, self.per_loop()) {
-            (Some(length), Some(count)) if self.looping => {
+            (Some(length), Some(count)) => {
                 let (turn, within) = (index.div_euclid(count), index.rem_euclid(count));
                 turn.saturating_mul(length.0.max(1)) + within * step
-            }
-            (Some(length), Some(count)) if index >= count => {
-                length.0.max(1) + (index - count).saturating_mul(step)
             }
             _ => index.saturating_mul(step),
         };
@@ -121,12 +108,11 @@ mod tests {
     use super::*;
 
     /// 7.3 s at 30 frames a second in segments of 2 s: the last one has 1.3 s.
-    fn odd(looping: bool) -> Grid {
+    fn odd() -> Grid {
         Grid {
             anchor: Ticks(900_000),
             step: Ticks(180_000),
             length: Some(Ticks(219 * 3000)),
-            looping,
         }
     }
 
@@ -137,7 +123,7 @@ mod tests {
 
     #[test]
     fn a_loop_begins_a_segment_at_its_seam() {
-        let grid = odd(true);
+        let grid = odd();
         assert_eq!(grid.per_loop(), Some(4));
         let loop_90k = 657_000;
         assert_eq!(
@@ -154,7 +140,7 @@ mod tests {
     fn a_last_segment_under_half_a_second_belongs_to_the_one_before() {
         let grid = |rest: i64| Grid {
             length: Some(Ticks(360_000 + rest)),
-            ..odd(true)
+            ..odd()
         };
         assert_eq!(starts(&grid(0), 0, 3), [0, 180_000, 360_000]);
         assert_eq!(starts(&grid(42_000), 0, 3), [0, 180_000, 402_000]);
@@ -171,36 +157,22 @@ mod tests {
     fn something_shorter_than_a_segment_is_one() {
         let short = Grid {
             length: Some(Ticks(21_000)),
-            ..odd(true)
+            ..odd()
         };
         assert_eq!(starts(&short, 0, 3), [0, 21_000, 42_000]);
-    }
-
-    #[test]
-    fn behind_the_end_of_a_film_the_steps_go_on_from_there() {
-        let grid = odd(false);
-        assert_eq!(
-            starts(&grid, 2, 5),
-            [360_000, 540_000, 657_000, 837_000, 1_017_000]
-        );
-        let endless = Grid {
-            length: None,
-            ..odd(false)
-        };
-        assert_eq!(starts(&endless, 3, 2), [540_000, 720_000]);
     }
 
     #[test]
     fn index_and_start_agree_everywhere_and_numbers_run_on() {
         let merged = Grid {
             length: Some(Ticks(402_000)),
-            ..odd(true)
+            ..odd()
         };
         let endless = Grid {
             length: None,
-            ..odd(true)
+            ..odd()
         };
-        for grid in [odd(true), odd(false), merged, endless] {
+        for grid in [odd(), merged, endless] {
             let numbered = Numbered::new(grid, grid.start(5), 1_000);
             for index in -9..40 {
                 let (start, next) = (grid.start(index), grid.start(index + 1));

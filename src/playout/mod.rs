@@ -12,6 +12,7 @@ mod runs;
 pub mod schedule;
 mod shelf;
 mod stage;
+pub mod takeover;
 mod timeline;
 
 use std::sync::Arc;

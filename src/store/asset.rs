@@ -268,20 +268,38 @@ impl Store {
         .await
     }
 
-    /// Takes the oldest asset that waits to be prepared, or whose gateway is not heard of any more, for a time.
-    pub async fn claim_asset(&self, lease: Duration) -> Result<Option<Asset>, Error> {
-        const WAITING: &str = "SELECT id FROM assets
-             WHERE state = 'uploaded' OR (state = 'preparing' AND held_until_us <= $1)
-             ORDER BY created_us, id LIMIT 1";
+    /// Takes an asset that waits to be prepared, or whose gateway is not heard of any more, for a time: that of
+    /// the event that begins soonest, and none of `elsewhere`.
+    pub async fn claim_asset(
+        &self,
+        lease: Duration,
+        elsewhere: &[Uuid],
+    ) -> Result<Option<Asset>, Error> {
+        const WAITING: &str = "SELECT assets.id AS id FROM assets
+                 JOIN events ON events.id = assets.event_id
+             WHERE assets.state = 'uploaded'
+                 OR (assets.state = 'preparing' AND assets.held_until_us <= $1)
+             ORDER BY CASE WHEN events.status IN ('scheduled', 'active') THEN 0 ELSE 1 END,
+                 events.starts_us, assets.created_us, assets.id LIMIT 1000";
         let now = self.now_us();
+        let mine = |rows: Vec<Row>| -> Result<Option<String>, Error> {
+            for row in rows {
+                let id: String = row.get("id")?;
+                if !elsewhere.iter().any(|other| other.to_string() == id) {
+                    return Ok(Some(id));
+                }
+            }
+            Ok(None)
+        };
         // Nearly always there is none, and no writer waits for this look.
-        let look = timed(self.database.fetch_optional(query(WAITING).bind(now)));
-        if look.await?.is_none() {
+        let look = timed(self.database.fetch_all(query(WAITING).bind(now)));
+        if mine(look.await?)?.is_none() {
             return Ok(None);
         }
         timed(async {
             let mut transaction = self.database.begin().await?;
-            let Some(row) = transaction.fetch_optional(query(WAITING).bind(now)).await? else {
+            let waiting = transaction.fetch_all(query(WAITING).bind(now)).await?;
+            let Some(id) = mine(waiting)? else {
                 return Ok(None);
             };
             let update = query(concat!(
@@ -289,7 +307,7 @@ impl Store {
                  WHERE id = $1 RETURNING ",
                 columns!()
             ))
-            .bind(row.get::<&str>("id")?)
+            .bind(id)
             .bind(&*self.node)
             .bind(until(now, lease));
             let asset = Asset::try_from(&transaction.fetch_one(update).await?)?;

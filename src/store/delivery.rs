@@ -8,9 +8,10 @@ use serde_json::json;
 use tokio::sync::Notify;
 
 use super::database::{Row, Transaction, query};
-use super::{Broadcast, Error, Status, Store, stored, timed};
+use super::{Broadcast, Error, Event, Status, Store, stored, timed};
 use crate::base::clock::Wall;
 use crate::base::id::{Uuid, random_key};
+use crate::base::rfc3339::Rfc3339;
 
 /// Deliveries that a webhook has not got yet. What would be one more is dropped and counted: who is away for
 /// days wants to know what is so now, and not each event of a week.
@@ -184,6 +185,37 @@ impl Store {
             data: data.to_string(),
         };
         self.queue_event(transaction, &event).await
+    }
+
+    /// Writes down what has become of a scheduled event.
+    pub(super) async fn queue_scheduled(
+        &self,
+        transaction: &mut Transaction,
+        name: &'static str,
+        event: &Event,
+    ) -> Result<(), Error> {
+        let time = |time: Option<Wall>| time.map(|time| Rfc3339(time).seconds());
+        let id = |id: Option<Uuid>| id.map(|id| id.to_string());
+        let data = json!({
+            "eventId": event.id.to_string(),
+            "streamId": event.stream_id.to_string(),
+            "broadcastId": id(event.broadcast_id),
+            "channelId": event.channel_id,
+            "userId": event.user_id.to_string(),
+            "title": event.title,
+            "status": event.status.word(),
+            "error": event.error,
+            "takeover": event.takeover,
+            "scheduledStartTime": Rfc3339(event.starts).seconds(),
+            "scheduledEndTime": time(event.ends),
+            "playbackStartedAt": time(event.playback_started),
+        });
+        let notice = Notice {
+            application_id: event.application_id.clone(),
+            name,
+            data: data.to_string(),
+        };
+        self.queue_event(transaction, &notice).await
     }
 
     async fn queue_event(

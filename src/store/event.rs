@@ -14,11 +14,16 @@ pub const MAX_EVENTS_OF_USER: u64 = 1000;
 /// Events of one tenant, those that are over included: ten users who schedule as many as they may.
 pub const MAX_EVENTS_OF_TENANT: u64 = 10_000;
 
+/// Events on one channel that are not over: a new one is compared with all of them, while no other writer is
+/// heard.
+pub(super) const MAX_EVENTS_OF_CHANNEL: usize = 200;
+
 /// Columns of an event, in every query that reads one.
 macro_rules! columns {
     () => {
         "events.id, events.application_id, events.user_id, events.channel_id, events.title, \
-         events.description, events.starts_us, events.ends_us, events.first_us, events.time_zone, \
+         events.description, events.starts_us, events.ends_us, events.first_us, events.length_us, \
+         events.time_zone, \
          events.repeat, events.repeat_until_end, events.status, events.error, events.asset_id, \
          events.stream_id, events.broadcast_id, events.playback_started_us, events.takeover, \
          events.created_us, events.updated_us, events.revision"
@@ -37,6 +42,9 @@ macro_rules! select {
     };
 }
 pub(super) use select;
+
+// Below the macros, which it uses.
+mod run;
 
 words! {
     /// When an event comes again.
@@ -96,6 +104,9 @@ pub struct Event {
     pub ends: Option<Wall>,
     /// When the first run begins or began: repeats are counted from it.
     pub first: Wall,
+    /// Microseconds of a run as it was declared, from its start to its end; `None`: as long as its film. A run
+    /// that was started or ended by hand is longer or shorter, the next one is not.
+    pub length_us: Option<i64>,
     /// IANA name of the zone in which repeats are counted.
     pub time_zone: String,
     /// When it comes again.
@@ -197,6 +208,7 @@ impl TryFrom<&Row> for Event {
             starts: Wall(row.get("starts_us")?),
             ends: time("ends_us")?,
             first: Wall(row.get("first_us")?),
+            length_us: row.get("length_us")?,
             time_zone: row.get("time_zone")?,
             repeat: Repeat::of(row.get("repeat")?).ok_or_else(|| damaged("repeat"))?,
             repeat_until_end: row.get("repeat_until_end")?,
@@ -233,6 +245,7 @@ impl Store {
             starts: new.starts,
             ends: new.ends,
             first: new.starts,
+            length_us: new.ends.map(|ends| ends.micros_since(new.starts)),
             time_zone: new.time_zone.to_owned(),
             repeat: new.repeat,
             repeat_until_end: new.repeat_until_end,
@@ -256,10 +269,10 @@ impl Store {
             let insert = query(
                 "INSERT INTO events (id, channel_id, title, description, starts_us, ends_us, first_us,
                      time_zone, repeat, repeat_until_end, status, error, asset_id, stream_id,
-                     broadcast_id, playback_started_us, takeover, updated_us, revision,
+                     broadcast_id, playback_started_us, takeover, updated_us, revision, length_us,
                      application_id, user_id, created_us)
                  VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17,
-                     $18, $19, $20, $21, $22)",
+                     $18, $19, $20, $21, $22, $23)",
             );
             let insert = values(insert, &event)
                 .bind(event.application_id.as_str())
@@ -267,98 +280,11 @@ impl Store {
                 .bind(now);
             transaction.execute(insert).await?;
             show::insert(&mut transaction, &new.show).await?;
+            self.queue_scheduled(&mut transaction, "event.scheduled", &event)
+                .await?;
             transaction.commit().await?;
+            self.deliveries_added();
             Ok(event)
-        })
-        .await
-    }
-
-    /// Changes an event and the run that is on or comes next, as one. `change` is handed both as they are, and
-    /// may refuse; id, owner, tenant and streams stay as they are. When it puts a show of another stream there,
-    /// that is the next run, and the one before is over.
-    ///
-    /// [`Error::Overlap`] when the channel is taken for what has become of the event, [`Error::Cut`] when a cut
-    /// would be changed that viewers may have seen, [`Error::Missing`] when there is no such event.
-    pub async fn change_event<R: Send>(
-        &self,
-        id: Uuid,
-        clashes: Clashes<'_>,
-        change: impl FnOnce(&mut Event, &mut ShowRow) -> Result<(), R> + Send,
-    ) -> Result<Result<(Event, ShowRow), R>, Error> {
-        let now = self.now_us();
-        timed(async {
-            let mut transaction = self.database.begin().await?;
-            let old = query(select!("WHERE id = $1")).bind(id.to_string());
-            let old = transaction.fetch_optional(old).await?;
-            let old = Event::try_from(&old.ok_or_else(|| Error::missing("event", id))?)?;
-            let shown = show::read(&mut transaction, old.stream_id).await?;
-            // Of an event that is over for long: there is nothing to write then, but for a next run.
-            let is_kept = shown.is_some();
-            let shown = shown.unwrap_or_else(|| ShowRow {
-                stream_id: old.stream_id,
-                event_id: id,
-                asset_id: old.asset_id,
-                epoch: old.starts,
-                starts: old.starts,
-                ends: old.ends,
-                looping: old.is_looping(),
-                after: show::After::End,
-                ended: Some(old.updated),
-                cuts: Vec::new(),
-            });
-            let (mut event, mut show) = (old.clone(), shown.clone());
-            if let Err(refusal) = change(&mut event, &mut show) {
-                return Ok(Err(refusal));
-            }
-            event.stream_id = show.stream_id;
-            event.updated = Wall(now);
-            if !event.status.is_over() {
-                refuse_overlap(&mut transaction, &event, clashes).await?;
-            }
-            event.revision = show::count(&mut transaction).await?;
-            let update = query(
-                "UPDATE events SET channel_id = $2, title = $3, description = $4, starts_us = $5,
-                     ends_us = $6, first_us = $7, time_zone = $8, repeat = $9, repeat_until_end = $10,
-                     status = $11, error = $12, asset_id = $13, stream_id = $14, broadcast_id = $15,
-                     playback_started_us = $16, takeover = $17, updated_us = $18, revision = $19
-                 WHERE id = $1",
-            );
-            transaction.execute(values(update, &event)).await?;
-            if show.stream_id != shown.stream_id {
-                let over = query(
-                    "UPDATE shows SET ended_us = COALESCE(ended_us, $1) WHERE stream_id = $2",
-                );
-                let over = over.bind(now).bind(shown.stream_id.to_string());
-                transaction.execute(over).await?;
-                show::insert(&mut transaction, &show).await?;
-            } else if is_kept {
-                show::update(&mut transaction, &shown, &show, now).await?;
-            }
-            transaction.commit().await?;
-            Ok(Ok((event, show)))
-        })
-        .await
-    }
-
-    /// Removes an event with its shows and assets. [`Error::Missing`] when it is gone.
-    pub async fn delete_event(&self, id: Uuid) -> Result<DeletedEvent, Error> {
-        timed(async {
-            let mut transaction = self.database.begin().await?;
-            let old = query(select!("WHERE id = $1")).bind(id.to_string());
-            let old = transaction.fetch_optional(old).await?;
-            let event = Event::try_from(&old.ok_or_else(|| Error::missing("event", id))?)?;
-            let of = "SELECT stream_id AS id FROM shows WHERE event_id = $1 ORDER BY starts_us";
-            let streams = ids(&mut transaction, query(of).bind(id.to_string())).await?;
-            let of = "SELECT id FROM assets WHERE event_id = $1 ORDER BY created_us";
-            let assets = ids(&mut transaction, query(of).bind(id.to_string())).await?;
-            let delete = query("DELETE FROM events WHERE id = $1").bind(id.to_string());
-            transaction.execute(delete).await?;
-            transaction.commit().await?;
-            Ok(DeletedEvent {
-                event,
-                streams,
-                assets,
-            })
         })
         .await
     }
@@ -450,6 +376,7 @@ fn values(query: Query, event: &Event) -> Query {
         .bind(event.takeover)
         .bind(event.updated.0)
         .bind(event.revision)
+        .bind(event.length_us)
 }
 
 /// The ids that a statement finds.
@@ -505,8 +432,15 @@ async fn refuse_overlap(
          ORDER BY starts_us, id"
     ));
     let select = select.bind(channel.as_str()).bind(event.id.to_string());
-    for row in transaction.fetch_all(select).await? {
-        let other = Event::try_from(&row)?;
+    let rows = transaction.fetch_all(select).await?;
+    if rows.len() >= MAX_EVENTS_OF_CHANNEL {
+        return Err(Error::Full {
+            what: "events of a channel",
+            limit: MAX_EVENTS_OF_CHANNEL as u64,
+        });
+    }
+    for row in &rows {
+        let other = Event::try_from(row)?;
         if clashes(event, &other) {
             return Err(Error::Overlap {
                 title: other.title,

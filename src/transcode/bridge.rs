@@ -25,11 +25,11 @@ pub use self::status::{RungStatus, Status};
 use self::history::History;
 use super::Error;
 use super::ladder::{AudioFacts, AudioRung, Book, Choice, Plan, Request, Rung, VideoFacts};
-use super::protocol::{Setup, Slate};
+use super::protocol::{Frames, Setup, Slate};
 use crate::base::clock::Clock;
 use crate::base::shutdown::Tasks;
 use crate::hub::story::Happening;
-use crate::hub::{Event, NewRendition, Stream, Subscriber};
+use crate::hub::{Event, NewRendition, Placed, Stream, Subscriber};
 use crate::media::{AccessUnit, CodecConfig, MediaKind, RenditionId, Track};
 
 /// Units between the hub and the history: two seconds of video and audio at 60 fps. When it is full
@@ -150,6 +150,7 @@ pub fn attach(stream: &Arc<Stream>, config: Arc<Config>, tasks: &Tasks) -> Arc<S
         inlet,
         outlet,
         capabilities: admission.capabilities.clone(),
+        placed: admission.placed.clone(),
         slate,
         stand_in: None,
         config,
@@ -167,6 +168,8 @@ pub(super) struct Bridge<I> {
     pub(super) inlet: I,
     pub(super) outlet: Arc<dyn Outlet>,
     pub(super) capabilities: Vec<String>,
+    /// Whose renditions are made, when the stream takes the place of something.
+    pub(super) placed: Option<Placed>,
     pub(super) slate: Option<Slate>,
     /// What takes the place of a source that is listed, once it can be listed no longer.
     pub(super) stand_in: Option<Rung>,
@@ -178,12 +181,13 @@ pub(super) struct Bridge<I> {
 impl<I: Inlet> Bridge<I> {
     /// Runs until the stream ends, the server stops or the ladder is given up.
     pub(super) async fn run(mut self) {
-        if self.config.choice == Choice::Off {
+        if self.config.choice == Choice::Off && self.placed.is_none() {
             self.outlet.plan(Vec::new(), true);
             return;
         }
         // Started now, so that it has loaded its libraries when the source is known.
-        let likely = self.capabilities.iter().any(|word| word == "multi-bitrate");
+        let likely =
+            self.placed.is_some() || self.capabilities.iter().any(|word| word == "multi-bitrate");
         let mut early = likely.then(|| self.start().ok()).flatten();
         let mut history = History::default();
         let Some(passthrough) = self.settle(&mut history).await else {
@@ -295,6 +299,9 @@ impl<I: Inlet> Bridge<I> {
     }
 
     fn decide(&self, history: &History, passthrough: bool) -> Plan {
+        if let Some(placed) = &self.placed {
+            return self.config.book.plan_of(placed);
+        }
         let video = history.video().and_then(|track| {
             let (width, height) = square(track)?;
             Some(VideoFacts {
@@ -328,7 +335,11 @@ impl<I: Inlet> Bridge<I> {
             video: plan.video,
             audio: plan.audio,
             crop: plan.crop,
-            frame_rate_millis: history.frame_rate_millis(),
+            frame_rate_millis: match &self.placed {
+                Some(placed) => placed.frame_rate_millis,
+                None => history.frame_rate_millis(),
+            },
+            frames: self.placed.as_ref().map(Frames::of),
             encoders: self.config.book.encoders.clone(),
             vbv_ms: self.config.book.vbv_ms,
             thumbnail_ms: THUMBNAIL_MS,

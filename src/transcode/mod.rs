@@ -7,6 +7,7 @@
 pub mod bridge;
 pub mod check;
 pub mod encoder;
+pub mod film;
 pub mod ladder;
 pub mod lag;
 pub mod protocol;

@@ -9,7 +9,7 @@ mod setup;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use serde::{Deserialize, Serialize};
 
-pub use self::setup::{Colour, Setup, Slate};
+pub use self::setup::{Colour, Frames, Setup, Slate};
 
 use super::ladder::AudioRung;
 use crate::hub::Filler;

@@ -6,22 +6,19 @@
 // --clip FILE        what ffmpeg publishes, at the pace of the clock
 // --screenshots DIR  the pages at each stage on a laptop and on a phone, by night and by day, as PNG
 import { spawn, spawnSync } from 'node:child_process';
-import { mkdir, readFile } from 'node:fs/promises';
-import { createRequire } from 'node:module';
+import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { chromium } from 'playwright-core';
+import { launch, look, open as openIn, tabThrough } from './pages.mjs';
 
 const names = ['url', 'admin-key', 'rtmp', 'clip', 'screenshots'];
 const { values: options } = parseArgs({ options: Object.fromEntries(names.map((name) => [name, { type: 'string' }])) });
 const PATIENCE_MS = 30_000;
 const HOSTILE = '"><img src=x onerror="window.broken=1"><b>Evil</b>';
-const AXE = await readFile(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
-/** What a person can reach, in the page's own order. */
-const CONTROLS = 'a[href], button, input, select, textarea, [tabindex="0"]';
 const encoders = [];
 const done = [];
 const said = [];
+const open = (context) => openIn(context, said);
 
 async function step(name, action) {
   try {
@@ -59,58 +56,6 @@ function publish(key) {
   encoders.push(spawn('ffmpeg', [...input, `${options.rtmp}/${key}`], { stdio: 'ignore' }));
 }
 
-/** What axe finds wrong, contrast included, and whether the page is wider than the screen. */
-async function faults(page) {
-  await page.evaluate(AXE);
-  return page.evaluate(async () => {
-    // What fades in or floats by has another colour a moment later.
-    for (const animation of document.getAnimations()) if (animation.effect.getComputedTiming().iterations !== Infinity) animation.finish();
-    const { violations } = await window.axe.run(document, { runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa'] });
-    const found = violations.flatMap(({ id, nodes }) => nodes.map((node) => `${id}: ${node.target} ${node.any[0]?.message ?? ''}`));
-    const overhang = document.documentElement.scrollWidth - innerWidth;
-    if (overhang > 0) found.push(`${overhang} px wider than the screen`);
-    return found;
-  });
-}
-
-/** Looks at the page on each screen by each light. */
-async function look(page, stage) {
-  for (const [width, height] of [[1280, 800], [390, 844]]) {
-    for (const colorScheme of ['dark', 'light']) {
-      await page.setViewportSize({ width, height });
-      await page.emulateMedia({ colorScheme });
-      const found = await faults(page);
-      if (options.screenshots) await page.screenshot({ path: join(options.screenshots, `${stage}-${width}-${colorScheme}.png`), fullPage: width < 600 });
-      check(found.length === 0, `${stage}, ${width} px, ${colorScheme}: ${found.join('; ')}`);
-    }
-  }
-  await page.setViewportSize({ width: 1280, height: 800 });
-  await page.emulateMedia({ colorScheme: 'dark' });
-}
-
-/** Names what the Tab key does not reach, or reaches without showing it. */
-async function tabThrough(page) {
-  await page.evaluate(() => document.activeElement?.blur());
-  const wanted = await page.evaluate((selector) => [...document.querySelectorAll(selector)]
-    .filter((element) => element.tabIndex >= 0 && !element.disabled && element.checkVisibility({ checkVisibilityCSS: true }))
-    .map((element, at) => { element.dataset.stop = String(at); return element.id || element.className || element.tagName; }), CONTROLS);
-  const reached = new Set();
-  const dim = [];
-  for (let tabs = 0; tabs < wanted.length + 8; tabs += 1) {
-    await page.keyboard.press('Tab');
-    const at = await page.evaluate(() => {
-      const element = document.activeElement;
-      const style = getComputedStyle(element);
-      return { stop: element.dataset.stop, isSeen: element.matches(':focus-visible') && style.outlineStyle !== 'none' && parseFloat(style.outlineWidth) >= 2 };
-    });
-    if (at.stop === undefined) continue;
-    reached.add(Number(at.stop));
-    if (!at.isSeen) dim.push(wanted[at.stop]);
-  }
-  const missed = wanted.filter((_, at) => !reached.has(at));
-  return [...missed.map((name) => `${name} is not reached`), ...dim.map((name) => `${name} does not show its focus`)];
-}
-
 const plays = (page) => page.waitForFunction(() => window.forebay?.state().timeToFirstFrameMs != null && !document.querySelector('video').paused);
 const hears = (page, text) => page.locator('#messages li p', { hasText: text }).waitFor();
 
@@ -146,7 +91,7 @@ async function walk(context, other) {
     }
     const html = await (await fetch(new URL(`/watch/${broadcast.streamId}`, options.url))).text();
     check(html.includes('property="og:image"') && !html.includes('<img src=x'), 'no picture for who shares it, or an element');
-    await look(first, 'before');
+    await look(first, 'before', options.screenshots);
   });
   await step('a publish alone does not begin it', async () => {
     publish(broadcast.streamKey);
@@ -269,7 +214,7 @@ async function walk(context, other) {
   });
   await step('it looks well while it is live', async () => {
     await first.mouse.move(400, 300);
-    await look(first, 'live');
+    await look(first, 'live', options.screenshots);
   });
   const list = await open(context);
   await step('the list shows it, with a way by keyboard', async () => {
@@ -281,7 +226,7 @@ async function walk(context, other) {
     check(/41 viewers · since/.test(await card.locator('p').innerText()), await card.locator('p').innerText());
     const found = await tabThrough(list);
     check(found.length === 0, found.join(', '));
-    await look(list, 'list');
+    await look(list, 'list', options.screenshots);
   });
   await step('the end is told, and nothing goes on', async () => {
     await become('completed');
@@ -295,8 +240,8 @@ async function walk(context, other) {
     const sockets = await first.evaluate(() => window.sockets.length);
     await list.locator('.card', { hasText: 'Harbour at dawn' }).waitFor({ state: 'detached' });
     check((await first.evaluate(() => window.sockets.length)) === sockets, 'another socket was opened');
-    await look(first, 'over');
-    await look(list, 'empty');
+    await look(first, 'over', options.screenshots);
+    await look(list, 'empty', options.screenshots);
   });
   await step('who comes later finds it over, with what was said', async () => {
     await second.reload();
@@ -318,32 +263,7 @@ async function walk(context, other) {
   check(said.length === 0, said.join(', '));
 }
 
-async function open(context) {
-  const page = await context.newPage();
-  await page.addInitScript(() => {
-    window.sockets = [];
-    window.WebSocket = class extends WebSocket {
-      constructor(address) {
-        super(address);
-        window.sockets.push(this);
-      }
-    };
-  });
-  page.on('console', (message) => ['error', 'warning'].includes(message.type()) && said.push(`${message.text()} ${message.location().url}`));
-  page.on('pageerror', (error) => said.push(String(error)));
-  return page;
-}
-
-const browser = await chromium.launch({
-  executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
-  headless: true,
-  args: [
-    '--no-sandbox', '--disable-gpu', '--no-first-run', '--disable-background-networking', '--disable-component-update',
-    '--disable-sync', '--autoplay-policy=no-user-gesture-required', '--mute-audio',
-    // Two pages are in front of two people.
-    '--disable-renderer-backgrounding', '--disable-background-timer-throttling', '--disable-backgrounding-occluded-windows',
-  ],
-});
+const browser = await launch();
 let trouble = null;
 try {
   if (options.screenshots) await mkdir(options.screenshots, { recursive: true });

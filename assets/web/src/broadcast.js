@@ -1,7 +1,9 @@
-// What a watch page shows of a broadcast beside its picture: title, status, how many watch, chat, reactions.
+// What a watch page shows of a broadcast beside its picture: title, status, how many watch, chat, reactions. A show
+// of a scheduled event has its page before it has a broadcast.
 // All of it comes from `/api/streams/{id}/viewer` and the chat's socket, and is written as text.
 import { Chat } from './chat.js';
 import { makeReactions } from './reactions.js';
+import { when } from './show.js';
 
 /** How often the broadcast is asked for while the socket tells nothing, or there is nothing to play yet. */
 const SOON_MS = 5000;
@@ -21,10 +23,6 @@ export const STATES = {
 };
 
 const byId = (id) => document.getElementById(id);
-const clock = (date) => new Intl.DateTimeFormat(undefined, { hour: '2-digit', minute: '2-digit' }).format(date);
-const day = (date) => new Intl.DateTimeFormat(undefined, { day: 'numeric', month: 'short', hour: '2-digit', minute: '2-digit' }).format(date);
-const isToday = (date) => date.toDateString() === new Date().toDateString();
-const when = (date) => (isToday(date) ? clock(date) : day(date));
 
 /** Follows a broadcast until it is over. `on` hears of it: `broadcast`, `missing`. */
 export function follow(id, pass, on) {
@@ -33,8 +31,8 @@ export function follow(id, pass, on) {
   const reactions = makeReactions({ buttons: byId('reactions'), floats: byId('floats'), send: (reaction) => chat.react(reaction) });
   const chat = new Chat({
     join: async () => {
-      if (!known || Date.parse(known.chat.expiresAt) - Date.now() < PASS_LEFT_MS) await ask();
-      return known && { ...known.chat, isOver: STATES[known.status].isOver };
+      if (passLeft() < PASS_LEFT_MS) await ask();
+      return known?.chat && { ...known.chat, isOver: STATES[known.status].isOver };
     },
     on: {
       status: (status) => {
@@ -48,6 +46,8 @@ export function follow(id, pass, on) {
     },
   });
 
+  const passLeft = () => (known?.chat ? Date.parse(known.chat.expiresAt) - Date.now() : 0);
+
   async function ask() {
     const query = pass ? `?token=${encodeURIComponent(pass)}` : '';
     const answer = await fetch(`/api/streams/${encodeURIComponent(id)}/viewer${query}`, { signal: AbortSignal.timeout(SOON_MS) });
@@ -59,8 +59,8 @@ export function follow(id, pass, on) {
     if (!answer.ok) throw new Error(`status ${answer.status}`);
     const told = await answer.json();
     // The first pass is kept while it is good, so that one stays the same guest.
-    const keeps = known && Date.parse(known.chat.expiresAt) - Date.now() >= PASS_LEFT_MS;
-    if (pass) pass = told.chat.token;
+    const keeps = told.chat && told.id === known?.id && passLeft() >= PASS_LEFT_MS;
+    if (pass && told.chat) pass = told.chat.token;
     show(keeps ? { ...told, chat: known.chat } : told);
   }
 
@@ -72,11 +72,18 @@ export function follow(id, pass, on) {
   async function look() {
     try {
       await ask();
-      if (known) chat.start();
+      if (known?.chat) chat.start();
     } catch { /* asked again below */ }
     if (known && STATES[known.status].isOver) return;
     const isQuiet = chat.isOpen() && known?.status === 'active' && known.onAir;
-    askIn((isQuiet ? LATER_MS : SOON_MS) * (1 + Math.random() / 5));
+    askIn(untilStart() ?? (isQuiet ? LATER_MS : SOON_MS) * (1 + Math.random() / 5));
+  }
+
+  /** A show that is still to come is asked for when it comes, and now and then before: its time may change. */
+  function untilStart() {
+    if (known?.status !== 'created' || !known.event) return null;
+    const wait = Date.parse(known.event.startsAt) - Date.parse(known.event.serverTime);
+    return wait > 0 ? Math.min(LATER_MS, wait + Math.random() * SPREAD_MS) : null;
   }
 
   function show(next) {
@@ -85,18 +92,22 @@ export function follow(id, pass, on) {
     if (!isNew) return;
     const state = STATES[next.status];
     document.body.classList.add('broadcast');
-    for (const part of ['about', 'talk']) byId(part).hidden = false;
+    document.body.classList.toggle('alone', !next.chat);
+    byId('about').hidden = false;
+    byId('talk').hidden = !next.chat;
+    byId('reactions').hidden = !next.chat;
     byId('title').hidden = true;
     document.title = `${next.title} · Forebay`;
     write('about-title', next.title);
     write('about-text', next.description ?? '');
     byId('about-text').hidden = !next.description;
-    write('about-status', state.label);
+    write('about-status', next.event && next.status === 'created' ? 'Scheduled' : state.label);
     byId('about-status').dataset.status = next.status;
     const count = next.viewers === 1 ? '1 watching' : `${next.viewers} watching`;
     write('about-viewers', next.status === 'active' ? count : '');
     const [from, to] = [next.startedAt, next.endedAt].map((text) => (text ? new Date(text) : null));
-    const since = from && !state.isOver ? `since ${when(from)}` : to ? `ended ${when(to)}` : '';
+    const starts = next.event && next.status === 'created' ? `starts ${when(new Date(next.event.startsAt))}` : '';
+    const since = from && !state.isOver ? `since ${when(from)}` : to ? `ended ${when(to)}` : starts;
     write('about-since', since);
     reactions.enable(!state.isOver);
     chat.close(state.isOver);

@@ -6,8 +6,8 @@ const HARMLESS = new Set([12, 16, 29, 33]);
 /** Manifest, XLink and segment downloads that failed for good, retries included. */
 const NETWORK = new Set([11, 15, 17, 25, 26, 27, 28]);
 
-/** Plays the MPD at `url` in `video`; see engine-hls.js for `on`. */
-export function start({ video, url, sid, cid, autoPlay, on }) {
+/** Plays the MPD at `url` in `video`; see engine-hls.js for `on` and `latency`. */
+export function start({ video, url, sid, cid, autoPlay, latency, on }) {
   const player = MediaPlayer().create();
   const events = MediaPlayer.events;
   player.initialize();
@@ -16,7 +16,8 @@ export function start({ video, url, sid, cid, autoPlay, on }) {
     streaming: {
       utcSynchronization: { useManifestDateHeaderTimeSource: false },
       // The MPD's ServiceDescription states the target latency; the playback rate follows it.
-      liveCatchup: { enabled: true, maxDrift: 0, playbackRate: { min: -0.3, max: 0.5 } },
+      liveCatchup: { enabled: !latency, maxDrift: 0, playbackRate: { min: -0.3, max: 0.5 } },
+      ...(latency && { delay: { liveDelay: latency } }),
       // dash.js stops for good when an MPD refresh fails a few times: outlast a restart of the server.
       retryAttempts: { MPD: 20, MediaSegment: 6, InitializationSegment: 6 },
       retryIntervals: { MPD: 1000, MediaSegment: 500, InitializationSegment: 500 },

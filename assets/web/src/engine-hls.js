@@ -11,9 +11,10 @@ const label = (level) => {
 
 /**
  * Plays `url` in `video`. `on` gets: manifest(url), levels(), ended(), trouble(kind, detail) where kind is
- * 'missing', 'denied', 'network' or 'media'. `audioOnly` plays the stream's sound alone.
+ * 'missing', 'denied', 'network' or 'media'. `audioOnly` plays the stream's sound alone. With a `latency` in seconds
+ * somebody else sees to it that the player is so far behind: it only begins there.
  */
-export function start({ video, url, sid, cid, audioOnly, on }) {
+export function start({ video, url, sid, cid, audioOnly, latency, on }) {
   let mediaRepairs = 0;
   let lastMediaRepair = -Infinity;
   let networkNudges = 0;
@@ -24,6 +25,7 @@ export function start({ video, url, sid, cid, audioOnly, on }) {
   const hls = new Hls({
     lowLatencyMode: true,
     backBufferLength: 60,
+    ...(latency && { liveSyncDuration: latency }),
     // fMP4 passes through untouched, so a worker would only add a message round trip per part.
     enableWorker: false,
     // In headers, because media addresses are the same for all viewers and caches key on them.
@@ -78,7 +80,7 @@ export function start({ video, url, sid, cid, audioOnly, on }) {
   hls.loadSource(url);
   hls.attachMedia(video);
   // Viewers of one stream drift together: a late one plays a little faster.
-  const endPace = keepPace(hls, video);
+  const endPace = latency ? () => {} : keepPace(hls, video);
 
   return {
     kind: 'hls',

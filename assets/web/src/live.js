@@ -1,5 +1,10 @@
-// The list of what is on air: one card per stream, kept up to date in place.
+// The list of what is on air: one card per stream, kept up to date in place. Below it what is scheduled.
+import { when } from './show.js';
+
 const REFRESH_MS = 5000;
+/** Between two looks at what is scheduled, and how much of it is shown. */
+const COMING_MS = 30_000;
+const MOST_COMING = 20;
 
 const byId = (id) => document.getElementById(id);
 const cards = new Map();
@@ -45,10 +50,51 @@ function write(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }
 
-function when(date) {
-  const isToday = date.toDateString() === new Date().toDateString();
-  const time = { hour: '2-digit', minute: '2-digit' };
-  return new Intl.DateTimeFormat(undefined, isToday ? time : { day: 'numeric', month: 'short', ...time }).format(date);
+/** How far off that is, in the words of the viewer's language: `in 2 hours`. */
+function until(date) {
+  const minutes = Math.round((date - Date.now()) / 60_000);
+  const words = new Intl.RelativeTimeFormat(undefined, { numeric: 'auto' });
+  if (minutes < 1) return words.format(0, 'minute');
+  if (minutes < 90) return words.format(minutes, 'minute');
+  return minutes < 36 * 60 ? words.format(Math.round(minutes / 60), 'hour') : words.format(Math.round(minutes / 1440), 'day');
+}
+
+function makeShow(event) {
+  const item = document.createElement('li');
+  const link = document.createElement('a');
+  link.className = 'show';
+  link.href = `/watch/${encodeURIComponent(event.streamId || event.id)}`;
+  const time = document.createElement('time');
+  const title = document.createElement('h3');
+  title.dir = 'auto';
+  title.textContent = event.title;
+  const starts = new Date(event.scheduledStartTime);
+  time.dateTime = event.scheduledStartTime;
+  time.textContent = when(starts);
+  const wait = document.createElement('span');
+  wait.textContent = until(starts);
+  link.append(time, title, wait);
+  item.append(link);
+  return item;
+}
+
+let comingAt = -Infinity;
+let known = '';
+async function refreshComing() {
+  if (performance.now() - comingAt < COMING_MS) return;
+  comingAt = performance.now();
+  try {
+    const answer = await fetch(`/api/events?status=scheduled&limit=${MOST_COMING}`, { signal: AbortSignal.timeout(REFRESH_MS) });
+    if (!answer.ok) return;
+    const events = await answer.json();
+    byId('coming').hidden = events.length === 0;
+    // Where something is scheduled, somebody knows how to begin.
+    byId('how').hidden = events.length > 0;
+    // A list that says the same stays, and with it what has the focus.
+    const next = JSON.stringify(events.map((event) => [event.id, event.streamId, event.title, until(new Date(event.scheduledStartTime))]));
+    if (next !== known) byId('shows').replaceChildren(...events.map(makeShow));
+    known = next;
+  } catch { /* asked again below */ }
 }
 
 function show(streams) {
@@ -115,7 +161,7 @@ byId('ffmpeg-line').textContent = `${encode} \\\n  -f flv rtmp://${host}:1935/li
 byId('ffmpeg-srt-line').textContent = `${encode} \\\n  -f mpegts "srt://${host}:9000?streamid=STREAM_KEY"`;
 
 async function run() {
-  if (!document.hidden) await refresh();
+  if (!document.hidden) await Promise.all([refresh(), refreshComing()]);
   setTimeout(run, REFRESH_MS);
 }
 document.addEventListener('visibilitychange', () => {

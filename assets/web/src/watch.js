@@ -5,6 +5,7 @@ import * as nativeEngine from './engine-native.js';
 import { makeMenu } from './menu.js';
 import { recall, remember, sessionId } from './memory.js';
 import { Meter } from './meter.js';
+import { Show, when } from './show.js';
 
 const BEACON_MS = 15_000;
 const LIST_MS = 10_000;
@@ -45,6 +46,7 @@ let knownLevels = [];
 let lastTrouble = null;
 let lastMove = { at: performance.now(), position: 0 };
 const meter = new Meter(video);
+const run = new Show({ video, date: () => engine?.playingDate() ?? null });
 const sid = sessionId();
 
 function chooseMode() {
@@ -79,6 +81,7 @@ async function startEngine() {
     cid: streamId,
     audioOnly: wantedQuality === 'audio',
     autoPlay: wantsPlay,
+    latency: broadcast?.event?.targetLatency,
     on: {
       blocked: current(play),
       manifest: current(handleManifest),
@@ -100,6 +103,7 @@ async function startEngine() {
     return;
   }
   engine = module.start(options);
+  run.begin();
   if (wantsPlay && !engine.startsItself) play();
 }
 
@@ -133,7 +137,9 @@ function handleTrouble(kind, detail) {
   attempts += 1;
   generation += 1;
   retryTimer = setTimeout(startEngine, wait);
-  if (kind === 'missing' && firstFrameMs !== null) {
+  if (kind === 'missing' && isToCome()) {
+    enterToCome();
+  } else if (kind === 'missing' && firstFrameMs !== null) {
     enter('waiting', 'The stream is off air', 'It resumes here by itself when the broadcaster returns.', ['See what else is on', () => location.assign('/live')]);
   } else if (kind === 'missing') {
     enter('waiting', 'Waiting for the stream', 'It begins here by itself as soon as the broadcaster is on air.');
@@ -153,8 +159,11 @@ function restart() {
 function handleEnded() {
   if (phase === 'ended') return;
   clearTimeout(retryTimer);
+  run.end();
+  const next = broadcast?.event?.next;
   const what = broadcast ? 'This broadcast is over' : 'The stream has ended';
-  enter('ended', what, 'Thank you for watching.', ['See what else is on', () => location.assign('/live')]);
+  if (next) enter('ended', `Next time: ${when(new Date(next.startsAt))}`, what, ['Go there', () => location.assign(`/watch/${encodeURIComponent(next.streamId)}`)]);
+  else enter('ended', what, 'Thank you for watching.', ['See what else is on', () => location.assign('/live')]);
   if (broadcast) return;
   // An alias may get a new stream: look for it now and then. An id never comes back.
   if (!UUID.test(name)) watchForNext();
@@ -304,6 +313,12 @@ function setVolume(volume) {
 
 function goLive() {
   if (!engine) return;
+  // Of a show everybody sees the same moment.
+  if (run.report) {
+    run.follow();
+    play();
+    return;
+  }
   if (engine.goLive) engine.goLive();
   else {
     engine.resume();
@@ -317,6 +332,7 @@ function skip(seconds) {
   const ranges = video.seekable;
   if (!ranges.length) return;
   const last = engine?.livePosition() ?? ranges.end(ranges.length - 1);
+  run.release();
   video.currentTime = Math.max(ranges.start(0) + 1, Math.min(last, video.currentTime + seconds));
 }
 
@@ -503,7 +519,10 @@ function render() {
   text('f-dropped', String(dropped));
   text('quality-label', qualityLabel());
   const target = engine?.targetLatency() ?? 3;
-  byId('go-live').classList.toggle('at-edge', live && !video.paused && latency < target + 3);
+  const isNear = run.report ? run.isSynced : latency < target + 3;
+  byId('go-live').classList.toggle('at-edge', live && !video.paused && isNear);
+  const hasNoPicture = phase === 'playing' && Boolean(broadcast?.event) && !video.videoWidth;
+  byId('audio-only').hidden = wantedQuality !== 'audio' && !hasNoPicture;
   watchdog();
 }
 
@@ -532,14 +551,31 @@ async function describe() {
 // ---------------------------------------------------------------- broadcasts
 
 const isOver = () => broadcast !== null && STATES[broadcast.status].isOver;
+const isToCome = () => Boolean(broadcast?.event) && broadcast.status === 'created';
 
-/** A broadcast's page begins when the broadcast does, and ends with it. */
+function enterToCome() {
+  enter('waiting', `It starts ${when(new Date(broadcast.event.startsAt))}`, 'It begins here by itself.');
+}
+
+/** The page of an event goes on to the event's next run. */
+function endRun() {
+  generation += 1;
+  clearTimeout(retryTimer);
+  [retryTimer, attempts, firstFrameMs] = [0, 0, null];
+  engine?.destroy();
+  engine = null;
+  run.end();
+}
+
+/** A broadcast's page begins when the broadcast does, and ends with it. A show's may begin with its slate. */
 function handleBroadcast(next) {
   broadcast = next;
   if (next.streamId !== streamId) {
+    if (engine || retryTimer) endRun();
     streamId = next.streamId;
     mediaId = streamId;
   }
+  run.tell(next.event ?? null);
   if (next.poster) {
     video.poster = next.poster;
     if (!engine) showPoster(next.poster);
@@ -548,10 +584,11 @@ function handleBroadcast(next) {
     // What is in the buffer is played to its end, which the playlist tells.
     if (phase !== 'playing') handleEnded();
     else setTimeout(handleEnded, STUCK_MS);
-  } else if (next.status === 'created') {
-    enter('waiting', 'It has not started yet', 'It begins here by itself.');
   } else if (engine || retryTimer) {
     // It plays, or tries to.
+  } else if (next.status === 'created' && !(next.event && next.onAir)) {
+    if (next.event) enterToCome();
+    else enter('waiting', 'It has not started yet', 'It begins here by itself.');
   } else if (next.onAir) {
     enter('loading');
     startEngine();

@@ -5,10 +5,10 @@ use http::StatusCode;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::base::rfc3339::Rfc3339;
 use crate::base::secret::Secret;
 use crate::control::pcast::answer::{Answer, Done, OK, done, json};
 use crate::control::pcast::docs::{Conflicting, Lookup, Usual};
-use crate::control::pcast::time::Rfc3339;
 use crate::control::pcast::{ByOperator, Error, Fields};
 use crate::store::random_secret;
 

@@ -7,13 +7,13 @@ use http::StatusCode;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::base::rfc3339::Rfc3339;
 use crate::control::State;
 use crate::control::pcast::answer::{Answer, Done, OK, json};
 use crate::control::pcast::docs::{Conflicting, Lookup, Named, Range, Sized, Usual};
 use crate::control::pcast::fork::{ForkBody, KillBody, KilledMembers};
 use crate::control::pcast::ingest::IngestFields;
 use crate::control::pcast::member::Members;
-use crate::control::pcast::time::Rfc3339;
 use crate::control::pcast::{
     ByOperator, Error, Fields, channel, error, fork as forks, member, message,
 };

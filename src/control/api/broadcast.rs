@@ -224,7 +224,7 @@ pub(in crate::control) fn status_of(word: &str) -> Result<Status, Error> {
     status.ok_or_else(bad)
 }
 
-fn title(fields: &mut Fields) -> Result<Option<String>, Error> {
+pub(super) fn title(fields: &mut Fields) -> Result<Option<String>, Error> {
     let Some(title) = fields.text("title")? else {
         return Ok(None);
     };
@@ -241,7 +241,7 @@ fn title(fields: &mut Fields) -> Result<Option<String>, Error> {
     }
 }
 
-fn description(fields: &mut Fields) -> Result<Option<String>, Error> {
+pub(super) fn description(fields: &mut Fields) -> Result<Option<String>, Error> {
     let description = fields.text("description")?;
     match &description {
         Some(text) if text.len() > MAX_DESCRIPTION_BYTES => Err(Error::Bad(format!(

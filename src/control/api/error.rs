@@ -11,6 +11,7 @@ use utoipa::ToSchema;
 
 use crate::base::Kind;
 use crate::control::pcast;
+use crate::films;
 use crate::store;
 
 /// When a request that met a limit of ours may come again, at the earliest.
@@ -46,18 +47,30 @@ pub(in crate::control) enum Error {
     /// 409.
     #[error("{0}")]
     Conflict(String),
+    /// 410: it was there, and its time is over.
+    #[error("{0}")]
+    Gone(String),
+    /// 412: the sentence names the header.
+    #[error("{0}")]
+    Precondition(&'static str),
     /// 413.
     #[error("{0}")]
     TooLarge(String),
     /// 415.
     #[error("{0}")]
     Unsupported(String),
+    /// 423: another request changes it right now.
+    #[error("{0}")]
+    Locked(String),
     /// 429, and when it may be asked again.
     #[error("Too Many Requests")]
     TooMany(Duration),
     /// 431: what comes before the body is too long.
     #[error("the header fields are above {0} bytes")]
     Head(usize),
+    /// 460 (tus 1.0, "Checksum"): what came is not what was sent.
+    #[error("the piece is not what its checksum says")]
+    Checksum,
     /// 500: our own fault.
     #[error("the request failed here, the log says why")]
     Internal,
@@ -67,6 +80,9 @@ pub(in crate::control) enum Error {
     /// 503: what it needs is not there, and waiting does not help.
     #[error("{0}")]
     Unavailable(&'static str),
+    /// 507: there is no room for it.
+    #[error("{0}")]
+    Storage(String),
 }
 
 /// The body of a refusal.
@@ -93,12 +109,17 @@ impl Error {
             Error::NotFound(_) => StatusCode::NOT_FOUND,
             Error::Method => StatusCode::METHOD_NOT_ALLOWED,
             Error::Conflict(_) => StatusCode::CONFLICT,
+            Error::Gone(_) => StatusCode::GONE,
+            Error::Precondition(_) => StatusCode::PRECONDITION_FAILED,
             Error::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Error::Unsupported(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Error::Locked(_) => StatusCode::LOCKED,
             Error::TooMany(_) => StatusCode::TOO_MANY_REQUESTS,
             Error::Head(_) => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            Error::Checksum => StatusCode::from_u16(460).expect("it has three digits"),
             Error::Internal => StatusCode::INTERNAL_SERVER_ERROR,
             Error::Capacity(_) | Error::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Error::Storage(_) => StatusCode::INSUFFICIENT_STORAGE,
         }
     }
 
@@ -148,9 +169,10 @@ impl From<pcast::Error> for Error {
 impl From<store::Error> for Error {
     fn from(error: store::Error) -> Error {
         match &error {
-            store::Error::Exists(_) | store::Error::State { .. } => {
-                Error::Conflict(error.to_string())
-            }
+            store::Error::Exists(_)
+            | store::Error::State { .. }
+            | store::Error::Overlap { .. }
+            | store::Error::Cut { .. } => Error::Conflict(error.to_string()),
             store::Error::Missing { what, .. } => Error::NotFound(what),
             store::Error::ZeroByte => Error::Bad(error.to_string()),
             store::Error::Full { .. } => Error::Capacity(error.to_string()),
@@ -162,6 +184,29 @@ impl From<store::Error> for Error {
                     }
                     _ => Error::Capacity("the database does not answer".to_owned()),
                 }
+            }
+        }
+    }
+}
+
+impl From<films::Error> for Error {
+    fn from(error: films::Error) -> Error {
+        let text = error.to_string();
+        match &error {
+            films::Error::TooLarge(_) => Error::TooLarge(text),
+            films::Error::Unsupported(_) => Error::Unsupported(text),
+            films::Error::Full | films::Error::Quota => Error::Storage(text),
+            films::Error::Busy(_) => Error::Capacity(text),
+            films::Error::TooMany | films::Error::Taken | films::Error::Offset(_) => {
+                Error::Conflict(text)
+            }
+            films::Error::Locked => Error::Locked(text),
+            films::Error::Missing => Error::NotFound("upload"),
+            films::Error::Expired => Error::Gone(text),
+            films::Error::Probe(_) => Error::Internal,
+            films::Error::Disk(err) => {
+                tracing::error!(%err, "a film cannot be kept");
+                Error::Internal
             }
         }
     }

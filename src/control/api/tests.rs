@@ -18,15 +18,18 @@ mod bad_input;
 mod belongings;
 mod broadcasts;
 mod cohosts;
+mod conducting;
 mod contacts;
 mod contract;
 mod credentials;
+mod events;
 mod pages;
 mod refusals;
 mod shown;
 mod strangers;
 mod streaming;
 mod tenancy;
+mod uploads;
 mod users;
 mod webhooks;
 

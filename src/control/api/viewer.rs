@@ -1,8 +1,9 @@
 //! What a watch page needs to know of a broadcast, and what it may show of it (contract, broadcasts, section
 //! 4.6). In: an id, and from whom. Out: title, status, counts, addresses, and a pass for the chat. Not here:
-//! secrets, media.
+//! secrets, media. A run of a scheduled event (`run.rs`) has its page before it is a broadcast.
 
 pub(in crate::control) mod pass;
+pub(in crate::control) mod run;
 #[cfg(test)]
 mod tests;
 
@@ -18,15 +19,18 @@ use crate::control::metrics::Measurements;
 use crate::store::{Broadcast, FilePaths, Visibility};
 use pass::Pass;
 
-/// A broadcast for those who watch it.
+/// A broadcast, or a run of a scheduled event that is to become one, for those who watch it.
 #[derive(Serialize, ToSchema)]
 #[schema(as = BroadcastForViewers)]
 #[serde(rename_all = "camelCase")]
 pub(in crate::control) struct View<'a> {
-    id: String,
+    /// There is none before it is a broadcast.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<String>,
     stream_id: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = "r5")]
-    short_id: String,
+    short_id: Option<String>,
     title: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     description: Option<&'a str>,
@@ -49,7 +53,12 @@ pub(in crate::control) struct View<'a> {
     hls_url: String,
     dash_url: String,
     watch_url: String,
-    chat: Chat,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(inline)]
+    chat: Option<Chat>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(inline)]
+    event: Option<run::EventView>,
 }
 
 /// The way into the chat of a broadcast.
@@ -73,27 +82,40 @@ struct Chat {
     description = "Private broadcasts are there for their tenant, and for who has a pass already.",
     security((), ("apiKey" = []), ("userToken" = [])),
     params(
-        ("id" = String, Path, description = "Id of broadcast or stream, short id, or that of its channel."),
+        ("id" = String, Path, description = "Id of broadcast or stream, short id, or that of its channel; or of a scheduled event."),
         ("token" = Option<String>, Query, description = "Pass, API key or user token, where no header can be sent."),
     ),
     responses((status = 200, description = "What a page shows.", body = inline(View<'_>)), Usual, Lookup),
 )]
 pub(in crate::control) async fn show(mut call: Call) -> Answer {
-    let (found, _) = call.watched().await?;
+    let found = match call.watched().await {
+        Ok((found, _)) => found,
+        Err(Error::NotFound(what)) => {
+            let run = call.to_come().await?.ok_or(Error::NotFound(what))?;
+            return Ok(ok(&run::view(&call.state, &call.bases(), &run).await?));
+        }
+        Err(err) => return Err(err),
+    };
     let setup = call.state.setup();
     let tenant = setup.store.known_application(&found.application_id);
     let tenant = tenant.ok_or(Error::NotFound("broadcast"))?;
-    let (token, pass) = pass::issue(&tenant.secret, found.id, setup.clock.wall());
+    let now = setup.clock.wall();
+    let (token, pass) = pass::issue(&tenant.secret, found.id, now);
     let bases = call.bases();
     let stream = found.stream_id;
+    let run = run::known(&call.state, stream);
+    let is_playing = match &run {
+        Some(run) => run.is_playing(&setup.store, now).await?,
+        None => false,
+    };
     Ok(ok(&View {
-        id: found.id.to_string(),
+        id: Some(found.id.to_string()),
         stream_id: stream.to_string(),
-        short_id: found.short_id(),
+        short_id: Some(found.short_id()),
         title: &found.title,
         description: found.description.as_deref(),
         status: found.status.word(),
-        on_air: setup.live.on_air(&found.channel_id).is_some(),
+        on_air: is_playing || setup.live.on_air(&found.channel_id).is_some(),
         viewers: viewers(&*setup.measurements, stream, found.reported_viewers),
         poster: poster(&call.state, &found).await?,
         started_at: found.started.map(seconds),
@@ -101,12 +123,13 @@ pub(in crate::control) async fn show(mut call: Call) -> Answer {
         hls_url: bases.hls_url(stream),
         dash_url: bases.dash_url(stream),
         watch_url: bases.watch_url(stream),
-        chat: Chat {
+        chat: Some(Chat {
             path: format!("/ws/streams/{stream}/chat"),
             token,
             guest_id: pass.guest,
             expires_at: seconds(pass.expires),
-        },
+        }),
+        event: run.map(|run| run.view(now)),
     }))
 }
 
@@ -136,6 +159,20 @@ pub(in crate::control) fn for_page(paths: FilePaths) -> String {
     smaller.unwrap_or(paths.original)
 }
 
+impl State {
+    /// The broadcast of an id: its own, its stream's, or that of the event of which it is the run that is on.
+    async fn broadcast_of(&self, id: &str) -> Result<Option<Broadcast>, Error> {
+        let store = &self.setup().store;
+        if let Some(found) = store.find_broadcast(id).await? {
+            return Ok(Some(found));
+        }
+        match run::find(self, id).await? {
+            Some(run) => Ok(store.find_broadcast(&run.stream.to_string()).await?),
+            None => Ok(None),
+        }
+    }
+}
+
 impl Call {
     /// Whether it shows a pass in the place of other credentials.
     pub(super) async fn has_pass(&mut self) -> Result<bool, Error> {
@@ -154,7 +191,7 @@ impl Call {
         let missing = Error::NotFound("broadcast");
         let id = self.parameter("id").await?;
         let setup = self.state.setup();
-        let Some(found) = setup.store.find_broadcast(&id).await? else {
+        let Some(found) = self.state.broadcast_of(&id).await? else {
             return Err(missing);
         };
         let shown = token.filter(|token| pass::is_pass(token));

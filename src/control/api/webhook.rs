@@ -30,11 +30,18 @@ use crate::store::{self, Delivery, NewWebhook, Webhook, WebhookUpdate};
 pub use sender::Webhooks;
 
 /// What webhooks may be told, beside the `ping` of a test.
-const EVENTS: [&str; 9] = [
+const EVENTS: [&str; 16] = [
     "broadcast.created",
     "broadcast.active",
     "broadcast.completed",
     "broadcast.error",
+    "event.scheduled",
+    "event.updated",
+    "event.started",
+    "event.ended",
+    "event.failed",
+    "event.takeover",
+    "event.deleted",
     "publisher.connected",
     "publisher.lost",
     "publisher.disconnected",

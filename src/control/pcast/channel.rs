@@ -16,8 +16,9 @@ use super::answer::{Answer, Done, OK, done, json, of_bytes};
 use super::body::Fields;
 use super::docs::{Conflicting, Limited, Lookup, Named, Usual};
 use super::ingest::{self, IngestFields};
-use super::time::Rfc3339;
+
 use super::{ByApplication, Call, Error};
+use crate::base::rfc3339::Rfc3339;
 use crate::control::State;
 use crate::hub::Counted;
 use crate::store::{Channel, Creation, IngestOptions};

@@ -17,7 +17,6 @@ pub(super) mod member;
 pub(super) mod message;
 #[cfg(test)]
 mod tests;
-pub(super) mod time;
 
 use axum::routing::{MethodRouter, get, put};
 

@@ -94,7 +94,7 @@ fn addresses_of_one_network_are_one_customer() {
 }
 
 #[test]
-fn only_json_from_the_same_host_and_port_is_our_page() {
+fn only_json_and_pieces_of_files_from_the_same_host_and_port_are_our_page() {
     let uri = Uri::from_static("/api/admin/session");
     let check = |pairs: &[(&'static str, &'static str)], trusted| {
         let mut headers = HeaderMap::new();
@@ -117,8 +117,11 @@ fn only_json_from_the_same_host_and_port_is_our_page() {
         &[json, host, ("sec-fetch-site", "same-origin")],
         false
     ));
+    let piece = ("content-type", "application/offset+octet-stream");
+    assert!(check(&[piece, host, origin], false));
     for bad in [
         &[host, origin][..],
+        &[piece, host],
         &[("content-type", "text/plain"), host, origin],
         &[json, host],
         &[json, host, ("origin", "http://gate.example:8081")],

@@ -65,7 +65,7 @@ impl Program {
         if self.hole_since.is_none() {
             self.hole_since = Some(self.shown);
         }
-        if upto - self.shown > LEAP {
+        if upto - self.shown > LEAP && !self.cutter.is_placed() {
             self.outputs.push_back(Output::Break);
             let boundary = self.cutter.force(upto, true);
             self.hold(upto, Some(boundary));
@@ -103,7 +103,7 @@ impl Program {
         if self.in_gap && self.is_first_gap() {
             start + FIRST_GAP
         } else if self.in_gap || !self.packages_source() {
-            start + settings.segment_target
+            self.cutter.due()
         } else {
             let given_up = self.video_end.unwrap_or(start) + GIVEN_UP;
             given_up.min(start + settings.longest_segment)

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use super::*;
 use crate::hub::boundary::OnLoss;
 use crate::media::codec::{aac, avc};
-use crate::media::{Ticks, rescale};
+use crate::media::{CodecConfig, Ticks, rescale};
 
 const EPOCH: Wall = Wall(1_700_000_000_000_000);
 /// How finely time passes.

@@ -3,11 +3,12 @@ use bytes::Bytes;
 use super::*;
 use crate::hub::boundary::OnLoss;
 use crate::media::codec::{aac, avc};
-use crate::media::rescale;
+use crate::media::{CodecConfig, rescale};
 
 mod bench;
 mod holes;
 mod hostile;
+mod placed;
 
 use bench::Bench;
 

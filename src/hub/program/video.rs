@@ -5,7 +5,10 @@ use std::sync::Arc;
 
 use super::{LONGEST_STRETCH, Lead, Output, Program};
 use crate::hub::mapping::{Mapping, Step};
-use crate::media::{AccessUnit, Boundary, MediaKind, Ticks, Timescale, Track, rescale};
+use crate::media::codec::avc;
+use crate::media::{
+    AccessUnit, Boundary, CodecConfig, MediaKind, Ticks, Timescale, Track, rescale,
+};
 
 /// An encoder that is never less late than this is behind for good: its time is mapped anew.
 const LASTING_LAG: Ticks = Ticks(90_000);
@@ -311,6 +314,19 @@ impl Program {
             mapping.slew(boundary.time - segment_start);
         }
         boundary
+    }
+
+    /// The longest key interval that the encoder says it makes: x264 writes its options into the stream.
+    fn stated_key_gap(&self, unit: &AccessUnit) -> Option<Ticks> {
+        let track = self.video.as_ref()?;
+        if self.settled || !matches!(track.config, CodecConfig::Avc(_)) {
+            return None;
+        }
+        let keyint = avc::x264_options(&unit.data)?.keyint;
+        let rate = self.frame_rate_millis().filter(|rate| *rate > 0)?;
+        Some(Ticks(
+            i64::from(keyint).saturating_mul(90_000_000) / i64::from(rate),
+        ))
     }
 
     /// Pictures up to `end` are with the rungs; the hole they bridged is over.

@@ -230,6 +230,11 @@ impl State {
                     .any(|listed| listed.rendition.name == *name)
             }),
         };
+        if self.placed {
+            self.listed = planned;
+            self.relist();
+            return;
+        }
         let settled = self.program.passthrough().is_some();
         let patience_over = waited >= LADDER_WAIT;
         if self.program.tracks_complete(waited) && settled && (planned || patience_over) {

@@ -22,8 +22,14 @@ use crate::media::{
     AccessUnit, Boundary, MediaKind, RenditionId, Ticks, Timescale, Track, rescale,
 };
 
+/// A clock that is set by more than this, 90 kHz: a stream that takes the place of a film would be seen at
+/// another time than it has come.
+const LARGEST_STEP: Ticks = Ticks(90_000);
+
 pub(super) struct State {
     pub(super) program: Program,
+    /// Whether it takes the place of something: all of its renditions are made, none is the source's.
+    pub(super) placed: bool,
     /// How far the clock had stepped when it was read last.
     pub(super) stepped_micros: i64,
     pub(super) members: Vec<Member>,
@@ -166,6 +172,9 @@ impl State {
         if step != 0 {
             let by = rescale(Ticks(step), Timescale::MICROS, Timescale::CHANNEL);
             self.program.handle_clock_step(by);
+            if self.placed && by.abs() > LARGEST_STEP {
+                self.evict("the clock was set, and with it what is shown in its turn");
+            }
             for member in &mut self.members {
                 member.warm.shift(step);
             }
@@ -268,6 +277,9 @@ impl State {
 
     pub(super) fn source_track(&mut self, track: &Arc<Track>) {
         self.feed(&Event::Track(track.clone()));
+        if self.placed {
+            return;
+        }
         let known = match track.kind() {
             MediaKind::Video => self.source_video,
             MediaKind::Audio => self.source_audio,

@@ -56,7 +56,7 @@ impl Store {
     }
 
     /// Ends broadcasts of a region that have been silent for too long, some of them at a time, and gives
-    /// those that it ended.
+    /// those that it ended. What an active event shows is never silent: it ends with the event.
     pub async fn end_silent_broadcasts(
         &self,
         region: &str,
@@ -65,7 +65,9 @@ impl Store {
         let select = || {
             query(select!(
                 "WHERE substr(channel_id, 1, length($1)) = $1 AND (
-                     (status = 'active' AND heartbeat_us <= $2) OR
+                     (status = 'active' AND heartbeat_us <= $2 AND NOT EXISTS (
+                         SELECT 1 FROM events
+                         WHERE events.broadcast_id = broadcasts.id AND events.status = 'active')) OR
                      (status IN ('created', 'active') AND anonymous AND media_us <= $3))
                  ORDER BY number LIMIT $4"
             ))

@@ -108,6 +108,7 @@ fn start(config: Config, capabilities: &str) -> Running {
             added: Mutex::new(0),
         }),
         capabilities: capabilities.split(',').map(str::to_owned).collect(),
+        placed: None,
         slate: Some(Slate::default()),
         stand_in: None,
         config: Arc::new(config),

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use super::{Choice, MAX_SIDE, MIN_SIDE};
+use super::{AudioRung, Choice, MAX_SIDE, MIN_SIDE, Plan, Rung, peak_bps};
+use crate::hub::Placed;
 use crate::transcode::Error;
 use crate::transcode::encoder::Template;
 
@@ -150,6 +151,40 @@ impl Book {
                 known: self.ladders.keys().cloned().collect::<Vec<_>>().join(", "),
             }),
             Choice::Auto | Choice::Off | Choice::Named(_) => Ok(()),
+        }
+    }
+
+    /// The renditions of what a stream takes the place of, and nothing of its source beside them. What they
+    /// are worth is the book's to say, where it knows them: those that exist say what they came to.
+    pub fn plan_of(&self, placed: &Placed) -> Plan {
+        let video = placed.video.iter().map(|picture| {
+            let entry = self.entry(&picture.name);
+            let kbps = entry.map_or(picture.kbps, |entry| entry.kbps);
+            Rung {
+                name: picture.name.to_string(),
+                width: picture.width,
+                height: picture.height,
+                kbps,
+                peak_bps: peak_bps(kbps, self.vbv_ms),
+                profile: entry.map_or("main".to_owned(), |entry| entry.profile.clone()),
+                frame_rate_millis: placed.frame_rate_millis,
+                half_rate: false,
+            }
+        });
+        let audio = placed.audio.iter().map(|sound| {
+            let entry = self.audio.iter().find(|entry| *entry.name == *sound.name);
+            AudioRung {
+                name: sound.name.to_string(),
+                kbps: entry.map_or(sound.kbps, |entry| entry.kbps),
+                sample_rate: sound.sample_rate,
+                channels: sound.channels,
+            }
+        });
+        Plan {
+            video: video.collect(),
+            audio: audio.collect(),
+            replaces_source: true,
+            ..Plan::default()
         }
     }
 

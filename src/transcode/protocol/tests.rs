@@ -39,6 +39,10 @@ fn samples() -> Vec<Message> {
                 height: 16,
             }),
             frame_rate_millis: 30_000,
+            frames: Some(Frames {
+                at: 9_000,
+                every: 3_600,
+            }),
             encoders: Book::built_in().encoders,
             vbv_ms: 600,
             thumbnail_ms: 4000,

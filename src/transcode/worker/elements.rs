@@ -35,7 +35,7 @@ pub(in crate::transcode) fn exists(element: &str) -> bool {
 }
 
 /// Builds a pipeline, or says which element and package are missing.
-pub(super) fn parse(text: &str) -> Result<gst::Pipeline, Error> {
+pub(in crate::transcode) fn parse(text: &str) -> Result<gst::Pipeline, Error> {
     let mut context = gst::ParseContext::new();
     let flags = gst::ParseFlags::FATAL_ERRORS;
     let built = gst::parse::launch_full(text, Some(&mut context), flags);
@@ -66,28 +66,28 @@ pub(super) fn missing_element(element: &str) -> Error {
 }
 
 /// An element of a pipeline whose text we wrote.
-pub(super) fn named(pipeline: &gst::Pipeline, name: &str) -> gst::Element {
+pub(in crate::transcode) fn named(pipeline: &gst::Pipeline, name: &str) -> gst::Element {
     pipeline
         .by_name(name)
         .expect("the pipeline's text names this element")
 }
 
 /// An appsrc of a pipeline whose text we wrote.
-pub(super) fn source(pipeline: &gst::Pipeline, name: &str) -> gst_app::AppSrc {
+pub(in crate::transcode) fn source(pipeline: &gst::Pipeline, name: &str) -> gst_app::AppSrc {
     named(pipeline, name)
         .downcast()
         .expect("the pipeline's text says that it is an appsrc")
 }
 
 /// An appsink of a pipeline whose text we wrote.
-pub(super) fn sink(pipeline: &gst::Pipeline, name: &str) -> gst_app::AppSink {
+pub(in crate::transcode) fn sink(pipeline: &gst::Pipeline, name: &str) -> gst_app::AppSink {
     named(pipeline, name)
         .downcast()
         .expect("the pipeline's text says that it is an appsink")
 }
 
 /// Starts a pipeline.
-pub(super) fn play(pipeline: &gst::Pipeline) -> Result<(), Error> {
+pub(in crate::transcode) fn play(pipeline: &gst::Pipeline) -> Result<(), Error> {
     pipeline
         .set_state(gst::State::Playing)
         .map(|_| ())

@@ -14,10 +14,10 @@ use super::times::Times;
 use crate::hub::Filler;
 use crate::media::{Ticks, Timescale};
 use crate::transcode::ladder::Aspect;
-use crate::transcode::protocol::{Colour, Message, Setup};
+use crate::transcode::protocol::{Colour, Frames, Message, Setup};
 
 /// The way of decoded pictures.
-pub(super) struct Pictures {
+pub(in crate::transcode) struct Pictures {
     setup: Arc<Setup>,
     marks: Arc<Mutex<Marks>>,
     times: Arc<Times>,
@@ -33,12 +33,14 @@ pub(super) struct Pictures {
     grid: Option<u64>,
     /// Frames of the grid that are behind.
     repeats: u64,
+    /// Channel time of the next picture, where pictures have times of their own.
+    next_frame: Option<Ticks>,
     /// Pipeline time of the last picture, nanoseconds.
     last: Option<u64>,
 }
 
 impl Pictures {
-    pub(super) fn new(
+    pub(in crate::transcode) fn new(
         setup: Arc<Setup>,
         marks: Arc<Mutex<Marks>>,
         times: Arc<Times>,
@@ -55,6 +57,7 @@ impl Pictures {
             newest: None,
             grid: None,
             repeats: 0,
+            next_frame: None,
             last: None,
         }
     }
@@ -65,7 +68,7 @@ impl Pictures {
     }
 
     /// The encoders, to be drained.
-    pub(super) fn take_graph(&mut self) -> Option<Graph> {
+    pub(in crate::transcode) fn take_graph(&mut self) -> Option<Graph> {
         self.graph.take()
     }
 
@@ -77,7 +80,7 @@ impl Pictures {
     }
 
     /// Takes one decoded picture. Waits when the encoders are behind.
-    pub(super) fn handle_sample(
+    pub(in crate::transcode) fn handle_sample(
         &mut self,
         sample: &gst::Sample,
     ) -> Result<gst::FlowSuccess, gst::FlowError> {
@@ -85,8 +88,11 @@ impl Pictures {
         let Some(pts) = picture.pts().map(gst::ClockTime::nseconds) else {
             return Ok(gst::FlowSuccess::Ok);
         };
-        if self.last.is_some_and(|last| pts <= last) {
+        if self.setup.frames.is_none() && self.last.is_some_and(|last| pts <= last) {
             return Ok(self.skip());
+        }
+        if let Some(frames) = self.setup.frames {
+            return self.handle_on_frames(sample, pts, frames);
         }
         (self.newest, self.grid, self.repeats) = (Some(sample.clone()), Some(pts), 0);
         if !self.begins(pts) {
@@ -94,6 +100,32 @@ impl Pictures {
         }
         let caps = sample.caps_owned().ok_or(gst::FlowError::NotNegotiated)?;
         self.show(picture, caps, pts)
+    }
+
+    /// Takes one decoded picture where pictures have times of their own: at each of those the newest one
+    /// so far is shown, repeated or left out as need be.
+    fn handle_on_frames(
+        &mut self,
+        sample: &gst::Sample,
+        pts: u64,
+        frames: Frames,
+    ) -> Result<gst::FlowSuccess, gst::FlowError> {
+        let shown_from = self.times.channel(pts, Timescale::CHANNEL) - frames.slack();
+        if self.graph.is_none() {
+            // Of what is not shown nothing is repeated, however long it was.
+            let earliest = lock(&self.marks).earliest();
+            let earliest = earliest.map(|time| self.times.channel(time, Timescale::CHANNEL));
+            let begin = earliest.map_or(shown_from, |time| time.min(shown_from));
+            self.next_frame = self.next_frame.max(Some(frames.at_or_after(begin)));
+        }
+        let from = self.times.pipeline(shown_from, Timescale::CHANNEL);
+        self.repeat(from.unwrap_or(0), Filler::Picture)?;
+        self.newest = Some(sample.clone());
+        // The one that is due at this very picture is not late.
+        let until = self
+            .times
+            .pipeline(shown_from + Ticks(1), Timescale::CHANNEL);
+        self.repeat(until.unwrap_or(0), Filler::Picture)
     }
 
     /// Fills a hole: repeats the newest picture, or shows the slate, on the frame grid up to `until`.
@@ -109,8 +141,13 @@ impl Pictures {
             let colour = self.colour(caps.and_then(|caps| caps.structure(0)));
             self.slate = Some(Drawing::start(slate, &self.setup, &colour, &self.output));
         }
+        self.repeat(until, filler)
+    }
+
+    /// Shows the filler at every time of the frame grid before `until`.
+    fn repeat(&mut self, until: u64, filler: Filler) -> Result<gst::FlowSuccess, gst::FlowError> {
         while let Some(pts) = self.next_on_grid().filter(|pts| *pts < until) {
-            self.repeats += 1;
+            self.pass_frame();
             let begins = self.begins(pts);
             let Some(sample) = begins.then(|| self.filler(filler)).flatten() else {
                 self.skip();
@@ -128,6 +165,9 @@ impl Pictures {
     /// The time of the next picture of a hole. Counted from the newest picture, so that nothing adds
     /// up, and a whole tick, so that it is the same in every rung.
     fn next_on_grid(&mut self) -> Option<u64> {
+        if let Some(frames) = self.setup.frames {
+            return self.next_of(frames);
+        }
         let rate = fraction(self.setup.frame_rate_millis);
         let (frames, per) = (
             u128::from(rate.numer().unsigned_abs().max(1)),
@@ -152,6 +192,30 @@ impl Pictures {
         let scale = Timescale::CHANNEL;
         let time = grid.saturating_add(span(self.repeats + 1));
         self.times.pipeline(self.times.channel(time, scale), scale)
+    }
+
+    /// The same where pictures have times of their own.
+    fn next_of(&mut self, frames: Frames) -> Option<u64> {
+        let scale = Timescale::CHANNEL;
+        let resumed = self.resumed();
+        let begin = self.next_frame.or_else(|| {
+            let begin = resumed.or(lock(&self.marks).earliest())?;
+            Some(frames.at_or_after(self.times.channel(begin, scale)))
+        })?;
+        let next = match resumed.filter(|_| self.graph.is_none()) {
+            // What was published is not made again, however long the hole.
+            Some(from) => begin.max(frames.at_or_after(self.times.channel(from, scale))),
+            None => begin,
+        };
+        self.next_frame = Some(next);
+        self.times.pipeline(next, scale)
+    }
+
+    fn pass_frame(&mut self) {
+        self.repeats += 1;
+        if let (Some(next), Some(frames)) = (&mut self.next_frame, self.setup.frames) {
+            *next += Ticks(frames.every);
+        }
     }
 
     /// Where the rungs of an earlier worker go on, the first of them.

@@ -187,6 +187,7 @@ fn setup(video: Vec<Rung>, audio: Vec<AudioRung>) -> Setup {
         audio,
         crop: None,
         frame_rate_millis: 30_000,
+        frames: None,
         encoders,
         vbv_ms: 600,
         thumbnail_ms: 1000,

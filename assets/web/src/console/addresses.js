@@ -11,6 +11,11 @@ export function viewersBase(context) {
   return publicUrl?.replace(/\/$/, '') ?? `${location.protocol}//${location.hostname}:${publicPort}`;
 }
 
+/** The server tells addresses by the host that was asked, which may be the operators' own. */
+export function told(context, address) {
+  return address.startsWith(`${location.origin}/`) ? `${viewersBase(context)}${address.slice(location.origin.length)}` : address;
+}
+
 /** An address with a button that copies it. `get` gives what is copied, which may take a while. */
 export function copyRow(label, what, get) {
   const value = make('code');
@@ -85,14 +90,12 @@ export function publishing(context, get) {
 /** For viewers and programs. These addresses lead to whatever the channel has on air, so they last. */
 export function watching(context, get) {
   const base = () => viewersBase(context);
-  // The server tells those of a broadcast by the host that was asked, which may be the operators' own.
-  const told = (address) => (address.startsWith(`${location.origin}/`) ? `${base()}${address.slice(location.origin.length)}` : address);
   const manifest = (name) => `${base()}/pcast/channel/${api.segment(get().channel.channelId)}/${name}`;
   // Several applications may have a channel of this alias.
   const name = ({ channelId, alias }) => (context.channels().some((other) => other.alias === alias && other.channelId !== channelId) ? channelId : alias);
   const either = (key, ofChannel) => () => {
     const { channel } = get();
-    return channel.broadcast ? told(channel.broadcast[key]) : ofChannel(channel);
+    return channel.broadcast ? told(context, channel.broadcast[key]) : ofChannel(channel);
   };
   const page = either('watchUrl', (channel) => `${base()}/watch/${api.segment(name(channel))}`);
   const hls = either('hlsUrl', () => manifest('live.m3u8'));

@@ -121,7 +121,12 @@ function render() {
     if (isHere) byId(id).setAttribute('aria-current', 'page');
     else byId(id).removeAttribute('aria-current');
   }
-  if (event !== null) return events.open(event);
+  if (event !== null) {
+    view?.close();
+    view = null;
+    events.open(event);
+    return;
+  }
   events.close();
   const all = entries();
   const words = byId('filter').value.trim().toLowerCase();

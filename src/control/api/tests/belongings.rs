@@ -24,8 +24,9 @@ async fn with_a_user_go_its_tokens_its_contacts_and_the_bytes_of_its_files() {
     let bench = clients().await;
     let folder = bench.state.setup().data.join("uploads");
     let kept = || std::fs::read_dir(&folder).unwrap().count();
-    let files = bench.state.setup().files.clone();
-    let mut leftovers = Leftovers::new(bench.store.clone(), files);
+    let setup = bench.state.setup();
+    let (files, films) = (setup.files.clone(), setup.films.clone());
+    let mut leftovers = Leftovers::new(bench.store.clone(), files, films);
     let mut paths = Vec::new();
     let (jane, john) = (
         person(&bench, "jane", "").await,

@@ -1,5 +1,7 @@
 //! What a watch page is given, and what it can do with it.
 
+mod runs;
+
 use axum::body::Body;
 use http::{Request, StatusCode};
 use http_body_util::BodyExt;

@@ -10,6 +10,7 @@ CREATE TABLE events (
     starts_us           BIGINT NOT NULL,
     ends_us             BIGINT,
     first_us            BIGINT NOT NULL,
+    length_us           BIGINT,
     time_zone           TEXT NOT NULL,
     repeat              TEXT NOT NULL,
     repeat_until_end    BOOLEAN NOT NULL,

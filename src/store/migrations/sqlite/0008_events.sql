@@ -14,6 +14,8 @@ CREATE TABLE events (
     ends_us             INTEGER,
     -- Of the first run, from which all others are counted.
     first_us            INTEGER NOT NULL,
+    -- How long a run is as it was declared; one that is ended by hand is shorter.
+    length_us           INTEGER,
     -- IANA name, in which repeats are counted.
     time_zone           TEXT NOT NULL,
     -- none, daily, weekly, monthly, until_end

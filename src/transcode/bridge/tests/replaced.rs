@@ -230,6 +230,7 @@ async fn a_rung_is_given_up_when_the_worker_is_too_slow() {
             added: Mutex::new(0),
         }),
         capabilities: vec!["ld".to_owned(), "multi-bitrate".to_owned()],
+        placed: None,
         slate: Some(Slate::default()),
         stand_in: None,
         config: Arc::new(config),

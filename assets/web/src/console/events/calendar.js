@@ -1,7 +1,8 @@
 // A week of events: seven columns on a wide screen, on a phone a list of the days on which there is something.
 import { button, make, Rows, show, toggle, write } from '../dom.js';
 import { count } from '../words.js';
-import { duration, nowPlaying } from './position.js';
+import { uploadPart } from './file.js';
+import { duration, isLive, nowPlaying } from './position.js';
 import { dayName, fromWall, midnight, ownZone, shortDay, span, toWall, weekName, weekOf } from './times.js';
 import { badge, elsewhere, ends, fileWord, positionWord, repeatWord, starts } from './words.js';
 
@@ -53,15 +54,18 @@ function card({ event }) {
   const [state, viewers] = [make('b', { class: 'state' }), make('span', { class: 'dim' })];
   const [title, here, there] = [make('strong', { dir: 'auto' }), make('span', { class: 'when' }), make('span', { class: 'dim' })];
   const [repeat, file, position] = [make('span', { class: 'dim' }), make('span'), make('span', { class: 'position' })];
-  const progress = make('progress', { max: 1, 'aria-label': 'Preparation' });
+  const progress = make('progress', { max: 1, 'aria-label': 'The file' });
   const tenant = make('span', { class: 'dim tenant' });
   const link = make('a', { href: `#/events/${encodeURIComponent(event.id)}` },
     make('span', { class: 'top' }, state, viewers), title, here, there, position, repeat, file, progress, tenant);
   let shown = null;
   function tick() {
     const { event: now, isLater, isContinued } = shown;
+    const [word, kind] = isLater ? ['Repeats', 'off'] : badge(now);
+    write(state, word);
+    state.className = `state ${kind}`;
     const seconds = isLater || isContinued ? null : nowPlaying(now);
-    write(position, seconds === null || now.live ? '' : positionWord(seconds, duration(now)));
+    write(position, seconds === null || isLive(now) ? '' : positionWord(seconds, duration(now)));
   }
   return {
     element: make('li', {}, link),
@@ -71,15 +75,12 @@ function card({ event }) {
       const { event: now, start, end, isLater, isContinued, day } = entry;
       const isBrief = isLater || isContinued;
       link.className = `event ${isLater ? 'later' : now.status}`;
-      const [word, kind] = isLater ? ['Repeats', 'off'] : badge(now);
-      write(state, word);
-      state.className = `state ${kind}`;
       write(viewers, !isBrief && now.status === 'active' ? count(now.viewers ?? 0, 'viewer', 'viewers') : '');
       write(title, now.title);
       write(here, isContinued ? `${end === null ? 'goes on' : `until ${span(end, null, ownZone, day)}`}` : span(start, end, ownZone, day));
-      write(there, elsewhere(now, start, end));
+      write(there, elsewhere(now, start, end, day));
       write(repeat, isBrief || now.repeatMode === 'none' ? '' : repeatWord(now));
-      const { text, part, isBad, isReady } = fileWord(now.file);
+      const { text, part, isBad, isReady } = fileWord(now.file, uploadPart(now.id));
       // What is ready, or over, is no news.
       write(file, isBrief || isReady || now.status === 'completed' ? '' : text);
       file.className = isBad ? 'bad' : 'dim';

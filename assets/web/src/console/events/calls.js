@@ -2,16 +2,27 @@
 import { call, segment } from '../api.js';
 
 const event = (id) => `events/${segment(id)}`;
-/** Of all there are, at most. */
-const MOST = 500;
+/** In one answer. */
+const MANY = 500;
+/** Answers for one status, at most. */
+const MOST_ANSWERS = 20;
 
 /** What is on, comes or failed, and what is over. */
 export async function events() {
-  const asked = ['active', 'scheduled', 'error', 'completed'].map((status) => call('GET', `events?status=${status}&limit=${MOST}`));
-  return (await Promise.all(asked)).flatMap((answer) => answer.events);
+  return (await Promise.all(['active', 'scheduled', 'error', 'completed'].map(ofStatus))).flat();
 }
 
-export const create = (wanted) => call('POST', 'events', wanted);
+async function ofStatus(status) {
+  const all = [];
+  for (let turn = 0; turn < MOST_ANSWERS; turn += 1) {
+    const { events: some } = await call('GET', `events?status=${status}&limit=${MANY}&offset=${all.length}`);
+    all.push(...some);
+    if (some.length < MANY) break;
+  }
+  return all;
+}
+
+export const create = (applicationId, wanted) => call('POST', `events${applicationId ? `?applicationId=${segment(applicationId)}` : ''}`, wanted);
 export const change = (id, wanted) => call('PUT', event(id), wanted);
 export const remove = (id) => call('DELETE', event(id));
 export const start = (id) => call('POST', `${event(id)}/start-video`);
@@ -19,6 +30,8 @@ export const end = (id) => call('POST', `${event(id)}/end`);
 export const takeOver = (id) => call('POST', `${event(id)}/takeover`);
 export const giveBack = (id) => call('POST', `${event(id)}/give-back`);
 
+/** What is prepared of an event's film, from its beginning to its end. */
+export const film = (id) => `/api/admin/${event(id)}/film/index.m3u8`;
 /** Where uploads into an event are made; and where one is, of which the server told its own path. */
 export const uploads = (id) => `/api/admin/${event(id)}/uploads`;
 export const locate = (told) => `/api/admin/uploads/${segment(decodeURIComponent(told.match(/\/uploads\/([^/?#]+)\/?$/)?.[1] ?? ''))}`;

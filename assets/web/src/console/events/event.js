@@ -1,15 +1,16 @@
 // One event: when it is on, what of it is on now, its file, its preview, and what can be done to it.
-import { copyRow, viewersBase } from '../addresses.js';
+import { copyRow, told } from '../addresses.js';
 import { ask } from '../dialogs.js';
 import { button, facts, make, panel, show, write } from '../dom.js';
 import { count, lasting } from '../words.js';
 import * as api from './calls.js';
-import { filePanel, forget } from './file.js';
+import { filePanel, uploadPart } from './file.js';
 import { askForEvent } from './form.js';
 import { previewPanel } from './player.js';
-import { duration, nowPlaying } from './position.js';
+import { duration, isLive, nowPlaying } from './position.js';
 import { takeoverPanel } from './takeover.js';
 import { ownZone, span } from './times.js';
+import { forget } from './tus.js';
 import { badge, elsewhere, ends, positionWord, repeatWord, sentence, starts } from './words.js';
 
 /** `context.changed` asks the server anew; `context.left` leads back to the calendar. */
@@ -56,24 +57,24 @@ export function eventView(first, context) {
     context.left();
   });
 
-  // The server tells addresses by the host that was asked, which may be the operators' own.
-  const told = (address) => {
-    const path = address?.replace(/^https?:\/\/[^/]+/, '');
-    return path ? `${viewersBase(context)}${path}` : null;
-  };
+  const at = (name) => (current[name] ? told(context, current[name]) : null);
   const now = facts('Now');
   const { element: playing } = panel('Now', now.element);
+  playing.classList.add('now');
   const plan = facts('Schedule');
   const { element: schedule } = panel('Schedule', plan.element);
   const viewers = [
-    [copyRow('Watch page', 'watch address', () => told(current.watchUrl)), 'watchUrl'],
-    [copyRow('HLS', 'HLS address', () => told(current.hlsUrl)), 'hlsUrl'],
-    [copyRow('DASH', 'DASH address', () => told(current.dashUrl)), 'dashUrl'],
+    [copyRow('Watch page', 'watch address', () => at('watchUrl')), 'watchUrl'],
+    [copyRow('HLS', 'HLS address', () => at('hlsUrl')), 'hlsUrl'],
+    [copyRow('DASH', 'DASH address', () => at('dashUrl')), 'dashUrl'],
   ];
   const id = copyRow('Event id', 'event id', () => current.id);
   const { element: addresses } = panel('Addresses', ...viewers.map(([row]) => row.element), id.element);
-  const hasPart = ({ file, status }) => status === 'active' || file?.state === 'prepared' || (file?.state === 'preparing' && file.progress > 0);
-  const preview = previewPanel(get, (event) => (hasPart(event) && event.status !== 'completed' ? told(event.hlsUrl) : null));
+  const hasPart = ({ file }) => file?.state === 'prepared' || (file?.state === 'preparing' && file.progress > 0);
+  const preview = previewPanel(get, (event) => {
+    if (event.status === 'active') return at('hlsUrl');
+    return hasPart(event) ? api.film(event.id) : null;
+  });
   const file = filePanel(get, context.changed);
   const takeover = takeoverPanel(get, context.changed);
   const element = make('div', { class: 'channel one-event' },
@@ -86,12 +87,16 @@ export function eventView(first, context) {
 
   function tick() {
     preview.tick();
+    const [word, kind] = badge(current);
+    if (state.textContent !== word) takeover.update();
+    write(state, word);
+    state.className = `state ${kind}`;
     const seconds = nowPlaying(current);
     if (current.status !== 'active') return;
     const length = duration(current);
     const until = ends(current);
     now.update([
-      [current.live ? 'The film would be at' : 'Position', seconds === null ? 'Begins in a moment' : positionWord(seconds, length)],
+      [isLive(current) ? 'The film would be at' : 'Position', seconds === null ? 'Begins in a moment' : positionWord(seconds, length)],
       ['Viewers', String(current.viewers ?? 0), false, 'Who play HLS and DASH now'],
       ['On since', current.playbackStartedAt ? span(Date.parse(current.playbackStartedAt), null, ownZone) : '–'],
       ['Left', until === null ? '–' : lasting(Math.max(0, until - Date.now()))],
@@ -106,14 +111,11 @@ export function eventView(first, context) {
       current = event;
       const isOn = event.status === 'active';
       write(title, event.title);
-      const [word, kind] = badge(event);
-      write(state, word);
-      state.className = `state ${kind}`;
       const watching = isOn ? ` · ${count(event.viewers ?? 0, 'viewer', 'viewers')}` : '';
       write(summary, ` ${span(starts(event), ends(event), ownZone)}${watching}${event.applicationId ? ` · ${event.applicationId}` : ''}`);
       write(description, event.description ?? '');
       show(description, Boolean(event.description));
-      write(banner, event.status === 'error' ? sentence(event.error ?? 'It failed') : event.status === 'scheduled' && !event.file ? 'It has no file yet: without one it cannot start.' : '');
+      write(banner, event.status === 'error' ? sentence(event.error ?? 'It failed') : event.status === 'scheduled' && !event.file && uploadPart(event.id) === null ? 'It has no file yet: without one it cannot start.' : '');
       show(banner, banner.textContent !== '');
       const there = elsewhere(event);
       plan.update([
@@ -126,12 +128,12 @@ export function eventView(first, context) {
         ['Made by', event.username ?? event.userId ?? 'An operator'],
       ]);
       for (const [row, name] of viewers) {
-        write(row.value, told(event[name]) ?? '');
+        write(row.value, at(name) ?? '');
         show(row.element, Boolean(event[name]));
       }
       write(id.value, event.id);
       show(playing, isOn);
-      const page = told(event.watchUrl);
+      const page = at('watchUrl');
       show(watch, page !== null);
       if (page) watch.href = page;
       show(start, !isOn && event.status !== 'completed');

@@ -3,7 +3,7 @@ import { ask } from '../dialogs.js';
 import { button, facts, make, panel, show, toggle, write } from '../dom.js';
 import { bytes, lasting, sentence } from '../words.js';
 import { locate, uploads } from './calls.js';
-import { forget, unfinished, Upload } from './tus.js';
+import { unfinished, Upload } from './tus.js';
 import { fileWord } from './words.js';
 
 /** What the server takes, by the ends of names; it looks into the file itself. */
@@ -146,7 +146,8 @@ export function filePanel(get, changed) {
       progress.setAttribute('aria-label', `Upload of ${upload.file.name}`);
       const left = upload.speed ? ((upload.file.size - upload.offset) / upload.speed) * 1000 : null;
       const speed = upload.speed ? ` · ${bytes(upload.speed)}/s · ${lasting(left)} left` : '';
-      const states = { paused: ' · paused', waiting: ' · no connection, it goes on by itself' };
+      const isAlone = upload.refusal?.status === undefined;
+      const states = { paused: ' · paused', waiting: isAlone ? ' · no connection, it goes on by itself' : ' · the server is busy, it goes on by itself' };
       const isLookedAt = upload.state === 'sending' && upload.offset >= upload.file.size;
       write(figures, isLookedAt ? '100 % · the server looks into it' : `${Math.floor(part * 100)} % of ${bytes(upload.file.size)}${states[upload.state] ?? speed}`);
       write(pause, upload.state === 'paused' ? 'Go on' : 'Pause');
@@ -178,5 +179,3 @@ export function filePanel(get, changed) {
   }
   return { element, update };
 }
-
-export { forget };

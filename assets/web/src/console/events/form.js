@@ -50,7 +50,7 @@ export async function askForEvent(context, event = null) {
   const description = entry('description', 'Description', make('textarea', { rows: 2 }));
   description.input.value = event?.description ?? '';
   const start = entry('scheduledStartTime', 'Start', time(begin, { required: true }));
-  const end = entry('scheduledEndTime', 'End', time(finish), 'Empty: with the film.');
+  const end = entry('scheduledEndTime', 'End', time(finish, { required: Boolean(event?.scheduledEndTime) }), event?.scheduledEndTime ? null : 'Empty: with the film.');
   const place = entry('timeZone', 'Time zone', make('select', {}, ...zoneOptions(event?.timeZone)), 'Of these times, and in which it repeats.');
   const repeat = entry('repeatMode', 'Repeat', make('select', {}, ...options(Object.entries(REPEATS), event?.repeatMode ?? 'none')));
   const loop = choice('Start the film again until the end', 'Without it, it plays once.');
@@ -110,11 +110,10 @@ export async function askForEvent(context, event = null) {
         timeZone: place.input.value,
         repeatMode: repeat.input.value,
         repeatUntilEnd: repeat.input.value === 'until_end' && loop.input.checked,
-        channelId: channel.input.value || null,
+        channelId: channel.input.value,
       };
       if (!event) {
-        for (const name of ['scheduledEndTime', 'channelId']) if (wanted[name] === null) delete wanted[name];
-        if (owner.input.value) wanted.applicationId = owner.input.value;
+        for (const name of ['scheduledEndTime', 'channelId']) if (!wanted[name]) delete wanted[name];
       } else {
         // What was not touched is left alone: of an event that is on, not everything can be changed.
         const same = (name) => (name.endsWith('Time') ? Date.parse(wanted[name] ?? '') === Date.parse(event[name] ?? '') || (!wanted[name] && !event[name]) : (wanted[name] ?? '') === (event[name] ?? ''));
@@ -123,7 +122,7 @@ export async function askForEvent(context, event = null) {
         if (wanted.scheduledStartTime && start.input.value === wall(begin) && place.input.value === zone) delete wanted.scheduledStartTime;
         if (wanted.scheduledEndTime && end.input.value === wall(finish) && place.input.value === zone) delete wanted.scheduledEndTime;
       }
-      const answer = event ? await api.change(event.id, wanted) : await api.create(wanted);
+      const answer = event ? await api.change(event.id, wanted) : await api.create(owner.input.value, wanted);
       made = answer.event ?? answer;
     },
   });

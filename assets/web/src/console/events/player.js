@@ -1,6 +1,6 @@
 // The preview of an event: what viewers have, and which place of the film that is.
 import { button, make, panel, show, write } from '../dom.js';
-import { duration, positionAt, serverNow } from './position.js';
+import { duration, isLive, positionAt, serverNow } from './position.js';
 import { positionWord } from './words.js';
 
 /** `get` gives the event, `address` what is to be played, or `null`. */
@@ -10,7 +10,7 @@ export function previewPanel(get, address) {
   const note = make('p', { class: 'note' });
   const stage = make('div', { class: 'screen' }, video, note);
   const place = make('p', { class: 'dim place' });
-  const none = make('p', { class: 'dim' }, 'There is something to see as soon as a part of the file is prepared.');
+  const none = make('p', { class: 'dim' });
   const look = button('Show', 'plain small', () => (player ? close() : open()), { 'aria-pressed': 'false' });
   const { element, head } = panel('Preview', none, stage, place);
   head.append(look);
@@ -33,7 +33,7 @@ export function previewPanel(get, address) {
   function say(state) {
     const words = {
       playing: '',
-      waiting: get().status === 'active' ? 'The picture comes.' : 'Nothing is on yet.',
+      waiting: 'The picture comes.',
       unsupported: 'This browser cannot play it.',
       missing: 'The player was not loaded.',
     };
@@ -53,7 +53,9 @@ export function previewPanel(get, address) {
       close();
       if (url) open();
     }
-    show(none, !url);
+    const words = get().status === 'active' ? 'What viewers have now, without sound at first.' : 'What is prepared of the film, without sound at first.';
+    write(none, url ? words : 'There is something to see as soon as a part of the file is prepared.');
+    show(none, player === null);
     show(look, Boolean(url));
     write(look, player ? 'Close' : 'Show');
     look.setAttribute('aria-pressed', String(player !== null));
@@ -67,11 +69,20 @@ export function previewPanel(get, address) {
     /** Says where the picture is, which is a little behind what the server says. */
     tick() {
       const event = get();
-      const date = player?.date() ?? null;
+      if (!player) return;
+      if (event.status !== 'active') {
+        const isThere = Number.isFinite(video.duration);
+        write(place, isThere ? `The picture is at ${positionWord(video.currentTime, video.duration)}` : '');
+        return;
+      }
+      const date = player.date();
       const seconds = date === null ? null : positionAt(event, date);
-      if (seconds === null) return write(place, '');
+      if (seconds === null) {
+        write(place, '');
+        return;
+      }
       const behind = (serverNow() - date) / 1000;
-      write(place, event.live ? `${behind.toFixed(1)} s behind the encoder` : `The picture is at ${positionWord(seconds, duration(event))}, ${behind.toFixed(1)} s behind the server`);
+      write(place, isLive(event) ? `${behind.toFixed(1)} s behind the encoder` : `The picture is at ${positionWord(seconds, duration(event))}, ${behind.toFixed(1)} s behind the server`);
     },
   };
 }

@@ -2,8 +2,9 @@
 // the server's clock.
 import { sync } from './calls.js';
 
-/** Each is asked for so often. */
+/** Each is asked for so often, and while an encoder may come or go. */
 const SYNC_MS = 15_000;
+const SYNC_SOON_MS = 2000;
 /** The best of the round trips of this time tells the difference of the clocks. */
 const BEST_OF_MS = 120_000;
 
@@ -33,17 +34,17 @@ export function follow(base, events) {
   for (const event of events) {
     const last = known.get(event.id);
     // A change of what is on makes another revision of the event: it is asked for at once.
-    const isOld = !last || now - last.at > SYNC_MS || last.updatedAt !== event.updatedAt || last.live !== event.live || last.status !== event.status;
+    const isOld = !last || now - last.at > (isCalledFor(event) ? SYNC_SOON_MS : SYNC_MS) || last.updatedAt !== event.updatedAt || last.isCalledFor !== isCalledFor(event) || last.status !== event.status;
     if (!isOld || asking.has(event.id)) continue;
     asking.add(event.id);
     sync(base, event.id).then((told) => {
       measure(told);
-      known.set(event.id, { told, at: now, updatedAt: event.updatedAt, live: event.live, status: event.status });
+      known.set(event.id, { told, at: now, updatedAt: event.updatedAt, isCalledFor: isCalledFor(event), status: event.status });
     }, () => {}).finally(() => asking.delete(event.id));
   }
 }
 
-export const loops = (event) => event.repeatMode === 'until_end' && event.repeatUntilEnd === true;
+const loops = (event) => event.repeatMode === 'until_end' && event.repeatUntilEnd === true;
 
 /** The length of an event's film in seconds; `null`: not known yet. */
 export const duration = (event) => known.get(event.id)?.told.duration || event.file?.duration || null;
@@ -59,7 +60,13 @@ export function positionAt(event, at) {
   return loops(event) ? seconds % length : Math.min(seconds, length);
 }
 
-/** What is on now, as words: a position, or what is on in its place. */
+/** Whether an encoder may take the place of the film. */
+export const isCalledFor = (event) => event.status === 'active' && (event.takeover ?? event.live) === true;
+
+/** Whether one is on air there. */
+export const isLive = (event) => event.status === 'active' && (known.get(event.id)?.told.live ?? event.now?.live) === true;
+
+/** What of the film is on now. */
 export function nowPlaying(event) {
   return positionAt(event, serverNow());
 }

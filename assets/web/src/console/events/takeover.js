@@ -3,6 +3,7 @@ import { copyRow, MASK } from '../addresses.js';
 import { ask, attempt } from '../dialogs.js';
 import { button, make, panel, show, write } from '../dom.js';
 import * as api from './calls.js';
+import { isCalledFor, isLive } from './position.js';
 
 /** `changed` is called when the server has something new to tell of the event. */
 export function takeoverPanel(get, changed) {
@@ -46,8 +47,8 @@ export function takeoverPanel(get, changed) {
   function update() {
     const event = get();
     const isOn = event.status === 'active';
-    if (!isOn) door = null;
-    const isCalled = event.takeover === true || event.live === true || door !== null;
+    const isCalled = isCalledFor(event);
+    if (!isCalled) door = null;
     write(server.value, door?.rtmpUrl ?? '');
     write(secret.value, isShown && door ? door.streamKey : MASK);
     write(reveal, isShown ? 'Hide' : 'Show');
@@ -56,7 +57,7 @@ export function takeoverPanel(get, changed) {
     show(take, !isCalled);
     show(again, isCalled && door === null);
     show(back, isCalled);
-    write(note, event.live
+    write(note, isLive(event)
       ? 'An encoder is on air in place of the film.'
       : isCalled ? 'Viewers have the film until an encoder publishes there.' : 'An encoder can go on air in place of the film, and give back to it.');
     show(element, isOn);

@@ -10,6 +10,8 @@ const BACKOFF_MS = [500, 1000, 2000, 4000, 8000, 15_000];
 const STILL_MS = 30_000;
 /** The server looks into the file before it answers the last piece. */
 const LOOKED_AT_MS = 120_000;
+/** What may be over the next moment is tried so often, if nothing goes on in between. */
+const MOST_REFUSALS = 3;
 /** The speed is that of the last moments. */
 const SPEED_OVER_MS = 6000;
 const VERSION = { 'tus-resumable': '1.0.0' };
@@ -93,7 +95,7 @@ export class Upload {
   state = 'paused';
   /** Bytes that the server has, and are on their way. */
   offset = 0;
-  /** When `failed`: the status and the server's sentence. */
+  /** When `failed`: the status and the server's sentence; when `waiting`, why, or without a status that nobody answers. */
   refusal = null;
   #url = null;
   #running = null;
@@ -163,6 +165,7 @@ export class Upload {
 
   async #run(signal) {
     let attempts = 0;
+    let refusals = 0;
     while (!signal.aborted) {
       this.#become('sending');
       const before = this.#kept;
@@ -175,11 +178,12 @@ export class Upload {
         return;
       } catch (error) {
         if (signal.aborted) return;
-        if (this.#kept > before) attempts = 0;
-        if (!this.#isPassing(error)) {
+        if (this.#kept > before) [attempts, refusals] = [0, 0];
+        if (error.status !== undefined) refusals += 1;
+        this.refusal = error;
+        if (!this.#isPassing(error, refusals)) {
           // What was refused is of no use later, unless somebody has to sign in again.
           if (error.status !== 401) forget(this.eventId);
-          this.refusal = error;
           this.#stop();
           this.#become('failed');
           return;
@@ -191,9 +195,11 @@ export class Upload {
     }
   }
 
-  /** Whether the same may succeed later. 409 and 423: another request still holds it, or knows another offset. */
-  #isPassing({ status }) {
-    return status === undefined || [408, 409, 423, 429, 500, 502, 503, 504].includes(status);
+  /** Whether the same may succeed later: nobody answers, or another request still holds it. */
+  #isPassing({ status }, refusals) {
+    if (status === undefined || [408, 423, 429, 502, 503, 504].includes(status)) return true;
+    // Where it is may not be known here, or it is not there any more, or what failed there was not of this file.
+    return Boolean(this.#url) && [404, 409, 410, 500].includes(status) && refusals < MOST_REFUSALS;
   }
 
   #wait(ms, signal) {
@@ -215,7 +221,7 @@ export class Upload {
     const { file } = this;
     let offset = await this.#find(signal);
     this.#moved(offset, true);
-    do {
+    while (offset < file.size) {
       const piece = file.slice(offset, offset + PIECE_BYTES);
       const begin = offset;
       const answer = await send('PATCH', this.#url, {
@@ -226,9 +232,9 @@ export class Upload {
       });
       offset = Number(answer.getResponseHeader('upload-offset'));
       // Going back for ever would be no way on.
-      if (!(offset > begin) && piece.size > 0) throw new Refusal();
+      if (!(offset > begin)) throw new Refusal();
       this.#moved(offset, true);
-    } while (offset < file.size);
+    }
   }
 
   async #find(signal) {

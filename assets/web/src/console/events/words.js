@@ -1,5 +1,6 @@
 // What the console calls what events say of themselves.
 import { lasting, sentence } from '../words.js';
+import { isLive } from './position.js';
 import { isSame, ownZone, span } from './times.js';
 
 export const REPEATS = { none: 'Once', daily: 'Every day', weekly: 'Every week', monthly: 'Every month', until_end: 'Until its end' };
@@ -11,12 +12,13 @@ export const repeatWord = ({ repeatMode, repeatUntilEnd }) => {
 
 /** What an event does, and the class of its badge. */
 export function badge(event) {
-  if (event.status === 'active') return event.live ? ['Live', 'on-air'] : ['On air', 'on-air'];
+  if (event.status === 'active') return isLive(event) ? ['Live', 'on-air'] : ['On air', 'on-air'];
   return { scheduled: ['Scheduled', 'soon'], completed: ['Over', 'off'], error: ['Failed', 'failed'] }[event.status] ?? [event.status, 'off'];
 }
 
-/** Where an event's file is; `part` of 1 while something of it is done. */
-export function fileWord(file) {
+/** Where an event's file is; `part` of 1 while something of it is done. `sent`: what was uploaded of it from here. */
+export function fileWord(file, sent = null) {
+  if (sent !== null) return { text: `Uploading, ${Math.floor(sent * 100)} %`, part: sent };
   const part = Math.min(100, Math.max(0, file?.progress ?? 0));
   switch (file?.state) {
     case undefined: return { text: 'No file' };
@@ -40,11 +42,11 @@ export function ends(event) {
 }
 
 /** In the zone of the event, where its clocks differ from those here. */
-export function elsewhere(event, start = starts(event), end = ends(event)) {
+export function elsewhere(event, start = starts(event), end = ends(event), day = '') {
   const zone = event.timeZone;
   if (!zone || isSame(start, zone, ownZone)) return '';
   try {
-    return `${span(start, end, zone)} ${zone.split('/').at(-1).replaceAll('_', ' ')}`;
+    return `${span(start, end, zone, day)} ${zone.split('/').at(-1).replaceAll('_', ' ')}`;
   } catch {
     return zone;
   }

@@ -1,11 +1,11 @@
 //! Every route of tenants, and whose what it names is.
 
-use super::About::{self, Caller, Everybody, Listed, Named};
+use super::About::{self, Caller, Everybody, Listed, Named, Shown};
 use super::Kind::{self, Broadcast, Contact, Text};
 
 /// Every route below `/api` and `/ws`, with a body that its owner may send and the code of the answer to that.
 /// In this order the owner's calls are all good. Routes of operators have no line: nobody here is one.
-pub(super) const ROUTES: [(&str, About, &str, u16); 67] = [
+pub(super) const ROUTES: [(&str, About, &str, u16); 83] = [
     ("POST /api/broadcasts", Caller, r#"{"title":"t"}"#, 200),
     ("GET /api/broadcasts", Caller, "", 200),
     ("GET /api/broadcasts/{id}", Named(Broadcast), "", 200),
@@ -248,6 +248,74 @@ pub(super) const ROUTES: [(&str, About, &str, u16); 67] = [
         200,
     ),
     ("DELETE /api/webhooks/{id}", Named(Kind::Webhook), "", 200),
+    (
+        "POST /api/events/schedule",
+        Caller,
+        r#"{"title":"t","scheduledStartTime":"2100-01-01T00:00:00Z"}"#,
+        200,
+    ),
+    ("GET /api/events", Shown, "", 200),
+    ("GET /api/events/{id}", Shown, "", 200),
+    (
+        "PUT /api/events/{id}",
+        Named(Kind::Event),
+        r#"{"title":"u"}"#,
+        200,
+    ),
+    (
+        "PATCH /api/events/{id}",
+        Named(Kind::Event),
+        r#"{"repeatMode":"daily"}"#,
+        200,
+    ),
+    // Neither is a form sent, nor tus spoken.
+    (
+        "POST /api/events/{id}/upload",
+        Named(Kind::Event),
+        "{}",
+        415,
+    ),
+    (
+        "POST /api/events/{id}/uploads",
+        Named(Kind::Event),
+        "{}",
+        412,
+    ),
+    ("OPTIONS /api/uploads/{uploadId}", Everybody, "", 204),
+    ("HEAD /api/uploads/{uploadId}", Named(Kind::Upload), "", 412),
+    (
+        "PATCH /api/uploads/{uploadId}",
+        Named(Kind::Upload),
+        "film",
+        412,
+    ),
+    (
+        "DELETE /api/uploads/{uploadId}",
+        Named(Kind::Upload),
+        "",
+        412,
+    ),
+    (
+        "POST /api/uploads/{uploadId}",
+        Named(Kind::Upload),
+        "film",
+        405,
+    ),
+    ("GET /api/events/{id}/sync", Shown, "", 200),
+    // It has no file, and is not on.
+    (
+        "POST /api/events/{id}/start-video",
+        Named(Kind::Event),
+        "",
+        409,
+    ),
+    (
+        "POST /api/events/{id}/takeover",
+        Named(Kind::Event),
+        "",
+        409,
+    ),
+    ("DELETE /api/events/{id}", Named(Kind::Event), "", 200),
     ("POST /api/users/token", Caller, "", 200),
     ("POST /api/users/logout", Caller, "", 200),
     ("DELETE /api/users/profile", Caller, "", 200),

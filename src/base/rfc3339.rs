@@ -1,13 +1,41 @@
-//! Points of time as the channel API writes them.
+//! Points of time as text.
 
 use std::fmt;
 
-use crate::base::clock::Wall;
+use super::clock::Wall;
 
 const SECONDS_PER_DAY: i64 = 86_400;
+/// Characters of a time up to its seconds: `2026-01-31T18:00:00`.
+const TO_SECONDS: usize = 19;
+/// The same up to its milliseconds.
+const TO_MILLIS: usize = 23;
 
 /// RFC 3339 in UTC with nine fractional digits: `2018-02-05T18:21:28.280000000Z`.
-pub(in crate::control) struct Rfc3339(pub(in crate::control) Wall);
+#[derive(Clone, Copy, Debug)]
+pub struct Rfc3339(
+    /// The point.
+    pub Wall,
+);
+
+impl Rfc3339 {
+    /// Without a fraction, which some clients cannot read (contract, broadcasts, section 1):
+    /// `2018-02-05T18:21:28Z`.
+    pub fn seconds(self) -> String {
+        self.cut(TO_SECONDS)
+    }
+
+    /// With three fractional digits: `2018-02-05T18:21:28.280Z`.
+    pub fn millis(self) -> String {
+        self.cut(TO_MILLIS)
+    }
+
+    fn cut(self, characters: usize) -> String {
+        let mut text = self.to_string();
+        text.truncate(characters);
+        text.push('Z');
+        text
+    }
+}
 
 impl fmt::Display for Rfc3339 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -53,5 +81,12 @@ mod tests {
         ] {
             assert_eq!(Rfc3339(Wall(micros)).to_string(), text);
         }
+    }
+
+    #[test]
+    fn a_time_is_cut_not_rounded() {
+        let time = Rfc3339(Wall(1_517_854_888_280_999));
+        assert_eq!(time.seconds(), "2018-02-05T18:21:28Z");
+        assert_eq!(time.millis(), "2018-02-05T18:21:28.280Z");
     }
 }

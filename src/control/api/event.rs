@@ -1,0 +1,495 @@
+//! Scheduled events: declared, changed, shown, deleted (contract, broadcasts, section 7). In: calls of users, and
+//! everybody's for what is shown. Out: rows with the cut log of their next run. Not here: what becomes of them when
+//! their time comes.
+//!
+//! # What a change does
+//!
+//! | the event | change | what happens |
+//! |:--|:--|:--|
+//! | not over | title, description, channel | at once |
+//! | scheduled | start, end | its run is planned anew; repeats are counted from the new start |
+//! | scheduled | repeats, time zone | counted from the start of the run that comes next |
+//! | active | start | 409: what has begun cannot begin at another time |
+//! | active | end | the run ends then; in the past or nearer than half a second: now, and the next run is as long as it was declared |
+//! | active | repeats, time zone | from the next run on, counted from the start of this one |
+//! | over | title, description | at once |
+//! | over | anything else | 409 |
+//! | any | deletion | one that is active is ended first, with its broadcast; then nothing of it is left |
+
+mod conductor;
+mod cuts;
+mod decision;
+pub(in crate::control) mod docs;
+mod finish;
+pub(in crate::control) mod operators;
+pub(in crate::control) mod plan;
+mod playbill;
+pub(in crate::control) mod recurrence;
+pub(in crate::control) mod start;
+pub(in crate::control) mod sync;
+pub(in crate::control) mod takeover;
+pub(in crate::control) mod tus;
+pub(in crate::control) mod upload;
+mod view;
+
+use axum::routing::{MethodRouter, get, post};
+use jiff::Timestamp;
+
+use super::answer::{Answer, Done, done, ok};
+use super::call::Caller;
+use super::docs::{ById, Conflicting, Lookup, Sized, Usual};
+use super::{ByUser, Call, Error, broadcast, to_the_end};
+use crate::base::clock::Wall;
+use crate::base::id::Uuid;
+use crate::control::pcast::Fields;
+use crate::control::{Side, State};
+use crate::playout::{Facts, LEAD};
+use crate::store::{Event, EventStatus, NewEvent, Repeat, ShowRow, User};
+pub use conductor::Conductor;
+use docs::{EventChange, EventFields};
+pub use plan::Planning;
+pub use playbill::Playbill;
+use recurrence::{Rule, Slot, clash};
+pub(in crate::control) use view::View;
+
+/// Events in an answer, unless another number is asked for.
+const DEFAULT_LIMIT: usize = 50;
+/// Events in an answer, at most (contract, OpenAPI).
+const MAX_LIMIT: usize = 200;
+/// Zone of events that say none.
+const UTC: &str = "UTC";
+
+/// Routes of events.
+pub(super) fn routes() -> Vec<(&'static str, Side, MethodRouter<State>)> {
+    use Side::Public;
+    let mut routes = vec![
+        ("/api/events", Public, get(list)),
+        ("/api/events/schedule", Public, post(schedule)),
+        (
+            "/api/events/{id}",
+            Public,
+            get(fetch).put(replace).patch(patch).delete(remove),
+        ),
+        ("/api/events/{id}/upload", Public, post(upload::upload)),
+        ("/api/events/{id}/sync", Public, get(sync::show)),
+        ("/api/events/{id}/start-video", Public, post(start::start)),
+        (
+            "/api/events/{id}/takeover",
+            Public,
+            post(takeover::take_over),
+        ),
+    ];
+    routes.extend(tus::routes());
+    routes.extend(operators::routes());
+    routes
+}
+
+impl Call {
+    /// The event that the path names; those of other tenants are not there for who has credentials.
+    pub(in crate::control) async fn event(&mut self) -> Result<Event, Error> {
+        let id = self.parameter("id").await?;
+        let missing = || Error::NotFound("event");
+        let id = Uuid::try_parse(&id).map_err(|_| missing())?;
+        let found = self.state.setup().store.event(id).await?;
+        let caller = &self.caller;
+        let is_there = |found: &Event| {
+            caller.is_anonymous() || caller.is_operator || found.application_id == caller.tenant.id
+        };
+        found.filter(is_there).ok_or_else(missing)
+    }
+
+    /// The same, for its owner.
+    pub(in crate::control) async fn event_of(&mut self, user: &User) -> Result<Event, Error> {
+        let found = self.event().await?;
+        if found.application_id != user.application_id {
+            return Err(Error::NotFound("event"));
+        }
+        match found.user_id == user.id {
+            true => Ok(found),
+            false => Err(Error::Forbidden),
+        }
+    }
+}
+
+#[utoipa::path(
+    get, path = "/api/events", tag = "events", operation_id = "listEvents",
+    summary = "Scheduled events by their start, the first one first",
+    security((), ("apiKey" = []), ("userToken" = [])),
+    params(("status" = Option<String>, Query,
+            description = "`scheduled`, `active`, `completed` or `error`; all without it."),
+        ("limit" = Option<u64>, Query, minimum = 1, maximum = 200, description = "At most; 50 without it."),
+        ("offset" = Option<u64>, Query, description = "How many are left out.")),
+    responses((status = 200, description = "Some of them; of the tenant for who has credentials.",
+        body = inline(Vec<View>)), Usual, Sized),
+)]
+pub(in crate::control) async fn list(mut call: Call) -> Answer {
+    let query = call.query().await?;
+    let status = query.line("status")?.map(status_of).transpose()?;
+    let limit = query.limit(DEFAULT_LIMIT, MAX_LIMIT)?;
+    let offset = query.count("offset")?.unwrap_or(0);
+    let caller = &call.caller;
+    let tenant = (!caller.is_anonymous() && !caller.is_operator).then_some(&*caller.tenant.id);
+    let store = &call.state.setup().store;
+    let found = store.events(tenant, status, limit, offset).await?;
+    Ok(ok(&view::many(&call, found).await?))
+}
+
+fn status_of(word: &str) -> Result<EventStatus, Error> {
+    let bad = || Error::Bad("status is not scheduled, active, completed or error".to_owned());
+    EventStatus::of(word).ok_or_else(bad)
+}
+
+#[utoipa::path(
+    get, path = "/api/events/{id}", tag = "events", operation_id = "getEvent",
+    summary = "One event", security((), ("apiKey" = []), ("userToken" = [])), params(ById),
+    responses((status = 200, description = "It.", body = View), Usual, Lookup),
+)]
+pub(in crate::control) async fn fetch(mut call: Call) -> Answer {
+    let found = call.event().await?;
+    Ok(ok(&view::one(&call, found).await?))
+}
+
+#[utoipa::path(
+    post, path = "/api/events/schedule", tag = "events", operation_id = "scheduleEvent",
+    summary = "Schedule an event", security(("userToken" = [])), request_body = inline(EventFields),
+    responses((status = 200, description = "It is scheduled; its file may be uploaded.", body = View),
+        Usual, Lookup, Sized, Conflicting),
+)]
+pub(in crate::control) async fn schedule(ByUser(mut call, user): ByUser) -> Answer {
+    let body = call.body().await?;
+    let mut fields = Fields::parse(&body)?.without_nulls();
+    let change = Change::read(&mut fields, &call)?;
+    let missing = |name: &str| Error::Bad(format!("{name} is missing"));
+    let title = change.title.ok_or_else(|| missing("title"))?;
+    let starts = change.starts.ok_or_else(|| missing("scheduledStartTime"))?;
+    let now = call.state.setup().clock.wall();
+    let channel_id = change.channel.flatten();
+    let declared = Declared {
+        starts,
+        ends: change.ends,
+        repeat: change.repeat.unwrap_or(Repeat::None),
+        has_channel: channel_id.is_some(),
+    };
+    declared.check(now)?;
+    let state = call.state.clone();
+    let repeat_until_end = change.repeat_until_end.unwrap_or(false);
+    let work = async move {
+        let setup = state.setup();
+        let slot = Slot {
+            starts,
+            ends: declared.ends,
+        };
+        let looping = declared.repeat == Repeat::UntilEnd && repeat_until_end;
+        let show = setup
+            .planning
+            .show(Uuid::new_v4(), None, slot, looping, now);
+        let new = NewEvent {
+            application_id: &user.application_id,
+            user_id: user.id,
+            channel_id: channel_id.as_deref(),
+            title: &title,
+            description: change.description.as_deref(),
+            starts,
+            ends: declared.ends,
+            time_zone: change.time_zone.as_deref().unwrap_or(UTC),
+            repeat: declared.repeat,
+            repeat_until_end,
+            show,
+        };
+        let made = setup.store.create_event(&new, &clash).await?;
+        tracing::info!(event = %made.id, stream = %made.stream_id, "event scheduled");
+        setup.playbill.look().await?;
+        Ok(made)
+    };
+    let made = to_the_end(&call.state, work).await?;
+    Ok(ok(&view::one(&call, made).await?))
+}
+
+#[utoipa::path(
+    put, path = "/api/events/{id}", tag = "events", operation_id = "updateEvent",
+    summary = "Change an event of the user; what is not named stays", security(("userToken" = [])),
+    request_body = inline(EventChange), params(ById),
+    responses((status = 200, description = "As it is now.", body = View), Usual, Lookup, Sized, Conflicting),
+)]
+pub(in crate::control) async fn replace(by: ByUser) -> Answer {
+    update(by).await
+}
+
+#[utoipa::path(
+    patch, path = "/api/events/{id}", tag = "events", operation_id = "updateEventPatch",
+    summary = "Change an event of the user", security(("userToken" = [])),
+    request_body = inline(EventChange), params(ById),
+    responses((status = 200, description = "As it is now.", body = View), Usual, Lookup, Sized, Conflicting),
+)]
+pub(in crate::control) async fn patch(by: ByUser) -> Answer {
+    update(by).await
+}
+
+async fn update(ByUser(mut call, user): ByUser) -> Answer {
+    let found = call.event_of(&user).await?;
+    let changed = change(&mut call, found).await?;
+    Ok(ok(&view::one(&call, changed).await?))
+}
+
+/// Changes an event as the body says.
+#[expect(
+    clippy::needless_pass_by_ref_mut,
+    reason = "a call that is shared cannot be held while something is waited for: its body is not Sync"
+)]
+async fn change(call: &mut Call, found: Event) -> Result<Event, Error> {
+    let body = call.body().await?;
+    let mut fields = Fields::parse_optional(&body)?.without_nulls();
+    let change = Change::read(&mut fields, call)?;
+    let state = call.state.clone();
+    let work = async move {
+        let setup = state.setup();
+        let facts = start::facts(&state, &found);
+        let (planning, now) = (setup.planning, setup.clock.wall());
+        let apply = move |event: &mut Event, show: &mut ShowRow| {
+            change.apply(event, show, &planning, facts.as_deref(), now)
+        };
+        let changed = setup.store.change_event(found.id, &clash, apply).await??;
+        setup.playbill.look().await?;
+        Ok(changed.0)
+    };
+    to_the_end(&call.state, work).await
+}
+
+#[utoipa::path(
+    delete, path = "/api/events/{id}", tag = "events", operation_id = "deleteEvent",
+    summary = "Delete an event of the user, with its file; one that is on ends",
+    security(("userToken" = [])), params(ById),
+    responses((status = 200, description = "It is gone.", body = inline(Done)), Usual, Lookup, Conflicting),
+)]
+pub(in crate::control) async fn remove(ByUser(mut call, user): ByUser) -> Answer {
+    let found = call.event_of(&user).await?;
+    delete(&call.state, found).await?;
+    Ok(done())
+}
+
+/// Deletes an event, to the end: one that is on is over with it, and so is its broadcast.
+pub(in crate::control) async fn delete(state: &State, event: Event) -> Result<(), Error> {
+    let then = state.clone();
+    let work = async move {
+        let setup = then.setup();
+        setup.store.delete_event(event.id).await?;
+        setup.playbill.look().await?;
+        tracing::info!(event = %event.id, "event deleted");
+        Ok(())
+    };
+    to_the_end(state, work).await
+}
+
+/// What holds for times and repeats together.
+#[derive(Clone, Copy, Debug)]
+struct Declared {
+    starts: Wall,
+    ends: Option<Wall>,
+    repeat: Repeat,
+    has_channel: bool,
+}
+
+impl Declared {
+    fn of(event: &Event) -> Declared {
+        Declared {
+            starts: event.starts,
+            ends: event.ends,
+            repeat: event.repeat,
+            has_channel: event.channel_id.is_some(),
+        }
+    }
+
+    /// Refuses what cannot be, of an event that has not begun.
+    fn check(&self, now: Wall) -> Result<(), Error> {
+        self.check_shape()?;
+        match self.ends {
+            Some(ends) if ends <= now => bad("scheduledEndTime has passed"),
+            _ => Ok(()),
+        }
+    }
+
+    fn check_shape(&self) -> Result<(), Error> {
+        let Some(ends) = self.ends else {
+            return match (self.repeat, self.has_channel) {
+                (Repeat::UntilEnd, _) => {
+                    bad("scheduledEndTime is missing: repeatMode is until_end")
+                }
+                (_, true) => bad("scheduledEndTime is missing: the channel is taken until then"),
+                _ => Ok(()),
+            };
+        };
+        if ends <= self.starts {
+            return bad("scheduledEndTime is not after scheduledStartTime");
+        }
+        let length = ends.micros_since(self.starts);
+        match recurrence::period_us(self.repeat) {
+            Some(period) if length > period => Err(Error::Bad(format!(
+                "scheduledEndTime is after the next run: an event that is {} is no longer than that",
+                self.repeat.word()
+            ))),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn bad<T>(sentence: &str) -> Result<T, Error> {
+    Err(Error::Bad(sentence.to_owned()))
+}
+
+/// What a body says of an event.
+#[derive(Debug)]
+struct Change {
+    title: Option<String>,
+    description: Option<String>,
+    starts: Option<Wall>,
+    ends: Option<Wall>,
+    repeat: Option<Repeat>,
+    repeat_until_end: Option<bool>,
+    time_zone: Option<String>,
+    /// `Some(None)`: no channel any more.
+    channel: Option<Option<String>>,
+}
+
+impl Change {
+    fn read(fields: &mut Fields, call: &Call) -> Result<Change, Error> {
+        let repeat = fields.line("repeatMode")?.map(|word| {
+            let bad = "repeatMode is not none, daily, weekly, monthly or until_end";
+            Repeat::of(&word).ok_or_else(|| Error::Bad(bad.to_owned()))
+        });
+        let time_zone = fields.line("timeZone")?.map(|name| {
+            let zone = recurrence::zone(&name);
+            let name = zone.and_then(|zone| zone.iana_name().map(str::to_owned));
+            name.ok_or_else(|| Error::Bad("timeZone is no IANA time zone".to_owned()))
+        });
+        Ok(Change {
+            title: broadcast::title(fields)?,
+            description: broadcast::description(fields)?,
+            starts: time(fields, "scheduledStartTime")?,
+            ends: time(fields, "scheduledEndTime")?,
+            repeat: repeat.transpose()?,
+            repeat_until_end: fields.flag("repeatUntilEnd")?,
+            time_zone: time_zone.transpose()?,
+            channel: channel(fields, call)?,
+        })
+    }
+
+    /// Changes an event and its run as the table above says.
+    fn apply(
+        self,
+        event: &mut Event,
+        show: &mut ShowRow,
+        planning: &Planning,
+        facts: Option<&Facts>,
+        now: Wall,
+    ) -> Result<(), Error> {
+        let old = event.clone();
+        if let Some(title) = self.title {
+            event.title = title;
+        }
+        event.description = self.description.or(event.description.take());
+        // What is named and the same changes nothing.
+        let starts = self.starts.filter(|starts| *starts != old.starts);
+        let ends = self.ends.filter(|ends| Some(*ends) != old.ends);
+        if let Some(repeat) = self.repeat {
+            event.repeat = repeat;
+        }
+        if let Some(until_end) = self.repeat_until_end {
+            event.repeat_until_end = until_end;
+        }
+        if let Some(zone) = self.time_zone {
+            event.time_zone = zone;
+        }
+        if let Some(channel) = self.channel {
+            event.channel_id = channel;
+        }
+        let counts_anew = event.repeat != old.repeat || event.time_zone != old.time_zone;
+        let is_same = !counts_anew
+            && starts.is_none()
+            && ends.is_none()
+            && event.channel_id == old.channel_id
+            && event.repeat_until_end == old.repeat_until_end;
+        if is_same {
+            return Ok(());
+        }
+        if old.status.is_over() {
+            return Err(Error::Conflict("the event is over".to_owned()));
+        }
+        event.starts = starts.unwrap_or(old.starts);
+        event.ends = ends.or(old.ends);
+        if starts.is_some() || ends.is_some() {
+            event.length_us = event.ends.map(|ends| ends.micros_since(event.starts));
+        }
+        let slot = |event: &Event| Slot {
+            starts: event.starts,
+            ends: event.ends,
+        };
+        if old.status == EventStatus::Active {
+            if starts.is_some() {
+                let refusal = "the event is on: its start cannot be changed";
+                return Err(Error::Conflict(refusal.to_owned()));
+            }
+            Declared::of(event).check_shape()?;
+            if counts_anew {
+                // One that was begun by hand came before its time.
+                let declared = Rule::of(&old).not_over_at(old.starts);
+                event.first = declared.map_or(old.starts, |slot| slot.starts);
+            }
+            if ends.is_some() {
+                let soonest = now.plus_micros(i64::try_from(LEAD.as_micros()).unwrap_or(i64::MAX));
+                if event.ends.is_some_and(|ends| ends < soonest) {
+                    event.ends = Some(soonest);
+                    event.length_us = old.length_us;
+                }
+                planning.replan(show, slot(event), facts, now);
+            }
+            return Ok(());
+        }
+        Declared::of(event).check(now)?;
+        if counts_anew || starts.is_some() {
+            event.first = event.starts;
+        }
+        show.looping = event.is_looping();
+        planning.replan(show, slot(event), facts, now);
+        Ok(())
+    }
+}
+
+/// A point of time, to the second, in the years that databases and players know.
+fn time(fields: &mut Fields, name: &str) -> Result<Option<Wall>, Error> {
+    let Some(text) = fields.line(name)? else {
+        return Ok(None);
+    };
+    let read = text.parse::<Timestamp>();
+    let second = read.map(Timestamp::as_second);
+    match second {
+        Ok(second) if second >= 0 => Ok(Some(Wall(second * 1_000_000))),
+        Ok(_) => bad(&format!("{name} is before 1970")),
+        Err(_) => bad(&format!(
+            "{name} is no date and time with an offset (RFC 3339), up to the year 9999"
+        )),
+    }
+}
+
+/// The channel that a body names. Its name is the tenant's, and everybody may sign up there: the key is needed.
+fn channel(fields: &mut Fields, call: &Call) -> Result<Option<Option<String>>, Error> {
+    let Some(name) = fields.line("channelId")? else {
+        return Ok(None);
+    };
+    let Caller {
+        tenant,
+        has_key,
+        is_operator,
+        ..
+    } = &call.caller;
+    if !has_key && !is_operator {
+        return Err(Error::NotAllowed("channelId needs the key of the tenant"));
+    }
+    if name.is_empty() {
+        return Ok(Some(None));
+    }
+    let found = call.state.setup().store.known_channel(&tenant.id, &name);
+    match found {
+        Some(channel) => Ok(Some(Some(channel.id.clone()))),
+        None => bad("channelId is no channel of the tenant"),
+    }
+}

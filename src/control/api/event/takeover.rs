@@ -1,0 +1,112 @@
+//! The owner's encoder takes the place of the film for a while (contract, broadcasts, section 7). Here it is
+//! called for and sent away; when it goes on air, and what is on when it ends, is decided where media come in.
+
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::view;
+use crate::base::id::Uuid;
+use crate::control::State;
+use crate::control::api::address::Bases;
+use crate::control::api::answer::{Answer, ok};
+use crate::control::api::docs::{ById, Conflicting, Lookup, Usual};
+use crate::control::api::{ByUser, Call, Error, to_the_end};
+use crate::store::{Broadcast, Event, EventStatus, ShowRow};
+
+/// An event that an encoder may take over.
+#[derive(Serialize, ToSchema)]
+#[schema(as = EventTakeover)]
+#[serde(rename_all = "camelCase")]
+pub(in crate::control) struct Door {
+    #[serde(flatten)]
+    event: view::View,
+    /// Secret: whoever has it can publish in the place of the film, until the event is over.
+    stream_key: String,
+    /// Server address; the key is the stream name.
+    rtmp_url: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    srt_url: Option<String>,
+}
+
+#[utoipa::path(
+    post, path = "/api/events/{id}/takeover", tag = "events", operation_id = "takeOverEvent",
+    summary = "Call for an encoder in the place of the film",
+    description = "The film goes on until the encoder sends: it is made ready off air, goes on air at its next \
+        aligned key picture, and viewers keep their player. When it ends, the film returns at the position that \
+        the clock says; `start-video` sends it away.",
+    security(("userToken" = [])), params(ById),
+    responses((status = 200, description = "The event, and where to publish.", body = inline(Door)), Usual,
+        Lookup, Conflicting),
+)]
+pub(in crate::control) async fn take_over(ByUser(mut call, user): ByUser) -> Answer {
+    let event = call.event_of(&user).await?;
+    let (event, broadcast) = open(&call.state, event.id).await?;
+    Ok(ok(&door(&call, event, &broadcast).await?))
+}
+
+/// What who takes over is told.
+pub(super) fn door<'a>(
+    call: &Call,
+    event: Event,
+    broadcast: &'a Broadcast,
+) -> impl Future<Output = Result<Door, Error>> + Send + use<'a> {
+    let Bases { rtmp, srt, .. } = call.bases();
+    let event = view::one(call, event);
+    async move {
+        let key = broadcast.key.expose();
+        Ok(Door {
+            event: event.await?,
+            stream_key: key.to_owned(),
+            rtmp_url: rtmp.unwrap_or_default(),
+            srt_url: srt.map(|srt| format!("srt://{srt}?mode=caller&streamid={key}")),
+        })
+    }
+}
+
+/// Calls for an encoder, to the end.
+pub(super) async fn open(state: &State, id: Uuid) -> Result<(Event, Broadcast), Error> {
+    let then = state.clone();
+    to_the_end(state, async move {
+        let setup = then.setup();
+        let change = |event: &mut Event, _: &mut ShowRow| {
+            check_active(event)?;
+            event.takeover = true;
+            Ok::<(), Error>(())
+        };
+        let changed = setup.store.change_event(id, &|_, _| false, change).await?;
+        let (event, _) = changed?;
+        setup.playbill.look().await?;
+        let broadcast = event.broadcast_id.ok_or(Error::Internal)?;
+        let broadcast = setup.store.find_broadcast(&broadcast.to_string()).await?;
+        let over = || Error::Conflict("the event's broadcast is over".to_owned());
+        let broadcast = broadcast.filter(|found| !found.status.is_over());
+        Ok((event, broadcast.ok_or_else(over)?))
+    })
+    .await
+}
+
+/// Gives the stream back to the film, to the end. Its encoder is disconnected when the film is on.
+pub(super) async fn give_back(state: &State, id: Uuid) -> Result<Event, Error> {
+    let then = state.clone();
+    to_the_end(state, async move {
+        let setup = then.setup();
+        let change = |event: &mut Event, _: &mut ShowRow| {
+            check_active(event)?;
+            event.takeover = false;
+            Ok::<(), Error>(())
+        };
+        let changed = setup.store.change_event(id, &|_, _| false, change).await?;
+        let (event, run) = changed?;
+        setup.playbill.look().await?;
+        tracing::info!(event = %event.id, stream = %run.stream_id, "event given back to its film");
+        Ok(event)
+    })
+    .await
+}
+
+fn check_active(event: &Event) -> Result<(), Error> {
+    match event.status {
+        EventStatus::Active => Ok(()),
+        _ => Err(Error::Conflict("the event is not active".to_owned())),
+    }
+}
