@@ -128,7 +128,8 @@ pub(in crate::control) async fn fetch(mut call: Call) -> Answer {
     post, path = "/api/events/schedule", tag = "events", operation_id = "scheduleEvent",
     summary = "Schedule an event", security(("userToken" = [])), request_body = inline(EventFields),
     responses((status = 200, description = "It is scheduled; its file may be uploaded.", body = View),
-        Usual, Lookup, Sized, Conflicting),
+        (status = 403, description = "The channel is not the caller's to give.", body = super::error::Body),
+        Usual, Sized, Conflicting),
 )]
 pub(in crate::control) async fn schedule(ByUser(mut call, user): ByUser) -> Answer {
     let body = call.body().await?;
