@@ -24,4 +24,5 @@ mod scenarios;
 mod secrets;
 mod srt;
 mod tokens;
+mod uploads;
 mod webhooks;

@@ -90,6 +90,11 @@ fn chats_passes_and_phone_numbers_end_well() {
     run("chat", forebay::control::fuzz_api);
 }
 
+#[test]
+fn headers_of_uploads_end_well() {
+    run("tus", forebay::control::fuzz_uploads);
+}
+
 /// Read after a crash: the disk may hold anything.
 #[test]
 fn indexes_of_recordings_end_well() {

@@ -195,7 +195,10 @@ impl Store {
             return Ok(Vec::new());
         }
         let places: Vec<String> = (1..=ids.len()).map(|place| format!("${place}")).collect();
-        let select = format!(select!("WHERE id IN ({}) ORDER BY created_us, id"), places.join(", "));
+        let select = format!(
+            select!("WHERE id IN ({}) ORDER BY created_us, id"),
+            places.join(", ")
+        );
         let select = ids
             .iter()
             .fold(query_of(select), |select, id| select.bind(id.to_string()));

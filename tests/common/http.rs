@@ -80,7 +80,8 @@ pub async fn send(
     answer.unwrap_or_else(|_| panic!("{method} {path} has no answer after {DEADLINE:?}"))
 }
 
-fn parse(bytes: &[u8], method: &str) -> Answer {
+/// An answer as it came.
+pub fn parse(bytes: &[u8], method: &str) -> Answer {
     let end = bytes
         .windows(4)
         .position(|window| window == b"\r\n\r\n")

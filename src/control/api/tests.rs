@@ -18,6 +18,7 @@ mod bad_input;
 mod belongings;
 mod broadcasts;
 mod cohosts;
+mod conducting;
 mod contacts;
 mod contract;
 mod credentials;
@@ -28,6 +29,7 @@ mod shown;
 mod strangers;
 mod streaming;
 mod tenancy;
+mod uploads;
 mod users;
 mod webhooks;
 
