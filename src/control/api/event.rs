@@ -273,8 +273,9 @@ pub(in crate::control) async fn delete(state: &State, event: Event) -> Result<()
     let then = state.clone();
     let work = async move {
         let setup = then.setup();
-        setup.store.delete_event(event.id).await?;
+        let gone = setup.store.delete_event(event.id).await?;
         setup.playbill.look().await?;
+        upload::forget(&then, &gone.assets).await;
         tracing::info!(event = %event.id, "event deleted");
         Ok(())
     };
