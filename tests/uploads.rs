@@ -34,7 +34,8 @@ struct Owner {
 impl Owner {
     async fn new(gateway: &Gateway) -> Owner {
         let address = gateway.http();
-        let about = json!({"username": "jane", "email": "jane@example.test", "password": "s3cretpass"});
+        let about =
+            json!({"username": "jane", "email": "jane@example.test", "password": "s3cretpass"});
         let made = ask(address, "POST", "/api/users/signup", "", &about).await;
         let token = format!("Bearer {}", made["token"].as_str().unwrap());
         let mut owner = Owner {
@@ -161,10 +162,7 @@ async fn media(folder: &Folder, name: &str, options: &[&str]) -> Vec<u8> {
         arguments.extend(["-f", "lavfi", "-i", source]);
     }
     arguments.extend(options);
-    let made = Command::new("ffmpeg")
-        .args(&arguments)
-        .arg(&path)
-        .status();
+    let made = Command::new("ffmpeg").args(&arguments).arg(&path).status();
     assert!(made.await.unwrap().success(), "{name}");
     std::fs::read(path).unwrap()
 }
@@ -217,7 +215,12 @@ async fn what_a_file_is_is_found_out_by_its_content() {
         assert_eq!(answer.status, 200, "{name}: {}", answer.text());
         let file = owner.file(address).await;
         assert_eq!(
-            (&file["kind"], &file["name"], &file["bytes"], &file["sha256"]),
+            (
+                &file["kind"],
+                &file["name"],
+                &file["bytes"],
+                &file["sha256"]
+            ),
             (
                 &json!(kind),
                 &json!("x.txt"),
@@ -237,7 +240,11 @@ async fn what_a_file_is_is_found_out_by_its_content() {
         ("a picture", &picture[..], "PNG"),
         ("Matroska", &matroska, "Matroska"),
         ("a program", &program, ""),
-        ("a text", &b"<html><body>hello</body></html>".repeat(100), ""),
+        (
+            "a text",
+            &b"<html><body>hello</body></html>".repeat(100),
+            "",
+        ),
         ("nothing", b"", ""),
         ("half a film", &video[..video.len() / 2], ""),
     ] {
@@ -388,7 +395,11 @@ async fn a_client_of_others_goes_on_where_it_broke_off() {
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{said}");
     let told: Value = serde_json::from_slice(&output.stdout).expect("a line of JSON");
-    assert_eq!(told["resumedAt"].as_u64().map(|at| at > 0), Some(true), "{told}");
+    assert_eq!(
+        told["resumedAt"].as_u64().map(|at| at > 0),
+        Some(true),
+        "{told}"
+    );
     assert_eq!(told["terminated"], 404, "{told}");
     assert_eq!(told["refused"], 415, "{told}");
     let kept = owner.file(address).await;

@@ -369,7 +369,10 @@ mod tests {
         })
         .await;
         for (host, expected) in [
-            ("a.example:9090", " http://a.example:8080 https://cdn.example;"),
+            (
+                "a.example:9090",
+                " http://a.example:8080 https://cdn.example;",
+            ),
             ("a.example:8080", " https://cdn.example;"),
             ("[::1]:9090", " http://[::1]:8080 https://cdn.example;"),
         ] {

@@ -220,7 +220,11 @@ fn comes_from_our_page(headers: &HeaderMap, uri: &Uri, extensions: &Extensions) 
     let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
     let kind = text("content-type").and_then(|kind| kind.split(';').next());
     let kinds = ["application/json", PIECE];
-    if !kind.is_some_and(|kind| kinds.iter().any(|known| kind.trim().eq_ignore_ascii_case(known))) {
+    if !kind.is_some_and(|kind| {
+        kinds
+            .iter()
+            .any(|known| kind.trim().eq_ignore_ascii_case(known))
+    }) {
         return false;
     }
     // Fetch metadata are the browser's own word.

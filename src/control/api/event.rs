@@ -19,6 +19,8 @@
 mod docs;
 pub(in crate::control) mod plan;
 pub(in crate::control) mod recurrence;
+pub(in crate::control) mod tus;
+pub(in crate::control) mod upload;
 mod view;
 
 use axum::routing::{MethodRouter, get, post};
@@ -49,7 +51,7 @@ const UTC: &str = "UTC";
 /// Routes of events.
 pub(super) fn routes() -> Vec<(&'static str, Side, MethodRouter<State>)> {
     use Side::Public;
-    vec![
+    let mut routes = vec![
         ("/api/events", Public, get(list)),
         ("/api/events/schedule", Public, post(schedule)),
         (
@@ -57,7 +59,10 @@ pub(super) fn routes() -> Vec<(&'static str, Side, MethodRouter<State>)> {
             Public,
             get(fetch).put(replace).patch(patch).delete(remove),
         ),
-    ]
+        ("/api/events/{id}/upload", Public, post(upload::upload)),
+    ];
+    routes.extend(tus::routes());
+    routes
 }
 
 impl Call {

@@ -11,5 +11,5 @@ pub fn fuzz_api(bytes: &[u8]) {
 
 /// Header fields of uploads in pieces. Seeds: `tests/data/fuzz/tus`.
 pub fn fuzz_uploads(bytes: &[u8]) {
-    event::fuzz_uploads(bytes);
+    event::tus::fuzz(bytes);
 }

@@ -5,6 +5,7 @@
 //! An upload has the id of the asset that it becomes: when it is whole, the store knows it.
 
 mod head;
+pub(in crate::control) mod operators;
 
 use std::time::{Duration, SystemTime};
 
@@ -15,7 +16,7 @@ use axum::routing::{MethodRouter, post};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use http_body_util::BodyExt;
 
-use super::upload::{accept, changeable, named, new_upload};
+use super::upload::{Sender, accept, check_quiet, named, new_upload};
 use crate::base::clock::Wall;
 use crate::base::id::Uuid;
 use crate::control::api::answer::Answer;
@@ -56,7 +57,7 @@ pub(super) fn routes() -> Vec<(&'static str, Side, MethodRouter<State>)> {
             .options(options)
             .layer(middleware::map_response(versioned))
     };
-    vec![
+    let mut routes = vec![
         (
             "/api/events/{id}/uploads",
             Side::Public,
@@ -67,7 +68,10 @@ pub(super) fn routes() -> Vec<(&'static str, Side, MethodRouter<State>)> {
             Side::Public,
             speaks(post(overridden).head(show).patch(append).delete(cancel)),
         ),
-    ]
+    ];
+    let operators = operators::routes().into_iter();
+    routes.extend(operators.map(|(path, method)| (path, Side::Operator, speaks(method))));
+    routes
 }
 
 /// Every answer says the version.
@@ -108,8 +112,14 @@ pub(in crate::control) async fn options(
         (status = 412, description = "`Tus-Resumable` is not 1.0.0.", body = inline(Refusal)),
         (status = 507, description = "There is no room for it.", body = inline(Refusal))),
 )]
-pub(in crate::control) async fn create(mut call: Call) -> Answer {
-    let event = changeable(&mut call).await?;
+pub(in crate::control) async fn create(sender: Sender) -> Answer {
+    begin(sender, UPLOAD).await
+}
+
+/// Begins an upload, which is at this path afterwards.
+async fn begin(mut sender: Sender, place: &str) -> Answer {
+    let event = sender.event().await?;
+    let call = &mut sender.call;
     check_version(call.headers())?;
     let length = number(call.headers(), &LENGTH)?;
     let sent = text(call.headers(), &METADATA)?.unwrap_or_default();
@@ -136,10 +146,10 @@ pub(in crate::control) async fn create(mut call: Call) -> Answer {
     let mut coming = films.create(new).await?;
     if has_piece {
         let incoming = films.resume(coming.upload.id, 0).await?;
-        coming.offset = receive(&mut call, incoming, checksum).await?;
+        coming.offset = receive(call, incoming, checksum).await?;
     }
     let mut response = told(StatusCode::CREATED, &coming);
-    let place = UPLOAD.replace("{uploadId}", &coming.upload.id.to_string());
+    let place = place.replace("{uploadId}", &coming.upload.id.to_string());
     let place = HeaderValue::try_from(place).expect("it is ASCII");
     response.headers_mut().insert(header::LOCATION, place);
     Ok(response)
@@ -154,9 +164,10 @@ pub(in crate::control) async fn create(mut call: Call) -> Answer {
         (status = 410, description = "It was not finished in time."),
         (status = 415, description = "All of it is there, and it is no file that can be shown.")),
 )]
-pub(in crate::control) async fn show(mut call: Call) -> Answer {
-    check_version(call.headers())?;
-    let coming = match own(&mut call).await? {
+pub(in crate::control) async fn show(mut sender: Sender) -> Answer {
+    let own = own(&mut sender).await?;
+    let call = sender.call;
+    let coming = match own {
         Own::Whole(bytes) => {
             let answer = [OFFSET, LENGTH].map(|name| (name, HeaderValue::from(bytes)));
             return Ok((StatusCode::OK, [NOT_KEPT], answer).into_response());
@@ -204,11 +215,9 @@ pub(in crate::control) async fn show(mut call: Call) -> Answer {
             body = inline(Refusal)),
         (status = 507, description = "There is no room for it.", body = inline(Refusal))),
 )]
-pub(in crate::control) async fn append(mut call: Call) -> Answer {
-    check_version(call.headers())?;
-    let Own::Coming(mut coming) = own(&mut call).await? else {
-        return Err(Error::Conflict("all of the file is there".to_owned()));
-    };
+pub(in crate::control) async fn append(mut sender: Sender) -> Answer {
+    let mut coming = unfinished(&mut sender).await?;
+    let mut call = sender.call;
     if !is_piece(call.headers()) {
         return Err(Error::Unsupported(format!("the body is no {PIECE}")));
     }
@@ -216,7 +225,7 @@ pub(in crate::control) async fn append(mut call: Call) -> Answer {
     let checksum = checksum(call.headers())?;
     check_piece(call.headers(), offset, coming.upload.length)?;
     let event = call.state.setup().store.event(coming.upload.event).await?;
-    super::upload::check_quiet(&event.ok_or(Error::NotFound("event"))?)?;
+    check_quiet(&event.ok_or(Error::NotFound("event"))?)?;
     let films = &call.state.setup().films;
     let incoming = films.resume(coming.upload.id, offset).await?;
     coming.offset = receive(&mut call, incoming, checksum).await?;
@@ -232,11 +241,9 @@ pub(in crate::control) async fn append(mut call: Call) -> Answer {
         (status = 412, description = "`Tus-Resumable` is not 1.0.0.", body = inline(Refusal)),
         (status = 423, description = "Another request sends a piece of it.", body = inline(Refusal))),
 )]
-pub(in crate::control) async fn cancel(mut call: Call) -> Answer {
-    check_version(call.headers())?;
-    let Own::Coming(coming) = own(&mut call).await? else {
-        return Err(Error::Conflict("all of the file is there".to_owned()));
-    };
+pub(in crate::control) async fn cancel(mut sender: Sender) -> Answer {
+    let coming = unfinished(&mut sender).await?;
+    let call = sender.call;
     let state = call.state.clone();
     to_the_end(&call.state, async move {
         state.setup().films.cancel(coming.upload.id).await?;
@@ -253,11 +260,11 @@ pub(in crate::control) async fn cancel(mut call: Call) -> Answer {
     request_body(content = inline(super::upload::Piece), content_type = "application/offset+octet-stream"),
     responses((status = 204, description = "As for that method."), Usual, Lookup, Sized, Conflicting),
 )]
-pub(in crate::control) async fn overridden(call: Call) -> Answer {
-    match text(call.headers(), &OVERRIDE)? {
-        Some("PATCH") => append(call).await,
-        Some("DELETE") => cancel(call).await,
-        Some("HEAD") => show(call).await,
+pub(in crate::control) async fn overridden(sender: Sender) -> Answer {
+    match text(sender.call.headers(), &OVERRIDE)? {
+        Some("PATCH") => append(sender).await,
+        Some("DELETE") => cancel(sender).await,
+        Some("HEAD") => show(sender).await,
         _ => Err(Error::Method),
     }
 }
@@ -270,30 +277,37 @@ enum Own {
     Whole(u64),
 }
 
-/// The upload that the path names, if this caller may change it.
-async fn own(call: &mut Call) -> Result<Own, Error> {
-    super::upload::check_caller(&call.caller)?;
-    let id = call.parameter("uploadId").await?;
+/// The upload that the path names, if this sender may change it.
+async fn own(sender: &mut Sender) -> Result<Own, Error> {
+    let id = sender.call.parameter("uploadId").await?;
     let missing = || Error::NotFound("upload");
-    let id = Uuid::parse_str(&id).map_err(|_| missing())?;
-    let setup = call.state.setup();
-    let (tenant, user, own) = match setup.films.upload(id) {
+    let id = Uuid::try_parse(&id).map_err(|_| missing())?;
+    let setup = sender.call.state.setup();
+    let (tenant, owner, own) = match setup.films.upload(id) {
         Ok(coming) => {
             let upload = coming.upload.clone();
-            (upload.tenant.clone(), upload.user, Ok(Own::Coming(coming)))
+            (upload.tenant.clone(), upload.user, Own::Coming(coming))
         }
         Err(films::Error::Missing) => {
             let asset = setup.store.asset(id).await?;
             let asset = asset.filter(|asset| asset.state != AssetState::Uploading);
             let asset = asset.ok_or_else(missing)?;
-            let own = Ok(Own::Whole(asset.bytes));
-            (asset.application_id, asset.user_id, own)
+            (asset.application_id, asset.user_id, Own::Whole(asset.bytes))
         }
         // Whose it was is nobody's business.
         Err(error) => return Err(error.into()),
     };
-    super::upload::check_owner(&call.caller, &tenant, user, missing)?;
-    own
+    sender.check(&tenant, owner, missing)?;
+    check_version(sender.call.headers())?;
+    Ok(own)
+}
+
+/// The same, if it is not whole.
+async fn unfinished(sender: &mut Sender) -> Result<Coming, Error> {
+    match own(sender).await? {
+        Own::Coming(coming) => Ok(coming),
+        Own::Whole(_) => Err(Error::Conflict("all of the file is there".to_owned())),
+    }
 }
 
 /// Takes a piece to its end, also when its sender does not wait; how much is there then. With all of it the file

@@ -2,19 +2,20 @@
 //! becomes of a file that is whole, whichever way it came.
 
 use std::fmt::Write as _;
+use std::sync::Arc;
 
+use axum::extract::{FromRequest, Request};
 use utoipa::ToSchema;
 
-use super::View;
+use super::view::{self, View};
 use crate::base::id::Uuid;
-use crate::control::State;
 use crate::control::api::answer::{Answer, ok};
-use crate::control::api::call::Caller;
 use crate::control::api::docs::{Conflicting, Lookup, Sized, Usual};
 use crate::control::api::error::Body as Refusal;
-use crate::control::api::{Call, Error, form, to_the_end};
+use crate::control::api::{ByUser, Call, Error, form, to_the_end};
+use crate::control::{State, auth};
 use crate::films::{self, Incoming, Medium, NewUpload};
-use crate::store::{self, AssetKind, Event, EventStatus, NewAsset, Received};
+use crate::store::{self, AssetKind, Event, EventStatus, NewAsset, Received, User};
 
 /// Bytes of a file's name.
 const MAX_NAME_BYTES: usize = 256;
@@ -51,8 +52,9 @@ pub(in crate::control) struct Form {
             body = inline(Refusal)),
         (status = 507, description = "There is no room for it.", body = inline(Refusal))),
 )]
-pub(in crate::control) async fn upload(mut call: Call) -> Answer {
-    let event = changeable(&mut call).await?;
+pub(in crate::control) async fn upload(mut sender: Sender) -> Answer {
+    let event = sender.event().await?;
+    let mut call = sender.call;
     let boundary = form::boundary(call.headers());
     let boundary = boundary.ok_or_else(|| {
         Error::Unsupported("the body is no multipart/form-data with a boundary".to_owned())
@@ -75,7 +77,7 @@ pub(in crate::control) async fn upload(mut call: Call) -> Answer {
     accepted.await?;
     let event = call.state.setup().store.event(event.id).await?;
     let event = event.ok_or(Error::NotFound("event"))?;
-    Ok(ok(&super::view(&call.state, event).await?))
+    Ok(ok(&view::one(&call, event).await?))
 }
 
 impl form::Sink for Incoming {
@@ -84,39 +86,57 @@ impl form::Sink for Incoming {
     }
 }
 
-/// The event that the path names, if its file may be replaced by this caller, and now.
-pub(super) async fn changeable(call: &mut Call) -> Result<Event, Error> {
-    check_caller(&call.caller)?;
-    let missing = || Error::NotFound("event");
-    let id = call.parameter("id").await?;
-    let id = Uuid::parse_str(&id).map_err(|_| missing())?;
-    let event = call.state.setup().store.event(id).await?;
-    let event = event.ok_or_else(missing)?;
-    check_owner(&call.caller, &event.application_id, event.user_id, missing)?;
-    check_quiet(&event)?;
-    Ok(event)
+/// A call of who may send files: a user, or an operator where those are.
+pub(in crate::control) struct Sender {
+    pub(super) call: Call,
+    /// `None`: an operator, who may change everybody's.
+    user: Option<Arc<User>>,
 }
 
-/// Whether somebody asks who can own anything.
-pub(super) fn check_caller(caller: &Caller) -> Result<(), Error> {
-    match caller.user.is_some() || caller.is_operator {
-        true => Ok(()),
-        false => Err(Error::Unauthorized("a user's token is needed")),
+impl FromRequest<State> for Sender {
+    type Rejection = Error;
+
+    async fn from_request(request: Request, state: &State) -> Result<Sender, Error> {
+        let of_operators = request.uri().path().starts_with("/api/admin/");
+        if !of_operators {
+            let ByUser(call, user) = ByUser::from_request(request, state).await?;
+            let user = Some(user);
+            return Ok(Sender { call, user });
+        }
+        let call = Call::from_request(request, state).await?;
+        match auth::is_operator(state, call.headers()) {
+            true => Ok(Sender { call, user: None }),
+            false => Err(Error::Unauthorized("the admin key is missing or wrong")),
+        }
     }
 }
 
-/// Whether something of a user is this caller's; for other tenants it is missing.
-pub(super) fn check_owner(
-    caller: &Caller,
-    tenant: &str,
-    user: Uuid,
-    missing: impl FnOnce() -> Error,
-) -> Result<(), Error> {
-    let own = caller.user.as_ref().map(|user| user.id);
-    match caller.is_operator || own == Some(user) {
-        true => Ok(()),
-        false if caller.tenant.id == tenant => Err(Error::Forbidden),
-        false => Err(missing()),
+impl Sender {
+    /// The event that the path names, if this sender may replace its file, and now.
+    pub(super) async fn event(&mut self) -> Result<Event, Error> {
+        let missing = || Error::NotFound("event");
+        let id = self.call.parameter("id").await?;
+        let id = Uuid::try_parse(&id).map_err(|_| missing())?;
+        let event = self.call.state.setup().store.event(id).await?;
+        let event = event.ok_or_else(missing)?;
+        self.check(&event.application_id, event.user_id, missing)?;
+        check_quiet(&event)?;
+        Ok(event)
+    }
+
+    /// Whether it may change what is a user's; for other tenants that is missing.
+    pub(super) fn check(
+        &self,
+        tenant: &str,
+        owner: Uuid,
+        missing: impl FnOnce() -> Error,
+    ) -> Result<(), Error> {
+        match &self.user {
+            None => Ok(()),
+            Some(user) if user.application_id != tenant => Err(missing()),
+            Some(user) if user.id != owner => Err(Error::Forbidden),
+            Some(_) => Ok(()),
+        }
     }
 }
 

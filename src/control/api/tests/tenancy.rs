@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 
 use super::*;
 use crate::base::id::Uuid;
+use crate::films::NewUpload;
 use crate::store::{NewChat, User};
 
 mod table;
@@ -45,6 +46,7 @@ enum Kind {
     File,
     Webhook,
     Event,
+    Upload,
     Text,
 }
 
@@ -119,6 +121,15 @@ async fn things(bench: &Bench) -> Things {
     let webhook = ask("POST /api/webhooks", webhook).await;
     let event = json!({"title": SECRET, "scheduledStartTime": "2100-01-01T00:00:00Z"});
     let event = ask("POST /api/events/schedule", event).await;
+    let upload = NewUpload {
+        event: Uuid::parse_str(event["id"].as_str().unwrap()).unwrap(),
+        user: ann.id,
+        tenant: "one".to_owned(),
+        name: SECRET.to_owned(),
+        length: 4,
+        metadata: SECRET.to_owned(),
+    };
+    let upload = bench.state.setup().films.create(upload).await.unwrap();
     Things {
         ids: vec![
             (Kind::User, text(&friend["user"]["id"])),
@@ -132,6 +143,7 @@ async fn things(bench: &Bench) -> Things {
             (Kind::File, text(&first["id"])),
             (Kind::Webhook, text(&webhook["id"])),
             (Kind::Event, text(&event["id"])),
+            (Kind::Upload, upload.upload.id.to_string()),
             (Text, text(&event["streamId"])),
             (Text, text(&cast["streamKey"])),
         ],

@@ -213,7 +213,18 @@ async fn a_file_is_for_its_events_owner_and_not_while_the_event_is_on() {
         id: String::new(),
         token: "x-admin-key: admin-key".to_owned(),
     };
-    assert_eq!(send(&bench, &operator, event, b"film").await.code, 200);
+    assert_eq!(send(&bench, &operator, event, b"film").await.code, 401);
+    let what = format!("POST /api/admin/events/{event}/uploads");
+    let lines = [TUS, "upload-length: 4"];
+    assert_eq!(tell(&bench, &what, &jane, &lines, "").await.code, 401);
+    let made = tell(&bench, &what, &operator, &lines, "").await;
+    let path = made.head("location");
+    assert!(path.starts_with("/api/admin/uploads/"), "{path}");
+    for who in [&jane, &nobody] {
+        assert_eq!(append(&bench, who, path, 0, b"film").await.code, 401);
+    }
+    assert_eq!(offset(&bench, &operator, path).await, (200, "0".to_owned()));
+    assert_eq!(append(&bench, &operator, path, 0, b"film").await.code, 204);
     let of_jane = asset_of(&bench, event).await;
     assert_eq!(of_jane.user_id.to_string(), jane.id);
 }

@@ -5,7 +5,7 @@ use super::Kind::{self, Broadcast, Contact, Text};
 
 /// Every route below `/api` and `/ws`, with a body that its owner may send and the code of the answer to that.
 /// In this order the owner's calls are all good. Routes of operators have no line: nobody here is one.
-pub(super) const ROUTES: [(&str, About, &str, u16); 73] = [
+pub(super) const ROUTES: [(&str, About, &str, u16); 80] = [
     ("POST /api/broadcasts", Caller, r#"{"title":"t"}"#, 200),
     ("GET /api/broadcasts", Caller, "", 200),
     ("GET /api/broadcasts/{id}", Named(Broadcast), "", 200),
@@ -267,6 +267,39 @@ pub(super) const ROUTES: [(&str, About, &str, u16); 73] = [
         Named(Kind::Event),
         r#"{"repeatMode":"daily"}"#,
         200,
+    ),
+    // Neither is a form sent, nor tus spoken.
+    (
+        "POST /api/events/{id}/upload",
+        Named(Kind::Event),
+        "{}",
+        415,
+    ),
+    (
+        "POST /api/events/{id}/uploads",
+        Named(Kind::Event),
+        "{}",
+        412,
+    ),
+    ("OPTIONS /api/uploads/{uploadId}", Everybody, "", 204),
+    ("HEAD /api/uploads/{uploadId}", Named(Kind::Upload), "", 412),
+    (
+        "PATCH /api/uploads/{uploadId}",
+        Named(Kind::Upload),
+        "film",
+        412,
+    ),
+    (
+        "DELETE /api/uploads/{uploadId}",
+        Named(Kind::Upload),
+        "",
+        412,
+    ),
+    (
+        "POST /api/uploads/{uploadId}",
+        Named(Kind::Upload),
+        "film",
+        405,
     ),
     ("DELETE /api/events/{id}", Named(Kind::Event), "", 200),
     ("POST /api/users/token", Caller, "", 200),

@@ -167,7 +167,8 @@ async fn there_is_something_to_play_from_the_slate_on_once_some_of_it_is_prepare
     .await;
     bench.clock.advance(61 * SECOND);
     assert!(!plays().await, "nothing of it is prepared");
-    bench.store.claim_asset(60 * SECOND).await.unwrap().unwrap();
+    let claimed = bench.store.claim_asset(60 * SECOND, &[]).await;
+    claimed.unwrap().unwrap();
     bench.store.asset_prepared(asset, 90_000_000).await.unwrap();
     assert!(plays().await, "its slate");
     bench.clock.advance(60 * SECOND);
