@@ -31,6 +31,8 @@
 //!   `control/api/lifecycle.rs` (signs of life), `control/watch.rs` (what lost its channel goes off the air);
 //! - a watch page of a broadcast: `control/pages.rs` (its head), `control/api/viewer.rs` (what it shows, and its
 //!   pass), `control/api/chat/socket.rs`, `assets/web/src/broadcast.js`;
+//! - the page of a show: `control/api/viewer/run.rs` (before there is a broadcast), `assets/web/src/show.js`, and
+//!   `assets/web/sync.js` (every viewer at the same position);
 //! - a chat message: `control/api/chat/socket.rs` (one connection), `control/api/chat/frame.rs` (what it says),
 //!   `control/api/chat/rooms.rs` (to all who listen), `store/chat.rs` (the history);
 //! - a file: `control/api/file/upload.rs` (a form, piece by piece), `files/mod.rs` (to the disk), `store/file.rs`;

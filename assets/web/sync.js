@@ -18,7 +18,7 @@
  *     sync.stop();
  *
  * Two masters of one playback rate do not work: what players do themselves about their latency has to be off, and
- * where they begin should be near to where they will be. Two lines for each (3 is `targetLatency`):
+ * where they begin should be near to where they will be. What each needs (3 is `targetLatency`):
  *
  *     // hls.js
  *     const hls = new Hls({ liveSyncDuration: 3, maxLiveSyncPlaybackRate: 1 });
@@ -28,9 +28,11 @@
  *     player.updateSettings({ streaming: { delay: { liveDelay: 3 }, liveCatchup: { enabled: false } } });
  *     player.initialize(video, 'https://GATEWAY/dash/STREAM/ll.mpd', true);
  *
- *     // shaka, in HLS: in DASH it obeys the ServiceDescription of the MPD, whatever is set; 2 is less than 3
- *     player.configure({ manifest: { defaultPresentationDelay: 2, hls: { sequenceMode: true } } });
- *     await player.load('https://GATEWAY/hls/STREAM/index.m3u8');
+ *     // shaka, in DASH; without `liveSync` it obeys the MPD's ServiceDescription, and one so wide lets any rate be
+ *     const dash = { ignoreSuggestedPresentationDelay: true, autoCorrectDrift: false };
+ *     player.configure({ manifest: { defaultPresentationDelay: 2, dash },
+ *       streaming: { liveSync: { enabled: true, targetLatency: 3, targetLatencyTolerance: 3 } } });
+ *     await player.load('https://GATEWAY/dash/STREAM/ll.mpd');
  *
  *     // Safari, iOS: nothing to set, and no `player`
  *     video.src = 'https://GATEWAY/hls/STREAM/index.m3u8';
@@ -338,7 +340,7 @@ export class Sync {
     signal.addEventListener('abort', () => {
       clearInterval(timer);
       clearTimeout(this.#lookTimer);
-      video.playbackRate = 1;
+      setRate(video, 1);
     });
     this.#look();
   }
@@ -383,7 +385,7 @@ export class Sync {
       this.#ownSeeks += 1;
       video.currentTime += seekS;
     }
-    if (state !== 'away' && video.playbackRate !== rate) video.playbackRate = rate;
+    if (video.playbackRate !== rate) setRate(video, rate);
     this.#tell(state, rate, offsetMs);
   }
 
@@ -451,6 +453,12 @@ export class Sync {
     if (!answer.ok) throw new Error(`status ${answer.status}`);
     return { sentAt, receivedAt, text: await answer.text() };
   }
+}
+
+/** Shaka takes the default rate for the one to go back to. */
+function setRate(video, rate) {
+  video.defaultPlaybackRate = rate;
+  video.playbackRate = rate;
 }
 
 const rounded = (value) => (value === null ? null : Math.round(value));

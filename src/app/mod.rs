@@ -4,6 +4,7 @@ mod access;
 mod chores;
 mod console;
 pub mod demo;
+mod events;
 mod keys;
 mod listeners;
 mod measure;
@@ -11,6 +12,8 @@ mod preparation;
 mod publishing;
 mod pulls;
 mod recordings;
+mod rules;
+mod takeover;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -36,21 +39,17 @@ use crate::credentials::{Banner, Credentials};
 use crate::files::Files;
 use crate::hub::boundary::{OnLoss, Settings};
 use crate::hub::{self, Admission, Hub, Stream};
-use crate::media::timeline::Rules;
 use crate::media::{Ticks, Timescale};
 use crate::origin::{self, Origin};
 use crate::package::Live;
-use crate::store::{After, Store};
+use crate::store::Store;
 use crate::transcode;
 use access::{NoPlayback, TokenAccess};
 use listeners::{Listeners, reachable};
 use measure::Figures;
 use recordings::Recordings;
+use rules::{PASSTHROUGH_TARGET_S, playlist_rules, target_duration};
 
-/// TARGETDURATION without a ladder: room for the 8.33 s key interval that encoders have by default.
-const PASSTHROUGH_TARGET_S: u32 = 10;
-/// What the ladder takes from a unit to its rung, at most: added to the hold-back (decision 7).
-const LADDER_LAG: Duration = Duration::from_millis(300);
 /// A stop takes no longer: what has not ended by then is left behind.
 pub const STOP_DEADLINE: Duration = Duration::from_secs(9);
 /// How long players have to fetch what was published last: shaka asks for ever for a part that was listed
@@ -115,17 +114,19 @@ impl App {
         }
         let tokens = Tokens::new(store.clone(), clock.clone());
         tasks.spawn(store.clone().keep_swept(tasks.clone()));
+        let playbill = events::open(&config, &store, &clock).await?;
         let gate = StoreGate::new(
             store.clone(),
             tokens.clone(),
             config.media.default_capabilities.clone(),
         )
+        .beside(playbill.clone())
         .asking(publishing::admission(&config)?);
 
         let figures = Arc::new(Figures::new());
         let files = Files::open(&config.storage.data.join(UPLOADS))
             .context("cannot use the folder of uploads")?;
-        let films = preparation::start(&config, &store, &worker, &clock, &tasks)?;
+        let films = preparation::start(&config, &store, &worker, &clock, &tasks).await?;
         let recordings = Recordings::open(&config, &clock, &tasks).await?;
         let hub = make_hub(&config, &clock, gate.clone(), worker, &figures, &ingest)?;
         recordings.keep(&hub);
@@ -158,6 +159,7 @@ impl App {
         tasks.spawn(store.clone().follow(tasks.clone()));
 
         chores::start(&config, &store, &hub, (&files, &films), &clock, &tasks);
+        events::conduct(&config, &store, &playbill, &clock, &tasks);
         let own_address = !config.listen.control.is_empty();
         let state = control::State::new(control::Setup {
             store: store.clone(),
@@ -165,6 +167,8 @@ impl App {
             files,
             films,
             live: Arc::new(hub.clone()),
+            playbill: playbill.clone(),
+            planning: events::planning(&config),
             measurements: figures.clone(),
             probes: figures.clone(),
             keys: Arc::new(keys::Keys(config.clone())),
@@ -175,7 +179,6 @@ impl App {
             max_channels: config.limits.max_channels,
             open_registration: config.publish.open_registration,
             anonymous_broadcasts: config.publish.anonymous_broadcasts,
-            planning: planning(&config),
             requests_per_second: control::REQUESTS_PER_SECOND,
             webhooks_private: config.webhooks.may_go_to(),
             public_url: config.urls.public_url.clone(),
@@ -194,8 +197,8 @@ impl App {
             hub: hub.clone(),
             tokens: tokens.clone(),
         });
-        let access = recordings.access(&hub, &tokens, access);
-        let streams = recordings.streams(&hub, &store);
+        let access = recordings.access((&playbill, &hub), &tokens, access);
+        let streams = recordings.streams(&playbill, &hub, &store);
         let origin = make_origin(&config, streams.clone(), &clock, access, public);
         figures.watch_origin(origin.clone());
         tasks.spawn(origin::conformance::run(origin.clone(), tasks.clone()));
@@ -365,7 +368,10 @@ fn make_hub(
     let asked = transcoder.clone();
     let bridge_tasks = tasks.clone();
     let opener = move |stream: &Arc<Stream>, now: Wall| {
-        let live = Live::new(playlist_rules(&rules_config, stream), now);
+        let live = Live::new(
+            playlist_rules(&rules_config, stream.epoch(), stream.has_ladder()),
+            now,
+        );
         stream.attach(live.outlet());
         figures.watch_timeline(stream.id(), live.clone());
         if stream.has_ladder() {
@@ -420,48 +426,6 @@ fn make_origin(
             .min(for_connections(descriptors())),
     };
     Origin::new(origin_config, streams, clock.clone(), access, fallback)
-}
-
-/// TARGETDURATION in whole seconds: a function of settings, never measured (decision 5).
-fn target_duration(config: &Config, ladder: bool) -> u32 {
-    let fitting = u32::try_from(config.media.ladder_target_duration_s()).unwrap_or(u32::MAX);
-    if ladder {
-        fitting
-    } else {
-        PASSTHROUGH_TARGET_S.max(fitting)
-    }
-}
-
-/// What all playlists of a stream have in common.
-fn playlist_rules(config: &Config, stream: &Stream) -> Rules {
-    let ladder = stream.has_ladder();
-    let target_duration_s = target_duration(config, ladder);
-    let target = Duration::from_secs(u64::from(target_duration_s));
-    let part_target = config.media.part_target();
-    let lag = if ladder { LADDER_LAG } else { Duration::ZERO };
-    Rules {
-        epoch: stream.epoch(),
-        target_duration_s,
-        part_target,
-        part_hold_back: part_target * 3 + lag,
-        hold_back: target * 3,
-        can_skip_until: target * 6,
-        segment_target: config.media.segment,
-        window: config.media.window.max(target * 6),
-        independent_segments: ladder,
-    }
-}
-
-/// What all scheduled events have in common.
-fn planning(config: &Config) -> control::Planning {
-    control::Planning {
-        segment: config.media.segment,
-        slate_before: config.event.before == "slate",
-        after: match config.event.after.as_str() {
-            "end" => After::End,
-            _ => After::Slate,
-        },
-    }
 }
 
 /// The certificate and key of the settings, if any.

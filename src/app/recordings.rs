@@ -10,13 +10,14 @@ use crate::base::clock::Clock;
 use crate::base::id::Uuid;
 use crate::base::shutdown::Tasks;
 use crate::config::Config;
+use crate::control::Playbill;
 use crate::control::token::{Target, Tokens};
 use crate::hub::gate::Pending;
 use crate::hub::{Hub, Shown};
 use crate::media::timeline::Timeline;
 use crate::origin;
 use crate::record::{self, Library, disk};
-use crate::store::{Named, Store};
+use crate::store::{Channel, Named, Store};
 
 /// Capability of streams that are kept.
 const ON_DEMAND: &str = "on-demand";
@@ -78,9 +79,15 @@ impl Recordings {
         Ok(())
     }
 
-    /// Streams that live, and recordings of those that do not.
-    pub(super) fn streams(&self, hub: &Hub, store: &Store) -> Arc<dyn origin::Streams> {
+    /// Films of events, streams that live, and recordings of those that do not.
+    pub(super) fn streams(
+        &self,
+        playbill: &Playbill,
+        hub: &Hub,
+        store: &Store,
+    ) -> Arc<dyn origin::Streams> {
         Arc::new(Playable {
+            playbill: playbill.clone(),
             hub: hub.clone(),
             store: store.clone(),
             library: self.library.clone(),
@@ -90,11 +97,12 @@ impl Recordings {
     /// Recordings of protected streams are opened by the same tokens; living streams by `living`.
     pub(super) fn access(
         &self,
-        hub: &Hub,
+        (playbill, hub): (&Playbill, &Hub),
         tokens: &Tokens,
         living: Arc<dyn origin::Access>,
     ) -> Arc<dyn origin::Access> {
         Arc::new(Access {
+            playbill: playbill.clone(),
             hub: hub.clone(),
             library: self.library.clone(),
             tokens: tokens.clone(),
@@ -104,13 +112,29 @@ impl Recordings {
 }
 
 struct Playable {
+    playbill: Playbill,
     hub: Hub,
     store: Store,
     library: Library,
 }
 
+impl Playable {
+    /// The stream of a channel: of the event that is on in its place, of its own film, or its newest.
+    fn on_air(&self, channel: &Channel) -> Option<Uuid> {
+        let event = self.playbill.on_channel(&channel.id);
+        let film = channel
+            .stream_id
+            .filter(|stream| self.playbill.has(*stream));
+        event.or(film).or_else(|| self.hub.newest(&channel.id))
+    }
+}
+
 impl origin::Streams for Playable {
     fn timeline(&self, id: Uuid) -> Option<Arc<dyn Timeline>> {
+        // An encoder that takes over is seen through the show.
+        if let Some(show) = self.playbill.stage().timeline(id) {
+            return Some(show);
+        }
         // As long as the hub knows a stream its players see one playlist only.
         match self.hub.timeline(id) {
             Some(timeline) => Some(timeline),
@@ -122,8 +146,12 @@ impl origin::Streams for Playable {
     /// them are on air.
     fn find<'a>(&'a self, name: &'a str) -> Pending<'a, Option<Uuid>> {
         Box::pin(async move {
+            let event = Uuid::parse_str(name).ok();
+            if let Some(stream) = event.and_then(|event| self.playbill.stream_of(event)) {
+                return Some(stream);
+            }
             match self.store.find_stream(name).await {
-                Ok(Some(Named::Channel(channel))) => self.hub.newest(&channel.id),
+                Ok(Some(Named::Channel(channel))) => self.on_air(&channel),
                 Ok(Some(Named::Broadcast(stream))) => Some(stream),
                 Ok(None) => None,
                 Err(err) => {
@@ -135,7 +163,11 @@ impl origin::Streams for Playable {
     }
 
     fn ids(&self) -> Vec<Uuid> {
-        origin::Streams::ids(&self.hub)
+        let shows = self.playbill.stage().ids().into_iter();
+        let living = origin::Streams::ids(&self.hub).into_iter();
+        shows
+            .chain(living.filter(|id| !self.playbill.has(*id)))
+            .collect()
     }
 
     fn thumbnail(&self, id: Uuid) -> Option<Bytes> {
@@ -144,6 +176,7 @@ impl origin::Streams for Playable {
 }
 
 struct Access {
+    playbill: Playbill,
     hub: Hub,
     library: Library,
     tokens: Tokens,
@@ -152,6 +185,10 @@ struct Access {
 
 impl origin::Access for Access {
     fn allows(&self, stream: Uuid, token: Option<&str>, client: IpAddr) -> bool {
+        // What events show is for everybody, also while an encoder is on.
+        if self.playbill.has(stream) {
+            return true;
+        }
         if self.hub.admission(stream).is_some() {
             return self.living.allows(stream, token, client);
         }

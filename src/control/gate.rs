@@ -5,6 +5,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 
 use super::admission::Service;
+use super::api::event::Playbill;
 use super::token::{self, PublishGrant, Tokens};
 use crate::base::id::Uuid;
 use crate::hub::gate::{Gate, Pending, Record, Sign, Told};
@@ -13,6 +14,8 @@ use crate::store::{self, Channel, Error, IngestOptions, OpenStream, Store};
 
 /// What an encoder is told when the database is not there. It may try again.
 const NO_DATABASE: &str = "the database does not answer";
+/// What an encoder is told in whose place a film is on.
+const NOT_CALLED: &str = "a film is on, and nobody has called for a takeover of its event";
 
 /// Admits publishes by stream key, or by publish token in its place. Cloning shares it.
 #[derive(Clone)]
@@ -21,6 +24,8 @@ pub struct StoreGate {
     tokens: Tokens,
     defaults: Arc<ArcSwap<Vec<String>>>,
     admission: Option<Service>,
+    /// What takes turns with films; `None`: nothing does.
+    playbill: Option<Playbill>,
 }
 
 impl StoreGate {
@@ -31,6 +36,7 @@ impl StoreGate {
             tokens,
             defaults: Arc::new(ArcSwap::from_pointee(default_capabilities)),
             admission: None,
+            playbill: None,
         }
     }
 
@@ -39,6 +45,26 @@ impl StoreGate {
     pub fn asking(mut self, service: Option<Service>) -> StoreGate {
         self.admission = service;
         self
+    }
+
+    /// The same gate, which lets nobody publish in the place of a film unless that was called for.
+    pub fn beside(mut self, playbill: Playbill) -> StoreGate {
+        self.playbill = Some(playbill);
+        self
+    }
+
+    /// Whether a channel is that of an event, which is not to be taken over.
+    async fn refuse_uncalled(&self, channel: &Channel) -> Result<(), Refusal> {
+        let stream = channel.stream_id.filter(|_| channel.is_of_broadcast());
+        let Some(stream) = stream.filter(|_| self.playbill.is_some()) else {
+            return Ok(());
+        };
+        // What another gateway was told a moment ago holds here as well.
+        let event = self.store.event_of_stream(stream).await.map_err(refused)?;
+        match event.is_some_and(|event| !event.takeover) {
+            true => Err(Refusal::NotAllowed(NOT_CALLED.to_owned())),
+            false => Ok(()),
+        }
     }
 
     /// New default capabilities, for publishes from now on.
@@ -76,6 +102,7 @@ impl StoreGate {
             (found, asked, request.tags.clone())
         };
         let channel = found.map_err(refused)?.ok_or(Refusal::UnknownKey)?;
+        self.refuse_uncalled(&channel).await?;
         let admission = self.admission(request, &channel, capabilities, tags);
         Ok((channel, admission))
     }
@@ -158,7 +185,12 @@ impl Gate for StoreGate {
             self.store.known_key(key)
         };
         let channel = channel.ok_or(Refusal::UnknownKey)?;
-        Ok(channel.id.clone())
+        let playbill = self.playbill.as_ref().zip(channel.stream_id);
+        let entry = playbill.and_then(|(playbill, stream)| playbill.of_stream(stream));
+        match entry.is_some_and(|entry| !entry.event.takeover) {
+            true => Err(Refusal::NotAllowed(NOT_CALLED.to_owned())),
+            false => Ok(channel.id.clone()),
+        }
     }
 
     fn admit<'a>(&'a self, request: &'a PublishRequest) -> Pending<'a, Result<Admission, Refusal>> {

@@ -53,7 +53,7 @@ use crate::hub::{
 use crate::record::Library;
 use crate::store::Store;
 pub use api::chat::news::run as tell_chats;
-pub use api::event::Planning;
+pub use api::event::{Conductor, Planning, Playbill};
 pub use api::fuzz::{fuzz_api, fuzz_uploads};
 pub use api::leftover::Leftovers;
 pub use api::lifecycle::Lifecycle;
@@ -251,6 +251,8 @@ pub struct Setup {
     pub films: Films,
     /// Streams that live now.
     pub live: Arc<dyn Live>,
+    /// Events, and the stage on which their shows play.
+    pub playbill: Playbill,
     /// Figures for `/metrics` and lists.
     pub measurements: Arc<dyn Measurements>,
     /// Readiness of what control cannot see.

@@ -102,6 +102,7 @@ async fn put_together(state: &State) -> Vec<u8> {
         Vec::new()
     });
     let mut posters = store.posters(&broadcasts).await.unwrap_or_default();
+    let wall = setup.clock.wall();
     let mut entries = Vec::with_capacity(broadcasts.len());
     for broadcast in broadcasts {
         entries.push(Entry {
@@ -113,7 +114,8 @@ async fn put_together(state: &State) -> Vec<u8> {
             thumbnail: setup.live.thumbnail(broadcast.stream_id).is_some(),
             id: broadcast.stream_id.to_string(),
             alias: broadcast.id.to_string(),
-            on_air: on_air.contains(&broadcast.stream_id),
+            on_air: on_air.contains(&broadcast.stream_id)
+                || setup.playbill.is_playing(broadcast.stream_id, wall),
             poster: posters.remove(&broadcast.id).map(for_page),
             since: broadcast.started.map(seconds),
             name: broadcast.title,

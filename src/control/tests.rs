@@ -259,6 +259,21 @@ impl Drop for Bench {
     }
 }
 
+/// Of shows.
+pub(in crate::control) fn rules() -> crate::media::timeline::Rules {
+    crate::media::timeline::Rules {
+        epoch: NOW,
+        target_duration_s: 3,
+        part_target: Duration::from_millis(200),
+        part_hold_back: Duration::from_millis(600),
+        hold_back: Duration::from_secs(9),
+        can_skip_until: Duration::from_secs(18),
+        segment_target: Duration::from_secs(2),
+        window: Duration::from_secs(60),
+        independent_segments: true,
+    }
+}
+
 pub(in crate::control) async fn bench(change: impl FnOnce(&mut Setup)) -> Bench {
     let data = std::env::temp_dir().join(format!("forebay-control-{}", Uuid::new_v4()));
     let clock = Clock::simulated(NOW);
@@ -292,6 +307,11 @@ pub(in crate::control) async fn bench(change: impl FnOnce(&mut Setup)) -> Bench 
     });
     store.watch(&watch).await.unwrap();
     let tasks = Tasks::new();
+    let stage = crate::playout::Config {
+        folder: data.join("films"),
+        rules: rules(),
+    };
+    let stage = crate::playout::Stage::new(stage, clock.clone());
     let films = crate::films::Config {
         folder: data.join("films"),
         max_bytes: 10 << 20,
@@ -304,6 +324,7 @@ pub(in crate::control) async fn bench(change: impl FnOnce(&mut Setup)) -> Bench 
         files: Files::open(&data.join("uploads")).unwrap(),
         films: Films::open(films).unwrap(),
         live: world.clone(),
+        playbill: Playbill::new(store.clone(), stage),
         measurements: world.clone(),
         probes: world.clone(),
         keys: world.clone(),

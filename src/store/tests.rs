@@ -6,6 +6,7 @@ mod chats;
 mod cluster;
 mod cohosts;
 mod dump;
+mod events;
 mod file;
 mod files;
 mod known;
@@ -160,6 +161,18 @@ behaviours! {
     files::files_of_another_tenant_are_not_there,
     files::images_of_a_user_are_its_newest,
     files::files_go_with_their_user,
+    events::an_event_is_read_as_it_was_made_with_its_first_run,
+    events::events_are_listed_by_their_start_and_status,
+    events::of_two_events_for_one_channel_and_time_exactly_one_is_made,
+    events::an_event_and_its_run_change_together_or_not_at_all,
+    events::a_cut_that_viewers_may_have_seen_stays_as_it_is,
+    events::the_next_run_ends_the_one_before,
+    events::nodes_read_what_changed_since_their_last_look,
+    events::an_event_goes_with_its_user_and_leaves_no_row,
+    events::events_of_a_user_are_bounded,
+    events::an_asset_is_prepared_by_one_gateway_at_a_time,
+    events::a_new_file_plays_in_the_next_run_and_the_old_one_goes_when_nothing_shows_it,
+    events::events_are_found_by_their_stream_and_their_key,
     webhooks::webhooks_are_their_applications_and_no_more_than_ten,
     webhooks::what_becomes_of_a_broadcast_is_queued_with_the_change,
     webhooks::one_gateway_at_a_time_sends_to_a_webhook_oldest_first,

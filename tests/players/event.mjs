@@ -9,7 +9,7 @@ import { fileURLToPath } from 'node:url';
 
 const root = dirname(fileURLToPath(import.meta.url));
 /** The film: its size, its rate, and how long it is in seconds. */
-export const FILM = { width: 640, height: 360, fps: 30, seconds: 20 };
+export const FILM = { width: 640, height: 360, fps: 30, seconds: 8 };
 const PREPARED_MS = 120_000;
 
 export const sleep = (ms) => new Promise((resolve) => { setTimeout(resolve, ms); });
@@ -91,8 +91,6 @@ export function place(frames, fps, length) {
 
 /** Where a film is meant to be on screen, by `/sync`, in the same measure; and how long it is. */
 export async function meant(sync) {
-  const sentAt = Date.now();
   const event = await (await fetch(sync)).json();
-  const askedAt = (sentAt + Date.now()) / 2;
-  return { event, place: (event.currentPosition - event.targetLatency) * 1000 - askedAt, length: (event.duration ?? 0) * 1000 };
+  return { event, place: (event.currentPosition - event.targetLatency) * 1000 - Date.parse(event.serverTime), length: (event.duration ?? 0) * 1000 };
 }

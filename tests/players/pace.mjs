@@ -1,7 +1,10 @@
-// The arithmetic of assets/web/sync.js with simulated clocks, networks and players: `node --test pace.mjs`.
+// assets/web/sync.js with simulated clocks, networks and players, and all of it with a server that tells another time
+// than this machine: `node --test pace.mjs`.
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { createServer } from 'node:http';
 import { test } from 'node:test';
-import { Pace, programmeTime, ServerClock } from '../../assets/web/sync.js';
+import { Pace, programmeTime, ServerClock, Sync } from '../../assets/web/sync.js';
 
 const TICK_MS = 100;
 const TARGET_MS = 3000;
@@ -266,3 +269,80 @@ test('each player tells its date', () => {
   }
   assert.equal(programmeTime(video, () => at), at);
 });
+
+/** What `Sync` uses of a media element: it plays by the clock of this machine. */
+class Element extends EventTarget {
+  seekable = { length: 1, start: () => 0, end: () => 1e6 };
+  buffered = this.seekable;
+  paused = false;
+  seeking = false;
+  readyState = 4;
+  defaultPlaybackRate = 1;
+  seeks = 0;
+  #rate = 1;
+  #position = 1000;
+  #at = performance.now();
+
+  get currentTime() {
+    return this.#position + ((performance.now() - this.#at) / 1000) * this.#rate;
+  }
+
+  set currentTime(position) {
+    [this.#position, this.#at, this.seeks] = [position, performance.now(), this.seeks + 1];
+    this.dispatchEvent(new Event('seeked'));
+  }
+
+  get playbackRate() {
+    return this.#rate;
+  }
+
+  set playbackRate(rate) {
+    [this.#position, this.#at, this.#rate] = [this.currentTime, performance.now(), rate];
+  }
+}
+
+/** A gateway by the contract, whose clock is off by `offMs`; what it does not have is 404. */
+async function gateway(offMs, hasTime) {
+  const asked = { '/api/events/a/sync': 0, '/time': 0 };
+  const server = createServer((request, response) => {
+    asked[request.url] += 1;
+    const serverTime = new Date(Date.now() + offMs).toISOString();
+    if (request.url.endsWith('/sync')) response.end(JSON.stringify({ serverTime, targetLatency: 2, isPlaying: true, live: false }));
+    else if (hasTime) response.end(serverTime);
+    else response.writeHead(404).end();
+  });
+  await once(server.listen(0, '127.0.0.1'), 'listening');
+  return { server, asked, url: `http://127.0.0.1:${server.address().port}/api/events/a/sync` };
+}
+
+for (const hasTime of [true, false]) {
+  test(`it steers an element by a gateway that is hours ahead, ${hasTime ? 'with' : 'without'} /time`, async () => {
+    Object.assign(globalThis, { window: new EventTarget(), document: { baseURI: 'http://127.0.0.1/' }, HTMLMediaElement: { HAVE_FUTURE_DATA: 3 } });
+    const offMs = 5 * HOUR_MS;
+    const { server, asked, url } = await gateway(offMs, hasTime);
+    const video = new Element();
+    // What it shows is five seconds behind the common position at first.
+    const epoch = Date.now() + offMs - 2000 - 5000 - video.currentTime * 1000;
+    const states = new Set();
+    let sync;
+    await new Promise((resolve) => {
+      sync = new Sync({
+        url, video, player: () => epoch + video.currentTime * 1000,
+        onReport: ({ state, offsetMs }) => {
+          states.add(state);
+          if (state === 'synced' && Math.abs(offsetMs) < 20) resolve();
+        },
+      });
+    });
+    const error = epoch + video.currentTime * 1000 - (Date.now() + offMs - 2000);
+    const { event, rttMs, uncertaintyMs } = sync.report;
+    sync.stop();
+    server.close();
+    server.closeAllConnections();
+    assert.ok(Math.abs(error) < 60, `${error} ms`);
+    assert.ok(states.has('adjusting') && video.seeks > 0 && video.seeks <= 3, `${[...states]}, ${video.seeks} seeks`);
+    assert.deepEqual([event.isPlaying, video.playbackRate, video.defaultPlaybackRate], [true, 1, 1]);
+    assert.ok(rttMs !== null && uncertaintyMs < 1000);
+    assert.ok(hasTime ? asked['/time'] > 0 : asked['/api/events/a/sync'] > 1, JSON.stringify(asked));
+  });
+}

@@ -3,6 +3,7 @@
 //
 //   node show.mjs --url http://HOST/ --admin-key K --rtmp rtmp://HOST/live --clip FILE
 //
+// --turns            the other half: its owner takes over, and it comes again the next day
 // --clip FILE        what ffmpeg publishes when its owner takes over
 // --screenshots DIR  the pages at each stage on a laptop and on a phone, by night and by day, as PNG
 import { spawn } from 'node:child_process';
@@ -14,7 +15,7 @@ import { apart, at, FILM, meant, owner, place, sleep } from './event.mjs';
 import { launch, look, open, tabThrough } from './pages.mjs';
 
 const names = ['url', 'admin-key', 'rtmp', 'clip', 'screenshots'];
-const { values: options } = parseArgs({ options: Object.fromEntries(names.map((name) => [name, { type: 'string' }])) });
+const { values: options } = parseArgs({ options: { ...Object.fromEntries(names.map((name) => [name, { type: 'string' }])), turns: { type: 'boolean' } } });
 const WATCHING = join(dirname(fileURLToPath(import.meta.url)), 'dist', 'watch.js');
 const PATIENCE_MS = 60_000;
 const HOUR_MS = 3_600_000;
@@ -141,7 +142,35 @@ async function walk(context, other) {
     const found = await tabThrough(first);
     check(found.length === 0, found.join(', '));
   });
+  await step('it is over for all', async () => {
+    await ann.call('DELETE', `/api/events/${event.id}`);
+    await Promise.all([first, second].map((page) => page.getByText('This broadcast is over').waitFor()));
+    await look(first, 'over', options.screenshots);
+  });
+  check(said.length === 0, said.join(', '));
+}
+
+async function turns(context, other) {
+  const ann = await owner({ url: options.url, adminKey: options['admin-key'] });
+  const address = (path) => new URL(path, options.url).href;
+  const [first, second] = [await open(context, said), await open(other, said)];
+  const hour = { scheduledStartTime: at(Date.now() + HOUR_MS), scheduledEndTime: at(Date.now() + 2 * HOUR_MS) };
+  const begin = async (fields) => {
+    const event = await ann.schedule({ title: 'Harbour', ...hour, ...fields });
+    await ann.upload(event);
+    await ann.start(event);
+    await sleep(4000);
+    return event;
+  };
+
   await step('its owner takes over, and nobody loads anything anew', async () => {
+    const event = await begin({ repeatMode: 'until_end', repeatUntilEnd: true });
+    const sync = new URL(`/api/events/${event.id}/sync`, options.url).href;
+    await first.goto(address(`/watch/${event.streamId}`));
+    await second.goto(address(`/watch/${event.streamId}?player=dash`));
+    await Promise.all([first, second].map(plays));
+    await Promise.all([first, second].map(inSync));
+    await Promise.all([first, second].map(watch));
     await Promise.all([first, second].map((page) => page.evaluate(() => { window.isSame = true; })));
     const { streamKey } = await ann.call('POST', `/api/events/${event.id}/takeover`);
     const input = ['-v', 'error', '-nostdin', '-re', '-stream_loop', '-1', '-i', options.clip, '-c', 'copy', '-f', 'flv'];
@@ -161,26 +190,19 @@ async function walk(context, other) {
     for (const page of [first, second]) check(await page.evaluate(() => window.isSame === true), 'a page was loaded anew');
     // The film is where the clock says, not where it was left.
     figures.afterTakeoverMs = await positions([first, second], sync);
-  });
-  await step('it is over for all', async () => {
-    await ann.call('DELETE', `/api/events/${event.id}`);
-    await Promise.all([first, second].map((page) => page.getByText('This broadcast is over').waitFor()));
-    await look(first, 'over', options.screenshots);
+    await second.close();
   });
   await step('a run that is over says when the next one is', async () => {
-    const daily = await schedule({ title: 'Every day', scheduledStartTime: at(Date.now() + HOUR_MS), scheduledEndTime: at(Date.now() + 2 * HOUR_MS), repeatMode: 'daily' });
-    await ann.upload(daily);
-    await ann.start(daily);
-    await first.goto(address(`/watch/${daily.streamId}`));
-    await plays(first);
+    const event = await begin({ repeatMode: 'daily' });
+    await first.goto(address(`/watch/${event.streamId}`));
     await inSync(first);
-    await ann.call('PUT', `/api/events/${daily.id}`, { scheduledEndTime: at(Date.now() + 2000) });
+    await ann.call('PUT', `/api/events/${event.id}`, { scheduledEndTime: at(Date.now() + 2000) });
     await first.getByText('Next time: ').waitFor();
     await look(first, 'next', options.screenshots);
     await first.getByRole('button', { name: 'Go there' }).click();
-    await first.waitForURL((url) => !url.pathname.includes(daily.streamId));
+    await first.waitForURL((url) => !url.pathname.includes(event.streamId));
     await first.getByText('Scheduled').waitFor();
-    const { scheduledStartTime } = await ann.call('GET', `/api/events/${daily.id}`);
+    const { scheduledStartTime } = await ann.call('GET', `/api/events/${event.id}`);
     check(Date.parse(scheduledStartTime) - Date.now() < DAY_MS + 2 * HOUR_MS, scheduledStartTime);
   });
   check(said.length === 0, said.join(', '));
@@ -196,7 +218,7 @@ try {
     context.setDefaultTimeout(PATIENCE_MS);
     people.push(context);
   }
-  await walk(...people).catch(async (error) => {
+  await (options.turns ? turns : walk)(...people).catch(async (error) => {
     trouble = String(error);
     if (!options.screenshots) return;
     for (const [number, page] of people.flatMap((context) => context.pages()).entries()) await page.screenshot({ path: join(options.screenshots, `trouble-${number}.png`) }).catch(() => {});

@@ -56,7 +56,10 @@ const START_MS = 30_000;
 const CONFIG = {
   hls: (latency) => ({ liveSyncDuration: latency, maxLiveSyncPlaybackRate: 1 }),
   dash: (latency) => ({ delay: { liveDelay: latency }, liveCatchup: { enabled: false } }),
-  shaka: (latency) => ({ manifest: { defaultPresentationDelay: latency - 1, hls: { sequenceMode: true } }, streaming: { lowLatencyMode: true } }),
+  shaka: (latency) => ({
+    manifest: { defaultPresentationDelay: latency - 1, dash: { ignoreSuggestedPresentationDelay: true, autoCorrectDrift: false } },
+    streaming: { liveSync: { enabled: true, targetLatency: latency, targetLatencyTolerance: latency } },
+  }),
 };
 
 const PAGE = (player) => `<!doctype html><meta charset="utf-8"><title>${player}</title>
@@ -97,7 +100,7 @@ async function view(browser, origin, player, latency) {
   const said = [];
   page.on('console', (message) => message.type() === 'error' && said.push(message.text()));
   page.on('pageerror', (error) => said.push(String(error)));
-  const url = player === 'dash' ? options.dash : options.hls;
+  const url = player === 'hls' ? options.hls : options.dash;
   const query = new URLSearchParams({ url, sourceWidth: options['source-width'], config: JSON.stringify(CONFIG[player](latency)) });
   await page.goto(`${origin}/${player}?${query}`);
   await page.waitForFunction(() => window.probe?.result().firstFrameMs != null && window.reports, null, { timeout: START_MS }).catch(async () => {

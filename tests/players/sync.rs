@@ -43,3 +43,12 @@ async fn a_show_has_its_page_before_while_and_after() {
     walk(&server, "show.mjs", "live", &["--admin-key", ADMIN]).await;
     server.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_takeover_and_the_next_run_need_no_reload() {
+    let _alone = ALONE.lock().await;
+    let server = server().await;
+    let options = ["--admin-key", ADMIN, "--turns"];
+    walk(&server, "show.mjs", "live", &options).await;
+    server.stop().await;
+}

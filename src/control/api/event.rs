@@ -16,9 +16,18 @@
 //! | over | anything else | 409 |
 //! | any | deletion | one that is active is ended first, with its broadcast; then nothing of it is left |
 
-mod docs;
+mod conductor;
+mod cuts;
+mod decision;
+pub(in crate::control) mod docs;
+mod finish;
+pub(in crate::control) mod operators;
 pub(in crate::control) mod plan;
+mod playbill;
 pub(in crate::control) mod recurrence;
+pub(in crate::control) mod start;
+pub(in crate::control) mod sync;
+pub(in crate::control) mod takeover;
 pub(in crate::control) mod tus;
 pub(in crate::control) mod upload;
 mod view;
@@ -35,9 +44,11 @@ use crate::base::id::Uuid;
 use crate::control::pcast::Fields;
 use crate::control::{Side, State};
 use crate::playout::{Facts, LEAD};
-use crate::store::{BroadcastUpdate, Event, EventStatus, NewEvent, Repeat, ShowRow, Status, User};
+use crate::store::{Event, EventStatus, NewEvent, Repeat, ShowRow, User};
+pub use conductor::Conductor;
 use docs::{EventChange, EventFields};
 pub use plan::Planning;
+pub use playbill::Playbill;
 use recurrence::{Rule, Slot, clash};
 pub(in crate::control) use view::View;
 
@@ -60,8 +71,16 @@ pub(super) fn routes() -> Vec<(&'static str, Side, MethodRouter<State>)> {
             get(fetch).put(replace).patch(patch).delete(remove),
         ),
         ("/api/events/{id}/upload", Public, post(upload::upload)),
+        ("/api/events/{id}/sync", Public, get(sync::show)),
+        ("/api/events/{id}/start-video", Public, post(start::start)),
+        (
+            "/api/events/{id}/takeover",
+            Public,
+            post(takeover::take_over),
+        ),
     ];
     routes.extend(tus::routes());
+    routes.extend(operators::routes());
     routes
 }
 
@@ -105,11 +124,7 @@ impl Call {
 )]
 pub(in crate::control) async fn list(mut call: Call) -> Answer {
     let query = call.query().await?;
-    let status = query.line("status")?.map(|word| {
-        let bad = || Error::Bad("status is not scheduled, active, completed or error".to_owned());
-        EventStatus::of(word).ok_or_else(bad)
-    });
-    let status = status.transpose()?;
+    let status = query.line("status")?.map(status_of).transpose()?;
     let limit = query.limit(DEFAULT_LIMIT, MAX_LIMIT)?;
     let offset = query.count("offset")?.unwrap_or(0);
     let caller = &call.caller;
@@ -117,6 +132,11 @@ pub(in crate::control) async fn list(mut call: Call) -> Answer {
     let store = &call.state.setup().store;
     let found = store.events(tenant, status, limit, offset).await?;
     Ok(ok(&view::many(&call, found).await?))
+}
+
+fn status_of(word: &str) -> Result<EventStatus, Error> {
+    let bad = || Error::Bad("status is not scheduled, active, completed or error".to_owned());
+    EventStatus::of(word).ok_or_else(bad)
 }
 
 #[utoipa::path(
@@ -178,6 +198,7 @@ pub(in crate::control) async fn schedule(ByUser(mut call, user): ByUser) -> Answ
         };
         let made = setup.store.create_event(&new, &clash).await?;
         tracing::info!(event = %made.id, stream = %made.stream_id, "event scheduled");
+        setup.playbill.look().await?;
         Ok(made)
     };
     let made = to_the_end(&call.state, work).await?;
@@ -206,28 +227,32 @@ pub(in crate::control) async fn patch(by: ByUser) -> Answer {
 
 async fn update(ByUser(mut call, user): ByUser) -> Answer {
     let found = call.event_of(&user).await?;
+    let changed = change(&mut call, found).await?;
+    Ok(ok(&view::one(&call, changed).await?))
+}
+
+/// Changes an event as the body says.
+#[expect(
+    clippy::needless_pass_by_ref_mut,
+    reason = "a call that is shared cannot be held while something is waited for: its body is not Sync"
+)]
+async fn change(call: &mut Call, found: Event) -> Result<Event, Error> {
     let body = call.body().await?;
     let mut fields = Fields::parse_optional(&body)?.without_nulls();
-    let change = Change::read(&mut fields, &call)?;
+    let change = Change::read(&mut fields, call)?;
     let state = call.state.clone();
     let work = async move {
         let setup = state.setup();
-        let facts = match found.asset_id {
-            Some(asset) => {
-                let films = setup.data.join("films");
-                state.work().run(move || plan::facts(&films, asset)).await?
-            }
-            None => None,
-        };
+        let facts = start::facts(&state, &found);
         let (planning, now) = (setup.planning, setup.clock.wall());
         let apply = move |event: &mut Event, show: &mut ShowRow| {
-            change.apply(event, show, &planning, facts.as_ref(), now)
+            change.apply(event, show, &planning, facts.as_deref(), now)
         };
         let changed = setup.store.change_event(found.id, &clash, apply).await??;
+        setup.playbill.look().await?;
         Ok(changed.0)
     };
-    let changed = to_the_end(&call.state, work).await?;
-    Ok(ok(&view::one(&call, changed).await?))
+    to_the_end(&call.state, work).await
 }
 
 #[utoipa::path(
@@ -242,43 +267,17 @@ pub(in crate::control) async fn remove(ByUser(mut call, user): ByUser) -> Answer
     Ok(done())
 }
 
-/// Deletes an event, to the end: one that is on is over first, with its broadcast.
+/// Deletes an event, to the end: one that is on is over with it, and so is its broadcast.
 pub(in crate::control) async fn delete(state: &State, event: Event) -> Result<(), Error> {
     let then = state.clone();
     let work = async move {
-        let store = &then.setup().store;
-        if let Some(id) = event.broadcast_id {
-            end_broadcast(&then, id).await?;
-        }
-        let gone = store.delete_event(event.id).await?;
-        // One that began meanwhile.
-        if let Some(id) = gone
-            .event
-            .broadcast_id
-            .filter(|id| event.broadcast_id != Some(*id))
-        {
-            end_broadcast(&then, id).await?;
-        }
+        let setup = then.setup();
+        setup.store.delete_event(event.id).await?;
+        setup.playbill.look().await?;
         tracing::info!(event = %event.id, "event deleted");
         Ok(())
     };
     to_the_end(state, work).await
-}
-
-async fn end_broadcast(state: &State, id: Uuid) -> Result<(), Error> {
-    let found = state.setup().store.find_broadcast(&id.to_string()).await?;
-    if found.is_none_or(|found| found.status.is_over()) {
-        return Ok(());
-    }
-    let update = BroadcastUpdate {
-        status: Some(Status::Completed),
-        ..BroadcastUpdate::default()
-    };
-    match broadcast::change(state, id, update).await {
-        // Somebody else has ended it meanwhile.
-        Ok(_) | Err(Error::Conflict(_)) => Ok(()),
-        Err(err) => Err(err),
-    }
 }
 
 /// What holds for times and repeats together.

@@ -103,7 +103,7 @@ pub(in crate::control) async fn show(mut call: Call) -> Answer {
     let (token, pass) = pass::issue(&tenant.secret, found.id, now);
     let bases = call.bases();
     let stream = found.stream_id;
-    let run = run::find(&setup.store, &stream.to_string()).await?;
+    let run = run::known(&call.state, stream);
     let is_playing = match &run {
         Some(run) => run.is_playing(&setup.store, now).await?,
         None => false,
@@ -166,7 +166,7 @@ impl State {
         if let Some(found) = store.find_broadcast(id).await? {
             return Ok(Some(found));
         }
-        match run::find(store, id).await? {
+        match run::find(self, id).await? {
             Some(run) => Ok(store.find_broadcast(&run.stream.to_string()).await?),
             None => Ok(None),
         }

@@ -31,7 +31,7 @@ async fn find(state: &State, id: &str) -> Result<Option<Shown>, Error> {
     let store = &state.setup().store;
     let (broadcast, run) = match store.find_broadcast(id).await? {
         Some(broadcast) => (Some(broadcast), None),
-        None => match run::find(store, id).await? {
+        None => match run::find(state, id).await? {
             Some(run) => (
                 store.find_broadcast(&run.stream.to_string()).await?,
                 Some(run),

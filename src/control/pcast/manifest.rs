@@ -12,8 +12,8 @@ use serde::Deserialize;
 use super::Error;
 use super::docs::Public;
 use crate::base::network::ClientAddress;
-use crate::control::State;
 use crate::control::token::{Target, path_form};
+use crate::control::{OnAir, State};
 
 /// Capability without which a stream has no manifest.
 const STREAMING: &str = "streaming";
@@ -130,7 +130,13 @@ fn find(
         Manifest::Hls => (&setup.hls_base, "/hls", "index.m3u8"),
         Manifest::Dash => (&setup.dash_base, "/dash", "manifest.mpd"),
     };
-    let stream = setup.live.on_air(&channel.id);
+    // An event that is on has the channel's name.
+    let show = setup.playbill.on_channel(&channel.id).map(|id| OnAir {
+        id,
+        capabilities: vec![STREAMING.to_owned()],
+        tags: Vec::new(),
+    });
+    let stream = show.or_else(|| setup.live.on_air(&channel.id));
     // What a stream was opened with holds until it ends; without one the channel's own word counts.
     let capabilities = match &stream {
         Some(stream) => &stream.capabilities[..],

@@ -1,11 +1,9 @@
 //! Has events begin and end at their times, on whichever gateway comes first. In: the playbill, and the clock.
-//! Out: changes in the store, each of them made once (`decision.rs` says which), and encoders that are sent away
-//! when a film has its stream back.
+//! Out: changes in the store, each of them made once (`decision.rs` says which).
 //!
 //! Nothing here is in the way of a picture: when a film is on is in the cut log of its show from the day on which
 //! it was declared. So it does not matter how late a change comes, nor after which restart.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::MissedTickBehavior;
@@ -18,21 +16,17 @@ use super::playbill::{Entry, Playbill};
 use super::start::{activate, content};
 use crate::base::clock::{Clock, Wall};
 use crate::base::shutdown::Tasks;
-use crate::control::Live;
 use crate::media::Timescale;
 use crate::playout::Facts;
 use crate::store::{Error, Event, EventStatus, ShowRow, Store};
 
 /// How often the store is asked what has changed, and events are looked at.
 const LOOK: Duration = Duration::from_secs(1);
-/// Why an encoder that published in the place of a film is disconnected.
-const GIVEN_BACK: &str = "the stream was given back to the film";
 
 /// Conducts the events of a database, beside those of other gateways.
 pub struct Conductor {
     playbill: Playbill,
     store: Store,
-    live: Arc<dyn Live>,
     planning: Planning,
     /// First part of the ids of broadcasts' channels.
     region: String,
@@ -47,7 +41,6 @@ impl Conductor {
     /// One for this process.
     pub fn new(
         (playbill, store): (Playbill, Store),
-        live: Arc<dyn Live>,
         planning: Planning,
         (region, max_channels): (String, u64),
         clock: Clock,
@@ -55,7 +48,6 @@ impl Conductor {
         Conductor {
             playbill,
             store,
-            live,
             planning,
             region,
             max_channels,
@@ -87,7 +79,9 @@ impl Conductor {
             match self.look_after(&entry).await {
                 Ok(did) => changed |= did,
                 // One that cannot be changed keeps no other from its time.
-                Err(err) => tracing::error!(%err, event = %entry.event.id, "an event is kept waiting"),
+                Err(err) => {
+                    tracing::error!(%err, event = %entry.event.id, "an event is kept waiting")
+                }
             }
         }
         if changed {
@@ -99,11 +93,11 @@ impl Conductor {
     /// Does what is due for an event. Whether anything was.
     async fn look_after(&self, entry: &Entry) -> Result<bool, Error> {
         let now = self.clock.wall();
-        if entry.is_active() && !entry.event.takeover {
-            self.send_away(entry, now).await;
-        }
         // From memory, where it costs nothing: of content and broadcast the best is assumed.
-        let facts = entry.show.asset_id.and_then(|asset| self.playbill.facts(asset));
+        let facts = entry
+            .show
+            .asset_id
+            .and_then(|asset| self.playbill.facts(asset));
         let facts = facts.as_deref();
         let known = situation(&entry.event, &entry.show, facts);
         if known.step(now).is_none() && !self.may_be_over(entry) {
@@ -178,19 +172,6 @@ impl Conductor {
             facts,
         };
         finish.finish(event, why).await.map(|_| true)
-    }
-
-    /// Disconnects an encoder in whose place the film is on again.
-    async fn send_away(&self, entry: &Entry, now: Wall) {
-        if self.playbill.position(entry, now).live {
-            return;
-        }
-        let stream = entry.show.stream_id;
-        let mut listed = self.live.list().into_iter();
-        let Some(listed) = listed.find(|listed| listed.id == stream && listed.on_air) else {
-            return;
-        };
-        self.live.kill(&listed.channel_id, GIVEN_BACK, false).await;
     }
 }
 

@@ -1,5 +1,5 @@
-//! Cuts of a run that is on: when its film began, its end before its time, the return of its film. What a run is
-//! made with is in `plan.rs`.
+//! Cuts of a run that is on: when its film began, its end before its time. What a run is made with is in
+//! `plan.rs`, what an encoder adds in `playout::takeover`.
 
 use std::time::Duration;
 
@@ -15,7 +15,10 @@ pub(super) fn film_of(run: &ShowRow) -> Option<Wall> {
     let mut cuts = run.cuts.iter();
     let film = cuts.find(|cut| cut.kind == CutKind::Film)?;
     // 90 ticks are a millisecond; films begin at whole seconds.
-    Some(run.epoch.plus_micros(film.anchor_90k.saturating_mul(100) / 9))
+    Some(
+        run.epoch
+            .plus_micros(film.anchor_90k.saturating_mul(100) / 9),
+    )
 }
 
 /// The cuts that end a run as soon as may be, in the place of all that are still to come; `None`: it is over.
@@ -30,29 +33,13 @@ pub(super) fn end(
     let free = channel_time(now, show.epoch) + lead;
     let kept = show.cuts.iter().take_while(|cut| cut.at < free).copied();
     show.cuts = kept.collect();
-    let is_over = show.cuts.last().is_none_or(|last| last.kind == crate::playout::Kind::End);
+    let is_over = show
+        .cuts
+        .last()
+        .is_none_or(|last| last.kind == crate::playout::Kind::End);
     if is_over {
         return None;
     }
     let end = schedule::end_now(&show, facts, segment, now);
     Some(end.iter().map(row).collect())
-}
-
-/// Has the film of a run return where an encoder is on in its place.
-pub(super) fn give_back(run: &mut ShowRow, facts: &Facts, segment: Duration, now: Wall) {
-    let cut = schedule::give_back(&playable(run), facts, segment, now);
-    let Some(cut) = cut.as_ref().map(row) else {
-        return;
-    };
-    let end = run.cuts.pop_if(|last| last.kind == CutKind::End);
-    if end.is_some_and(|end| end.at_90k <= cut.at_90k) {
-        run.cuts.extend(end);
-        return;
-    }
-    run.cuts.retain(|other| other.at_90k < cut.at_90k);
-    run.cuts.push(cut);
-    run.cuts.extend(end.map(|end| CutRow {
-        discontinuity: cut.discontinuity + 1,
-        ..end
-    }));
 }

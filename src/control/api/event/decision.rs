@@ -217,10 +217,7 @@ mod tests {
             ..scheduled()
         };
         assert_eq!(long.step(at(-10).plus_micros(HOUR)), Some(Step::Start(T0)));
-        assert_eq!(
-            scheduled().step(at(10).plus_micros(HOUR)),
-            Some(Step::Miss)
-        );
+        assert_eq!(scheduled().step(at(10).plus_micros(HOUR)), Some(Step::Miss));
         let running = active().step(at(10).plus_micros(HOUR));
         assert_eq!(running, Some(Step::End(at(3600))));
     }

@@ -76,13 +76,7 @@ impl Finish<'_> {
 }
 
 /// Makes an event one whose run is over: completed, or failed, or waiting for the next run.
-fn finish(
-    event: &mut Event,
-    run: &mut ShowRow,
-    planning: &Planning,
-    why: Option<&str>,
-    now: Wall,
-) {
+fn finish(event: &mut Event, run: &mut ShowRow, planning: &Planning, why: Option<&str>, now: Wall) {
     run.ended = Some(now);
     match why {
         Some(why) => fail(event, why),

@@ -1,7 +1,6 @@
 //! The run of an event as a cut log: from what is stored to what `playout` computes with, and back. Not here: when
 //! a run comes (`recurrence.rs`).
 
-use std::path::Path;
 use std::time::Duration;
 
 use super::recurrence::Slot;
@@ -9,7 +8,6 @@ use crate::base::clock::Wall;
 use crate::base::id::Uuid;
 use crate::media::time::channel_time;
 use crate::media::{Ticks, Timescale};
-use crate::playout::asset::Reader;
 use crate::playout::schedule::{self, Plan};
 use crate::playout::{self, Cut, Facts, Kind};
 use crate::store::{After, CutKind, CutRow, ShowRow};
@@ -93,17 +91,6 @@ pub(in crate::control) fn playable(show: &ShowRow) -> playout::Show {
             After::End => playout::After::End,
         },
         cuts: show.cuts.iter().map(cut).collect(),
-    }
-}
-
-/// What is known of an asset's film, if it is prepared so far. Blocks.
-pub(super) fn facts(films: &Path, asset: Uuid) -> Option<Facts> {
-    match Reader::open(&films.join(asset.to_string())) {
-        Ok(reader) => Some(reader?.facts().clone()),
-        Err(err) => {
-            tracing::error!(%asset, %err, "a film cannot be read");
-            None
-        }
     }
 }
 

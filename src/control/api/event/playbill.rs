@@ -98,7 +98,8 @@ impl Playbill {
                 }
             }
             let gone = self.change(|entries| entries.take_over(shows.changed, &shows.streams));
-            gone.into_iter().for_each(|stream| inner.stage.remove(stream));
+            gone.into_iter()
+                .for_each(|stream| inner.stage.remove(stream));
             *revision = shows.revision;
         }
         drop(revision);
@@ -140,6 +141,17 @@ impl Playbill {
     /// The stream of the event that is on in a channel's place.
     pub fn on_channel(&self, channel: &str) -> Option<Uuid> {
         self.read(|entries| Some(entries.by_channel.get(channel)?.show.stream_id))
+    }
+
+    /// The event that a stream is of.
+    pub(in crate::control) fn event_of(&self, stream: Uuid) -> Option<Uuid> {
+        self.of_stream(stream).map(|entry| entry.event.id)
+    }
+
+    /// Whether a stream is that of a run which is on, and something plays there.
+    pub(in crate::control) fn is_playing(&self, stream: Uuid, now: Wall) -> bool {
+        let entry = self.of_stream(stream).filter(|entry| entry.is_active());
+        entry.is_some_and(|entry| self.position(&entry, now).playing)
     }
 
     /// Whether a stream is a show's.
@@ -203,7 +215,8 @@ impl Entries {
         self.by_event
             .retain(|_, entry| there.contains(&entry.show.stream_id));
         let active = self.by_event.values().filter(|entry| entry.is_active());
-        let named = active.filter_map(|entry| Some((entry.event.channel_id.clone()?, entry.clone())));
+        let named =
+            active.filter_map(|entry| Some((entry.event.channel_id.clone()?, entry.clone())));
         self.by_channel = named.collect();
         let entries = self.by_stream.values();
         let used: std::collections::HashSet<Uuid> =

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use super::decision::{self, Content};
 use super::cuts::film_of;
+use super::decision::{self, Content};
 use super::recurrence::Slot;
 use super::{takeover, view};
 use crate::base::clock::Wall;
@@ -13,7 +13,7 @@ use crate::control::api::answer::{Answer, ok};
 use crate::control::api::docs::{ById, Conflicting, Lookup, Usual};
 use crate::control::api::{ByUser, Error, to_the_end};
 use crate::playout::Facts;
-use crate::store::{AssetState, Event, EventStatus, ShowRow, Store};
+use crate::store::{self, AssetState, Event, EventStatus, ShowRow, Store};
 
 #[utoipa::path(
     post, path = "/api/events/{id}/start-video", tag = "events", operation_id = "startEvent",
@@ -57,7 +57,9 @@ async fn begin_film(state: &State, event: Event) -> Result<Event, Error> {
     let change = |event: &mut Event, run: &mut ShowRow| {
         let now = setup.clock.wall();
         if !matches!(event.status, EventStatus::Scheduled | EventStatus::Error) {
-            return Err(Error::Conflict("the event is not waiting any more".to_owned()));
+            return Err(Error::Conflict(
+                "the event is not waiting any more".to_owned(),
+            ));
         }
         let at = decision::by_hand(now);
         if event.ends.is_some_and(|ends| ends <= at) {
@@ -79,7 +81,10 @@ async fn begin_film(state: &State, event: Event) -> Result<Event, Error> {
         Ok(())
     };
     let premises = (&*setup.region, setup.max_channels);
-    let (event, _) = setup.store.start_event(event.id, premises, change).await??;
+    let (event, _) = setup
+        .store
+        .start_event(event.id, premises, change)
+        .await??;
     tracing::info!(event = %event.id, stream = %event.stream_id, "event started by hand");
     // Who asks this gateway next hears of it.
     setup.playbill.look().await?;
@@ -100,7 +105,7 @@ pub(super) fn facts(state: &State, event: &Event) -> Option<Arc<Facts>> {
 }
 
 /// Whether an event has something to play.
-pub(super) async fn content(store: &Store, event: &Event) -> Result<Content, Error> {
+pub(super) async fn content(store: &Store, event: &Event) -> Result<Content, store::Error> {
     let Some(asset) = event.asset_id else {
         return Ok(Content::Missing);
     };

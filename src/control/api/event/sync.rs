@@ -17,7 +17,7 @@ use crate::store::{Event, EventStatus};
 
 /// How far behind the position viewers show it, seconds: what HLS and DASH players of all kinds can keep, in
 /// front of a CDN too.
-const TARGET_LATENCY: f64 = 3.0;
+pub(in crate::control) const TARGET_LATENCY: f64 = 3.0;
 /// Where a film begins.
 const INITIAL_POSITION: f64 = 0.0;
 

@@ -4,7 +4,7 @@
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{cuts, start, view};
+use super::view;
 use crate::base::id::Uuid;
 use crate::control::State;
 use crate::control::api::address::Bases;
@@ -69,10 +69,9 @@ pub(super) async fn open(state: &State, id: Uuid) -> Result<(Event, Broadcast), 
     to_the_end(state, async move {
         let setup = then.setup();
         let change = |event: &mut Event, _: &mut ShowRow| {
-            let refuse = || Error::Conflict("the event is not active".to_owned());
-            (event.status == EventStatus::Active).then_some(()).ok_or_else(refuse)?;
+            check_active(event)?;
             event.takeover = true;
-            Ok(())
+            Ok::<(), Error>(())
         };
         let changed = setup.store.change_event(id, &|_, _| false, change).await?;
         let (event, _) = changed?;
@@ -86,20 +85,15 @@ pub(super) async fn open(state: &State, id: Uuid) -> Result<(Event, Broadcast), 
     .await
 }
 
-/// Gives the stream back to the film, to the end. The encoder is disconnected when the film is on (`conductor.rs`).
+/// Gives the stream back to the film, to the end. Its encoder is disconnected when the film is on.
 pub(super) async fn give_back(state: &State, id: Uuid) -> Result<Event, Error> {
     let then = state.clone();
     to_the_end(state, async move {
         let setup = then.setup();
-        let change = |event: &mut Event, run: &mut ShowRow| {
-            let refuse = || Error::Conflict("the event is not active".to_owned());
-            (event.status == EventStatus::Active).then_some(()).ok_or_else(refuse)?;
+        let change = |event: &mut Event, _: &mut ShowRow| {
+            check_active(event)?;
             event.takeover = false;
-            if let Some(facts) = start::facts(&then, event) {
-                let segment = setup.planning.segment;
-                cuts::give_back(run, &facts, segment, setup.clock.wall());
-            }
-            Ok(())
+            Ok::<(), Error>(())
         };
         let changed = setup.store.change_event(id, &|_, _| false, change).await?;
         let (event, run) = changed?;
@@ -108,4 +102,11 @@ pub(super) async fn give_back(state: &State, id: Uuid) -> Result<Event, Error> {
         Ok(event)
     })
     .await
+}
+
+fn check_active(event: &Event) -> Result<(), Error> {
+    match event.status {
+        EventStatus::Active => Ok(()),
+        _ => Err(Error::Conflict("the event is not active".to_owned())),
+    }
 }

@@ -2,8 +2,6 @@
 //! run's stream or of an event. Out: when it begins, when the next one does, and where viewers learn which moment
 //! of it everybody sees.
 
-use std::time::Duration;
-
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -12,13 +10,10 @@ use crate::base::clock::Wall;
 use crate::base::id::Uuid;
 use crate::control::State;
 use crate::control::api::address::Bases;
+use crate::control::api::event::sync::TARGET_LATENCY;
 use crate::control::api::time::{milliseconds, seconds};
 use crate::control::api::{Call, Error};
 use crate::store::{self, AssetState, CutKind, Event, EventStatus, ShowRow, Status, Store};
-
-/// How far behind the gateway's clock all viewers of a run are meant to be. What is on then is in every window, and
-/// in the buffer of every player: of segments of two seconds the newest whole one is, too.
-const TARGET_LATENCY: Duration = Duration::from_secs(3);
 
 /// One run of an event.
 pub(in crate::control) struct Run {
@@ -64,11 +59,32 @@ struct Next {
     starts_at: String,
 }
 
+/// The run of this stream as this process knows it: every viewer asks now and then.
+pub(super) fn known(state: &State, stream: Uuid) -> Option<Run> {
+    state.setup().playbill.of_stream(stream).map(|entry| Run {
+        event: entry.event.clone(),
+        stream,
+        show: Some(entry.show.clone()),
+    })
+}
+
 /// The run of this stream, or the one of an event that is on or comes next.
-pub(in crate::control) async fn find(store: &Store, id: &str) -> Result<Option<Run>, store::Error> {
+pub(in crate::control) async fn find(state: &State, id: &str) -> Result<Option<Run>, store::Error> {
     let Ok(id) = Uuid::parse_str(id) else {
         return Ok(None);
     };
+    let setup = state.setup();
+    let of_event = |event| {
+        setup
+            .playbill
+            .of_event(event)
+            .map(|entry| entry.show.stream_id)
+    };
+    if let Some(run) = known(state, of_event(id).unwrap_or(id)) {
+        return Ok(Some(run));
+    }
+    // Another gateway has made it a moment ago, or it is over for long.
+    let store = &setup.store;
     match store.event_of_stream(id).await? {
         Some(event) => of(store, event, id).await.map(Some),
         None => match store.event(id).await? {
@@ -134,7 +150,7 @@ impl Run {
             ends_at: ends.map(seconds),
             server_time: milliseconds(now),
             sync_url: format!("/api/events/{}/sync", event.id),
-            target_latency: TARGET_LATENCY.as_secs_f64(),
+            target_latency: TARGET_LATENCY,
             next: is_other.then(|| Next {
                 stream_id: event.stream_id.to_string(),
                 starts_at: seconds(event.starts),
@@ -147,8 +163,7 @@ impl Call {
     /// What is shown of a run that the path names, before there is a broadcast of it. Another tenant's is not there.
     pub(super) async fn to_come(&mut self) -> Result<Option<Run>, Error> {
         let id = self.parameter("id").await?;
-        let store = &self.state.setup().store;
-        let Some(run) = find(store, &id).await? else {
+        let Some(run) = find(&self.state, &id).await? else {
             return Ok(None);
         };
         let caller = &self.caller;
@@ -157,6 +172,7 @@ impl Call {
             || caller.tenant.id == run.event.application_id;
         // One that is private stays so.
         let stream = run.stream.to_string();
+        let store = &self.state.setup().store;
         let is_begun = store.find_broadcast(&stream).await?.is_some();
         Ok((may_watch && !is_begun).then_some(run))
     }

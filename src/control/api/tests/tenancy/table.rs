@@ -5,7 +5,7 @@ use super::Kind::{self, Broadcast, Contact, Text};
 
 /// Every route below `/api` and `/ws`, with a body that its owner may send and the code of the answer to that.
 /// In this order the owner's calls are all good. Routes of operators have no line: nobody here is one.
-pub(super) const ROUTES: [(&str, About, &str, u16); 80] = [
+pub(super) const ROUTES: [(&str, About, &str, u16); 83] = [
     ("POST /api/broadcasts", Caller, r#"{"title":"t"}"#, 200),
     ("GET /api/broadcasts", Caller, "", 200),
     ("GET /api/broadcasts/{id}", Named(Broadcast), "", 200),
@@ -300,6 +300,20 @@ pub(super) const ROUTES: [(&str, About, &str, u16); 80] = [
         Named(Kind::Upload),
         "film",
         405,
+    ),
+    ("GET /api/events/{id}/sync", Shown, "", 200),
+    // It has no file, and is not on.
+    (
+        "POST /api/events/{id}/start-video",
+        Named(Kind::Event),
+        "",
+        409,
+    ),
+    (
+        "POST /api/events/{id}/takeover",
+        Named(Kind::Event),
+        "",
+        409,
     ),
     ("DELETE /api/events/{id}", Named(Kind::Event), "", 200),
     ("POST /api/users/token", Caller, "", 200),

@@ -167,8 +167,12 @@ async fn there_is_something_to_play_from_the_slate_on_once_some_of_it_is_prepare
     .await;
     bench.clock.advance(61 * SECOND);
     assert!(!plays().await, "nothing of it is prepared");
-    let claimed = bench.store.claim_asset(60 * SECOND, &[]).await;
-    claimed.unwrap().unwrap();
+    bench
+        .store
+        .claim_asset(60 * SECOND, &[])
+        .await
+        .unwrap()
+        .unwrap();
     bench.store.asset_prepared(asset, 90_000_000).await.unwrap();
     assert!(plays().await, "its slate");
     bench.clock.advance(60 * SECOND);
@@ -192,6 +196,8 @@ async fn a_run_with_a_broadcast_has_a_chat_and_one_that_is_over_names_the_next()
         event.status = EventStatus::Active
     })
     .await;
+    let look = async || bench.state.setup().playbill.look().await.unwrap();
+    look().await;
     for id in [first, event.id, broadcast.id] {
         let (_, view) = view(&bench, &id.to_string(), "").await;
         assert_eq!(
@@ -212,6 +218,7 @@ async fn a_run_with_a_broadcast_has_a_chat_and_one_that_is_over_names_the_next()
         *show = next;
     })
     .await;
+    look().await;
     let (_, over) = view(&bench, &first.to_string(), "").await;
     assert_eq!(over["status"], "completed");
     assert_eq!(over["event"]["startsAt"], "2026-09-21T14:15:20Z");

@@ -1,0 +1,57 @@
+//! Scheduled events in the running gateway: the stage that plays them, and who conducts them.
+
+use anyhow::Context;
+
+use super::rules::playlist_rules;
+use crate::base::clock::{Clock, Wall};
+use crate::base::shutdown::Tasks;
+use crate::config::Config;
+use crate::control::{Conductor, Planning, Playbill};
+use crate::playout::{self, Stage};
+use crate::store::{After, Store};
+
+/// Folder of films in the data folder.
+const FILMS: &str = "films";
+
+/// What all events have in common.
+pub(super) fn planning(config: &Config) -> Planning {
+    Planning {
+        segment: config.media.segment,
+        slate_before: config.event.before == "slate",
+        after: match config.event.after.as_str() {
+            "end" => After::End,
+            _ => After::Slate,
+        },
+    }
+}
+
+/// All events, and a stage on which their shows play. Who watched one before a restart goes on at once.
+pub(super) async fn open(
+    config: &Config,
+    store: &Store,
+    clock: &Clock,
+) -> anyhow::Result<Playbill> {
+    let settings = playout::Config {
+        folder: config.storage.data.join(FILMS),
+        // Each show has an epoch of its own.
+        rules: playlist_rules(config, Wall::default(), true),
+    };
+    let stage = Stage::new(settings, clock.clone());
+    let playbill = Playbill::new(store.clone(), stage);
+    playbill.look().await.context("cannot read the events")?;
+    Ok(playbill)
+}
+
+/// Has events begin and end until the tasks are stopped.
+pub(super) fn conduct(
+    config: &Config,
+    store: &Store,
+    playbill: &Playbill,
+    clock: &Clock,
+    tasks: &Tasks,
+) {
+    let premises = (config.identity.region.clone(), config.limits.max_channels);
+    let known = (playbill.clone(), store.clone());
+    let conductor = Conductor::new(known, planning(config), premises, clock.clone());
+    tasks.spawn(conductor.run(tasks.clone()));
+}
