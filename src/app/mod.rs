@@ -127,7 +127,7 @@ impl App {
         let figures = Arc::new(Figures::new());
         let files = Files::open(&config.storage.data.join(UPLOADS))
             .context("cannot use the folder of uploads")?;
-        let films = preparation::start(&config, &store, &worker, &clock, &tasks)?;
+        let films = preparation::start(&config, &store, &worker, &clock, &tasks).await?;
         let recordings = Recordings::open(&config, &clock, &tasks).await?;
         let hub = make_hub(&config, &clock, gate.clone(), worker, &figures, &ingest)?;
         recordings.keep(&hub);

@@ -43,7 +43,7 @@ const ATTEMPTS: u32 = 2;
 const MAX_LINE_BYTES: usize = 1024;
 
 /// Opens the folder of films, and begins to make what waits there.
-pub(super) fn start(
+pub(super) async fn start(
     config: &Config,
     store: &Store,
     program: &std::path::Path,
@@ -57,6 +57,8 @@ pub(super) fn start(
         clock: clock.clone(),
     });
     let films = films.context("cannot use the folder of films")?;
+    let released = store.release_assets().await;
+    released.context("cannot go on with films")?;
     for _ in 0..config.event.preparations {
         let queue = Queue {
             store: store.clone(),
@@ -173,9 +175,13 @@ impl Queue {
         let Some(locked) = locked(&self.films.original(asset.id)) else {
             return Ending::Taken;
         };
+        let event = self.store.event(asset.event_id).await.ok().flatten();
+        let title = event.map_or(String::new(), |event| event.title);
         let child = Command::new(&self.program)
             .args(&self.arguments)
             .arg(&folder)
+            // What stands on its slate.
+            .arg(format!("--title={title}"))
             .stdin(Stdio::from(locked))
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

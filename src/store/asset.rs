@@ -369,6 +369,20 @@ impl Store {
         self.touch_asset(update, id).await
     }
 
+    /// Gives back what this gateway had when it was killed: nothing is prepared by it now.
+    pub async fn release_assets(&self) -> Result<(), Error> {
+        let update = query(
+            "UPDATE assets SET state = 'uploaded', holder = NULL, held_until_us = 0
+             WHERE holder = $1 AND state = 'preparing'",
+        );
+        let update = update.bind(&*self.node);
+        timed(async {
+            self.database.execute(update).await?;
+            Ok(())
+        })
+        .await
+    }
+
     fn held(&self, update: Query, id: Uuid) -> Query {
         update.bind(id.to_string()).bind(&*self.node)
     }
