@@ -8,7 +8,7 @@ use crate::base::secret::Secret;
 use crate::control::api::answer::Answer;
 use crate::control::api::docs::{Conflicting, Lookup, Sized, Usual};
 use crate::control::api::{ByUser, Call, Error, event, password};
-use crate::control::auth;
+use crate::control::{State, auth};
 use crate::store::User;
 
 /// Characters of a password that nobody is told: 43 of 62 are 256 bits.
@@ -43,15 +43,15 @@ pub(super) async fn create(mut call: Call) -> Answer {
             let found = store.user(&tenant.id, id).await?;
             found.ok_or_else(missing)?
         }
-        None => stand_in(&call, &tenant.id).await?,
+        None => stand_in(&call.state, &tenant.id).await?,
     };
     call.caller.tenant = tenant;
     event::schedule(ByUser(call, owner.into())).await
 }
 
 /// The user who owns what operators make for a tenant. Made when it is needed first.
-async fn stand_in(call: &Call, application: &str) -> Result<User, Error> {
-    let store = &call.state.setup().store;
+async fn stand_in(state: &State, application: &str) -> Result<User, Error> {
+    let store = &state.setup().store;
     // Nobody chooses an id: whoever signs up under the same name is somebody else.
     let digest = Sha256::digest(format!("operators of {application}"));
     let bytes = digest[..16].try_into().expect("a digest is longer");
@@ -59,7 +59,7 @@ async fn stand_in(call: &Call, application: &str) -> Result<User, Error> {
     if let Some(user) = store.user(application, id).await? {
         return Ok(user);
     }
-    let now = call.state.setup().clock.wall();
+    let now = state.setup().clock.wall();
     let secret = Secret::new(random_key(PASSWORD_LENGTH));
     let hash = move || password::hashed(&secret);
     let name = format!("operators-{}", random_key(8));
@@ -68,7 +68,7 @@ async fn stand_in(call: &Call, application: &str) -> Result<User, Error> {
         application_id: application.to_owned(),
         email: format!("{name}@forebay.invalid"),
         username: name,
-        password: call.state.work().run(hash).await??,
+        password: state.work().run(hash).await??,
         phone: String::new(),
         phone_e164: String::new(),
         first_name: None,

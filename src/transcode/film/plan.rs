@@ -71,6 +71,7 @@ pub(super) fn plan(order: &Order, survey: &Survey) -> Result<Plan, Error> {
         audio: sound,
         crop: None,
         frame_rate_millis: rate.fps * 1000,
+        frames: None,
         encoders: book.encoders,
         vbv_ms: book.vbv_ms,
         thumbnail_ms: 0,
