@@ -5,6 +5,7 @@ mod chores;
 mod console;
 pub mod demo;
 mod events;
+pub mod film;
 mod keys;
 mod listeners;
 mod measure;
@@ -129,7 +130,7 @@ impl App {
         let figures = Arc::new(Figures::new());
         let files = Files::open(&config.storage.data.join(UPLOADS))
             .context("cannot use the folder of uploads")?;
-        let films = preparation::start(&config, &store, &worker, &clock, &tasks)?;
+        let films = preparation::start(&config, &store, &worker, &clock, &tasks).await?;
         let recordings = Recordings::open(&config, &clock, &tasks).await?;
         let terms = takeover::Terms::new(&config, playbill.stage(), &clock);
         let admitting = takeover::Beside::new(gate.clone(), terms.clone());

@@ -43,7 +43,7 @@ const ATTEMPTS: u32 = 2;
 const MAX_LINE_BYTES: usize = 1024;
 
 /// Opens the folder of films, and begins to make what waits there.
-pub(super) fn start(
+pub(super) async fn start(
     config: &Config,
     store: &Store,
     program: &std::path::Path,
@@ -57,12 +57,21 @@ pub(super) fn start(
         clock: clock.clone(),
     });
     let films = films.context("cannot use the folder of films")?;
+    let released = store.release_assets().await;
+    released.context("cannot go on with films")?;
     for _ in 0..config.event.preparations {
         let queue = Queue {
             store: store.clone(),
             films: films.clone(),
             program: program.to_owned(),
-            arguments: vec!["prepare-film".to_owned()],
+            arguments: vec![
+                "prepare-film".to_owned(),
+                format!(
+                    "--segment-seconds={}",
+                    config.media.segment.as_secs().max(1)
+                ),
+                format!("--ladder={}", config.media.ladder),
+            ],
             clock: clock.clone(),
             elsewhere: HashSet::new(),
         };
@@ -166,9 +175,13 @@ impl Queue {
         let Some(locked) = locked(&self.films.original(asset.id)) else {
             return Ending::Taken;
         };
+        let event = self.store.event(asset.event_id).await.ok().flatten();
+        let title = event.map_or(String::new(), |event| event.title);
         let child = Command::new(&self.program)
             .args(&self.arguments)
             .arg(&folder)
+            // What stands on its slate.
+            .arg(format!("--title={title}"))
             .stdin(Stdio::from(locked))
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

@@ -189,13 +189,16 @@ impl Store {
         Ok(self.assets(&[id]).await?.pop())
     }
 
-    /// Those of some assets that are there.
+    /// Those of some assets that are there, oldest first.
     pub async fn assets(&self, ids: &[Uuid]) -> Result<Vec<Asset>, Error> {
         if ids.is_empty() {
             return Ok(Vec::new());
         }
         let places: Vec<String> = (1..=ids.len()).map(|place| format!("${place}")).collect();
-        let select = format!(select!("WHERE id IN ({})"), places.join(", "));
+        let select = format!(
+            select!("WHERE id IN ({}) ORDER BY created_us, id"),
+            places.join(", ")
+        );
         let select = ids
             .iter()
             .fold(query_of(select), |select, id| select.bind(id.to_string()));
@@ -364,6 +367,20 @@ impl Store {
         );
         let update = self.held(update, id);
         self.touch_asset(update, id).await
+    }
+
+    /// Gives back what this gateway had when it was killed: nothing is prepared by it now.
+    pub async fn release_assets(&self) -> Result<(), Error> {
+        let update = query(
+            "UPDATE assets SET state = 'uploaded', holder = NULL, held_until_us = 0
+             WHERE holder = $1 AND state = 'preparing'",
+        );
+        let update = update.bind(&*self.node);
+        timed(async {
+            self.database.execute(update).await?;
+            Ok(())
+        })
+        .await
     }
 
     fn held(&self, update: Query, id: Uuid) -> Query {

@@ -242,6 +242,20 @@ async fn a_stop_ends_the_child_and_the_next_run_goes_on() {
 }
 
 #[tokio::test]
+async fn a_start_goes_on_with_what_a_killed_run_had() {
+    let bench = bench().await;
+    let id = bench.asset(100).await;
+    bench.store.claim_asset(LEASE, &[]).await.unwrap().unwrap();
+    let mut queue = bench.queue(r#"echo "$1" >&2; exit 1"#);
+    assert_eq!(bench.take(&mut queue).await, None);
+    bench.store.release_assets().await.unwrap();
+    assert_eq!(bench.take(&mut queue).await, Some(id));
+    // What stands on the slate is handed over.
+    let said = bench.state(id).await.error;
+    assert_eq!(said.as_deref(), Some("--title=Premiere"));
+}
+
+#[tokio::test]
 async fn nobody_begins_beside_a_child_whose_gateway_was_killed() {
     let bench = bench().await;
     let id = bench.asset(100).await;
