@@ -24,6 +24,7 @@ mod recordings;
 mod scenarios;
 mod secrets;
 mod srt;
+mod takeover;
 mod tokens;
 mod uploads;
 mod webhooks;

@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "not every module uses every helper")]
 
 pub mod encoder;
+pub mod film;
 pub mod gateway;
 pub mod http;
 pub mod lossy;
