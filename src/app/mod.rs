@@ -43,6 +43,7 @@ use crate::hub::{self, Admission, Hub, Stream};
 use crate::media::{Ticks, Timescale};
 use crate::origin::{self, Origin};
 use crate::package::Live;
+use crate::playout::Stage;
 use crate::store::Store;
 use crate::transcode;
 use access::{NoPlayback, TokenAccess};
@@ -80,6 +81,8 @@ pub struct App {
     pub hub: Hub,
     /// The public HTTP side.
     pub origin: Arc<Origin>,
+    /// Shows of scheduled events.
+    pub stage: Stage,
     /// Keys of this installation.
     pub credentials: Credentials,
     config: Config,
@@ -129,7 +132,10 @@ impl App {
             .context("cannot use the folder of uploads")?;
         let films = preparation::start(&config, &store, &worker, &clock, &tasks).await?;
         let recordings = Recordings::open(&config, &clock, &tasks).await?;
-        let hub = make_hub(&config, &clock, gate.clone(), worker, &figures, &ingest)?;
+        let terms = takeover::Terms::new(&config, playbill.stage(), &clock);
+        let admitting = takeover::Beside::new(gate.clone(), terms.clone());
+        let hub = make_hub(&config, &clock, admitting, worker, &figures, &ingest)?;
+        let takeovers = takeover::Takeovers::new(terms, hub.clone(), store.clone());
         recordings.keep(&hub);
         figures.watch(hub.clone());
         hub.resume().await;
@@ -161,6 +167,7 @@ impl App {
 
         chores::start(&config, &store, &hub, (&files, &films), &clock, &tasks);
         events::conduct(&config, &store, &playbill, &clock, &tasks);
+        tasks.spawn(takeovers.run(tasks.clone()));
         let own_address = !config.listen.control.is_empty();
         let state = control::State::new(control::Setup {
             store: store.clone(),
@@ -226,6 +233,7 @@ impl App {
             rtmps: addresses.rtmps,
             srt: addresses.srt,
             hub,
+            stage: playbill.stage().clone(),
             origin,
             credentials,
             config,
@@ -314,7 +322,7 @@ impl App {
 fn make_hub(
     config: &Config,
     clock: &Clock,
-    gate: StoreGate,
+    gate: impl hub::Gate + 'static,
     worker: PathBuf,
     figures: &Arc<Figures>,
     tasks: &Tasks,

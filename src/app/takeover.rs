@@ -10,6 +10,7 @@ use tokio::time::MissedTickBehavior;
 use crate::base::clock::Clock;
 use crate::base::id::Uuid;
 use crate::base::shutdown::Tasks;
+use crate::config::Config;
 use crate::hub::gate::{Gate, Pending, Record, Sign};
 use crate::hub::{Admission, Hub, Placed, PublishRequest, Refusal};
 use crate::media::timeline::Timeline;
@@ -29,15 +30,24 @@ const NOTHING_ON: &str = "there is no film now that it could take the place of";
 /// What takeovers need to know. Cloning shares it.
 #[derive(Clone)]
 pub(super) struct Terms {
-    pub(super) stage: Stage,
+    stage: Stage,
     /// Length of segments.
-    pub(super) segment: Duration,
+    segment: Duration,
     /// After how long an encoder counts as silent.
-    pub(super) silence: Duration,
-    pub(super) clock: Clock,
+    silence: Duration,
+    clock: Clock,
 }
 
 impl Terms {
+    pub(super) fn new(config: &Config, stage: &Stage, clock: &Clock) -> Terms {
+        Terms {
+            stage: stage.clone(),
+            segment: config.media.segment,
+            silence: config.publish.silence,
+            clock: clock.clone(),
+        }
+    }
+
     async fn facts(&self, asset: Uuid) -> Option<Facts> {
         match self.stage.facts(asset).await {
             Ok(facts) => facts,
@@ -55,11 +65,15 @@ impl Terms {
 
 /// A gate that says of those who publish in a film's place where that is.
 pub(super) struct Beside<G> {
-    pub(super) gate: G,
-    pub(super) terms: Terms,
+    gate: G,
+    terms: Terms,
 }
 
 impl<G: Gate> Beside<G> {
+    pub(super) fn new(gate: G, terms: Terms) -> Beside<G> {
+        Beside { gate, terms }
+    }
+
     async fn placed(&self, admission: Admission) -> Result<Admission, Refusal> {
         let show = admission.lasting.and_then(|id| self.terms.stage.show(id));
         let Some(show) = show else {

@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use super::part_number;
 use super::runs::Place;
-use crate::media::timeline::{Found, Part, Resource, Segment, Timeline};
+use crate::media::timeline::{Found, Init, Part, Resource, Segment, Timeline};
 use crate::media::{Ticks, Timescale, rescale};
 
 /// How long behind its end a segment is waited for. The way from the encoder through the ladder takes 300 ms; an
@@ -19,6 +19,12 @@ pub(super) const GRACE: Ticks = Ticks(225_000);
 pub(super) struct Leg<'a>(pub(super) &'a dyn Timeline);
 
 impl Leg<'_> {
+    /// What its newest segment has to be loaded after.
+    pub(super) fn init(&self, rendition: &str) -> Option<Arc<Init>> {
+        let snapshot = self.0.snapshot(rendition)?;
+        Some(snapshot.segments.last()?.init.clone())
+    }
+
     /// Sequence of the oldest segment that it has.
     pub(super) fn first(&self, rendition: &str) -> Option<u64> {
         let snapshot = self.0.snapshot(rendition)?;
@@ -60,6 +66,9 @@ impl Leg<'_> {
             .collect();
         let duration = match parts.len() < own.parts.len() {
             true => Ticks(parts.iter().map(|part| part.duration.0).sum()),
+            false if late && !own.complete && !full => {
+                rescale(place.end, Timescale::CHANNEL, scale) - own.start
+            }
             false => own.duration,
         };
         Some(Segment {

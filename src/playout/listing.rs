@@ -259,13 +259,20 @@ impl View<'_> {
                 (reader, reader.slot(name)?)
             }
         };
+        // Nothing is loaded for it, but what was loaded before it need not change.
+        let leg = self.leg.filter(|_| place.run.kind == Kind::Live);
+        let own_init = leg.and_then(|leg| leg.init(name));
         let scale = reader.rendition(slot).track.timescale;
         let own = |time| rescale(time, Timescale::CHANNEL, scale);
         Some(Segment {
             start: own(place.start),
             duration: self.meets(name, place, scale) - own(place.start),
             program_date_time: wall_time(place.start, Timescale::CHANNEL, self.rules.epoch),
-            ..self.blank(sequence, place, reader.init(slot))
+            ..self.blank(
+                sequence,
+                place,
+                own_init.as_ref().unwrap_or(reader.init(slot)),
+            )
         })
     }
 

@@ -236,7 +236,7 @@ pub fn leg(stream: &Stream, timeline: &dyn Timeline, placed: Option<&Placed>) ->
 }
 
 /// Channel time up to which every rendition has media, where each has a whole segment.
-fn ready(timeline: &dyn Timeline, placed: &Placed) -> Option<Ticks> {
+pub(super) fn ready(timeline: &dyn Timeline, placed: &Placed) -> Option<Ticks> {
     let video = placed.video.iter().map(|picture| &picture.name);
     let names: Vec<&Arc<str>> = video
         .chain(placed.audio.iter().map(|sound| &sound.name))

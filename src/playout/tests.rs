@@ -4,3 +4,4 @@ mod lists;
 mod sample;
 mod seams;
 mod stories;
+mod takeovers;

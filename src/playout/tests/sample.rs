@@ -49,7 +49,7 @@ pub(super) fn rendition(name: &str, config: CodecConfig, timescale: Timescale) -
     }
 }
 
-fn picture(name: &str, fps: u32, record: &'static [u8]) -> Rendition {
+pub(super) fn picture(name: &str, fps: u32, record: &'static [u8]) -> Rendition {
     let config = avc::Config::parse(Bytes::from_static(record)).unwrap();
     Rendition {
         frame_rate_millis: fps * 1000,
@@ -57,7 +57,7 @@ fn picture(name: &str, fps: u32, record: &'static [u8]) -> Rendition {
     }
 }
 
-fn sound(name: &str) -> Rendition {
+pub(super) fn sound(name: &str) -> Rendition {
     let config = aac::Config::new_lc(48_000, 2).unwrap();
     rendition(name, CodecConfig::Aac(config), SOUND)
 }
