@@ -13,6 +13,7 @@ mod publishing;
 mod pulls;
 mod recordings;
 mod rules;
+mod takeover;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;

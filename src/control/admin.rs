@@ -4,6 +4,8 @@
 pub(super) mod applications;
 pub(super) mod broadcasts;
 pub(super) mod channels;
+pub(super) mod events;
+pub(super) mod film;
 
 use axum::Json;
 use axum::extract::{Path, Request, State as Extract};
@@ -198,6 +200,12 @@ pub(super) fn routes() -> Vec<(&'static str, Side, MethodRouter<State>)> {
             Operator,
             get(channels::messages).delete(channels::purge),
         ),
+        (
+            "/api/admin/events/{id}/film/{name}",
+            Operator,
+            get(film::read),
+        ),
+        ("/api/admin/events", Operator, post(events::create)),
     ]
 }
 

@@ -8,7 +8,7 @@ use http::header;
 use serde_json::{Value, json};
 use utoipa::OpenApi;
 
-use super::admin::{applications, broadcasts, channels};
+use super::admin::{applications, broadcasts, channels, events, film};
 use super::api::{
     broadcast, chat, client, cohost, contact, error, event, file, follow, session, streaming, user,
     viewer, webhook,
@@ -78,6 +78,8 @@ const PAGE: &str = include_str!("../../assets/docs.html");
         channels::send,
         channels::messages,
         channels::purge,
+        events::create,
+        film::read,
         user::sign_up,
         user::sign_in,
         user::sign_out,

@@ -84,19 +84,6 @@ impl Hub {
         members
     }
 
-    /// Ends a stream that took the place of something, and only that: its publishers may come back.
-    pub fn end_placed(&self, id: Uuid, reason: &str) {
-        let mut channels = self.channels();
-        let placed = self
-            .stream(id)
-            .filter(|stream| stream.admission().placed.is_some());
-        let Some(stream) = placed.filter(|stream| !stream.is_ended()) else {
-            return;
-        };
-        channels.retain(|_, running| *running != id);
-        self.end(&[stream.id()], Some(reason));
-    }
-
     /// Every stream of a channel that lives, with those that were taken off it and left going.
     fn living_of(&self, channel_id: &str) -> Vec<Uuid> {
         let index = self.streams();

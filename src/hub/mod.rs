@@ -297,11 +297,12 @@ impl Hub {
     }
 
     /// What a stream's players read. Also for streams that ended a short while ago, but not for those
-    /// without the `streaming` capability.
+    /// without the `streaming` capability, nor those that take the place of something.
     pub fn timeline(&self, id: Uuid) -> Option<Arc<dyn Timeline>> {
         let streams = self.streams();
         let entry = streams.get(id)?;
-        let playable = entry.has_capability("streaming");
+        let placed = entry.stream.admission().placed.is_some();
+        let playable = entry.has_capability("streaming") && !placed;
         playable.then(|| entry.timeline.clone())
     }
 

@@ -3,8 +3,12 @@
 
 use std::sync::Arc;
 
+use super::index::Entry;
+use super::{Hub, Stream};
 use crate::base::clock::Wall;
+use crate::base::id::Uuid;
 use crate::media::Numbered;
+use crate::media::timeline::Timeline;
 
 /// Where a stream lies that takes something's place.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,4 +49,35 @@ pub struct Sound {
     pub sample_rate: u32,
     /// Channels.
     pub channels: u8,
+}
+
+impl Hub {
+    /// A stream that takes the place of something, and its timeline, which players see through that only.
+    pub fn placed(&self, id: Uuid) -> Option<(Arc<Stream>, Arc<dyn Timeline>)> {
+        let streams = self.streams();
+        let entry = streams.get(id)?;
+        let placed = entry.stream.admission().placed.is_some();
+        placed.then(|| (entry.stream.clone(), entry.timeline.clone()))
+    }
+
+    /// All of those that have not ended.
+    pub fn all_placed(&self) -> Vec<Uuid> {
+        let streams = self.streams();
+        let placed = |entry: &Entry| entry.stream.admission().placed.is_some();
+        let placed = streams.living().filter(|(_, entry)| placed(entry));
+        placed.map(|(id, _)| id).collect()
+    }
+
+    /// Ends a stream that took the place of something, and only that: its publishers may come back.
+    pub fn end_placed(&self, id: Uuid, reason: &str) {
+        let mut channels = self.channels();
+        let placed = self
+            .stream(id)
+            .filter(|stream| stream.admission().placed.is_some());
+        let Some(stream) = placed.filter(|stream| !stream.is_ended()) else {
+            return;
+        };
+        channels.retain(|_, running| *running != id);
+        self.end(&[stream.id()], Some(reason));
+    }
 }

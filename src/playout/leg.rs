@@ -7,11 +7,12 @@ use bytes::Bytes;
 
 use super::part_number;
 use super::runs::Place;
-use crate::media::Ticks;
 use crate::media::timeline::{Found, Part, Resource, Segment, Timeline};
+use crate::media::{Ticks, Timescale, rescale};
 
-/// How long behind its end a segment is waited for: the way from the encoder through the ladder takes 300 ms.
-pub(super) const GRACE: Ticks = Ticks(135_000);
+/// How long behind its end a segment is waited for. The way from the encoder through the ladder takes 300 ms; an
+/// encoder that has gone is missed for 500 ms before anything is put in its place.
+pub(super) const GRACE: Ticks = Ticks(225_000);
 
 /// The timeline of a taken-over stream, which lies on the show's epoch and grid.
 #[derive(Clone, Copy)]
@@ -39,21 +40,34 @@ impl Leg<'_> {
             .binary_search_by_key(&sequence, |segment| segment.sequence)
             .ok()?;
         let own = &segments[at];
-        let late = !own.complete && now >= place.end + GRACE;
+        let late = now >= place.end + GRACE;
+        // What comes next is of the next segment, even before anything of that has come.
+        let scale = snapshot.timescale();
+        let end = rescale(own.start + own.duration, scale, Timescale::CHANNEL);
+        let full = !own.parts.is_empty() && end >= place.end;
         if own.parts.is_empty() && (!own.complete || !own.gap) {
             return None;
         }
-        let parts = own.parts.iter().enumerate().map(|(index, part)| {
-            Arc::new(Part {
-                number: part_number(sequence, index as u64),
-                ..(**part).clone()
+        let before = |part: &&Arc<Part>| rescale(part.start, scale, Timescale::CHANNEL) < place.end;
+        let parts = own.parts.iter().take_while(before).enumerate();
+        let parts: Vec<Arc<Part>> = parts
+            .map(|(index, part)| {
+                Arc::new(Part {
+                    number: part_number(sequence, index as u64),
+                    ..(**part).clone()
+                })
             })
-        });
+            .collect();
+        let duration = match parts.len() < own.parts.len() {
+            true => Ticks(parts.iter().map(|part| part.duration.0).sum()),
+            false => own.duration,
+        };
         Some(Segment {
             discontinuity: sequence == place.run.sequence,
             discontinuity_sequence: place.run.discontinuity,
-            complete: own.complete || late,
-            parts: parts.collect(),
+            complete: own.complete || full || late,
+            duration,
+            parts,
             ..(**own).clone()
         })
     }

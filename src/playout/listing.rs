@@ -268,6 +268,9 @@ impl View<'_> {
             .and_then(|leg| leg.first(name))
             .is_some_and(|first| first > sequence);
         let given_up = place.end + super::leg::GRACE;
+        if self.time < place.start {
+            return State::Ahead(place.start);
+        }
         if self.time < given_up && !(later && self.time >= place.end) {
             return State::Ahead(given_up);
         }

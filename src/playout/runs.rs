@@ -59,7 +59,10 @@ impl Runs {
         let cuts = schedule::effective(show, film);
         let runs = cuts.iter().enumerate().map(|(at, cut)| {
             let next = cuts.get(at + 1);
-            let grid = match cut.kind {
+            // An encoder lies where what it took the place of does.
+            let mut places = cuts[..=at].iter().rev().map(|cut| cut.kind);
+            let lies_as = places.find(|kind| *kind != Kind::Live);
+            let grid = match lies_as.unwrap_or(cut.kind) {
                 Kind::Slate => slate.and_then(Facts::grid),
                 Kind::Film | Kind::Live => film.and_then(Facts::grid),
                 Kind::End => None,

@@ -25,6 +25,9 @@ pub const GRACE: Duration = Duration::from_secs(2);
 const LARGEST_LAG: Ticks = Ticks(2 * 90_000);
 /// How long the last segments before the film's return may take to come, when nothing more comes of them.
 const LAST_WORDS: Ticks = Ticks(3 * 90_000);
+/// How long an encoder that went is waited for: it finds its stream as it left it, and players that are behind
+/// what it had on air.
+const LINGER: Ticks = Ticks(60 * 90_000);
 
 /// What is known of the encoder's stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -124,18 +127,7 @@ pub fn step(
     leg: Option<&Leg>,
     now: Wall,
 ) -> Step {
-    let useless = match leg {
-        None => Some("nothing is there"),
-        Some(_) if !called => Some("the takeover was given back"),
-        Some(leg) if !leg.fits => Some("what it took the place of has moved"),
-        Some(leg) => match leg.silent {
-            None => Some("the encoder has gone"),
-            Some(silent) if silent >= silence + GRACE => {
-                Some("nothing came of the encoder any more")
-            }
-            Some(_) => None,
-        },
-    };
+    let useless = useless(called, silence, leg);
     let time = channel_time(now, show.epoch);
     let soon = now.plus_micros(i64::try_from(WRITTEN.as_micros()).unwrap_or(0));
     let next = channel_time(soon, show.epoch) + ticks(LEAD);
@@ -147,7 +139,7 @@ pub fn step(
             cut.filter(|cut| is_free(show, cut))
                 .map_or(Step::Wait, Step::Cut)
         }
-        (Some(why), Some(leg)) if is_over(show, leg, now) => Step::Finish(why),
+        (Some(why), Some(leg)) if is_over(show, why, leg, time) => Step::Finish(why.text()),
         (None, Some(leg))
             if !live && leg.ready.is_some_and(|ready| ready + LARGEST_LAG >= time) =>
         {
@@ -156,6 +148,49 @@ pub fn step(
             cut.map_or(Step::Wait, Step::Cut)
         }
         _ => Step::Wait,
+    }
+}
+
+/// Why an encoder's stream is of no use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Why {
+    NoStream,
+    GivenBack,
+    Moved,
+    Gone,
+    Silent,
+}
+
+impl Why {
+    fn text(self) -> &'static str {
+        match self {
+            Why::NoStream => "there is no encoder",
+            Why::GivenBack => "the stream was given back to the film",
+            Why::Moved => "what the encoder took the place of has moved",
+            Why::Gone => "the encoder has gone",
+            Why::Silent => "nothing came of the encoder any more",
+        }
+    }
+
+    /// How long its stream stays after the film has returned, whatever comes of it.
+    fn stay(self) -> Ticks {
+        match self {
+            Why::Gone | Why::Silent => LINGER,
+            Why::NoStream | Why::GivenBack | Why::Moved => LAST_WORDS,
+        }
+    }
+}
+
+fn useless(called: bool, silence: Duration, leg: Option<&Leg>) -> Option<Why> {
+    match leg {
+        None => Some(Why::NoStream),
+        Some(_) if !called => Some(Why::GivenBack),
+        Some(leg) if !leg.fits => Some(Why::Moved),
+        Some(leg) => match leg.silent {
+            None => Some(Why::Gone),
+            Some(since) if since >= silence + GRACE => Some(Why::Silent),
+            Some(_) => None,
+        },
     }
 }
 
@@ -172,8 +207,7 @@ fn begins_later(show: &Show, cut: &Cut) -> bool {
 }
 
 /// Whether players have, or will never have, all of what the encoder had on air.
-fn is_over(show: &Show, leg: &Leg, now: Wall) -> bool {
-    let time = channel_time(now, show.epoch);
+fn is_over(show: &Show, why: Why, leg: &Leg, time: Ticks) -> bool {
     let live = show.cuts.iter().rposition(|cut| cut.kind == Kind::Live);
     let Some(live) = live else {
         return true;
@@ -181,7 +215,8 @@ fn is_over(show: &Show, leg: &Leg, now: Wall) -> bool {
     match show.cuts.get(live + 1) {
         Some(back) if back.at > time => false,
         Some(back) => {
-            leg.ready.is_some_and(|ready| ready >= back.at) || time >= back.at + LAST_WORDS
+            let there = leg.ready.is_some_and(|ready| ready >= back.at);
+            there && why.stay() == LAST_WORDS || time >= back.at + why.stay()
         }
         None => false,
     }

@@ -19,17 +19,17 @@
 mod conductor;
 mod cuts;
 mod decision;
-mod docs;
+pub(in crate::control) mod docs;
 mod finish;
 pub(in crate::control) mod operators;
 pub(in crate::control) mod plan;
 mod playbill;
 pub(in crate::control) mod recurrence;
-pub(in crate::control) mod tus;
-pub(in crate::control) mod upload;
 pub(in crate::control) mod start;
 pub(in crate::control) mod sync;
 pub(in crate::control) mod takeover;
+pub(in crate::control) mod tus;
+pub(in crate::control) mod upload;
 mod view;
 
 use axum::routing::{MethodRouter, get, post};

@@ -29,7 +29,7 @@ pub(super) mod fuzz;
 pub(super) mod leftover;
 pub(super) mod lifecycle;
 pub(super) mod limit;
-mod password;
+pub(super) mod password;
 mod phone;
 pub(super) mod session;
 mod signature;

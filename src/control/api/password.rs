@@ -26,7 +26,7 @@ pub(super) fn check(name: &str, password: &str) -> Result<(), Error> {
 }
 
 /// A password as it is kept. The parameters are those that OWASP recommends, which are the library's.
-pub(super) fn hashed(password: &Secret) -> Result<Secret, Error> {
+pub(in crate::control) fn hashed(password: &Secret) -> Result<Secret, Error> {
     let mut bytes = [0; Salt::RECOMMENDED_LENGTH];
     getrandom::fill(&mut bytes).expect("the system has a random number generator");
     let salt = SaltString::encode_b64(&bytes).map_err(|_| Error::Internal)?;

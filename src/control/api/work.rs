@@ -30,7 +30,7 @@ impl Default for Work {
 
 impl Work {
     /// Does it when its turn comes. It keeps its turn to its end, also when nobody waits for it any more.
-    pub(super) async fn run<T: Send + 'static>(
+    pub(in crate::control) async fn run<T: Send + 'static>(
         &self,
         job: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, Error> {

@@ -334,3 +334,70 @@ async fn a_body_that_does_not_come_is_not_waited_for() {
         assert_eq!(answer.status(), refused, "{path}");
     }
 }
+
+#[tokio::test]
+async fn an_operator_schedules_and_uploads_with_the_cookie_and_no_other_page_does() {
+    let bench = bench(|_| {}).await;
+    let cookie = bench.cookie().await;
+    let cookie = ("cookie", cookie.as_str());
+    let mine = [cookie, JSON, HOST, ORIGIN];
+    let wanted = r#"{"title": "t", "scheduledStartTime": "2100-01-01T10:00:00Z"}"#;
+    let create = "/api/admin/events";
+    for (headers, expected) in [
+        (&[JSON, HOST, ORIGIN][..], 401),
+        (&[cookie, JSON, HOST][..], 403),
+    ] {
+        let (code, ..) = bench.browse("POST", create, headers, wanted).await;
+        assert_eq!(code.as_u16(), expected, "{headers:?}");
+    }
+    let foreign = format!("{create}?applicationId=nobody");
+    let (code, ..) = bench.browse("POST", &foreign, &mine, wanted).await;
+    assert_eq!(code, StatusCode::BAD_REQUEST);
+    let mut owners = Vec::new();
+    let mut id = String::new();
+    // The second one has the same owner.
+    for _ in 0..2 {
+        let (code, _, body) = bench.browse("POST", create, &mine, wanted).await;
+        assert_eq!(code, StatusCode::OK);
+        let body = axum::body::to_bytes(body, 1 << 16).await.unwrap();
+        let body: serde_json::Value = serde_json::from_slice(&body).unwrap();
+        owners.push(body["userId"].clone());
+        body["id"].as_str().unwrap().clone_into(&mut id);
+    }
+    assert_eq!(owners[0], owners[1]);
+
+    let film = format!("/api/admin/events/{id}/film/index.m3u8");
+    let (code, ..) = bench.browse("GET", &film, &[cookie, HOST], "").await;
+    assert_eq!(code, StatusCode::NOT_FOUND);
+    let (code, ..) = bench.browse("GET", &film, &[HOST], "").await;
+    assert_eq!(code, StatusCode::UNAUTHORIZED);
+
+    let uploads = format!("/api/admin/events/{id}/uploads");
+    let tus = ("tus-resumable", "1.0.0");
+    let begin = [cookie, JSON, HOST, ORIGIN, tus, ("upload-length", "9")];
+    let (code, headers, _) = bench.browse("POST", &uploads, &begin, "").await;
+    assert_eq!(code, StatusCode::CREATED);
+    let upload = headers["location"].to_str().unwrap().to_owned();
+    assert!(upload.starts_with("/api/admin/uploads/"), "{upload}");
+    let piece = ("content-type", "application/offset+octet-stream");
+    let offset = ("upload-offset", "0");
+    for (headers, expected) in [
+        (&[piece, HOST, ORIGIN, tus, offset][..], 401),
+        (&[cookie, piece, HOST, tus, offset][..], 403),
+        (&[cookie, piece, HOST, ORIGIN, tus, offset][..], 204),
+    ] {
+        let (code, ..) = bench.browse("PATCH", &upload, headers, "part").await;
+        assert_eq!(code.as_u16(), expected, "{headers:?}");
+    }
+    let (code, headers, _) = bench
+        .browse("HEAD", &upload, &[cookie, HOST, tus], "")
+        .await;
+    assert_eq!(
+        (code, &headers["upload-offset"]),
+        (StatusCode::OK, &"4".parse().unwrap())
+    );
+    let (code, ..) = bench
+        .browse("DELETE", &upload, &[cookie, JSON, HOST, ORIGIN, tus], "")
+        .await;
+    assert_eq!(code, StatusCode::NO_CONTENT);
+}

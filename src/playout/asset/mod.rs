@@ -5,6 +5,7 @@
 //! The slate of an asset is laid down in the same way, in [`SLATE`] below its folder.
 
 mod index;
+mod plain;
 mod reader;
 mod writer;
 
@@ -16,6 +17,7 @@ use crate::media::Rendition;
 
 pub(in crate::playout) use index::Placed;
 pub use index::fuzz_index;
+pub use plain::{Lying, Plain};
 pub use reader::Reader;
 pub use writer::{Layout, Writer};
 

@@ -146,6 +146,11 @@ impl Reader {
         media_file(&self.folder, &self.rendition(slot).name)
     }
 
+    /// Where a rendition's segments lie, by number: of its sound those of all loops that are laid down.
+    pub(super) fn placed(&self, slot: usize) -> &[Arc<Placed>] {
+        &self.index.kept[slot].segments
+    }
+
     /// Whether a segment may be listed: all renditions have it. Which one is the last of a loop is known only
     /// when all is there, so that the newest one waits until then.
     pub(in crate::playout) fn has(&self, cell: &Cell) -> bool {

@@ -185,11 +185,15 @@ fn a_stream_ends_once_all_that_it_had_on_air_is_there_or_does_not_come() {
         silent: None,
         ready: Some(Ticks(ready_ms * 90)),
     };
+    let finish = Step::Finish("the stream was given back to the film");
+    assert_eq!(ask(&over, false, Some(left(30_500)), 31_000), Step::Wait);
+    assert_eq!(ask(&over, false, Some(left(31_800)), 32_000), Step::Wait);
+    assert_eq!(ask(&over, false, Some(left(31_900)), 32_000), finish);
+    assert_eq!(ask(&over, false, Some(left(31_800)), 34_900), finish);
+    // One that may come back finds its stream for a minute.
     let finish = Step::Finish("the encoder has gone");
-    assert_eq!(ask(&over, true, Some(left(30_500)), 31_000), Step::Wait);
-    assert_eq!(ask(&over, true, Some(left(31_800)), 32_000), Step::Wait);
-    assert_eq!(ask(&over, true, Some(left(31_900)), 32_000), finish);
-    assert_eq!(ask(&over, true, Some(left(31_800)), 34_900), finish);
+    assert_eq!(ask(&over, true, Some(left(91_800)), 91_800), Step::Wait);
+    assert_eq!(ask(&over, true, Some(left(91_900)), 91_900), finish);
     assert_eq!(ask(&show(), true, Some(left(0)), 20_000), finish);
 }
 

@@ -230,6 +230,35 @@ fn a_crash_leaves_whole_segments_and_a_preparation_goes_on_there() {
 }
 
 #[test]
+fn a_film_is_there_from_its_beginning_to_its_end_as_it_lies() {
+    let folder = Folder::new();
+    // 10.4 s: the sound is laid down several times, the film is shown once.
+    let film = Film::new(25, 260);
+    film.write(folder.path());
+    let reader = asset::Reader::open(folder.path()).unwrap().unwrap();
+    assert!(reader.plain("other").is_none());
+    for name in ["hd", "sd", "audio"] {
+        let plain = reader.plain(name).unwrap();
+        let bytes = std::fs::read(&plain.file).unwrap();
+        assert_eq!(plain.segments.len(), 5, "{name}");
+        let total: i64 = plain.segments.iter().map(|lying| lying.duration.0).sum();
+        // A frame of sound is 21 ms.
+        assert!((total - 936_000).abs() <= 1920, "{name}: {total}");
+        let mut end = plain.init;
+        for lying in &plain.segments {
+            assert_eq!(lying.offset, end, "{name}");
+            let at = usize::try_from(lying.offset).unwrap();
+            assert_eq!(&bytes[at + 4..at + 8], b"moof", "{name}");
+            end += lying.size;
+        }
+    }
+    let other = folder.path().join("other");
+    Film { stops: 3, ..film }.write(&other);
+    let reader = asset::Reader::open(&other).unwrap().unwrap();
+    assert_eq!(reader.plain("audio").unwrap().segments.len(), 3);
+}
+
+#[test]
 fn positions_follow_the_clock() {
     let set = show(6, Some(60), true, After::End);
     let facts = asset::Facts {

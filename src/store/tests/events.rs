@@ -119,7 +119,9 @@ pub(super) async fn an_event_is_read_as_it_was_made_with_its_first_run(bench: Be
     assert_eq!(show, Some(new.show));
     // Its owner must be there, and of its tenant.
     let other = User::named("app", "nobody");
-    let refused = store.create_event(&film(&bench, &other, "x", 1), &never).await;
+    let refused = store
+        .create_event(&film(&bench, &other, "x", 1), &never)
+        .await;
     assert_eq!(refused.unwrap_err().kind(), Kind::NotFound);
     let elsewhere = NewEvent {
         application_id: "other",
@@ -483,9 +485,9 @@ pub(super) async fn an_asset_is_prepared_by_one_gateway_at_a_time(bench: Bench) 
     let ann = user(&store, "app", "ann").await;
     let event = made(&bench, &store, &ann, "film", 60).await;
     let lease = Duration::from_secs(30);
-    assert_eq!(store.claim_asset(lease).await.unwrap(), None);
+    assert_eq!(store.claim_asset(lease, &[]).await.unwrap(), None);
     let (asset, _) = uploaded(&store, &event).await;
-    let claims = tokio::join!(store.claim_asset(lease), other.claim_asset(lease));
+    let claims = tokio::join!(store.claim_asset(lease, &[]), other.claim_asset(lease, &[]));
     let (mine, claimed) = match (claims.0.unwrap(), claims.1.unwrap()) {
         (Some(asset), None) => (true, asset),
         (None, Some(asset)) => (false, asset),
@@ -506,32 +508,32 @@ pub(super) async fn an_asset_is_prepared_by_one_gateway_at_a_time(bench: Bench) 
     bench.clock.advance(Duration::from_secs(29));
     holder.asset_progress(asset.id, 50, lease).await.unwrap();
     bench.clock.advance(Duration::from_secs(29));
-    assert_eq!(loser.claim_asset(lease).await.unwrap(), None);
+    assert_eq!(loser.claim_asset(lease, &[]).await.unwrap(), None);
     bench.clock.advance(Duration::from_secs(1));
-    let taken = loser.claim_asset(lease).await.unwrap().unwrap();
+    let taken = loser.claim_asset(lease, &[]).await.unwrap().unwrap();
     assert_eq!((taken.id, taken.progress), (asset.id, 50));
     let denied = holder.asset_prepared(asset.id, 1).await.unwrap_err();
     assert_eq!(denied.kind(), Kind::NotFound);
     // Who stops gives it back, and who is done keeps nothing.
     loser.release_asset(asset.id).await.unwrap();
-    assert!(holder.claim_asset(lease).await.unwrap().is_some());
+    assert!(holder.claim_asset(lease, &[]).await.unwrap().is_some());
     holder.asset_prepared(asset.id, 7 * SECOND).await.unwrap();
     let done = store.asset(asset.id).await.unwrap().unwrap();
     assert_eq!((done.state, done.progress), (AssetState::Prepared, 100));
     assert_eq!((done.duration_us, done.holder), (Some(7 * SECOND), None));
     bench.clock.advance(Duration::from_secs(3600));
-    assert_eq!(loser.claim_asset(lease).await.unwrap(), None);
+    assert_eq!(loser.claim_asset(lease, &[]).await.unwrap(), None);
     // What cannot be prepared is not tried again.
     let (broken, _) = uploaded(&store, &event).await;
     assert_eq!(
-        store.claim_asset(lease).await.unwrap().unwrap().id,
+        store.claim_asset(lease, &[]).await.unwrap().unwrap().id,
         broken.id
     );
     store.asset_failed(broken.id, "no pictures").await.unwrap();
     let failed = store.asset(broken.id).await.unwrap().unwrap();
     assert_eq!(failed.state, AssetState::Failed);
     assert_eq!(failed.error.as_deref(), Some("no pictures"));
-    assert_eq!(store.claim_asset(lease).await.unwrap(), None);
+    assert_eq!(store.claim_asset(lease, &[]).await.unwrap(), None);
 }
 
 pub(super) async fn a_new_file_plays_in_the_next_run_and_the_old_one_goes_when_nothing_shows_it(
@@ -564,13 +566,7 @@ pub(super) async fn a_new_file_plays_in_the_next_run_and_the_old_one_goes_when_n
     };
     let rearmed = store.change_event(event.id, &never, rearm).await;
     rearmed.unwrap().unwrap();
-    assert!(
-        store
-            .drop_unused_assets(event.id)
-            .await
-            .unwrap()
-            .is_empty()
-    );
+    assert!(store.drop_unused_assets(event.id).await.unwrap().is_empty());
     bench.clock.advance(Duration::from_secs(3601));
     store.sweep_shows().await.unwrap();
     assert_eq!(

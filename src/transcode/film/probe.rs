@@ -19,6 +19,8 @@ const LIMIT_S: u64 = 10;
 const MAX_DATA: u64 = 2 << 30;
 /// Addresses that may be taken; threads reserve many that they never write to.
 const MAX_ADDRESSES: u64 = 8 << 30;
+/// What no kind of data is known for.
+const UNKNOWN: &str = "data of no known kind";
 /// Answers that may be given: the first one counts.
 const ANSWERS: usize = 1;
 
@@ -95,7 +97,7 @@ fn look(file: &Path, tell: &SyncSender<Result<Probed, Error>>) -> Result<Probed,
     guard::begin()?;
     let Some(kind) = kind(file)? else {
         return Ok(Probed {
-            found: "data of no known kind".to_owned(),
+            found: UNKNOWN.to_owned(),
             ..Probed::default()
         });
     };
@@ -132,6 +134,14 @@ fn look(file: &Path, tell: &SyncSender<Result<Probed, Error>>) -> Result<Probed,
         }
     };
     Ok(summary(&kind, &info))
+}
+
+/// The container's name, or why the file is not taken apart at all. What stands behind a tag shows then.
+pub(super) fn acceptable(file: &Path) -> Result<&'static str, Error> {
+    let kind = kind(file)?;
+    let known = kind.as_ref().and_then(|kind| container(kind, None));
+    known
+        .ok_or_else(|| Error::Kind(kind.map_or_else(|| UNKNOWN.to_owned(), |kind| describe(&kind))))
 }
 
 /// Answers at the first error: in GStreamer 1.22 clearing a demuxer away that failed may hang.

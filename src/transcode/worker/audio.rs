@@ -30,7 +30,7 @@ const DRAIN_S: u64 = 5;
 
 /// The audio encoders of one stream.
 #[derive(Debug)]
-pub(super) struct AudioGraph {
+pub(in crate::transcode) struct AudioGraph {
     pipeline: gst::Pipeline,
     source: gst_app::AppSrc,
     ended: Receiver<()>,
@@ -46,7 +46,7 @@ pub(super) struct AudioGraph {
 impl AudioGraph {
     /// Builds and starts the encoders; their messages are numbered from `first_index`. Frames lie so
     /// that one begins at `resume`, in samples, where an earlier worker ended.
-    pub(super) fn new(
+    pub(in crate::transcode) fn new(
         rungs: &[AudioRung],
         first_index: usize,
         resume: Option<i64>,
@@ -118,7 +118,7 @@ impl AudioGraph {
     }
 
     /// Encodes decoded sound, on the sample grid. Waits when the encoders are behind.
-    pub(super) fn handle_sample(
+    pub(in crate::transcode) fn handle_sample(
         &mut self,
         sample: &gst::Sample,
     ) -> Result<gst::FlowSuccess, gst::FlowError> {
@@ -175,7 +175,7 @@ impl AudioGraph {
     }
 
     /// Gives out what is inside and ends.
-    pub(super) fn drain(self) -> Result<(), Error> {
+    pub(in crate::transcode) fn drain(self) -> Result<(), Error> {
         let _ = self.source.end_of_stream();
         for _ in 0..self.encodings {
             self.ended

@@ -41,7 +41,7 @@ const THUMBNAIL_WIDTH: u32 = 320;
 
 /// The encoders of one stream's video.
 #[derive(Debug)]
-pub(super) struct Graph {
+pub(in crate::transcode) struct Graph {
     pipeline: gst::Pipeline,
     source: gst_app::AppSrc,
     ended: Receiver<()>,
@@ -167,7 +167,7 @@ impl Graph {
     }
 
     /// Gives out what is inside and ends.
-    pub(super) fn drain(self) -> Result<(), Error> {
+    pub(in crate::transcode) fn drain(self) -> Result<(), Error> {
         let _ = self.source.end_of_stream();
         for _ in &self.shut {
             self.ended
@@ -443,13 +443,13 @@ fn thumbnails(
 }
 
 /// A buffer's bytes, without a copy.
-pub(super) fn bytes_of(buffer: gst::Buffer) -> Option<Bytes> {
+pub(in crate::transcode) fn bytes_of(buffer: gst::Buffer) -> Option<Bytes> {
     buffer
         .into_mapped_buffer_readable()
         .ok()
         .map(Bytes::from_owner)
 }
 
-pub(super) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+pub(in crate::transcode) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -9,7 +9,7 @@ const LIMIT: usize = 64;
 /// Boundaries on their way from the reader, by the decoder, to each encoder. Times are nanoseconds
 /// of the worker's pipelines.
 #[derive(Debug, Default)]
-pub(super) struct Marks {
+pub(in crate::transcode) struct Marks {
     stamped: VecDeque<u64>,
     opened: VecDeque<u64>,
     /// The newest boundary that was opened: a hold may name its boundary again.
@@ -18,7 +18,7 @@ pub(super) struct Marks {
 
 impl Marks {
     /// A unit with this boundary time is about to be decoded, or a hold with it to be shown.
-    pub(super) fn stamp(&mut self, time: u64) {
+    pub(in crate::transcode) fn stamp(&mut self, time: u64) {
         if self.passed.is_some_and(|passed| time <= passed) {
             return;
         }

@@ -4,17 +4,17 @@
 //!
 //! It ends when its socket does, and at the first error of any element, with a message that names it.
 
-mod audio;
+pub(super) mod audio;
 mod decode;
 pub(super) mod elements;
-mod graph;
+pub(super) mod graph;
 mod grid;
 mod leave;
-mod marks;
-mod output;
-mod picture;
-mod slate;
-mod times;
+pub(super) mod marks;
+pub(super) mod output;
+pub(super) mod picture;
+pub(super) mod slate;
+pub(super) mod times;
 
 use std::io::{self, Read};
 use std::os::fd::AsFd;

@@ -8,7 +8,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use gstreamer as gst;
 use gstreamer::prelude::*;
 
-use crate::transcode::protocol::{Counters, Frame, Message};
+use crate::transcode::protocol::{Counters, Message};
 
 /// Messages between the encoders and the socket. When it is full the encoders wait, and through
 /// their own queues the decoder and the bridge.
@@ -16,7 +16,7 @@ const QUEUE_MESSAGES: usize = 64;
 
 /// What the worker counts, from several threads.
 #[derive(Debug, Default)]
-pub(super) struct Tally {
+pub(in crate::transcode) struct Tally {
     pub(super) frames: AtomicU64,
     pub(super) skipped_frames: AtomicU64,
     pub(super) late_boundaries: AtomicU64,
@@ -39,24 +39,22 @@ impl Tally {
 
 /// Where messages to the bridge go. Cloning shares it.
 #[derive(Clone, Debug)]
-pub(super) struct Output {
-    queue: SyncSender<Frame>,
+pub(in crate::transcode) struct Output {
+    queue: SyncSender<Message>,
     pub(super) tally: Arc<Tally>,
 }
 
 impl Output {
     /// An output and the end that [`write_all`] empties.
-    pub(super) fn new() -> (Output, Receiver<Frame>) {
+    pub(in crate::transcode) fn new() -> (Output, Receiver<Message>) {
         let (queue, receiver) = sync_channel(QUEUE_MESSAGES);
         let tally = Arc::new(Tally::default());
         (Output { queue, tally }, receiver)
     }
 
     /// Waits for room and queues a message. False when the socket is gone.
-    pub(super) fn send(&self, message: Message) -> bool {
-        message
-            .encode()
-            .is_ok_and(|frame| self.queue.send(frame).is_ok())
+    pub(in crate::transcode) fn send(&self, message: Message) -> bool {
+        self.queue.send(message).is_ok()
     }
 
     /// Makes every error on a pipeline's bus a [`Message::Failed`], from the thread that posts it.
@@ -83,10 +81,11 @@ impl Output {
     }
 }
 
-/// Writes frames until the queue's last sender is gone, a final message was written, or the socket
+/// Writes messages until the queue's last sender is gone, a final message was written, or the socket
 /// fails. True after a final message.
-pub(super) fn write_all(queue: &Receiver<Frame>, mut socket: impl Write) -> io::Result<bool> {
-    while let Ok(frame) = queue.recv() {
+pub(super) fn write_all(queue: &Receiver<Message>, mut socket: impl Write) -> io::Result<bool> {
+    while let Ok(message) = queue.recv() {
+        let frame = message.encode().map_err(io::Error::other)?;
         let last = Message::is_last(&frame);
         let mut slices = [IoSlice::new(&frame.head), IoSlice::new(&frame.payload)];
         let mut rest = &mut slices[..];

@@ -17,7 +17,7 @@ use crate::transcode::ladder::Aspect;
 use crate::transcode::protocol::{Colour, Frames, Message, Setup};
 
 /// The way of decoded pictures.
-pub(super) struct Pictures {
+pub(in crate::transcode) struct Pictures {
     setup: Arc<Setup>,
     marks: Arc<Mutex<Marks>>,
     times: Arc<Times>,
@@ -40,7 +40,7 @@ pub(super) struct Pictures {
 }
 
 impl Pictures {
-    pub(super) fn new(
+    pub(in crate::transcode) fn new(
         setup: Arc<Setup>,
         marks: Arc<Mutex<Marks>>,
         times: Arc<Times>,
@@ -68,7 +68,7 @@ impl Pictures {
     }
 
     /// The encoders, to be drained.
-    pub(super) fn take_graph(&mut self) -> Option<Graph> {
+    pub(in crate::transcode) fn take_graph(&mut self) -> Option<Graph> {
         self.graph.take()
     }
 
@@ -80,7 +80,7 @@ impl Pictures {
     }
 
     /// Takes one decoded picture. Waits when the encoders are behind.
-    pub(super) fn handle_sample(
+    pub(in crate::transcode) fn handle_sample(
         &mut self,
         sample: &gst::Sample,
     ) -> Result<gst::FlowSuccess, gst::FlowError> {

@@ -23,7 +23,9 @@ const MAX_SIDE: u32 = 8192;
 const DRAW_S: u64 = 2;
 /// Characters of a name that are drawn.
 const MAX_NAME: usize = 80;
-/// The line below the name.
+/// How long the drawing itself may take, seconds, on a machine that is very busy.
+const FIRST_PICTURE_S: u64 = 20;
+/// The line below the name of a channel.
 const LINE: &str = "Back in a moment";
 /// The colour behind the text, ARGB: a dark blue grey.
 const GROUND: u32 = 0xff18_1e26;
@@ -46,7 +48,7 @@ impl Drawing {
         let drawing = std::thread::Builder::new()
             .name("slate".to_owned())
             .spawn(move || {
-                match draw(&slate, &form, &output) {
+                match draw(&slate, LINE, &form, &output) {
                     // Room for the one picture that there will be.
                     Ok(sample) => drop(tell.try_send(sample)),
                     Err(error) => drop(output.send(Message::Warning(format!("slate: {error}")))),
@@ -74,7 +76,7 @@ impl Drawing {
 }
 
 /// What a slate looks like to the encoders.
-fn form(setup: &Setup, colour: &Colour) -> String {
+pub(in crate::transcode) fn form(setup: &Setup, colour: &Colour) -> String {
     let (width, height) = setup
         .video
         .first()
@@ -88,7 +90,13 @@ fn form(setup: &Setup, colour: &Colour) -> String {
     )
 }
 
-fn draw(slate: &Slate, form: &str, output: &Output) -> Result<gst::Sample, Error> {
+/// Draws a slate with a line below its name, or none.
+pub(in crate::transcode) fn draw(
+    slate: &Slate,
+    line: &str,
+    form: &str,
+    output: &Output,
+) -> Result<gst::Sample, Error> {
     if let Some(path) = &slate.image {
         match image(path, form) {
             Ok(sample) => return Ok(sample),
@@ -109,19 +117,20 @@ fn draw(slate: &Slate, form: &str, output: &Output) -> Result<gst::Sample, Error
          {overlay}{form} ! appsink name=out sync=false"
     ))?;
     if let Some(text) = pipeline.by_name("text") {
-        text.set_property("text", markup(&slate.name));
+        text.set_property("text", markup(&slate.name, line));
     }
     first_picture(&pipeline)
 }
 
 /// The text of a drawn slate, as Pango reads it.
-fn markup(name: &str) -> String {
+fn markup(name: &str, line: &str) -> String {
     let name: String = name.chars().take(MAX_NAME).collect();
     let name = gst::glib::markup_escape_text(&name);
-    format!(
-        "<span color=\"#e8ecf0\" weight=\"bold\">{name}</span>\n\
-         <span color=\"#9aa6b2\" size=\"small\">{LINE}</span>"
-    )
+    let name = format!("<span color=\"#e8ecf0\" weight=\"bold\">{name}</span>");
+    match line {
+        "" => name,
+        line => format!("{name}\n<span color=\"#9aa6b2\" size=\"small\">{line}</span>"),
+    }
 }
 
 /// An image file, with borders where its shape is another.
@@ -158,7 +167,7 @@ fn image(path: &Path, form: &str) -> Result<gst::Sample, Error> {
 fn first_picture(pipeline: &gst::Pipeline) -> Result<gst::Sample, Error> {
     let sink = elements::sink(pipeline, "out");
     let played = elements::play(pipeline);
-    let sample = sink.try_pull_sample(gst::ClockTime::from_seconds(DRAW_S));
+    let sample = sink.try_pull_sample(gst::ClockTime::from_seconds(FIRST_PICTURE_S));
     let said = pipeline
         .bus()
         .and_then(|bus| bus.pop_filtered(&[gst::MessageType::Error]));

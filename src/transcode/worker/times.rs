@@ -11,11 +11,11 @@ const LEAD: i64 = 10_000_000_000;
 
 /// The origin of pipeline time, set by the first unit.
 #[derive(Debug, Default)]
-pub(super) struct Times(OnceLock<i64>);
+pub(in crate::transcode) struct Times(OnceLock<i64>);
 
 impl Times {
     /// Pipeline nanoseconds of a channel time; `None` when it is too far before the first one.
-    pub(super) fn pipeline(&self, time: Ticks, scale: Timescale) -> Option<u64> {
+    pub(in crate::transcode) fn pipeline(&self, time: Ticks, scale: Timescale) -> Option<u64> {
         let nanos = rescale(time, scale, Timescale::NANOS).0;
         let origin = self.0.get_or_init(|| nanos.saturating_sub(LEAD));
         u64::try_from(nanos.saturating_sub(*origin)).ok()

@@ -9,11 +9,11 @@ use utoipa::ToSchema;
 
 use super::view::{self, View};
 use crate::base::id::Uuid;
-use crate::control::{State, auth};
 use crate::control::api::answer::{Answer, ok};
 use crate::control::api::docs::{Conflicting, Lookup, Sized, Usual};
 use crate::control::api::error::Body as Refusal;
 use crate::control::api::{ByUser, Call, Error, form, to_the_end};
+use crate::control::{State, auth};
 use crate::films::{self, Incoming, Medium, NewUpload};
 use crate::store::{self, AssetKind, Event, EventStatus, NewAsset, Received, User};
 

@@ -22,7 +22,7 @@ async function ofStatus(status) {
   return all;
 }
 
-export const create = (wanted) => call('POST', 'events', wanted);
+export const create = (applicationId, wanted) => call('POST', `events${applicationId ? `?applicationId=${segment(applicationId)}` : ''}`, wanted);
 export const change = (id, wanted) => call('PUT', event(id), wanted);
 export const remove = (id) => call('DELETE', event(id));
 export const start = (id) => call('POST', `${event(id)}/start-video`);

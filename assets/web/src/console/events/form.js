@@ -114,7 +114,6 @@ export async function askForEvent(context, event = null) {
       };
       if (!event) {
         for (const name of ['scheduledEndTime', 'channelId']) if (!wanted[name]) delete wanted[name];
-        if (owner.input.value) wanted.applicationId = owner.input.value;
       } else {
         // What was not touched is left alone: of an event that is on, not everything can be changed.
         const same = (name) => (name.endsWith('Time') ? Date.parse(wanted[name] ?? '') === Date.parse(event[name] ?? '') || (!wanted[name] && !event[name]) : (wanted[name] ?? '') === (event[name] ?? ''));
@@ -123,7 +122,7 @@ export async function askForEvent(context, event = null) {
         if (wanted.scheduledStartTime && start.input.value === wall(begin) && place.input.value === zone) delete wanted.scheduledStartTime;
         if (wanted.scheduledEndTime && end.input.value === wall(finish) && place.input.value === zone) delete wanted.scheduledEndTime;
       }
-      const answer = event ? await api.change(event.id, wanted) : await api.create(wanted);
+      const answer = event ? await api.change(event.id, wanted) : await api.create(owner.input.value, wanted);
       made = answer.event ?? answer;
     },
   });

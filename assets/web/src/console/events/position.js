@@ -44,7 +44,7 @@ export function follow(base, events) {
   }
 }
 
-export const loops = (event) => event.repeatMode === 'until_end' && event.repeatUntilEnd === true;
+const loops = (event) => event.repeatMode === 'until_end' && event.repeatUntilEnd === true;
 
 /** The length of an event's film in seconds; `null`: not known yet. */
 export const duration = (event) => known.get(event.id)?.told.duration || event.file?.duration || null;

@@ -3,7 +3,7 @@
 
 export const ownZone = Intl.DateTimeFormat().resolvedOptions().timeZone || 'UTC';
 
-export const DAY_MS = 86_400_000;
+const DAY_MS = 86_400_000;
 
 const formats = new Map();
 

@@ -282,12 +282,7 @@ pub(super) const ROUTES: [(&str, About, &str, u16); 83] = [
         412,
     ),
     ("OPTIONS /api/uploads/{uploadId}", Everybody, "", 204),
-    (
-        "HEAD /api/uploads/{uploadId}",
-        Named(Kind::Upload),
-        "",
-        412,
-    ),
+    ("HEAD /api/uploads/{uploadId}", Named(Kind::Upload), "", 412),
     (
         "PATCH /api/uploads/{uploadId}",
         Named(Kind::Upload),
