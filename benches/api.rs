@@ -10,6 +10,8 @@
 //! Requests of SDK clients are signed and asked over four connections in the same way, each for many clients in turn,
 //! since one may ask a thousand times in an hour: each is verified, counted, and answered from the database.
 //!
+//! Where an event is (`/sync`) is asked by everybody who watches it, without credentials.
+//!
 //! On the command line: channels of the list (10,000). `FOREBAY_BENCH_SECONDS` (5) sets how long fetch and
 //! count are asked.
 #![allow(
@@ -104,6 +106,22 @@ fn ask(gateway: &Forebay, path: &str, headers: &[String], lasts: Duration) -> (f
     let cpu = usage::cpu_seconds(gateway.pid()) - before;
     let count = count.load(Ordering::Relaxed) as f64;
     (count / took, count / cpu)
+}
+
+/// An event of a user who signs up for it; the path of its position.
+fn event(client: &mut Client) -> String {
+    let json = "Content-Type: application/json\r\n";
+    let body = r#"{"username":"bench","email":"bench@example.org","password":"s3cretpass"}"#;
+    let answer = client.send("POST", "/api/users/signup", json, body);
+    let answer = answer.expect("the gateway answers").text();
+    let user: serde_json::Value = serde_json::from_str(&answer).expect("JSON");
+    let token = user["token"].as_str().expect("a token");
+    let headers = format!("{json}Authorization: Bearer {token}\r\n");
+    let body = r#"{"title":"Film","scheduledStartTime":"2100-01-01T00:00:00Z"}"#;
+    let answer = client.send("POST", "/api/events/schedule", &headers, body);
+    let answer = answer.expect("the gateway answers").text();
+    let made: serde_json::Value = serde_json::from_str(&answer).expect("JSON");
+    format!("/api/events/{}/sync", made["id"].as_str().expect("an id"))
 }
 
 /// What is asked of a session; its id stands for `{}`.
@@ -215,9 +233,11 @@ fn main() {
     let by_application: Vec<String> = by_application.collect();
     let by_nobody = vec![String::new(); CONNECTIONS];
     let count = "/pcast/channel/local%23forebay%23c7/publishers/count?failIfLess=0";
+    let sync = event(&mut client);
     for (name, path, headers) in [
         ("fetch", "/pcast/channel/c7", by_application),
-        ("count", count, by_nobody),
+        ("count", count, by_nobody.clone()),
+        ("position of an event", &*sync, by_nobody),
     ] {
         let (per_second, per_cpu_second) = ask(&gateway, path, &headers, lasts);
         table.row(vec![

@@ -27,6 +27,9 @@
 //! - a request of `/api`: `control/api/mod.rs` (routes), `control/api/call.rs` (whose it is), a file for each
 //!   resource such as `control/api/broadcast.rs` (who may, then what), `store/broadcast.rs`, and back through
 //!   `control/api/broadcast/view.rs`;
+//! - an event at its time: `store/event.rs` (declared, with the cut log of its show), `control/api/event/decision.rs`
+//!   (what is due), `control/api/event/conductor.rs` (once, on one gateway), `store/event/run.rs` (with its
+//!   broadcast), and in memory `control/api/event/playbill.rs`, which `/sync` and players are answered from;
 //! - the life of a broadcast: `store/broadcast.rs` (made with its channel and its key, over without them),
 //!   `control/api/lifecycle.rs` (signs of life), `control/watch.rs` (what lost its channel goes off the air);
 //! - a watch page of a broadcast: `control/pages.rs` (its head), `control/api/viewer.rs` (what it shows, and its

@@ -27,6 +27,12 @@ fn main() -> ExitCode {
     match &command {
         Command::Worker { .. } => return child(transcode::run_worker().map(|()| String::new())),
         Command::ProbeMedia { file } => return child(probe(file)),
+        Command::PrepareFilm {
+            folder,
+            title,
+            segment_seconds,
+            ladder,
+        } => return child(app::film::prepare(folder, title, *segment_seconds, ladder)),
         _ => {}
     }
     let loaded = match Config::from_process(cli.config.as_deref()) {
@@ -158,7 +164,8 @@ async fn administer(config: &Config, command: &Command) -> anyhow::Result<ExitCo
         | Command::Demo
         | Command::Check
         | Command::Worker { .. }
-        | Command::ProbeMedia { .. } => String::new(),
+        | Command::ProbeMedia { .. }
+        | Command::PrepareFilm { .. } => String::new(),
     };
     say(&mut std::io::stdout(), &text);
     store.close().await;

@@ -18,6 +18,7 @@ mod inputs;
 mod lifecycle;
 mod passthrough;
 mod players;
+mod playout;
 mod pull;
 mod recordings;
 mod scenarios;

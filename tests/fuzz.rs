@@ -101,6 +101,12 @@ fn indexes_of_recordings_end_well() {
     run("recording", forebay::record::fuzz_index);
 }
 
+/// The same.
+#[test]
+fn indexes_of_films_end_well() {
+    run("film", forebay::playout::asset::fuzz_index);
+}
+
 #[test]
 fn answers_of_an_admission_service_end_well() {
     run("admission", forebay::control::admission::fuzz_answer);

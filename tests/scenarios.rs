@@ -1,8 +1,9 @@
 //! What the channel API says and does while real encoders publish: ffmpeg over RTMP and SRT, at the pace of
-//! its clock, into the real program. M-1 to M-16 are the media scenarios of the channel contract, N-1 to N-8
-//! those of the broadcast contract that need no LiveKit.
+//! its clock, into the real program. M-1 to M-16 are the media scenarios of the channel contract, N-1 to N-11
+//! and N-14 those of the broadcast contract, as far as they need no LiveKit.
 
 mod broadcasts;
+mod events;
 mod forks;
 mod kills;
 mod ladder;

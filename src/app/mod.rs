@@ -5,6 +5,7 @@ mod chores;
 mod console;
 pub mod demo;
 mod events;
+pub mod film;
 mod keys;
 mod listeners;
 mod measure;

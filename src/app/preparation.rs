@@ -64,7 +64,14 @@ pub(super) async fn start(
             store: store.clone(),
             films: films.clone(),
             program: program.to_owned(),
-            arguments: vec!["prepare-film".to_owned()],
+            arguments: vec![
+                "prepare-film".to_owned(),
+                format!(
+                    "--segment-seconds={}",
+                    config.media.segment.as_secs().max(1)
+                ),
+                format!("--ladder={}", config.media.ladder),
+            ],
             clock: clock.clone(),
             elsewhere: HashSet::new(),
         };

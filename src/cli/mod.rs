@@ -62,6 +62,21 @@ pub enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<OsString>,
     },
+    /// Make a film of what was uploaded.
+    #[command(hide = true)]
+    PrepareFilm {
+        /// The folder that holds it, and will hold the film.
+        folder: PathBuf,
+        /// What stands on the slate.
+        #[arg(long, default_value = "", allow_hyphen_values = true)]
+        title: String,
+        /// Length of a segment.
+        #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=10))]
+        segment_seconds: u32,
+        /// As the setting of the same name.
+        #[arg(long, default_value = "auto")]
+        ladder: String,
+    },
     /// Say as a line of JSON what a file is.
     #[command(hide = true)]
     ProbeMedia {

@@ -1,5 +1,7 @@
 //! What a show's playlists list at a moment: a function of its runs, what is there of its media, and the time.
 
+mod snapshot;
+
 use std::sync::Arc;
 
 use super::asset::Reader;
@@ -8,10 +10,9 @@ use super::runs::{Place, Runs};
 use super::shelf::Loaded;
 use super::{Kind, PARTS_PER_SEGMENT, part_number};
 use crate::media::time::{rescale, wall_time};
-use crate::media::timeline::{
-    Description, Init, Part, Progress, Report, Rules, STORED, Scheduled, Segment, Snapshot,
-};
+use crate::media::timeline::{Init, Part, Rules, STORED, Segment};
 use crate::media::{MediaKind, Rendition, Ticks, Timescale};
+pub(super) use snapshot::{description, progress};
 
 /// Beyond the end of a part, how much of a sound's last frame may lie behind a cut: one AAC frame.
 const FRAME: Ticks = Ticks(1920);
@@ -184,7 +185,7 @@ impl View<'_> {
         }
         let complete = next.is_none();
         let end = match complete {
-            true => self.end(place, located, scale).max(at),
+            true => self.end(place, located, scale),
             false => at,
         };
         let segment = Segment {
@@ -205,15 +206,30 @@ impl View<'_> {
         State::Listed { segment, next }
     }
 
-    /// Where a stored segment ends when all its parts are there: its media, or the next cut where that comes
-    /// before they would, and something follows.
+    /// Where a stored segment ends when all its parts are there: with its media, or, where something else
+    /// follows it, with the cut, before which the last frame of a sound need not end.
     fn end(&self, place: &Place, located: &Located<'_>, scale: Timescale) -> Ticks {
-        let parts = located.placed.parts[..located.parts].iter();
-        let media = located.start + Ticks(parts.map(|part| i64::from(part.duration)).sum());
-        match located.parts < located.placed.parts.len() && !place.run.last {
-            true => media.max(rescale(place.end, Timescale::CHANNEL, scale)),
-            false => media,
+        if place.end == place.run.until && !place.run.last {
+            let name = &located.reader.rendition(located.slot).name;
+            return self.meets(name, place, scale);
         }
+        let parts = located.placed.parts[..located.parts].iter();
+        located.start + Ticks(parts.map(|part| i64::from(part.duration)).sum())
+    }
+
+    /// Where a rendition goes on behind a segment: the frames of a sound that follows another begin a little
+    /// later than the picture.
+    fn meets(&self, name: &str, place: &Place, scale: Timescale) -> Ticks {
+        let next = self
+            .runs
+            .get(place.number + 1)
+            .filter(|run| run.at == place.end);
+        let next = next.and_then(|run| self.runs.place(run.sequence));
+        let located = next.and_then(|next| self.located(name, &next));
+        let start = located
+            .filter(|located| located.parts > 0)
+            .map(|located| located.start);
+        start.unwrap_or_else(|| rescale(place.end, Timescale::CHANNEL, scale))
     }
 
     /// A segment of which nothing is told yet but its number.
@@ -247,7 +263,7 @@ impl View<'_> {
         let own = |time| rescale(time, Timescale::CHANNEL, scale);
         Some(Segment {
             start: own(place.start),
-            duration: own(place.end) - own(place.start),
+            duration: self.meets(name, place, scale) - own(place.start),
             program_date_time: wall_time(place.start, Timescale::CHANNEL, self.rules.epoch),
             ..self.blank(sequence, place, reader.init(slot))
         })
@@ -307,6 +323,9 @@ impl View<'_> {
             number = number.checked_sub(1)?;
         };
         let (segment, next) = newest;
+        // The last frame of a sound may end a little later.
+        ended &= segment.complete
+            && self.runs.sequence_at(number, Ticks(i64::MAX)) == Some(segment.sequence);
         let next = match next {
             Some(next) => Some(next),
             None if ended => None,
@@ -355,175 +374,13 @@ impl View<'_> {
         let state = last.and_then(|last| self.state(name, last));
         matches!(state, Some(State::Listed { segment, .. }) if segment.complete)
     }
-
-    /// What the playlist lists. Segments that an earlier one listed as whole stay what they were.
-    pub(super) fn snapshot(
-        &self,
-        name: &str,
-        newest: &Newest,
-        known: Option<&Snapshot>,
-        others: &[Arc<Rendition>],
-    ) -> Option<Snapshot> {
-        let rendition = self.rendition(name)?.clone();
-        let scale = rendition.track.timescale;
-        let known = known.map_or(&[][..], |known| &known.segments);
-        let window = Ticks::from_duration(self.rules.window, Timescale::CHANNEL);
-        let mut segments = vec![Arc::new(newest.segment.clone())];
-        let mut length = match newest.segment.complete {
-            true => self.length(newest.segment.sequence),
-            false => Ticks::ZERO,
-        };
-        let mut sequence = newest.segment.sequence;
-        while length < window {
-            let Some(before) = sequence
-                .checked_sub(1)
-                .filter(|before| self.runs.place(*before).is_some())
-            else {
-                break;
-            };
-            sequence = before;
-            let at = known.binary_search_by_key(&sequence, |segment| segment.sequence);
-            let same = at
-                .ok()
-                .map(|at| &known[at])
-                .filter(|segment| segment.complete);
-            let segment = match same {
-                Some(segment) => segment.clone(),
-                None => match self.state(name, sequence) {
-                    Some(State::Listed { segment, .. }) => Arc::new(segment),
-                    _ => break,
-                },
-            };
-            segments.push(segment);
-            length += self.length(sequence);
-        }
-        segments.reverse();
-        let independent_segments = segments.iter().all(|segment| segment.independent);
-        let reports = others
-            .iter()
-            .filter(|other| *other.name != *name)
-            .filter_map(|other| {
-                let newest = self.newest(&other.name)?;
-                Some(Report {
-                    name: other.name.clone(),
-                    last_sequence: newest.segment.sequence,
-                    last_part: count(&newest.segment).checked_sub(1),
-                })
-            });
-        let opened = self.opened(name, segments.first()?.sequence, scale)?;
-        Some(Snapshot {
-            version: newest.version(),
-            rendition,
-            rules: Rules {
-                independent_segments,
-                ..self.rules.clone()
-            },
-            reports: reports.collect(),
-            next_part: newest.next_part(),
-            ended: newest.ended,
-            stopped: false,
-            scheduled: Some(Scheduled {
-                running: (!newest.segment.complete)
-                    .then(|| self.running(name, newest))
-                    .flatten(),
-                opened,
-            }),
-            segments,
-        })
-    }
-
-    fn length(&self, sequence: u64) -> Ticks {
-        self.runs
-            .place(sequence)
-            .map_or(Ticks::ZERO, |place| place.end - place.start)
-    }
-
-    /// Length that the growing segment will have.
-    fn running(&self, name: &str, newest: &Newest) -> Option<Ticks> {
-        let place = self.runs.place(newest.segment.sequence)?;
-        let scale = self.rendition(name)?.track.timescale;
-        match self.located(name, &place) {
-            Some(located) => Some(self.end(&place, &located, scale) - located.start),
-            None => {
-                let end = rescale(place.end, Timescale::CHANNEL, scale);
-                Some(end - newest.segment.start)
-            }
-        }
-    }
-
-    /// Where the run of a segment began.
-    fn opened(&self, name: &str, sequence: u64, scale: Timescale) -> Option<(u64, Ticks)> {
-        let run = self.runs.place(sequence)?.run;
-        let first = self.runs.place(run.sequence)?;
-        let located = self
-            .located(name, &first)
-            .filter(|located| located.parts > 0);
-        let start = located.map(|located| located.start);
-        let start = start.unwrap_or_else(|| rescale(first.start, Timescale::CHANNEL, scale));
-        Some((run.sequence, start))
-    }
-}
-
-/// How far the rendition of a snapshot has got.
-pub(super) fn progress(snapshot: &Snapshot) -> Option<Progress> {
-    let last = snapshot.segments.last()?;
-    Some(Progress {
-        version: snapshot.version,
-        last_sequence: last.sequence,
-        last_complete: last.complete,
-        last_parts: count(last),
-        next_part: snapshot.next_part,
-        begun: snapshot
-            .segments
-            .iter()
-            .any(|segment| segment.complete && !segment.gap),
-        ended: snapshot.ended,
-    })
-}
-
-fn count(segment: &Segment) -> u32 {
-    u32::try_from(segment.parts.len()).unwrap_or(u32::MAX)
-}
-
-/// What the multivariant playlist and the manifests list.
-pub(super) fn description(
-    loaded: &Loaded,
-    rules: &Rules,
-    version: u64,
-    ended: bool,
-) -> Option<Description> {
-    let reader = loaded.film.as_ref().or(loaded.slate.as_ref())?;
-    let of_kind = |kind| {
-        let renditions = reader.facts().renditions.iter();
-        let renditions = renditions.filter(|rendition| rendition.kind() == kind);
-        renditions
-            .map(|rendition| raised(loaded, rendition))
-            .collect::<Vec<_>>()
-    };
-    Some(Description {
-        version,
-        rules: rules.clone(),
-        video: of_kind(MediaKind::Video),
-        audio: of_kind(MediaKind::Audio),
-        leaving: Vec::new(),
-        ended,
-    })
-}
-
-/// A rendition of the film, whose rates the slate does not exceed either.
-fn raised(loaded: &Loaded, rendition: &Arc<Rendition>) -> Arc<Rendition> {
-    let slate = loaded.slate.as_ref();
-    let slate = slate.and_then(|slate| Some(slate.rendition(slate.slot(&rendition.name)?)));
-    match slate.filter(|slate| slate.peak_bps > rendition.peak_bps) {
-        Some(slate) => Arc::new(Rendition {
-            peak_bps: slate.peak_bps,
-            ..(**rendition).clone()
-        }),
-        None => rendition.clone(),
-    }
 }
 
 /// Which segment a part's number names, and which part of it.
 pub(super) fn of_part(number: u64) -> (u64, u64) {
     (number / PARTS_PER_SEGMENT, number % PARTS_PER_SEGMENT)
+}
+
+fn count(segment: &Segment) -> u32 {
+    u32::try_from(segment.parts.len()).unwrap_or(u32::MAX)
 }

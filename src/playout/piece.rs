@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -11,22 +12,22 @@ use super::asset::Placed;
 use super::part_number;
 use crate::format::fmp4;
 use crate::media::Ticks;
-use crate::media::timeline::{Asked, Blob};
+use crate::media::timeline::{Asked, Blob, Stored};
 
 /// Bytes read at once for an answer, where parts are smaller. Bounds memory: one piece, or one part, for each
 /// answer that is sent.
 const PIECE_BYTES: u64 = 256 << 10;
 
 /// The parts of a segment, with the sequence numbers and decode times that a show gives them.
-pub(super) struct Parts {
-    pub(super) file: Arc<File>,
-    pub(super) placed: Arc<Placed>,
+struct Parts {
+    file: Arc<File>,
+    placed: Arc<Placed>,
     /// Which of them.
-    pub(super) parts: std::ops::Range<usize>,
+    parts: std::ops::Range<usize>,
     /// Media sequence number of the segment.
-    pub(super) sequence: u64,
+    sequence: u64,
     /// Decode time of the segment's first sample.
-    pub(super) start: Ticks,
+    start: Ticks,
 }
 
 impl Parts {
@@ -84,7 +85,7 @@ impl Parts {
 }
 
 /// Its own, so that a reading may outlive who asked for it.
-pub(super) struct Shared(pub(super) Arc<Parts>);
+struct Shared(Arc<Parts>);
 
 impl Blob for Shared {
     fn size(&self) -> u64 {
@@ -101,9 +102,9 @@ impl Blob for Shared {
 }
 
 /// The first bytes of a file.
-pub(super) struct Head {
-    pub(super) file: Arc<File>,
-    pub(super) size: u64,
+struct Head {
+    file: Arc<File>,
+    size: u64,
 }
 
 impl Blob for Head {
@@ -121,5 +122,67 @@ impl Blob for Head {
             });
             read.await.map_err(io::Error::other)?
         })
+    }
+}
+
+/// Parts of a segment in a file.
+pub(super) struct Piece {
+    pub(super) path: PathBuf,
+    pub(super) placed: Arc<Placed>,
+    pub(super) parts: std::ops::Range<usize>,
+    pub(super) sequence: u64,
+    pub(super) start: Ticks,
+}
+
+impl std::fmt::Debug for Piece {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Piece")
+            .field("sequence", &self.sequence)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Stored for Piece {
+    fn open(&self) -> Asked<'_, Option<Arc<dyn Blob>>> {
+        Box::pin(async move {
+            let file = open(self.path.clone()).await?;
+            Ok(file.map(|file| {
+                let parts = Parts {
+                    file,
+                    placed: self.placed.clone(),
+                    parts: self.parts.clone(),
+                    sequence: self.sequence,
+                    start: self.start,
+                };
+                Arc::new(Shared(Arc::new(parts))) as Arc<dyn Blob>
+            }))
+        })
+    }
+}
+
+/// An initialisation in a file.
+#[derive(Debug)]
+pub(super) struct Initialisation {
+    pub(super) path: PathBuf,
+    pub(super) size: u64,
+}
+
+impl Stored for Initialisation {
+    fn open(&self) -> Asked<'_, Option<Arc<dyn Blob>>> {
+        Box::pin(async move {
+            let file = open(self.path.clone()).await?;
+            let size = self.size;
+            Ok(file.map(|file| Arc::new(Head { file, size }) as Arc<dyn Blob>))
+        })
+    }
+}
+
+/// Opens a file; `None` when it was deleted.
+async fn open(path: PathBuf) -> io::Result<Option<Arc<File>>> {
+    let opened = tokio::task::spawn_blocking(move || File::open(path)).await;
+    match opened.map_err(io::Error::other)? {
+        Ok(file) => Ok(Some(Arc::new(file))),
+        Err(err) if err.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(err) => Err(err),
     }
 }

@@ -57,17 +57,17 @@ impl Runs {
         segment: Duration,
     ) -> Runs {
         let cuts = schedule::effective(show, film);
+        let even = schedule::grid_of(Kind::End, None, segment);
+        let mut grid = even;
         let runs = cuts.iter().enumerate().map(|(at, cut)| {
             let next = cuts.get(at + 1);
-            // An encoder lies where what it took the place of does.
-            let mut places = cuts[..=at].iter().rev().map(|cut| cut.kind);
-            let lies_as = places.find(|kind| *kind != Kind::Live);
-            let grid = match lies_as.unwrap_or(cut.kind) {
-                Kind::Slate => slate.and_then(Facts::grid),
-                Kind::Film | Kind::Live => film.and_then(Facts::grid),
-                Kind::End => None,
+            grid = match cut.kind {
+                Kind::Slate => slate.and_then(Facts::grid).unwrap_or(even),
+                Kind::Film => film.and_then(Facts::grid).unwrap_or(even),
+                // An encoder lies on the grid of what it takes over.
+                Kind::Live => grid,
+                Kind::End => even,
             };
-            let grid = grid.unwrap_or_else(|| schedule::grid_of(Kind::End, None, segment));
             Run {
                 kind: cut.kind,
                 at: cut.at,

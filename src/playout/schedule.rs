@@ -288,3 +288,6 @@ fn whole_second_up(wall: Wall) -> Wall {
 fn micros(duration: Duration) -> i64 {
     i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
 }
+
+#[cfg(test)]
+mod tests;

@@ -189,13 +189,16 @@ impl Store {
         Ok(self.assets(&[id]).await?.pop())
     }
 
-    /// Those of some assets that are there.
+    /// Those of some assets that are there, oldest first.
     pub async fn assets(&self, ids: &[Uuid]) -> Result<Vec<Asset>, Error> {
         if ids.is_empty() {
             return Ok(Vec::new());
         }
         let places: Vec<String> = (1..=ids.len()).map(|place| format!("${place}")).collect();
-        let select = format!(select!("WHERE id IN ({})"), places.join(", "));
+        let select = format!(
+            select!("WHERE id IN ({}) ORDER BY created_us, id"),
+            places.join(", ")
+        );
         let select = ids
             .iter()
             .fold(query_of(select), |select, id| select.bind(id.to_string()));

@@ -102,7 +102,8 @@ async fn users_answer_strangers_as_their_description_says() {
     let base = format!("http://{}", gateway.http());
     let [_, token] = client(&gateway, "jane").await;
     // What ends the token or the user is asked at the end.
-    let lasting = "^/api/users/(profile/full|search|follow)|^/(api/contacts|api/files|uploads)";
+    let lasting =
+        "^/api/users/(profile/full|search|follow)|^/(api/contacts|api/files|api/events|uploads)";
     run(&folder, &base, lasting, &["-H", &token]).await;
     run(&folder, &base, "^/api/users/(signup|login)", &[]).await;
     let rest = "^/api/users/(change-password|profile|token|logout)$";

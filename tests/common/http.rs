@@ -52,8 +52,9 @@ pub async fn send(
     method: &str,
     path: &str,
     headers: &[(&str, &str)],
-    body: &str,
+    body: impl AsRef<[u8]>,
 ) -> Answer {
+    let body = body.as_ref();
     let exchange = async {
         let mut stream = TcpStream::connect(address)
             .await
@@ -67,11 +68,8 @@ pub async fn send(
             head.push_str(&format!("Content-Length: {}\r\n", body.len()));
         }
         head.push_str("\r\n");
-        head.push_str(body);
-        stream
-            .write_all(head.as_bytes())
-            .await
-            .expect("request is taken");
+        let request = [head.as_bytes(), body].concat();
+        stream.write_all(&request).await.expect("request is taken");
         let mut bytes = Vec::new();
         stream.read_to_end(&mut bytes).await.expect("answer comes");
         parse(&bytes, method)

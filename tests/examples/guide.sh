@@ -65,6 +65,21 @@ expect 200 '.success == true'
 curl -X PUT "$BASE/api/contacts/$CONTACT_ID" -H "Authorization: Bearer $TOKEN" -H "Content-Type: application/json" \
 -d '{"displayName":"Jane S."}'
 expect 200 '.displayName == "Jane S." and .phoneNumber == "+12125550147"'
+# The scheduled events that are only named
+curl -X POST "$BASE/api/events/schedule" -H "Authorization: Bearer $TOKEN" -H "$json" \
+  -d '{"title":"My Scheduled Event","scheduledStartTime":"2100-01-01T10:00:00Z","scheduledEndTime":"2100-01-01T10:30:00Z"}'
+expect 200 '.status == "scheduled" and .repeatMode == "none" and .repeatUntilEnd == false'
+EVENT_ID=$(said .id)
+curl -X GET "$BASE/api/events?limit=10&offset=0&status=scheduled"
+expect 200 'length == 1 and .[0].id == "'"$EVENT_ID"'"'
+curl -X GET "$BASE/api/events/$EVENT_ID"
+expect 200 '.scheduledEndTime == "2100-01-01T10:30:00Z"'
+for method in PATCH PUT; do
+  curl -X $method "$BASE/api/events/$EVENT_ID" -H "Authorization: Bearer $TOKEN" -H "$json" -d '{"title":"By '$method'"}'
+  expect 200 '.title == "By '$method'"'
+done
+curl -X DELETE "$BASE/api/events/$EVENT_ID" -H "Authorization: Bearer $TOKEN"
+expect 200 '.success == true'
 # Delete profile: printed second, and the last of them that works
 curl -X DELETE "$BASE/api/users/profile" -H "Authorization: Bearer $TOKEN"
 expect 200 '.success == true'

@@ -181,6 +181,34 @@ image_path = poster.filePathThumbnail or poster.filePathSmall or poster.filePath
 assert send("GET", f"/{image_path}").headers["Content-Type"].startswith("image/")
 assert send("GET", f"/{poster.filePathOriginal}").content == pixel
 
+# ---- Scheduled events: from an hour from now for half an hour, as printed
+
+
+def date(seconds_from_now):
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + seconds_from_now))
+
+
+request = {
+    "scheduledStartTime": date(3600), "scheduledEndTime": date(3600 + 1800), "title": "My Scheduled Event",
+    "description": "Event description", "repeatMode": "none", "repeatUntilEnd": False,
+}
+send("POST", "/api/events/schedule", request, wanted=401)
+event = fetch("PFEvent", "POST", "/api/events/schedule", request, token=token)
+assert (event.status, event.userId) == ("scheduled", user_id)
+assert event.scheduledEndTime == request["scheduledEndTime"]
+assert [one.id for one in fetch("[PFEvent]", "GET", "/api/events")] == [event.id]
+assert fetch("PFEvent", "GET", f"/api/events/{event.id}").title == "My Scheduled Event"
+update = {
+    "scheduledStartTime": date(7200), "scheduledEndTime": date(7200 + 1800), "title": "Updated Title",
+    "description": "Updated description", "repeatMode": "daily", "repeatUntilEnd": True,
+}
+event = fetch("PFEvent", "PUT", f"/api/events/{event.id}", update, token=token)
+assert (event.title, event.repeatMode, event.repeatUntilEnd) == ("Updated Title", "daily", True)
+assert event.scheduledStartTime == update["scheduledStartTime"]
+response = fetch("PFDeleteEventResponse", "DELETE", f"/api/events/{event.id}", token=token)
+assert response.success
+send("GET", f"/api/events/{event.id}", wanted=404)
+
 send("DELETE", "/api/users/profile", token=token)
 send("GET", "/api/users/profile/full", token=token, wanted=401)
 print("all of them work")

@@ -37,6 +37,10 @@ CoHostPermissions: canInviteOthers Bool, canRemoveOthers Bool, canControlLayout 
 CoHost: id String, userName String, permissions CoHostPermissions
 CoHostResponse: success Bool, message String, coHost CoHost?, inviteToken String?
 LiveKitTokenResponse: token String, room String, serverUrl String
+PFEvent: id String, title String, description String?, scheduledStartTime Date, scheduledEndTime Date?,
+    repeatMode String, repeatUntilEnd Bool, status String, userId String?, broadcastId String?, streamId String?,
+    hlsUrl String?, watchUrl String?, playbackStartedAt Date?, createdAt Date?, updatedAt Date?
+PFDeleteEventResponse: success Bool
 MultiHostResponse: coHosts [CoHost], gridLayout GridLayoutConfig
 GridLayoutConfig: maxHosts Int, gridColumns Int, gridRows Int, aspectRatio String, showNames Bool, showControls Bool
 """

@@ -153,7 +153,8 @@ pub(in crate::control) async fn fetch(mut call: Call) -> Answer {
     post, path = "/api/events/schedule", tag = "events", operation_id = "scheduleEvent",
     summary = "Schedule an event", security(("userToken" = [])), request_body = inline(EventFields),
     responses((status = 200, description = "It is scheduled; its file may be uploaded.", body = View),
-        Usual, Lookup, Sized, Conflicting),
+        (status = 403, description = "The channel is not the caller's to give.", body = super::error::Body),
+        Usual, Sized, Conflicting),
 )]
 pub(in crate::control) async fn schedule(ByUser(mut call, user): ByUser) -> Answer {
     let body = call.body().await?;
@@ -272,8 +273,9 @@ pub(in crate::control) async fn delete(state: &State, event: Event) -> Result<()
     let then = state.clone();
     let work = async move {
         let setup = then.setup();
-        setup.store.delete_event(event.id).await?;
+        let gone = setup.store.delete_event(event.id).await?;
         setup.playbill.look().await?;
+        upload::forget(&then, &gone.assets).await;
         tracing::info!(event = %event.id, "event deleted");
         Ok(())
     };

@@ -198,11 +198,8 @@ pub(super) async fn of_two_events_for_one_channel_and_time_exactly_one_is_made(b
     // Other channels and no channel are free, and what is over is in nobody's way.
     let free = film(&bench, &ann, "free", 60);
     store.create_event(&free, &overlap).await.unwrap();
-    let first = store
-        .events(Some("app"), None, 1, 0)
-        .await
-        .unwrap()
-        .remove(0);
+    let all = store.events(Some("app"), None, 9, 0).await.unwrap();
+    let first = all.iter().find(|event| event.channel_id.is_some()).unwrap();
     let over = |event: &mut Event, _: &mut ShowRow| {
         event.status = EventStatus::Completed;
         Ok::<(), ()>(())
@@ -460,15 +457,17 @@ pub(super) async fn events_of_a_user_are_bounded(bench: Bench) {
     let store = bench.store().await;
     let ann = user(&store, "app", "ann").await;
     let event = made(&bench, &store, &ann, "film", 60).await;
-    let numbers = "INSERT INTO events (id, application_id, user_id, title, starts_us, first_us, time_zone,
+    let copies = "INSERT INTO events (id, application_id, user_id, title, starts_us, first_us, time_zone,
              repeat, repeat_until_end, status, stream_id, takeover, created_us, updated_us, revision)
          SELECT id || $1, application_id, user_id, title, starts_us, first_us, time_zone, repeat,
              repeat_until_end, status, stream_id || $1, takeover, created_us, updated_us, revision
-         FROM events WHERE id = $2";
-    for number in 1..MAX_EVENTS_OF_USER {
-        let copy = query(numbers).bind(number.to_string());
-        let copy = copy.bind(event.id.to_string());
-        store.database.execute(copy).await.unwrap();
+         FROM events ORDER BY id LIMIT $2";
+    let mut there = 1;
+    while there < MAX_EVENTS_OF_USER {
+        let more = there.min(MAX_EVENTS_OF_USER - there);
+        let copy = query(copies).bind(format!("-{there}"));
+        let copy = copy.bind(i64::try_from(more).unwrap());
+        there += store.database.execute(copy).await.unwrap();
     }
     let full = store
         .create_event(&film(&bench, &ann, "x", 60), &never)

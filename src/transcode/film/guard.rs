@@ -16,6 +16,8 @@ const NICE: i32 = 10;
 /// Time without progress after which a preparation is given up, seconds. A slow disk has moments, a picture
 /// takes milliseconds.
 const STALL_S: u64 = 60;
+/// How often it is looked whether something goes on, seconds.
+const SIGN_S: u64 = 5;
 
 /// What an accepted file is taken apart and decoded with. What is not here is not used on files of
 /// strangers, whatever is installed: no demuxer that follows addresses, no decoder nobody asked for.
@@ -108,16 +110,26 @@ impl Pulse {
         self.0.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Calls `stalled` once when nothing goes on for [`STALL_S`]. The thread ends with the process: what
-    /// hangs cannot be asked to stop.
-    pub(super) fn watch(&self, stalled: impl FnOnce(u64) + Send + 'static) -> Result<(), Error> {
+    /// Calls `alive` every few seconds while something goes on, with the number of signs, and `stalled` once
+    /// when nothing does for [`STALL_S`]. The thread ends with the process: what hangs cannot be asked to
+    /// stop.
+    pub(super) fn watch(
+        &self,
+        mut alive: impl FnMut(u64) + Send + 'static,
+        stalled: impl FnOnce(u64) + Send + 'static,
+    ) -> Result<(), Error> {
         let pulse = self.0.clone();
         let watch = move || {
             let (mut seen, mut idle) = (pulse.load(Ordering::Relaxed), 0);
             while idle < STALL_S {
-                std::thread::sleep(Duration::from_secs(1));
+                std::thread::sleep(Duration::from_secs(SIGN_S));
                 let now = pulse.load(Ordering::Relaxed);
-                idle = if now == seen { idle + 1 } else { 0 };
+                if now == seen {
+                    idle += SIGN_S;
+                } else {
+                    idle = 0;
+                    alive(now);
+                }
                 seen = now;
             }
             stalled(STALL_S);

@@ -101,17 +101,20 @@ pub struct Progress {
 }
 
 /// Prepares as a child process that reads what strangers sent: within bounds, behind everybody else, and
-/// not for ever. `stalled` is called once when nothing goes on any more; it should end the process.
+/// not for ever. `alive` is called every few seconds, with a number that rises, also where there is no
+/// progress to tell: where much is read before the next segment. `stalled` is called once when nothing goes
+/// on any more; it should end the process.
 pub fn run(
     order: &Order,
     shelf: &mut dyn Shelf,
     progress: &mut dyn FnMut(Progress),
+    alive: impl FnMut(u64) + Send + 'static,
     stalled: impl FnOnce(Error) + Send + 'static,
 ) -> Result<(), Error> {
     guard::limit_memory(MAX_DATA, MAX_ADDRESSES)?;
     guard::step_back();
     let pulse = Pulse::default();
-    pulse.watch(move |seconds| stalled(Error::Stalled(seconds)))?;
+    pulse.watch(alive, move |seconds| stalled(Error::Stalled(seconds)))?;
     prepare(order, shelf, progress, &pulse)
 }
 

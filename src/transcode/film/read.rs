@@ -90,9 +90,6 @@ impl Drop for Reading {
             return;
         };
         if self.ended {
-            for child in pipeline.children() {
-                child.set_locked_state(false);
-            }
             let _ = pipeline.set_state(gst::State::Null);
         } else {
             // In GStreamer 1.22 clearing a demuxer away that failed may hang. The process is at its end.
@@ -135,8 +132,7 @@ fn connect(
     }
     let failed = |error: gst::glib::BoolError| error.to_string();
     pipeline.add(&bin).map_err(failed)?;
-    // The pipeline may be between two states, and miss or halt what is added to it now.
-    bin.set_locked_state(true);
+    // The pipeline may be between two states, and miss what is added to it now.
     let playing = bin.set_state(gst::State::Playing);
     playing.map_err(|error| error.to_string())?;
     // Ghosts that the parser makes may be of an element that decodebin has not found its way to.

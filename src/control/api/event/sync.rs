@@ -70,13 +70,20 @@ pub(in crate::control) async fn show(mut call: Call) -> Answer {
     let id = call.parameter("id").await?;
     let id = Uuid::parse_str(&id).map_err(|_| missing())?;
     let setup = call.state.setup();
-    let playbill = &setup.playbill;
+    let (playbill, caller) = (&setup.playbill, &call.caller);
     let now = setup.clock.wall();
+    let is_there = |event: &Event| {
+        let is_tenants = event.application_id == caller.tenant.id;
+        is_tenants || caller.is_anonymous() || caller.is_operator
+    };
     if let Some(entry) = playbill.of_event(id).or_else(|| playbill.of_stream(id)) {
-        return Ok(ok(&View::of(playbill, &entry, now)));
+        return match is_there(&entry.event) {
+            true => Ok(ok(&View::of(playbill, &entry, now))),
+            false => Err(missing()),
+        };
     }
     // It is over for long, or another gateway has made it a moment ago.
-    let event = setup.store.event(id).await?;
+    let event = setup.store.event(id).await?.filter(is_there);
     let event = event.ok_or_else(missing)?;
     Ok(ok(&View::waiting(&event, now)))
 }

@@ -227,7 +227,7 @@ pub(super) async fn accept(state: &State, mut incoming: Incoming, name: &str) ->
 }
 
 /// Removes what is nobody's any more; what stays goes with the next sweep.
-async fn forget(state: &State, assets: &[Uuid]) {
+pub(super) async fn forget(state: &State, assets: &[Uuid]) {
     for asset in assets {
         if let Err(err) = state.setup().films.remove(*asset).await {
             tracing::error!(%err, %asset, "a film of nobody could not be removed");

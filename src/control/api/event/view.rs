@@ -5,12 +5,13 @@ use std::collections::HashMap;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::Playbill;
 use crate::base::clock::Wall;
 use crate::base::id::Uuid;
 use crate::control::api::address::Bases;
 use crate::control::api::time::seconds;
 use crate::control::api::{Call, Error};
-use crate::store::{Asset, AssetKind, AssetState, Event, EventStatus};
+use crate::store::{Asset, AssetKind, AssetState, Event};
 
 /// A scheduled event.
 #[derive(Serialize, ToSchema)]
@@ -77,7 +78,7 @@ pub(in crate::control) struct View {
     playback_started_at: Option<String>,
     /// Seconds into the file, at the moment of the answer. 0 before it plays.
     current_playback_position: f64,
-    /// Whether its owner's encoder is asked for in the place of the file.
+    /// Whether its owner's encoder is on in the place of the file.
     live: bool,
     #[schema(format = DateTime)]
     created_at: String,
@@ -126,8 +127,17 @@ impl File {
 }
 
 impl View {
-    fn of(event: &Event, asset: Option<&Asset>, bases: &Bases, now: Wall) -> View {
+    fn of(
+        event: &Event,
+        asset: Option<&Asset>,
+        bases: &Bases,
+        (playbill, now): (&Playbill, Wall),
+    ) -> View {
         let stream = event.stream_id;
+        let on = playbill.of_stream(stream).filter(|entry| entry.is_active());
+        // As `/sync` says it.
+        let position = on.map(|entry| playbill.position(&entry, now));
+        let position = position.unwrap_or_default();
         let is_there = asset.is_some_and(|asset| asset.state != AssetState::Failed);
         View {
             id: event.id.to_string(),
@@ -154,8 +164,8 @@ impl View {
             dash_url: bases.dash_url(stream),
             watch_url: bases.watch_url(stream),
             playback_started_at: event.playback_started.map(seconds),
-            current_playback_position: position(event, asset, now),
-            live: event.takeover && event.status == EventStatus::Active,
+            current_playback_position: position.seconds,
+            live: position.live,
             created_at: seconds(event.created),
             updated_at: seconds(event.updated),
         }
@@ -164,21 +174,6 @@ impl View {
 
 fn in_seconds(micros: i64) -> f64 {
     micros as f64 / 1e6
-}
-
-/// Where the clock says that the file is: up to its length, or modulo its length in a loop.
-fn position(event: &Event, asset: Option<&Asset>, now: Wall) -> f64 {
-    let started = event.playback_started;
-    let Some(started) = started.filter(|_| event.status == EventStatus::Active) else {
-        return 0.0;
-    };
-    let into = now.micros_since(started).max(0);
-    let length = asset.and_then(|asset| asset.duration_us);
-    in_seconds(match length.filter(|length| *length > 0) {
-        Some(length) if event.is_looping() => into % length,
-        Some(length) => into.min(length),
-        None => into,
-    })
 }
 
 /// The type that the name of a file promises, of what it is (contract, broadcasts, section 7: mp4, mov, webm, mp3,
@@ -205,13 +200,14 @@ pub(in crate::control) fn many(
 ) -> impl Future<Output = Result<Vec<View>, Error>> + Send + use<> {
     let (bases, setup) = (call.bases(), call.state.setup());
     let (store, now) = (setup.store.clone(), setup.clock.wall());
+    let playbill = setup.playbill.clone();
     async move {
         let ids: Vec<Uuid> = events.iter().filter_map(|event| event.asset_id).collect();
         let assets = store.assets(&ids).await?.into_iter();
         let assets: HashMap<Uuid, Asset> = assets.map(|asset| (asset.id, asset)).collect();
         let view = |event: &Event| {
             let asset = event.asset_id.and_then(|id| assets.get(&id));
-            View::of(event, asset, &bases, now)
+            View::of(event, asset, &bases, (&playbill, now))
         };
         Ok(events.iter().map(view).collect())
     }
