@@ -3,6 +3,7 @@
 
 mod broadcast;
 mod console;
+mod events;
 mod sync;
 
 use std::path::{Path, PathBuf};

@@ -407,3 +407,64 @@ async fn a_client_of_others_goes_on_where_it_broke_off() {
     assert_eq!(kept["name"], "upload.mp4");
     gateway.stop().await;
 }
+
+/// Frames enough that a preparation is met in its middle, and few enough that it ends.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_preparation_goes_on_after_a_stop_and_after_a_kill() {
+    let folder = Folder::new();
+    let mut gateway = folder.serve(&[]).await;
+    let owner = Owner::new(&gateway).await;
+    let long = media(
+        &folder,
+        "long.mp4",
+        &[
+            "-vf",
+            "loop=14:50,setpts=N/25/TB",
+            "-c:v",
+            "libx264",
+            "-preset",
+            "ultrafast",
+            "-an",
+        ],
+    );
+    let answer = owner.send(gateway.http(), "a.mp4", &long.await).await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    for stops_well in [true, false] {
+        let address = gateway.http();
+        gateway
+            .until("a preparation that goes on", async || {
+                let file = owner.file(address).await;
+                let percent = file["progress"].as_u64().unwrap();
+                let is_on = file["state"] == "preparing" || file["state"] == "prepared";
+                (is_on && percent > 0).then_some(())
+            })
+            .await;
+        let children = gateway.children();
+        match stops_well {
+            true => {
+                gateway.stop().await;
+                for child in children {
+                    assert!(!Path::new("/proc").join(&child).exists(), "{child} is left");
+                }
+            }
+            false => gateway.kill().await,
+        }
+        gateway = folder.serve(&[]).await;
+    }
+    let address = gateway.http();
+    gateway
+        .until("a film", async || {
+            let file = owner.file(address).await;
+            assert_ne!(file["state"], "failed", "{file}");
+            (file["state"] == "prepared").then_some(())
+        })
+        .await;
+    let file = owner.file(address).await;
+    assert_eq!(file["progress"], 100);
+    assert!(
+        (29.0..31.0).contains(&file["duration"].as_f64().unwrap()),
+        "{file}"
+    );
+    assert!(gateway.children().is_empty());
+    gateway.stop().await;
+}

@@ -175,12 +175,12 @@ impl Queue {
         let Some(locked) = locked(&self.films.original(asset.id)) else {
             return Ending::Taken;
         };
+        // Without its event a film has a slate without a title.
         let event = self.store.event(asset.event_id).await.ok().flatten();
-        let title = event.map_or(String::new(), |event| event.title);
+        let title = event.map_or_else(String::new, |event| event.title.replace('\0', ""));
         let child = Command::new(&self.program)
             .args(&self.arguments)
             .arg(&folder)
-            // What stands on its slate.
             .arg(format!("--title={title}"))
             .stdin(Stdio::from(locked))
             .stdout(Stdio::piped())

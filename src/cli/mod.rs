@@ -68,7 +68,7 @@ pub enum Command {
         /// The folder that holds it, and will hold the film.
         folder: PathBuf,
         /// What stands on the slate.
-        #[arg(long, default_value = "", allow_hyphen_values = true)]
+        #[arg(long, default_value = "")]
         title: String,
         /// Length of a segment.
         #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=10))]

@@ -581,6 +581,7 @@ function handleBroadcast(next) {
     if (!engine) showPoster(next.poster);
   }
   if (isOver()) {
+    run.end();
     // What is in the buffer is played to its end, which the playlist tells.
     if (phase !== 'playing') handleEnded();
     else setTimeout(handleEnded, STUCK_MS);

@@ -143,11 +143,6 @@ impl Playbill {
         self.read(|entries| Some(entries.by_channel.get(channel)?.show.stream_id))
     }
 
-    /// The event that a stream is of.
-    pub(in crate::control) fn event_of(&self, stream: Uuid) -> Option<Uuid> {
-        self.of_stream(stream).map(|entry| entry.event.id)
-    }
-
     /// Whether a stream is that of a run which is on, and something plays there.
     pub(in crate::control) fn is_playing(&self, stream: Uuid, now: Wall) -> bool {
         let entry = self.of_stream(stream).filter(|entry| entry.is_active());

@@ -4,7 +4,7 @@ import { count } from '../words.js';
 import { uploadPart } from './file.js';
 import { duration, isLive, nowPlaying } from './position.js';
 import { dayName, fromWall, midnight, ownZone, shortDay, span, toWall, weekName, weekOf } from './times.js';
-import { badge, elsewhere, ends, fileWord, positionWord, repeatWord, starts } from './words.js';
+import { badge, elsewhere, ends, fileWord, length, planned, positionWord, repeatWord, starts } from './words.js';
 
 const DAYS = 7;
 /** What has no known end is shown as if it took so long. */
@@ -15,7 +15,7 @@ function* laterRuns(event, until) {
   const steps = { daily: [1, 0], weekly: [7, 0], monthly: [0, 1] }[event.repeatMode];
   if (!steps || event.status === 'completed' || event.status === 'error') return;
   const zone = event.timeZone || ownZone;
-  const wall = toWall(starts(event), zone);
+  const wall = toWall(planned(event), zone);
   const [year, month, day] = wall.slice(0, 10).split('-').map(Number);
   for (let turn = 1; ; turn += 1) {
     const months = month - 1 + turn * steps[1];
@@ -33,8 +33,8 @@ function byDays(events, first) {
   const days = Array.from({ length: DAYS }, () => []);
   const until = midnight(first, DAYS);
   const put = (event, start, isLater) => {
-    const known = ends(event);
-    const end = known === null ? null : start + known - starts(event);
+    const long = length(event);
+    const end = isLater ? long && start + long : ends(event);
     const last = Math.max(end ?? 0, start + SOME_MS);
     for (let day = 0; day < DAYS; day += 1) {
       const [from, to] = [midnight(first, day), midnight(first, day + 1)];

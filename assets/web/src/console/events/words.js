@@ -34,8 +34,15 @@ export function fileWord(file, sent = null) {
 /** Of these a new look is worth it soon. */
 export const isBusy = ({ file }) => ['uploading', 'uploaded', 'preparing'].includes(file?.state);
 
-export const starts = (event) => Date.parse(event.scheduledStartTime);
-/** When it is over, as far as that is said or follows from its film; `null`: nobody knows. */
+export const planned = (event) => Date.parse(event.scheduledStartTime);
+/** When it begins or, also by hand, began. */
+export const starts = (event) => (event.status === 'active' && event.playbackStartedAt ? Date.parse(event.playbackStartedAt) : planned(event));
+/** How long a run is, as far as that is said or follows from its film, ms; `null`: nobody knows. */
+export function length(event) {
+  if (event.scheduledEndTime) return Date.parse(event.scheduledEndTime) - planned(event);
+  return event.file?.duration ? event.file.duration * 1000 : null;
+}
+/** When it is over; `null`: nobody knows. */
 export function ends(event) {
   if (event.scheduledEndTime) return Date.parse(event.scheduledEndTime);
   return event.file?.duration ? starts(event) + event.file.duration * 1000 : null;
