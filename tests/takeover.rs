@@ -2,21 +2,23 @@
 //! ladder, real ffmpeg, playlists as players read them (N-12 of the broadcast contract).
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use forebay::base::clock::{Clock, Wall};
 use forebay::base::id::Uuid;
 use forebay::base::secret::Secret;
-use forebay::manifest::check;
 use forebay::manifest::parse::Media;
+use forebay::manifest::{check, hls};
 use forebay::media::Ticks;
+use forebay::media::timeline::{Found, Resource, Timeline};
 use forebay::playout::{After, Cut, Kind, Show};
 use serde_json::{Value, json};
 
 use crate::common::film;
 use crate::common::http;
 use crate::common::media::Clip;
-use crate::common::server::{Publishing, Server};
+use crate::common::server::{PATIENCE, Publishing, Server};
 
 const ADMIN: &str = "AdminKey-0123456789abcdef";
 /// Segments of the film are 2 s long.
@@ -94,6 +96,9 @@ impl Watch {
             cuts: vec![film].into(),
         };
         server.app.stage.put(show.clone());
+        // Whoever comes first has it read.
+        let timeline = server.app.stage.timeline(stream).expect("it was put on");
+        timeline.changed("", 0).await;
         Watch {
             key: made["streamKey"].as_str().expect("a key").to_owned(),
             server,
@@ -111,6 +116,14 @@ impl Watch {
         Publishing::start("ffmpeg", &clip.file(), "-re", &url)
     }
 
+    fn timeline(&self) -> Arc<dyn Timeline> {
+        self.server
+            .app
+            .stage
+            .timeline(self.stream)
+            .expect("it is on")
+    }
+
     fn cuts(&self) -> Vec<Cut> {
         let show = self.server.app.stage.show(self.stream);
         show.expect("it is on").cuts[1..].to_vec()
@@ -119,11 +132,10 @@ impl Watch {
     /// Reads the playlists as a player does that reloads them, and holds them to the rules and to what they
     /// said before.
     async fn look(&mut self) {
+        let timeline = self.timeline();
         for name in ["sd", "audio"] {
-            let path = format!("/hls/{}/{name}/index.m3u8", self.stream);
-            let answer = self.server.get(&path).await;
-            assert_eq!(answer.status, 200, "{path}");
-            let text = answer.text().to_owned();
+            let snapshot = timeline.snapshot(name).expect("it is on");
+            let text = hls::media(&snapshot, None);
             let before = self.texts.get(name).map(String::as_str);
             let broken = check::check_media_playlist(&text, before);
             assert_eq!(broken, [], "{name}\nbefore {before:?}\n{text}");
@@ -160,22 +172,24 @@ impl Watch {
     /// Waits as players do for the first part after a cut, by the number that every hint had; and that it is
     /// served.
     async fn passes(&mut self, cut: Cut) {
-        let base = format!("/hls/{}/sd", self.stream);
-        let path = format!("{base}/index.m3u8?_HLS_msn={}&_HLS_part=0", cut.sequence);
-        let answer = loop {
-            // A reload may name what is two segments ahead at most.
-            let answer = self.server.get(&path).await;
-            if answer.status != 400 {
-                break answer;
+        let timeline = self.timeline();
+        let part = cut.sequence * 64;
+        let comes = async {
+            loop {
+                let progress = timeline.progress("sd").expect("it is on");
+                if progress.contains(cut.sequence, Some(0)) {
+                    return;
+                }
+                timeline.changed("sd", progress.version).await;
             }
-            tokio::time::sleep(Duration::from_millis(100)).await;
         };
-        let text = answer.text().to_owned();
-        assert_eq!(answer.status, 200, "{text}");
-        let part = format!("p{}.m4s", cut.sequence * 64);
-        assert!(text.contains(&part), "{part} in\n{text}");
-        let answer = self.server.get(&format!("{base}/{part}")).await;
-        assert_eq!(answer.status, 200, "{part}");
+        let came = tokio::time::timeout(PATIENCE, comes).await;
+        assert!(came.is_ok(), "{part} does not come");
+        let found = timeline.find("sd", Resource::Part(part));
+        assert!(
+            matches!(found, Found::Whole(_) | Found::Stored(_)),
+            "{part}: {found:?}"
+        );
         let mut again = tokio::time::interval(Duration::from_millis(200));
         for _ in 0..25 {
             again.tick().await;
@@ -212,14 +226,6 @@ impl Watch {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_encoder_takes_over_is_killed_gives_way_to_the_film_and_takes_over_again() {
     let mut watch = Watch::new().await;
-    watch
-        .server
-        .until("the film", || watch.server.app.stage.timeline(watch.stream))
-        .await;
-    // Whoever asks first has it read.
-    let path = format!("/hls/{}/index.m3u8", watch.stream);
-    let answer = watch.server.get(&path).await;
-    assert_eq!(answer.status, 200, "{}", answer.text());
     watch.look().await;
     let encoder = watch.publish();
     let live = watch.until_cut(1).await;
@@ -234,11 +240,6 @@ async fn an_encoder_takes_over_is_killed_gives_way_to_the_film_and_takes_over_ag
     assert_eq!((live.kind, live.discontinuity), (Kind::Live, 3));
     watch.passes(live).await;
     watch.assert_one_timeline();
-    let mpd = watch
-        .server
-        .get(&format!("/dash/{}/manifest.mpd", watch.stream))
-        .await;
-    assert_eq!(mpd.status, 200, "{}", mpd.text());
     again.kill();
     watch.server.stop().await;
 }
@@ -246,8 +247,6 @@ async fn an_encoder_takes_over_is_killed_gives_way_to_the_film_and_takes_over_ag
 #[tokio::test(flavor = "multi_thread")]
 async fn an_encoder_that_sends_nothing_of_use_changes_nothing() {
     let mut watch = Watch::new().await;
-    let path = format!("/hls/{}/index.m3u8", watch.stream);
-    assert_eq!(watch.server.get(&path).await.status, 200);
     // Sound alone makes none of the film's pictures.
     let url = format!("rtmp://{}/ingest/{}", watch.server.rtmp(), watch.key);
     let clip = Clip::small("25", 250).blind();

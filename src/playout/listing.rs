@@ -281,7 +281,13 @@ impl View<'_> {
             .leg
             .as_ref()
             .and_then(|leg| leg.segment(name, sequence, place, self.time));
-        if let Some(segment) = found {
+        if let Some(mut segment) = found {
+            if segment.complete && place.end == place.run.until && !place.run.last {
+                let scale = self
+                    .rendition(name)
+                    .map_or(Timescale::CHANNEL, |it| it.track.timescale);
+                segment.duration = self.meets(name, place, scale) - segment.start;
+            }
             let next = (!segment.complete).then_some(place.end + super::leg::GRACE);
             return State::Listed { segment, next };
         }

@@ -238,6 +238,9 @@ impl Stand {
             else {
                 continue;
             };
+            if progress.ended {
+                continue;
+            }
             let next = progress.next_part;
             if let Some(hinted) = self
                 .hinted

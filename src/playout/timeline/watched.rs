@@ -135,7 +135,8 @@ impl Watched {
                 && live.is_none() == rung.leg.is_none()
         };
         if !self.rungs.get(name).is_some_and(fresh) {
-            let view = self.view(now, live);
+            // What it had on is in the window for long.
+            let view = self.view(now, leg);
             let newest = view.newest(name)?;
             let next = newest.next.map(|next| {
                 // Rounded up, so that it is not too early.
