@@ -129,7 +129,9 @@ pub fn position(show: &Show, facts: Option<&Facts>, now: Wall) -> Position {
         .iter()
         .rev()
         .find(|cut| cut.kind == Kind::Film && cut.at <= time);
-    let into = film.map_or(Ticks::ZERO, |film| (time - film.anchor).max(Ticks::ZERO));
+    // What ended stays where it ended.
+    let until = if on.kind == Kind::End { on.at } else { time };
+    let into = film.map_or(Ticks::ZERO, |film| (until - film.anchor).max(Ticks::ZERO));
     let (into, loop_index) = match period {
         Some(period) if show.looping => (Ticks(into.0 % period.0), into.0 / period.0),
         Some(period) => (into.min(period), 0),

@@ -158,3 +158,22 @@ fn what_returns_where_the_film_is_over_is_what_follows_it() {
     let back = give_back(&show, &facts, SEGMENT, after(40)).unwrap();
     assert_eq!((back.kind, back.anchor), (Kind::Slate, back.at));
 }
+
+#[test]
+fn a_position_stays_where_the_show_ended() {
+    let plan = Plan {
+        starts: after(10),
+        ends: Some(after(20)),
+        before: true,
+    };
+    let show = show(&plan, true);
+    let facts = facts(Some(219));
+    let at = |seconds| position(&show, Some(&facts), after(seconds));
+    // It begins with a whole second, 10.75 s from now, and a turn has 7.3 s.
+    assert!((at(19).seconds - 0.95).abs() < 1e-9 && at(19).playing);
+    for seconds in [20, 21, 4000] {
+        let at = at(seconds);
+        assert!((at.seconds - 1.95).abs() < 1e-9, "{at:?}");
+        assert_eq!((at.ended, at.loop_index), (true, 1));
+    }
+}
