@@ -199,10 +199,17 @@ async fn a_takeover_without_media_is_a_gap_and_the_film_returns_in_its_place() {
     let grid = facts.grid().unwrap();
     let number = grid.number_at(back.at - back.anchor);
     assert_eq!(back.sequence, show.cuts[1].sequence + number);
-    assert_eq!(
-        snapshot.segments[0].parts.first().map(|part| part.number),
-        None
-    );
+    // What the encoder would have had is a gap, and nothing else is.
+    let lost = live.sequence..back.sequence;
+    for segment in &snapshot.segments {
+        let is_lost = lost.contains(&segment.sequence);
+        let has = (segment.gap, segment.parts.is_empty());
+        let wanted = (is_lost, is_lost);
+        assert_eq!(has, wanted, "{}: {lost:?}", segment.sequence);
+        assert_eq!(segment.discontinuity, [live.sequence, back.sequence].contains(&segment.sequence));
+    }
+    let listed = snapshot.segments.iter().filter(|segment| segment.gap);
+    assert_eq!(listed.count() as u64, back.sequence - live.sequence);
     assert_eq!(again.parts[0].number, part_number(back.sequence, 0));
 }
 
