@@ -68,7 +68,10 @@ async fn ffmpeg_finds_no_gap_in_two_hundred_loops() {
         before: false,
     };
     let cuts = cuts_for(EPOCH, &plan, SEGMENT);
-    assert_eq!(cuts.iter().map(|cut| cut.kind).collect::<Vec<_>>(), [Kind::Film]);
+    assert_eq!(
+        cuts.iter().map(|cut| cut.kind).collect::<Vec<_>>(),
+        [Kind::Film]
+    );
     let first = cuts[0].sequence;
     let stream = Uuid::from_u128(2);
     stage.put(Show {
@@ -89,7 +92,8 @@ async fn ffmpeg_finds_no_gap_in_two_hundred_loops() {
         let mut file = std::fs::File::create(path).expect("a file");
         let snapshot = timeline.snapshot(name).expect("it is on");
         let init = Resource::Init(&snapshot.segments[0].init.name);
-        file.write_all(&read(&timeline, name, init).await).expect("written");
+        file.write_all(&read(&timeline, name, init).await)
+            .expect("written");
     }
     for number in 0..grid.segments().expect("it loops") * LOOPS {
         let end = grid.cell(number).end;
@@ -142,7 +146,14 @@ async fn read(timeline: &Arc<dyn Timeline>, name: &str, resource: Resource<'_>) 
 /// Decode times, in the file's own units.
 fn packets(file: &Path) -> Vec<i64> {
     let output = Command::new("ffprobe")
-        .args(["-v", "error", "-show_entries", "packet=dts", "-of", "csv=p=0"])
+        .args([
+            "-v",
+            "error",
+            "-show_entries",
+            "packet=dts",
+            "-of",
+            "csv=p=0",
+        ])
         .arg(file)
         .output()
         .expect("ffprobe is installed");
