@@ -8,7 +8,8 @@
 //!  SRT ──┘          ├─> hub ── program ── package ── Timeline ── origin ── players, CDN
 //!                   │                                   └─ record ── storage, VOD, MP4
 //!  ladder <── transcode (own process) ──> its renditions back into the hub
-//!  control (HTTP APIs, pages) ──> hub, store (SQLite or PostgreSQL), files
+//!  films (uploads) ── transcode::film (own process) ──> playout ── Timeline ── origin
+//!  control (HTTP APIs, pages) ──> hub, playout, store (SQLite or PostgreSQL), files
 //! ```
 //!
 //! The way of a frame, in five files to read in this order: `ingest/rtmp/session.rs` (bytes to
@@ -30,6 +31,12 @@
 //! - an event at its time: `store/event.rs` (declared, with the cut log of its show), `control/api/event/decision.rs`
 //!   (what is due), `control/api/event/conductor.rs` (once, on one gateway), `store/event/run.rs` (with its
 //!   broadcast), and in memory `control/api/event/playbill.rs`, which `/sync` and players are answered from;
+//! - a film on its way in: `control/api/event/upload.rs` or `tus.rs`, `films/mod.rs` (to the disk, and what it is),
+//!   `app/preparation.rs` (the queue), `app/film.rs` (the child), `transcode/film/mod.rs`, `playout/asset/writer.rs`;
+//! - and out again: `playout/schedule.rs` (what is on at a time), `playout/listing.rs` (which segments that is),
+//!   `playout/timeline/watched.rs` (whoever watches), `playout/piece.rs` (bytes with the show's times in them);
+//! - an encoder in a film's place: `control/api/event/takeover.rs` (its key), `app/takeover.rs` (on air and off),
+//!   `playout/takeover.rs` (when), `playout/leg.rs` (its segments under the show's numbers);
 //! - the life of a broadcast: `store/broadcast.rs` (made with its channel and its key, over without them),
 //!   `control/api/lifecycle.rs` (signs of life), `control/watch.rs` (what lost its channel goes off the air);
 //! - a watch page of a broadcast: `control/pages.rs` (its head), `control/api/viewer.rs` (what it shows, and its
@@ -104,6 +111,12 @@
 //! | room | where a broadcast is in LiveKit, named by its stream id; here, those who listen to its chat |
 //! | co-host | who may publish into a broadcast's room beside its host, by an invite |
 //! | webhook, delivery | where an application wants to hear of its events; one event on its way there |
+//! | event | what a scheduler declared: a title, a time, a file, perhaps a repetition |
+//! | show | one run of an event, on a stream of its own |
+//! | asset, film | the file of an event and all that was made of it; the prepared media |
+//! | slate | a still picture with the title: before and after a film, and in a hole |
+//! | cut | a row of a show's log: from this channel time on, slate, film, encoder or nothing |
+//! | takeover, leg | an encoder in a film's place; its segments as the show lists them |
 //! | timeline | the port between packager and HTTP: a snapshot of the window, bytes of a part |
 
 pub mod app;

@@ -68,7 +68,7 @@ pub fn cuts_for(epoch: Wall, plan: &Plan, segment: Duration) -> Vec<Cut> {
         });
     }
     push_film(&mut cuts, starts, sequence, segment);
-    push_end(&mut cuts, plan, epoch, None, true, segment);
+    push_end(&mut cuts, plan, epoch, None, segment);
     cuts
 }
 
@@ -105,7 +105,7 @@ pub fn replace(
                 .map(|ends| ends.max(now.plus_micros(micros(LEAD)))),
             ..*plan
         };
-        push_end(&mut cuts, &plan, show.epoch, facts, show.looping, segment);
+        push_end(&mut cuts, &plan, show.epoch, facts, segment);
     }
     cuts.split_off(kept)
 }
@@ -260,7 +260,6 @@ fn push_end(
     plan: &Plan,
     epoch: Wall,
     facts: Option<&Facts>,
-    _looping: bool,
     segment: Duration,
 ) {
     let Some((ends, before)) = plan.ends.zip(cuts.last()) else {

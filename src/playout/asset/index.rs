@@ -1,24 +1,19 @@
-//! What lies where in an asset: records with a checksum, appended behind the media they speak of.
+//! What lies where in an asset: a log (`format::log`), appended to behind the media it speaks of.
 //!
-//! ```text
-//! u32 length of the body, u32 CRC-32 of the body, body
-//! ```
-//!
-//! Numbers are big-endian. A rendition's slot is its place in the order of their records, a segment's number
+//! A rendition's slot is its place in the order of their records, a segment's number
 //! its place among those of its rendition.
 
 use std::path::Path;
 use std::sync::Arc;
 
-use bytes::{Buf, BufMut, Bytes, TryGetError};
+use bytes::{Buf, BufMut, TryGetError};
 
 use super::writer::Layout;
 use super::{Error, INDEX, MAX_UNROLLED, media_file};
-use crate::media::{CodecConfig, Rendition, RenditionId, Ticks, Timescale, Track};
+use crate::format::log::{self, get_text, get_track, put_text, put_track};
+use crate::media::{Rendition, RenditionId, Ticks};
 use crate::playout::PARTS_PER_SEGMENT;
 
-/// Largest body: names are short and codec configuration records below 64 KiB.
-const MAX_BODY: usize = 128 << 10;
 /// Renditions of an asset. A ladder has eight.
 const MAX_SLOTS: usize = 32;
 
@@ -241,26 +236,13 @@ impl Record {
                 body.put_u32(*unrolled);
             }
         }
-        let mut out = Vec::with_capacity(body.len() + 8);
-        out.put_u32(u32::try_from(body.len()).expect("a record is below 128 KiB"));
-        out.put_u32(checksum(&body));
-        out.put_slice(&body);
-        out
+        log::record(&body)
     }
 
     /// The first record of these bytes and its size; `None` when it is not whole.
     fn next(bytes: &[u8]) -> Option<(Record, usize)> {
-        let mut head = bytes.get(..8)?;
-        let length = usize::try_from(head.get_u32()).ok()?;
-        let sum = head.get_u32();
-        if length > MAX_BODY {
-            return None;
-        }
-        let body = bytes.get(8..8 + length)?;
-        if checksum(body) != sum {
-            return None;
-        }
-        Some((Record::decode(body).ok().flatten()?, 8 + length))
+        let (body, size) = log::next(bytes)?;
+        Some((Record::decode(body).ok().flatten()?, size))
     }
 
     fn decode(mut body: &[u8]) -> Result<Option<Record>, TryGetError> {
@@ -333,54 +315,6 @@ fn get_placed(body: &mut &[u8]) -> Result<Option<Placed>, TryGetError> {
         start,
         parts,
     }))
-}
-
-fn checksum(body: &[u8]) -> u32 {
-    let mut crc = flate2::Crc::new();
-    crc.update(body);
-    crc.sum()
-}
-
-fn put_text(out: &mut Vec<u8>, text: &str) {
-    put_bytes(out, text.as_bytes());
-}
-
-fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
-    let length = bytes.len().min(usize::from(u16::MAX));
-    out.put_u16(u16::try_from(length).unwrap_or(u16::MAX));
-    out.put_slice(&bytes[..length]);
-}
-
-fn get_text(body: &mut &[u8]) -> Result<Option<String>, TryGetError> {
-    let bytes = get_bytes(body)?;
-    Ok(bytes.and_then(|bytes| String::from_utf8(bytes.to_vec()).ok()))
-}
-
-fn get_bytes<'a>(body: &mut &'a [u8]) -> Result<Option<&'a [u8]>, TryGetError> {
-    let length = usize::from(body.try_get_u16()?);
-    let Some((bytes, rest)) = body.split_at_checked(length) else {
-        return Ok(None);
-    };
-    *body = rest;
-    Ok(Some(bytes))
-}
-
-/// Codec, timescale and configuration record.
-fn put_track(out: &mut Vec<u8>, track: &Track) {
-    out.put_u8(track.config.number());
-    out.put_u32(track.timescale.get());
-    put_bytes(out, track.config.record());
-}
-
-fn get_track(body: &mut &[u8]) -> Result<Option<Track>, TryGetError> {
-    let codec = body.try_get_u8()?;
-    let timescale = Timescale::new(body.try_get_u32()?);
-    let record = get_bytes(body)?.map(Bytes::copy_from_slice);
-    let (Some(timescale), Some(record)) = (timescale, record) else {
-        return Ok(None);
-    };
-    let config = CodecConfig::of_number(codec, record).and_then(Result::ok);
-    Ok(config.map(|config| Track { config, timescale }))
 }
 
 /// Entry for fuzzing: whatever an index holds, it is read without a panic.
