@@ -6,7 +6,7 @@ use super::rules::playlist_rules;
 use crate::base::clock::{Clock, Wall};
 use crate::base::shutdown::Tasks;
 use crate::config::Config;
-use crate::control::{Conductor, Planning, Playbill};
+use crate::control::{self, Conductor, Planning, Playbill};
 use crate::playout::{self, Stage};
 use crate::store::{After, Store};
 
@@ -43,15 +43,6 @@ pub(super) async fn open(
 }
 
 /// Has events begin and end until the tasks are stopped.
-pub(super) fn conduct(
-    config: &Config,
-    store: &Store,
-    playbill: &Playbill,
-    clock: &Clock,
-    tasks: &Tasks,
-) {
-    let premises = (config.identity.region.clone(), config.limits.max_channels);
-    let known = (playbill.clone(), store.clone());
-    let conductor = Conductor::new(known, planning(config), premises, clock.clone());
-    tasks.spawn(conductor.run(tasks.clone()));
+pub(super) fn conduct(state: &control::State, tasks: &Tasks) {
+    tasks.spawn(Conductor::of(state).run(tasks.clone()));
 }

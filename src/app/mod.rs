@@ -166,7 +166,6 @@ impl App {
         tasks.spawn(store.clone().follow(tasks.clone()));
 
         chores::start(&config, &store, &hub, (&files, &films), &clock, &tasks);
-        events::conduct(&config, &store, &playbill, &clock, &tasks);
         tasks.spawn(takeovers.run(tasks.clone()));
         let own_address = !config.listen.control.is_empty();
         let state = control::State::new(control::Setup {
@@ -199,6 +198,7 @@ impl App {
             livekit: commands::livekit_server(&config).context("LIVEKIT_URL")?,
             clock: clock.clone(),
         });
+        events::conduct(&state, &tasks);
         tasks.spawn(control::tell_chats(state.clone()));
         let (public, operators) = console::routers(state, own_address);
         let access = Arc::new(TokenAccess {

@@ -6,6 +6,7 @@ pub mod conformance;
 pub mod destination;
 pub mod id;
 pub mod lanes;
+pub mod lead;
 pub mod network;
 pub mod range;
 pub mod rfc3339;

@@ -18,6 +18,7 @@ mod openapi;
 mod outbound;
 pub mod pages;
 mod pcast;
+mod ports;
 mod process;
 mod recordings;
 mod session;
@@ -32,7 +33,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::Bytes;
 use axum::middleware;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, any, get, post};
@@ -40,16 +40,10 @@ use http::Uri;
 
 use crate::base::clock::Clock;
 use crate::base::destination::Private;
-use crate::base::id::Uuid;
 use crate::base::secret::Secret;
 use crate::base::shutdown::Tasks;
-use crate::base::source::Source;
 use crate::files::Files;
 use crate::films::Films;
-use crate::hub::gate::Pending;
-use crate::hub::{
-    Attendee, ChannelMember, Counted, Forked, Forking, Health, Hub, Listing, Refusal, SwitchError,
-};
 use crate::record::Library;
 use crate::store::Store;
 pub use api::chat::news::run as tell_chats;
@@ -66,178 +60,8 @@ pub use metrics::{
 };
 pub use openapi::document as api_description;
 pub use pcast::limit::REQUESTS_PER_SECOND;
+pub use ports::{Keys, Live, OnAir, Probes, Sources};
 pub use session::{Addresses, Caller};
-
-/// What control needs to know of streams that live now.
-pub trait Live: Send + Sync {
-    /// The channel's stream on air or within its reconnect time, with its capabilities.
-    fn on_air(&self, channel_id: &str) -> Option<OnAir>;
-
-    /// Streams that live now.
-    fn list(&self) -> Vec<Listing>;
-
-    /// Everything about each stream that lives or ended a short while ago.
-    fn health(&self) -> Vec<Health>;
-
-    /// Everything about one stream.
-    fn health_of(&self, stream: Uuid) -> Option<Health>;
-
-    /// A stream's newest picture, JPEG.
-    fn thumbnail(&self, stream: Uuid) -> Option<Bytes>;
-
-    /// Gives the air of a stream to one of its publishers.
-    fn switch(&self, stream: Uuid, publisher: u64) -> Result<(), SwitchError>;
-
-    /// See [`Hub::members`].
-    fn members(&self, channel_id: &str) -> Vec<ChannelMember>;
-
-    /// See [`Hub::attendance`].
-    fn attendance(&self, stream: Uuid) -> Vec<Attendee>;
-
-    /// See [`Hub::count`].
-    fn count(&self, channel_id: &str, counted: &Counted) -> usize;
-
-    /// See [`Hub::kill`].
-    fn kill<'a>(
-        &'a self,
-        channel_id: &'a str,
-        reason: &'a str,
-        keep_streams: bool,
-    ) -> Pending<'a, Vec<ChannelMember>>;
-
-    /// See [`Hub::close`].
-    fn close(&self, channel_id: &str);
-
-    /// See [`Hub::finish`].
-    fn finish(&self, channel_id: &str, reason: &str);
-
-    /// See [`Hub::fork`].
-    fn fork<'a>(
-        &'a self,
-        source_channel: &'a str,
-        forking: &'a Forking,
-    ) -> Pending<'a, Result<Forked, Refusal>>;
-
-    /// The stream whose publishers a stream shows: itself, unless it is a fork.
-    fn origin(&self, stream: Uuid) -> Uuid;
-
-    /// Whether a publisher session of this id feeds a stream now.
-    fn has_session(&self, stream: Uuid, session: &str) -> bool;
-}
-
-/// A channel's stream.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct OnAir {
-    /// Stream id.
-    pub id: Uuid,
-    /// What it was admitted with.
-    pub capabilities: Vec<String>,
-    /// Its tags.
-    pub tags: Vec<String>,
-}
-
-impl Live for Hub {
-    fn on_air(&self, channel_id: &str) -> Option<OnAir> {
-        let id = self.newest(channel_id)?;
-        let admission = self.admission(id)?;
-        Some(OnAir {
-            id,
-            capabilities: admission.capabilities.clone(),
-            tags: admission.tags.clone(),
-        })
-    }
-
-    fn list(&self) -> Vec<Listing> {
-        Hub::list(self)
-    }
-
-    fn health(&self) -> Vec<Health> {
-        let ids = self.ids().into_iter();
-        ids.filter_map(|id| Hub::health(self, id)).collect()
-    }
-
-    fn health_of(&self, stream: Uuid) -> Option<Health> {
-        Hub::health(self, stream)
-    }
-
-    fn thumbnail(&self, stream: Uuid) -> Option<Bytes> {
-        Hub::thumbnail(self, stream)
-    }
-
-    fn switch(&self, stream: Uuid, publisher: u64) -> Result<(), SwitchError> {
-        let stream = self.stream(stream).ok_or(SwitchError::Ended)?;
-        stream.switch_to(publisher)
-    }
-
-    fn members(&self, channel_id: &str) -> Vec<ChannelMember> {
-        Hub::members(self, channel_id)
-    }
-
-    fn attendance(&self, stream: Uuid) -> Vec<Attendee> {
-        Hub::attendance(self, stream)
-    }
-
-    fn count(&self, channel_id: &str, counted: &Counted) -> usize {
-        Hub::count(self, channel_id, counted)
-    }
-
-    fn kill<'a>(
-        &'a self,
-        channel_id: &'a str,
-        reason: &'a str,
-        keep_streams: bool,
-    ) -> Pending<'a, Vec<ChannelMember>> {
-        Box::pin(Hub::kill(self, channel_id, reason, keep_streams))
-    }
-
-    fn close(&self, channel_id: &str) {
-        Hub::close(self, channel_id);
-    }
-
-    fn finish(&self, channel_id: &str, reason: &str) {
-        Hub::finish(self, channel_id, reason);
-    }
-
-    fn fork<'a>(
-        &'a self,
-        source_channel: &'a str,
-        forking: &'a Forking,
-    ) -> Pending<'a, Result<Forked, Refusal>> {
-        Box::pin(Hub::fork(self, source_channel, forking))
-    }
-
-    fn origin(&self, stream: Uuid) -> Uuid {
-        Hub::origin(self, stream)
-    }
-
-    fn has_session(&self, stream: Uuid, session: &str) -> bool {
-        Hub::has_session(self, stream, session)
-    }
-}
-
-/// What the process tells of itself when it is asked.
-pub trait Probes: Send + Sync {
-    /// Whether every listener is bound; otherwise which one is not.
-    fn listeners(&self) -> Result<(), String>;
-}
-
-/// What pulls sources of channels.
-pub trait Sources: Send + Sync {
-    /// Pulls a channel's source until it is stopped, in place of the one before.
-    fn start(&self, channel_id: &str, source: Source);
-
-    /// Ends what is pulled for a channel.
-    fn stop(&self, channel_id: &str);
-}
-
-/// Where stream keys come from that the database does not decide about.
-pub trait Keys: Send + Sync {
-    /// Why a channel's key cannot be replaced here; `None` when it can.
-    fn fixed(&self, channel_id: &str) -> Option<String>;
-
-    /// Keeps a new key where the next start looks for it. May block.
-    fn keep(&self, channel_id: &str, key: &Secret) -> Result<(), String>;
-}
 
 /// What the routers are made of.
 pub struct Setup {

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use axum::body::Body;
+use axum::body::{Body, Bytes};
 use axum::extract::ConnectInfo;
 use http::{Request, StatusCode};
 use http_body_util::BodyExt;
@@ -14,12 +14,17 @@ use tower::ServiceExt;
 use super::*;
 use crate::base::clock::Wall;
 use crate::base::conformance::{Conformance, Violation};
+use crate::base::id::Uuid;
 use crate::base::network::ClientAddress;
+use crate::base::source::Source;
 use crate::hub::doctor::{Finding, Severity};
-use crate::hub::gate::{Gate, Told};
+use crate::hub::gate::{Gate, Pending, Told};
 use crate::hub::program::Repairs;
 use crate::hub::story::{self, Incident};
-use crate::hub::{Facts, Link, MemberStatus, PublishRequest, Record, Refusal, Sign, Standing};
+use crate::hub::{
+    Attendee, ChannelMember, Counted, Facts, Forked, Forking, Health, Link, Listing, MemberStatus,
+    PublishRequest, Record, Refusal, Sign, Standing, SwitchError,
+};
 use crate::store::NewChannel;
 
 mod console;

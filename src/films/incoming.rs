@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use sha2::{Digest, Sha256};
 use tokio::io::{AsyncSeekExt, AsyncWriteExt};
@@ -42,14 +43,20 @@ pub struct Incoming {
 pub(super) struct Place {
     films: Films,
     id: Uuid,
+    /// Bytes that came, for who asks meanwhile.
+    received: Arc<AtomicU64>,
     /// Whether the upload and its folder are gone with it.
     removes: bool,
 }
 
 impl Place {
-    pub(super) fn new(films: &Films, id: Uuid, removes: bool) -> Place {
-        let films = films.clone();
-        Place { films, id, removes }
+    pub(super) fn new(films: &Films, id: Uuid, received: Arc<AtomicU64>, removes: bool) -> Place {
+        Place {
+            films: films.clone(),
+            id,
+            received,
+            removes,
+        }
     }
 }
 
@@ -155,6 +162,9 @@ impl Incoming {
             sum.update(bytes);
         }
         self.written = after;
+        if let Some(place) = &self.place {
+            place.received.store(after, Ordering::Relaxed);
+        }
         Ok(())
     }
 

@@ -28,7 +28,7 @@ use crate::base::id::Uuid;
 pub use incoming::{Incoming, Placed, Sealed};
 pub use probe::{Found, Medium, Probe};
 use upload::Slot;
-pub use upload::{Coming, NewUpload, Upload};
+pub use upload::{Arriving, Coming, NewUpload, Upload};
 
 /// How long an upload may be gone on with.
 pub const LIFETIME: Duration = Duration::from_secs(24 * 60 * 60);

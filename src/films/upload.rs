@@ -1,10 +1,12 @@
 //! Uploads that are not finished: what is remembered of each, in memory and, where it can be gone on with after
 //! a crash, beside its bytes.
 
+use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde::{Deserialize, Serialize};
 
@@ -85,10 +87,23 @@ pub struct Coming {
     pub offset: u64,
 }
 
+/// How far an upload has come.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Arriving {
+    /// What is known of it.
+    pub upload: Arc<Upload>,
+    /// Bytes that came, also those that a crash would take.
+    pub received: u64,
+    /// Whether a request writes it right now.
+    pub is_written: bool,
+}
+
 #[derive(Clone, Debug)]
 pub(super) struct Slot {
     pub(super) upload: Arc<Upload>,
     pub(super) offset: u64,
+    /// See [`Arriving`]; whoever writes counts.
+    pub(super) received: Arc<AtomicU64>,
     /// Whether a request writes it right now.
     pub(super) is_written: bool,
 }
@@ -106,6 +121,7 @@ impl Slot {
         (offset <= there && offset <= upload.length).then(|| Slot {
             upload: Arc::new(upload),
             offset,
+            received: Arc::new(AtomicU64::new(offset)),
             is_written: false,
         })
     }
@@ -141,17 +157,40 @@ impl Films {
         Ok(Coming { upload, offset })
     }
 
+    /// An upload that is not finished, also when its time is over.
+    pub fn find(&self, id: Uuid) -> Option<Coming> {
+        let coming = self.coming();
+        let slot = coming.get(&id)?;
+        Some(Coming {
+            upload: slot.upload.clone(),
+            offset: slot.offset,
+        })
+    }
+
     /// An upload that can be gone on with.
     pub fn upload(&self, id: Uuid) -> Result<Coming, Error> {
-        let coming = self.coming();
-        let slot = coming.get(&id).ok_or(Error::Missing)?;
-        match slot.upload.expires <= self.now() {
+        let coming = self.find(id).ok_or(Error::Missing)?;
+        match coming.upload.expires <= self.now() {
             true => Err(Error::Expired),
-            false => Ok(Coming {
-                upload: slot.upload.clone(),
-                offset: slot.offset,
-            }),
+            false => Ok(coming),
         }
+    }
+
+    /// What comes of some events now, or may be gone on with, by their ids: at most one of each.
+    pub fn coming_of(&self, events: &HashSet<Uuid>) -> HashMap<Uuid, Arriving> {
+        let (coming, now) = (self.coming(), self.now());
+        let slots = coming.values().filter(|slot| {
+            let upload = &slot.upload;
+            events.contains(&upload.event) && (slot.is_written || upload.expires > now)
+        });
+        let arriving = |slot: &Slot| Arriving {
+            upload: slot.upload.clone(),
+            received: slot.received.load(Ordering::Relaxed),
+            is_written: slot.is_written,
+        };
+        slots
+            .map(|slot| (slot.upload.event, arriving(slot)))
+            .collect()
     }
 
     /// Goes on with an upload, behind the bytes that are there.
@@ -167,7 +206,8 @@ impl Films {
                 return Err(Error::Offset(slot.offset));
             }
             slot.is_written = true;
-            Place::new(self, id, false)
+            slot.received.store(offset, Ordering::Relaxed);
+            Place::new(self, id, slot.received.clone(), false)
         };
         Incoming::resume(upload, place, offset).await
     }
@@ -229,13 +269,15 @@ impl Films {
             former.iter().for_each(|id| {
                 coming.remove(id);
             });
+            let received = Arc::new(AtomicU64::new(0));
             let slot = Slot {
                 upload: upload.clone(),
                 offset: 0,
+                received: received.clone(),
                 is_written: true,
             };
             coming.insert(upload.id, slot);
-            (Place::new(self, upload.id, true), former)
+            (Place::new(self, upload.id, received, true), former)
         };
         for id in former {
             // What cannot be removed now is nobody's at the next sweep.

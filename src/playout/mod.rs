@@ -20,6 +20,7 @@ use std::time::Duration;
 
 use crate::base::clock::Wall;
 use crate::base::id::Uuid;
+pub use crate::base::lead::LEAD;
 use crate::media::timeline::Timeline;
 use crate::media::{Ticks, Timescale};
 
@@ -91,10 +92,6 @@ pub trait Legs: Send + Sync {
 /// Parts of a segment are numbered from its sequence number times this, so that the first part behind a cut
 /// has a known name. Bounds a segment: 12.8 s of 200 ms.
 pub const PARTS_PER_SEGMENT: u64 = 64;
-
-/// How far ahead of now a row of the cut log may be added, at least: what lies nearer may be listed or
-/// announced already.
-pub const LEAD: Duration = Duration::from_millis(500);
 
 /// Number of a part, and so its URL.
 pub fn part_number(sequence: u64, index: u64) -> u64 {

@@ -9,14 +9,13 @@ use std::time::Duration;
 
 use super::{Cut, Facts, Kind, LEAD, Show, schedule, ticks};
 use crate::base::clock::Wall;
+use crate::base::lead::WRITTEN;
 use crate::hub::placed::{Picture, Sound};
 use crate::hub::{Placed, Stream};
 use crate::media::time::channel_time;
 use crate::media::timeline::Timeline;
 use crate::media::{Grid, MediaKind, Numbered, Ticks, Timescale};
 
-/// Time beyond [`LEAD`] that a row has to be written to the store and told to all that play the show.
-const WRITTEN: Duration = Duration::from_millis(250);
 /// How long beyond the silence after which others may publish an encoder that sends nothing stays on air: what
 /// rungs show meanwhile is the last picture, then the slate.
 pub const GRACE: Duration = Duration::from_secs(2);

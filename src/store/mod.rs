@@ -68,7 +68,7 @@ pub use ingest::{IngestOptions, SourceUri, Span};
 use known::Memory;
 pub use known::Watcher;
 pub use message::{Message, MessagePage, MessageRange, NewMessage};
-pub use show::{After, CutKind, CutRow, LEAD, Run, ShowRow, Shows};
+pub use show::{After, CutKind, CutRow, Run, ShowRow, Shows};
 pub use stream::{OpenStream, Sign};
 pub use user::User;
 pub use webhook::{MAX_WEBHOOKS, NewWebhook, Webhook, WebhookUpdate};

@@ -1,5 +1,5 @@
 //! Shows: runs of events, each on a stream of its own, and their cuts. In: what the schedule computed. Out: plain
-//! values, and once a second what has changed. Not here: when a run comes, and which cuts it has.
+//! values, and now and then what has changed. Not here: when a run comes, and which cuts it has.
 //!
 //! Every change of an event, its show or its cuts counts (`revisions`), and the event keeps the count: a process
 //! that asks what came after its last look reads those few.
@@ -13,12 +13,8 @@ use super::event::{self, Event};
 use super::{Error, Store, stored, timed};
 use crate::base::clock::Wall;
 use crate::base::id::Uuid;
+use crate::base::lead::{LEAD, WRITTEN};
 
-/// How near to now a cut may be set or taken back: what is nearer may be in a playlist by the time the change is
-/// known everywhere.
-pub const LEAD: Duration = Duration::from_millis(500);
-/// How long it may take from the decision about a cut until it is written.
-const GRACE: Duration = Duration::from_millis(200);
 /// How long a show can be read after its end: viewers who are behind, and those who come late, are told so.
 const KEPT: Duration = Duration::from_secs(3600);
 /// Shows that are deleted in one statement.
@@ -89,9 +85,10 @@ pub struct ShowRow {
 }
 
 impl ShowRow {
-    /// Channel time before which no cut may be changed any more, 90 kHz.
+    /// Channel time before which no cut may be changed any more, 90 kHz: what is nearer to now may be in a playlist
+    /// by the time the change is known everywhere.
     fn settled_90k(&self, now_us: i64) -> i64 {
-        let lead = i64::try_from((LEAD - GRACE).as_micros()).unwrap_or(i64::MAX);
+        let lead = i64::try_from((LEAD - WRITTEN).as_micros()).unwrap_or(i64::MAX);
         let since = now_us.saturating_add(lead).saturating_sub(self.epoch.0);
         // 90 ticks are a millisecond. Rounded down: a cut exactly that far away is free.
         since.saturating_mul(9).div_euclid(100)

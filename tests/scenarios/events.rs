@@ -130,13 +130,16 @@ impl Event {
         let (path, media) = self.playlist(gateway).await;
         let file = stage.folder.file("seen.mp4");
         let mut seen = Vec::new();
+        let mut map = None;
         for segment in media.segments.iter().filter(|one| !one.uri.is_empty()) {
+            // It holds until another one stands there.
+            map = segment.map.as_ref().or(map);
             let date = segment.date.expect("every segment has a date");
             let at = date.micros_since(since) as f64 / 1e6;
             if at < 0.0 {
                 continue;
             }
-            let map = segment.map.as_ref().expect("an initialisation segment");
+            let map = map.expect("an initialisation segment");
             let mut bytes = gateway.get(&beside(&path, map)).await.body;
             bytes.extend(gateway.get(&beside(&path, &segment.uri)).await.body);
             std::fs::write(&file, bytes).expect("the folder can be written");

@@ -67,7 +67,7 @@ impl Bases {
     }
 
     /// Where a stream is as HLS.
-    pub(super) fn hls_url(&self, stream: Uuid) -> String {
+    pub(in crate::control) fn hls_url(&self, stream: Uuid) -> String {
         format!("{}/{stream}/index.m3u8", self.hls)
     }
 

@@ -209,7 +209,7 @@ pub(super) async fn change(
     let then = state.clone();
     let work = async move {
         let changed = then.setup().store.update_broadcast(id, &update).await?;
-        news::tell(&then, &changed);
+        news::tell(then.chats(), &changed);
         Ok(changed)
     };
     to_the_end(state, work).await

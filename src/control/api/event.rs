@@ -10,12 +10,13 @@
 //! | scheduled | start, end | its run is planned anew; repeats are counted from the new start |
 //! | scheduled | repeats, time zone | counted from the start of the run that comes next |
 //! | active | start | 409: what has begun cannot begin at another time |
-//! | active | end | the run ends then; in the past or nearer than half a second: now, and the next run is as long as it was declared |
+//! | active | end | the run ends then; in the past or nearer than a second and a half: as soon as may be, and the next run is as long as it was declared |
 //! | active | repeats, time zone | from the next run on, counted from the start of this one |
 //! | over | title, description | at once |
 //! | over | anything else | 409 |
 //! | any | deletion | one that is active is ended first, with its broadcast; then nothing of it is left |
 
+mod change;
 mod conductor;
 mod cuts;
 mod decision;
@@ -33,23 +34,21 @@ pub(in crate::control) mod upload;
 mod view;
 
 use axum::routing::{MethodRouter, get, post};
-use jiff::Timestamp;
 
 use super::answer::{Answer, Done, done, ok};
-use super::call::Caller;
+use super::chat::news;
 use super::docs::{ById, Conflicting, Lookup, Sized, Usual};
-use super::{ByUser, Call, Error, broadcast, to_the_end};
-use crate::base::clock::Wall;
+use super::{ByUser, Call, Error, to_the_end};
 use crate::base::id::Uuid;
 use crate::control::pcast::Fields;
 use crate::control::{Side, State};
-use crate::playout::{Facts, LEAD};
 use crate::store::{Event, EventStatus, NewEvent, Repeat, ShowRow, User};
+use change::{Change, Declared};
 pub use conductor::Conductor;
 use docs::{EventChange, EventFields};
 pub use plan::Planning;
 pub use playbill::Playbill;
-use recurrence::{Rule, Slot, clash};
+use recurrence::{Slot, clash};
 pub(in crate::control) use view::View;
 
 /// Events in an answer, unless another number is asked for.
@@ -199,7 +198,7 @@ pub(in crate::control) async fn schedule(ByUser(mut call, user): ByUser) -> Answ
         };
         let made = setup.store.create_event(&new, &clash).await?;
         tracing::info!(event = %made.id, stream = %made.stream_id, "event scheduled");
-        setup.playbill.look().await?;
+        setup.playbill.catch_up().await;
         Ok(made)
     };
     let made = to_the_end(&call.state, work).await?;
@@ -250,7 +249,7 @@ async fn change(call: &mut Call, found: Event) -> Result<Event, Error> {
             change.apply(event, show, &planning, facts.as_deref(), now)
         };
         let changed = setup.store.change_event(found.id, &clash, apply).await??;
-        setup.playbill.look().await?;
+        setup.playbill.catch_up().await;
         Ok(changed.0)
     };
     to_the_end(&call.state, work).await
@@ -274,224 +273,11 @@ pub(in crate::control) async fn delete(state: &State, event: Event) -> Result<()
     let work = async move {
         let setup = then.setup();
         let gone = setup.store.delete_event(event.id).await?;
-        setup.playbill.look().await?;
+        setup.playbill.catch_up().await;
+        news::catch_up(then.chats(), &setup.store, event.broadcast_id).await;
         upload::forget(&then, &gone.assets).await;
         tracing::info!(event = %event.id, "event deleted");
         Ok(())
     };
     to_the_end(state, work).await
-}
-
-/// What holds for times and repeats together.
-#[derive(Clone, Copy, Debug)]
-struct Declared {
-    starts: Wall,
-    ends: Option<Wall>,
-    repeat: Repeat,
-    has_channel: bool,
-}
-
-impl Declared {
-    fn of(event: &Event) -> Declared {
-        Declared {
-            starts: event.starts,
-            ends: event.ends,
-            repeat: event.repeat,
-            has_channel: event.channel_id.is_some(),
-        }
-    }
-
-    /// Refuses what cannot be, of an event that has not begun.
-    fn check(&self, now: Wall) -> Result<(), Error> {
-        self.check_shape()?;
-        match self.ends {
-            Some(ends) if ends <= now => bad("scheduledEndTime has passed"),
-            _ => Ok(()),
-        }
-    }
-
-    fn check_shape(&self) -> Result<(), Error> {
-        let Some(ends) = self.ends else {
-            return match (self.repeat, self.has_channel) {
-                (Repeat::UntilEnd, _) => {
-                    bad("scheduledEndTime is missing: repeatMode is until_end")
-                }
-                (_, true) => bad("scheduledEndTime is missing: the channel is taken until then"),
-                _ => Ok(()),
-            };
-        };
-        if ends <= self.starts {
-            return bad("scheduledEndTime is not after scheduledStartTime");
-        }
-        let length = ends.micros_since(self.starts);
-        match recurrence::period_us(self.repeat) {
-            Some(period) if length > period => Err(Error::Bad(format!(
-                "scheduledEndTime is after the next run: an event that is {} is no longer than that",
-                self.repeat.word()
-            ))),
-            _ => Ok(()),
-        }
-    }
-}
-
-fn bad<T>(sentence: &str) -> Result<T, Error> {
-    Err(Error::Bad(sentence.to_owned()))
-}
-
-/// What a body says of an event.
-#[derive(Debug)]
-struct Change {
-    title: Option<String>,
-    description: Option<String>,
-    starts: Option<Wall>,
-    ends: Option<Wall>,
-    repeat: Option<Repeat>,
-    repeat_until_end: Option<bool>,
-    time_zone: Option<String>,
-    /// `Some(None)`: no channel any more.
-    channel: Option<Option<String>>,
-}
-
-impl Change {
-    fn read(fields: &mut Fields, call: &Call) -> Result<Change, Error> {
-        let repeat = fields.line("repeatMode")?.map(|word| {
-            let bad = "repeatMode is not none, daily, weekly, monthly or until_end";
-            Repeat::of(&word).ok_or_else(|| Error::Bad(bad.to_owned()))
-        });
-        let time_zone = fields.line("timeZone")?.map(|name| {
-            let zone = recurrence::zone(&name);
-            let name = zone.and_then(|zone| zone.iana_name().map(str::to_owned));
-            name.ok_or_else(|| Error::Bad("timeZone is no IANA time zone".to_owned()))
-        });
-        Ok(Change {
-            title: broadcast::title(fields)?,
-            description: broadcast::description(fields)?,
-            starts: time(fields, "scheduledStartTime")?,
-            ends: time(fields, "scheduledEndTime")?,
-            repeat: repeat.transpose()?,
-            repeat_until_end: fields.flag("repeatUntilEnd")?,
-            time_zone: time_zone.transpose()?,
-            channel: channel(fields, call)?,
-        })
-    }
-
-    /// Changes an event and its run as the table above says.
-    fn apply(
-        self,
-        event: &mut Event,
-        show: &mut ShowRow,
-        planning: &Planning,
-        facts: Option<&Facts>,
-        now: Wall,
-    ) -> Result<(), Error> {
-        let old = event.clone();
-        if let Some(title) = self.title {
-            event.title = title;
-        }
-        event.description = self.description.or(event.description.take());
-        // What is named and the same changes nothing.
-        let starts = self.starts.filter(|starts| *starts != old.starts);
-        let ends = self.ends.filter(|ends| Some(*ends) != old.ends);
-        if let Some(repeat) = self.repeat {
-            event.repeat = repeat;
-        }
-        if let Some(until_end) = self.repeat_until_end {
-            event.repeat_until_end = until_end;
-        }
-        if let Some(zone) = self.time_zone {
-            event.time_zone = zone;
-        }
-        if let Some(channel) = self.channel {
-            event.channel_id = channel;
-        }
-        let counts_anew = event.repeat != old.repeat || event.time_zone != old.time_zone;
-        let is_same = !counts_anew
-            && starts.is_none()
-            && ends.is_none()
-            && event.channel_id == old.channel_id
-            && event.repeat_until_end == old.repeat_until_end;
-        if is_same {
-            return Ok(());
-        }
-        if old.status.is_over() {
-            return Err(Error::Conflict("the event is over".to_owned()));
-        }
-        event.starts = starts.unwrap_or(old.starts);
-        event.ends = ends.or(old.ends);
-        if starts.is_some() || ends.is_some() {
-            event.length_us = event.ends.map(|ends| ends.micros_since(event.starts));
-        }
-        let slot = |event: &Event| Slot {
-            starts: event.starts,
-            ends: event.ends,
-        };
-        if old.status == EventStatus::Active {
-            if starts.is_some() {
-                let refusal = "the event is on: its start cannot be changed";
-                return Err(Error::Conflict(refusal.to_owned()));
-            }
-            Declared::of(event).check_shape()?;
-            if counts_anew {
-                // One that was begun by hand came before its time.
-                let declared = Rule::of(&old).not_over_at(old.starts);
-                event.first = declared.map_or(old.starts, |slot| slot.starts);
-            }
-            if ends.is_some() {
-                let soonest = now.plus_micros(i64::try_from(LEAD.as_micros()).unwrap_or(i64::MAX));
-                if event.ends.is_some_and(|ends| ends < soonest) {
-                    event.ends = Some(soonest);
-                    event.length_us = old.length_us;
-                }
-                planning.replan(show, slot(event), facts, now);
-            }
-            return Ok(());
-        }
-        Declared::of(event).check(now)?;
-        if counts_anew || starts.is_some() {
-            event.first = event.starts;
-        }
-        show.looping = event.is_looping();
-        planning.replan(show, slot(event), facts, now);
-        Ok(())
-    }
-}
-
-/// A point of time, to the second, in the years that databases and players know.
-fn time(fields: &mut Fields, name: &str) -> Result<Option<Wall>, Error> {
-    let Some(text) = fields.line(name)? else {
-        return Ok(None);
-    };
-    let read = text.parse::<Timestamp>();
-    let second = read.map(Timestamp::as_second);
-    match second {
-        Ok(second) if second >= 0 => Ok(Some(Wall(second * 1_000_000))),
-        Ok(_) => bad(&format!("{name} is before 1970")),
-        Err(_) => bad(&format!(
-            "{name} is no date and time with an offset (RFC 3339), up to the year 9999"
-        )),
-    }
-}
-
-/// The channel that a body names. Its name is the tenant's, and everybody may sign up there: the key is needed.
-fn channel(fields: &mut Fields, call: &Call) -> Result<Option<Option<String>>, Error> {
-    let Some(name) = fields.line("channelId")? else {
-        return Ok(None);
-    };
-    let Caller {
-        tenant,
-        has_key,
-        is_operator,
-        ..
-    } = &call.caller;
-    if !has_key && !is_operator {
-        return Err(Error::NotAllowed("channelId needs the key of the tenant"));
-    }
-    if name.is_empty() {
-        return Ok(Some(None));
-    }
-    let found = call.state.setup().store.known_channel(&tenant.id, &name);
-    match found {
-        Some(channel) => Ok(Some(Some(channel.id.clone()))),
-        None => bad("channelId is no channel of the tenant"),
-    }
 }

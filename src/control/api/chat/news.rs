@@ -6,9 +6,11 @@ use std::time::Duration;
 
 use tokio::time::MissedTickBehavior;
 
+use super::Rooms;
+use crate::base::id::Uuid;
 use crate::control::State;
 use crate::control::api::viewer::viewers;
-use crate::store::{Broadcast, Error, Standing};
+use crate::store::{Broadcast, Error, Standing, Store};
 
 /// How often the database is asked, and how often a number may change.
 const LOOK: Duration = Duration::from_secs(3);
@@ -49,11 +51,24 @@ pub(super) async fn look(state: &State) -> Result<(), Error> {
 }
 
 /// Tells a broadcast's room at once how far it has come.
-pub(in crate::control) fn tell(state: &State, broadcast: &Broadcast) {
-    state.chats().tell_status(&Standing {
+pub(in crate::control) fn tell(rooms: &Rooms, broadcast: &Broadcast) {
+    rooms.tell_status(&Standing {
         broadcast: broadcast.id,
         stream: broadcast.stream_id,
         status: broadcast.status,
         reported_viewers: broadcast.reported_viewers,
     });
+}
+
+/// The same of a broadcast that was changed with what it belongs to. What cannot be read now is told of at the next
+/// look.
+pub(in crate::control) async fn catch_up(rooms: &Rooms, store: &Store, broadcast: Option<Uuid>) {
+    let Some(broadcast) = broadcast else {
+        return;
+    };
+    match store.find_broadcast(&broadcast.to_string()).await {
+        Ok(Some(broadcast)) => tell(rooms, &broadcast),
+        Ok(None) => {}
+        Err(err) => tracing::error!(%err, %broadcast, "a chat is told of its broadcast later"),
+    }
 }

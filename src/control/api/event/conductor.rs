@@ -4,8 +4,6 @@
 //! Nothing here is in the way of a picture: when a film is on is in the cut log of its show from the day on which
 //! it was declared. So it does not matter how late a change comes, nor after which restart.
 
-use std::time::Duration;
-
 use tokio::time::MissedTickBehavior;
 
 use super::cuts::film_of;
@@ -15,13 +13,16 @@ use super::plan::Planning;
 use super::playbill::{Entry, Playbill};
 use super::start::{activate, content};
 use crate::base::clock::{Clock, Wall};
+use crate::base::lead::LOOK;
 use crate::base::shutdown::Tasks;
+use crate::control::State;
+use crate::control::api::chat::Rooms;
 use crate::media::Timescale;
 use crate::playout::Facts;
 use crate::store::{Error, Event, EventStatus, ShowRow, Store};
 
-/// How often the store is asked what has changed, and events are looked at.
-const LOOK: Duration = Duration::from_secs(1);
+/// How many looks at the store there are for each at all events and films: those are looked at once a second.
+const LOOKS: u32 = 2;
 
 /// Conducts the events of a database, beside those of other gateways.
 pub struct Conductor {
@@ -32,20 +33,31 @@ pub struct Conductor {
     region: String,
     max_channels: u64,
     clock: Clock,
+    chats: Rooms,
 }
 
 /// Another gateway, or somebody by hand, was faster.
 struct Done;
 
 impl Conductor {
-    /// One for this process.
-    pub fn new(
+    /// One for a gateway.
+    pub fn of(state: &State) -> Conductor {
+        let setup = state.setup();
+        let known = (setup.playbill.clone(), setup.store.clone());
+        let premises = (setup.region.clone(), setup.max_channels);
+        let others = (setup.clock.clone(), state.chats().clone());
+        Conductor::new(known, setup.planning, premises, others)
+    }
+
+    /// One beside others.
+    pub(in crate::control) fn new(
         (playbill, store): (Playbill, Store),
         planning: Planning,
         (region, max_channels): (String, u64),
-        clock: Clock,
+        (clock, chats): (Clock, Rooms),
     ) -> Conductor {
         Conductor {
+            chats,
             playbill,
             store,
             planning,
@@ -59,13 +71,17 @@ impl Conductor {
     pub async fn run(self, tasks: Tasks) {
         let mut look = tokio::time::interval(LOOK);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        loop {
+        for number in (0..LOOKS).cycle() {
             tokio::select! {
                 () = tasks.stopped() => return,
                 _ = look.tick() => {}
             }
             // To its end: a change that is half applied would be read again by all.
-            if let Err(err) = self.look().await {
+            let looked = match number {
+                0 => self.look().await,
+                _ => self.playbill.read_changes().await,
+            };
+            if let Err(err) = looked {
                 tracing::error!(%err, "events could not be looked after");
             }
         }
@@ -169,6 +185,7 @@ impl Conductor {
             store: &self.store,
             planning: &self.planning,
             clock: &self.clock,
+            chats: &self.chats,
             facts,
         };
         finish.finish(event, why).await.map(|_| true)

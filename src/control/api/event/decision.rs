@@ -6,11 +6,10 @@
 //! that has begun never waits again, and what is over stays over.
 
 use crate::base::clock::Wall;
+use crate::base::lead::LEAD_US;
 
 /// Microseconds of a second.
 const SECOND: i64 = 1_000_000;
-/// How near a start by hand may be: players that read ahead have been told nothing of that time yet.
-const LEAD: i64 = SECOND / 2;
 
 /// Whether an event has something to play.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,9 +91,9 @@ impl Situation {
     }
 }
 
-/// When an event begins that is started by hand: at the next whole second that is far enough away.
+/// When an event begins that is started by hand: at the next whole second of which all gateways learn before.
 pub(super) fn by_hand(now: Wall) -> Wall {
-    let earliest = now.plus_micros(LEAD).0;
+    let earliest = now.plus_micros(LEAD_US).0;
     let past = earliest.rem_euclid(SECOND);
     Wall(earliest).plus_micros((SECOND - past) % SECOND)
 }
@@ -236,10 +235,11 @@ mod tests {
     }
 
     #[test]
-    fn a_start_by_hand_is_at_a_whole_second_at_least_half_a_second_away() {
-        assert_eq!(by_hand(T0), at(1));
-        assert_eq!(by_hand(T0.plus_micros(LEAD)), at(1));
-        assert_eq!(by_hand(T0.plus_micros(LEAD + 1)), at(2));
-        assert_eq!(by_hand(at(1)), at(2));
+    fn a_start_by_hand_is_at_the_first_whole_second_that_all_gateways_learn_of_before() {
+        assert_eq!(by_hand(T0), at(2));
+        let latest = at(2).plus_micros(-LEAD_US);
+        assert_eq!(by_hand(latest), at(2));
+        assert_eq!(by_hand(latest.plus_micros(1)), at(3));
+        assert_eq!(by_hand(at(1)), at(3));
     }
 }

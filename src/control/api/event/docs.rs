@@ -45,7 +45,8 @@ pub(in crate::control) struct EventChange {
     /// Not of an event that is on.
     #[schema(format = DateTime, example = "2030-01-01T10:00:00Z")]
     scheduled_start_time: Option<String>,
-    /// Of an event that is on, a time that has passed or is nearer than half a second ends it now.
+    /// Of an event that is on, a time that has passed or is nearer than a second and a half ends it as
+    /// soon as all gateways know.
     #[schema(format = DateTime, example = "2030-01-01T10:30:00Z")]
     scheduled_end_time: Option<String>,
     /// `none`, `daily`, `weekly`, `monthly` or `until_end`; of an event that is on, for what comes after it.

@@ -4,6 +4,7 @@ use super::cuts;
 use super::plan::Planning;
 use super::recurrence::{Rule, clash};
 use crate::base::clock::{Clock, Wall};
+use crate::control::api::chat::{Rooms, news};
 use crate::playout::Facts;
 use crate::store::{Error, Event, EventStatus, Repeat, ShowRow, Store};
 
@@ -12,6 +13,8 @@ pub(super) struct Finish<'a> {
     pub(super) store: &'a Store,
     pub(super) planning: &'a Planning,
     pub(super) clock: &'a Clock,
+    /// Who talk about it.
+    pub(super) chats: &'a Rooms,
     /// What is known of the film.
     pub(super) facts: Option<&'a Facts>,
 }
@@ -59,6 +62,7 @@ impl Finish<'_> {
         };
         let (status, error) = (event.status.word(), event.error.as_deref());
         tracing::info!(event = %event.id, %stream, status, error, "a run of an event is over");
+        news::catch_up(self.chats, self.store, seen.broadcast_id).await;
         Ok(Some(event))
     }
 

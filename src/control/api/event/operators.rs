@@ -112,6 +112,7 @@ fn many(
 ) -> impl Future<Output = Result<Vec<View>, Error>> + Send + use<> {
     let setup = call.state.setup();
     let (playbill, now) = (setup.playbill.clone(), setup.clock.wall());
+    let bases = call.bases();
     let measurements = setup.measurements.clone();
     let views = view::many(call, events.clone());
     async move {
@@ -124,7 +125,7 @@ fn many(
                 application_id: event.application_id.clone(),
                 takeover: event.takeover,
                 viewers: measurements.viewers(event.stream_id),
-                now: entry.map(|entry| sync::View::of(&playbill, &entry, now)),
+                now: entry.map(|entry| sync::View::of((&playbill, &bases), &entry, now)),
             }
         };
         Ok(views.map(view).collect())
@@ -266,10 +267,11 @@ pub(in crate::control) async fn end(mut by: ByOperator) -> Answer {
             store: &setup.store,
             planning: &setup.planning,
             clock: &setup.clock,
+            chats: state.chats(),
             facts: facts.as_deref(),
         };
         let ended = finish.finish(&event, None).await?;
-        setup.playbill.look().await?;
+        setup.playbill.catch_up().await;
         ended.ok_or_else(refuse)
     });
     let event = ended.await?;

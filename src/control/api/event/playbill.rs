@@ -1,5 +1,5 @@
 //! What this process knows of events and their runs without asking anybody: which stream an event has, what it
-//! plays, who may take it over. In: the store, looked at once a second, on every gateway alike. Out: entries in
+//! plays, who may take it over. In: the store, looked at every [`LOOK`](crate::base::lead::LOOK), on every gateway alike. Out: entries in
 //! memory, and the [`Stage`] that plays their shows. Not here: what is due for them (`conductor.rs`).
 
 use std::collections::HashMap;
@@ -86,8 +86,23 @@ impl Playbill {
         &self.0.stage
     }
 
-    /// Takes over what has changed in the store.
+    /// Takes over what has changed in the store, and what is new of films.
     pub async fn look(&self) -> Result<(), Error> {
+        self.read_changes().await?;
+        self.learn().await;
+        Ok(())
+    }
+
+    /// The same after a change that was made here. What was done is done, also where it cannot be read back now:
+    /// the next look makes up for it.
+    pub(in crate::control) async fn catch_up(&self) {
+        if let Err(err) = self.look().await {
+            tracing::error!(%err, "a change of events is known here with the next look only");
+        }
+    }
+
+    /// Takes over what has changed in the store.
+    pub(super) async fn read_changes(&self) -> Result<(), Error> {
         let inner = &self.0;
         let mut revision = inner.revision.lock().await;
         if let Some(shows) = inner.store.shows_since(*revision).await? {
@@ -102,8 +117,6 @@ impl Playbill {
                 .for_each(|stream| inner.stage.remove(stream));
             *revision = shows.revision;
         }
-        drop(revision);
-        self.learn().await;
         Ok(())
     }
 

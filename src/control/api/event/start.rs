@@ -16,10 +16,10 @@ use crate::playout::Facts;
 use crate::store::{self, AssetState, Event, EventStatus, ShowRow, Store};
 
 #[utoipa::path(
-    post, path = "/api/events/{id}/start-video", tag = "events", operation_id = "startEvent",
+    post, path = "/api/events/{id}/start-video", tag = "events", operation_id = "startEventVideo",
     summary = "Start an event now, or give its stream back to the film",
-    description = "The film begins at the next whole second that is half a second away or more. Of an event that \
-        is on already nothing changes, unless an encoder is called for: then the film returns, at the position \
+    description = "The film begins at the next whole second that is a second and a half away or more. Of an event \
+        that is on already nothing changes, unless an encoder is called for: then the film returns, at the position \
         that the clock says.",
     security(("userToken" = [])), params(ById),
     responses((status = 200, description = "As it is now.", body = inline(view::View)), Usual, Lookup,
@@ -87,7 +87,7 @@ async fn begin_film(state: &State, event: Event) -> Result<Event, Error> {
         .await??;
     tracing::info!(event = %event.id, stream = %event.stream_id, "event started by hand");
     // Who asks this gateway next hears of it.
-    setup.playbill.look().await?;
+    setup.playbill.catch_up().await;
     Ok(event)
 }
 

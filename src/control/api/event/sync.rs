@@ -8,6 +8,7 @@ use super::playbill::{Entry, Playbill};
 use crate::base::clock::Wall;
 use crate::base::id::Uuid;
 use crate::base::rfc3339::Rfc3339;
+use crate::control::api::address::Bases;
 use crate::control::api::answer::{Answer, ok};
 use crate::control::api::docs::{Lookup, Usual};
 use crate::control::api::time::seconds;
@@ -50,14 +51,18 @@ pub(in crate::control) struct View {
     /// Length of the film in seconds, which is that of one turn where it loops; null: it is not known yet.
     #[schema(required = true)]
     duration: Option<f64>,
+    /// Whether the film begins again when it is over, until the event is.
+    looping: bool,
     /// How often the film began again.
     loop_index: u64,
+    /// Where it plays.
+    hls_url: String,
     /// How far behind `currentPosition` all viewers are meant to be, in seconds.
     target_latency: f64,
 }
 
 #[utoipa::path(
-    get, path = "/api/events/{id}/sync", tag = "events", operation_id = "syncEvent",
+    get, path = "/api/events/{id}/sync", tag = "events", operation_id = "eventSync",
     summary = "Where an event is at this moment",
     description = "Asked several times, the answer with the shortest round trip tells the difference of the \
         clocks; from then on positions can be counted.",
@@ -71,26 +76,30 @@ pub(in crate::control) async fn show(mut call: Call) -> Answer {
     let id = Uuid::parse_str(&id).map_err(|_| missing())?;
     let setup = call.state.setup();
     let (playbill, caller) = (&setup.playbill, &call.caller);
-    let now = setup.clock.wall();
+    let (now, bases) = (setup.clock.wall(), call.bases());
     let is_there = |event: &Event| {
         let is_tenants = event.application_id == caller.tenant.id;
         is_tenants || caller.is_anonymous() || caller.is_operator
     };
     if let Some(entry) = playbill.of_event(id).or_else(|| playbill.of_stream(id)) {
         return match is_there(&entry.event) {
-            true => Ok(ok(&View::of(playbill, &entry, now))),
+            true => Ok(ok(&View::of((playbill, &bases), &entry, now))),
             false => Err(missing()),
         };
     }
     // It is over for long, or another gateway has made it a moment ago.
     let event = setup.store.event(id).await?.filter(is_there);
     let event = event.ok_or_else(missing)?;
-    Ok(ok(&View::waiting(&event, now)))
+    Ok(ok(&View::waiting(&event, &bases, now)))
 }
 
 impl View {
     /// Of a run.
-    pub(in crate::control) fn of(playbill: &Playbill, entry: &Entry, now: Wall) -> View {
+    pub(in crate::control) fn of(
+        (playbill, bases): (&Playbill, &Bases),
+        entry: &Entry,
+        now: Wall,
+    ) -> View {
         let position = playbill.position(entry, now);
         let facts = entry.show.asset_id.and_then(|asset| playbill.facts(asset));
         let period = facts.and_then(|facts| facts.grid()?.period());
@@ -106,13 +115,15 @@ impl View {
             current_position: seconds,
             current_playback_position: seconds,
             duration: period.map(|period| period.seconds(Timescale::CHANNEL)),
+            looping: entry.show.looping,
             loop_index: position.loop_index,
-            ..View::waiting(&entry.event, now)
+            hls_url: bases.hls_url(entry.show.stream_id),
+            ..View::waiting(&entry.event, bases, now)
         }
     }
 
     /// Of an event of which nothing is on.
-    fn waiting(event: &Event, now: Wall) -> View {
+    fn waiting(event: &Event, bases: &Bases, now: Wall) -> View {
         let started = event.playback_started;
         let started = started.filter(|_| event.status != EventStatus::Scheduled);
         View {
@@ -127,7 +138,9 @@ impl View {
             playback_started_at: started.map(seconds),
             server_time: Rfc3339(now).millis(),
             duration: None,
+            looping: event.is_looping(),
             loop_index: 0,
+            hls_url: bases.hls_url(event.stream_id),
             target_latency: TARGET_LATENCY,
         }
     }

@@ -29,7 +29,7 @@ pub(in crate::control) struct Door {
 }
 
 #[utoipa::path(
-    post, path = "/api/events/{id}/takeover", tag = "events", operation_id = "takeOverEvent",
+    post, path = "/api/events/{id}/takeover", tag = "events", operation_id = "takeoverEvent",
     summary = "Call for an encoder in the place of the film",
     description = "The film goes on until the encoder sends: it is made ready off air, goes on air at its next \
         aligned key picture, and viewers keep their player. When it ends, the film returns at the position that \
@@ -75,7 +75,7 @@ pub(super) async fn open(state: &State, id: Uuid) -> Result<(Event, Broadcast), 
         };
         let changed = setup.store.change_event(id, &|_, _| false, change).await?;
         let (event, _) = changed?;
-        setup.playbill.look().await?;
+        setup.playbill.catch_up().await;
         let broadcast = event.broadcast_id.ok_or(Error::Internal)?;
         let broadcast = setup.store.find_broadcast(&broadcast.to_string()).await?;
         let over = || Error::Conflict("the event's broadcast is over".to_owned());
@@ -97,7 +97,7 @@ pub(super) async fn give_back(state: &State, id: Uuid) -> Result<Event, Error> {
         };
         let changed = setup.store.change_event(id, &|_, _| false, change).await?;
         let (event, run) = changed?;
-        setup.playbill.look().await?;
+        setup.playbill.catch_up().await;
         tracing::info!(event = %event.id, stream = %run.stream_id, "event given back to its film");
         Ok(event)
     })

@@ -283,23 +283,25 @@ async fn own(sender: &mut Sender) -> Result<Own, Error> {
     let missing = || Error::NotFound("upload");
     let id = Uuid::try_parse(&id).map_err(|_| missing())?;
     let setup = sender.call.state.setup();
-    let (tenant, owner, own) = match setup.films.upload(id) {
-        Ok(coming) => {
+    let (tenant, owner, own) = match setup.films.find(id) {
+        Some(coming) => {
             let upload = coming.upload.clone();
             (upload.tenant.clone(), upload.user, Own::Coming(coming))
         }
-        Err(films::Error::Missing) => {
+        None => {
             let asset = setup.store.asset(id).await?;
             let asset = asset.filter(|asset| asset.state != AssetState::Uploading);
             let asset = asset.ok_or_else(missing)?;
             (asset.application_id, asset.user_id, Own::Whole(asset.bytes))
         }
-        // Whose it was is nobody's business.
-        Err(error) => return Err(error.into()),
     };
     sender.check(&tenant, owner, missing)?;
     check_version(sender.call.headers())?;
-    Ok(own)
+    match own {
+        // Only its owner is told that its time is over.
+        Own::Coming(_) => Ok(Own::Coming(sender.call.state.setup().films.upload(id)?)),
+        whole => Ok(whole),
+    }
 }
 
 /// The same, if it is not whole.

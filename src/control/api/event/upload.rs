@@ -39,7 +39,7 @@ pub(in crate::control) struct Form {
 }
 
 #[utoipa::path(
-    post, path = "/api/events/{id}/upload", tag = "events", operation_id = "uploadEventFile",
+    post, path = "/api/events/{id}/upload", tag = "events", operation_id = "uploadEventContent",
     summary = "Send the file of an event, in the place of the one before",
     description = "What the file is, is found out by its content. It is prepared in the background, as \
         the event's `file` says. Files that may break off on their way: `POST /api/events/{id}/uploads`.",

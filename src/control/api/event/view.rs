@@ -11,6 +11,7 @@ use crate::base::id::Uuid;
 use crate::control::api::address::Bases;
 use crate::control::api::time::seconds;
 use crate::control::api::{Call, Error};
+use crate::films::Arriving;
 use crate::store::{Asset, AssetKind, AssetState, Event};
 
 /// A scheduled event.
@@ -46,7 +47,7 @@ pub(in crate::control) struct View {
     /// The channel whose name leads to it while it is on.
     #[serde(skip_serializing_if = "Option::is_none")]
     channel_id: Option<String>,
-    /// What was uploaded last.
+    /// What was uploaded last, or is on its way.
     #[serde(skip_serializing_if = "Option::is_none")]
     file: Option<File>,
     /// Where the content plays, as soon as there is some.
@@ -95,13 +96,15 @@ pub(in crate::control) struct File {
     /// `video` or `audio`, when it is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     kind: Option<&'static str>,
+    /// Of all of it; those that came so far while it is `uploading`.
     bytes: u64,
     /// Hexadecimal.
     #[serde(skip_serializing_if = "Option::is_none")]
     sha256: Option<String>,
     /// `uploading`, `uploaded`, `preparing`, `prepared` or `failed`.
     state: &'static str,
-    /// Percent that are prepared.
+    /// Percent that came while it is `uploading`, then those that are prepared.
+    #[schema(maximum = 100)]
     progress: u32,
     /// Why it cannot be prepared.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -112,6 +115,32 @@ pub(in crate::control) struct File {
 }
 
 impl File {
+    /// Of what is on its way. What was uploaded before is in its place while nothing comes, if it can be shown.
+    fn of_event(asset: Option<&Asset>, arriving: Option<&Arriving>) -> Option<File> {
+        let is_there = asset.is_some_and(|asset| asset.state != AssetState::Failed);
+        match arriving.filter(|arriving| arriving.is_written || !is_there) {
+            Some(arriving) => Some(File::arriving(arriving)),
+            None => asset.map(File::of),
+        }
+    }
+
+    fn arriving(arriving: &Arriving) -> File {
+        let Arriving {
+            upload, received, ..
+        } = arriving;
+        let percent = received.saturating_mul(100) / upload.length.max(1);
+        File {
+            name: upload.name.clone(),
+            kind: None,
+            bytes: *received,
+            sha256: None,
+            state: AssetState::Uploading.word(),
+            progress: u32::try_from(percent).unwrap_or(100).min(100),
+            error: None,
+            duration: None,
+        }
+    }
+
     fn of(asset: &Asset) -> File {
         File {
             name: asset.name.clone(),
@@ -129,7 +158,7 @@ impl File {
 impl View {
     fn of(
         event: &Event,
-        asset: Option<&Asset>,
+        (asset, arriving): (Option<&Asset>, Option<&Arriving>),
         bases: &Bases,
         (playbill, now): (&Playbill, Wall),
     ) -> View {
@@ -152,7 +181,7 @@ impl View {
             error: event.error.clone(),
             user_id: event.user_id.to_string(),
             channel_id: event.channel_id.clone(),
-            file: asset.map(File::of),
+            file: File::of_event(asset, arriving),
             content_url: is_there.then(|| bases.hls_url(stream)),
             content_mime_type: asset.and_then(mime_type),
             content_filename: asset.map(|asset| asset.name.clone()),
@@ -201,13 +230,17 @@ pub(in crate::control) fn many(
     let (bases, setup) = (call.bases(), call.state.setup());
     let (store, now) = (setup.store.clone(), setup.clock.wall());
     let playbill = setup.playbill.clone();
+    let arriving = setup
+        .films
+        .coming_of(&events.iter().map(|event| event.id).collect());
     async move {
         let ids: Vec<Uuid> = events.iter().filter_map(|event| event.asset_id).collect();
         let assets = store.assets(&ids).await?.into_iter();
         let assets: HashMap<Uuid, Asset> = assets.map(|asset| (asset.id, asset)).collect();
         let view = |event: &Event| {
             let asset = event.asset_id.and_then(|id| assets.get(&id));
-            View::of(event, asset, &bases, (&playbill, now))
+            let files = (asset, arriving.get(&event.id));
+            View::of(event, files, &bases, (&playbill, now))
         };
         Ok(events.iter().map(view).collect())
     }

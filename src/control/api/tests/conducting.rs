@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use super::*;
 use crate::base::clock::Wall;
 use crate::base::id::Uuid;
+use crate::base::lead::LEAD_US;
 use crate::control::token::Tokens;
 use crate::control::{Conductor, Playbill, StoreGate};
 use crate::hub::gate::Gate;
@@ -27,7 +28,8 @@ fn conductor(bench: &Bench, store: &Store, playbill: &Playbill) -> Conductor {
     let planning = bench.state.setup().planning;
     let premises = ("local".to_owned(), 1000);
     let known = (playbill.clone(), store.clone());
-    Conductor::new(known, planning, premises, bench.clock.clone())
+    let others = (bench.clock.clone(), bench.state.chats().clone());
+    Conductor::new(known, planning, premises, others)
 }
 
 /// What a gateway has that was started now.
@@ -333,7 +335,7 @@ async fn a_broadcast_that_its_owner_ends_ends_the_run() {
     let end = run.cuts.last().unwrap();
     assert_eq!(end.kind, crate::store::CutKind::End);
     let at = run.epoch.plus_micros(end.at_90k * 100 / 9);
-    assert!(at <= show.bench.clock.wall().plus_micros(SECOND));
+    assert!(at <= show.bench.clock.wall().plus_micros(LEAD_US));
 }
 
 #[tokio::test]
@@ -358,9 +360,9 @@ async fn a_start_by_hand_is_at_a_whole_second_and_a_second_one_changes_nothing()
     let event = show.event().await;
     let began = event.playback_started.unwrap();
     assert_eq!(began.0 % SECOND, 0);
-    assert!((SECOND / 2..3 * SECOND / 2).contains(&began.micros_since(now)));
+    assert!((LEAD_US..LEAD_US + SECOND).contains(&began.micros_since(now)));
     assert_eq!(show.sync().await["isPlaying"], false);
-    show.after(2).await;
+    show.after(3).await;
     let sync = show.sync().await;
     assert_eq!(sync["isPlaying"], true, "{sync}");
     let (code, again) = show.call("start-video").await;
