@@ -3,7 +3,6 @@
 
 use std::sync::Arc;
 
-use super::index::Entry;
 use super::{Hub, Stream};
 use crate::base::clock::Wall;
 use crate::base::id::Uuid;
@@ -63,8 +62,8 @@ impl Hub {
     /// All of those that have not ended.
     pub fn all_placed(&self) -> Vec<Uuid> {
         let streams = self.streams();
-        let placed = |entry: &Entry| entry.stream.admission().placed.is_some();
-        let placed = streams.living().filter(|(_, entry)| placed(entry));
+        let living = streams.living();
+        let placed = living.filter(|(_, entry)| entry.stream.admission().placed.is_some());
         placed.map(|(id, _)| id).collect()
     }
 
