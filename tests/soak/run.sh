@@ -2,9 +2,9 @@
 # The long tests against the real release binary, with real OBS and real players. Each stage prints its figures
 # as a table and whether each promise was kept; one broken promise and the exit code is 1.
 #
-#   tests/soak/run.sh [obs] [players] [desktop] [continuity] [lossy] [srt] [latency] [upload] [fuzz]     (no name: all)
+#   tests/soak/run.sh [obs] [players] [desktop] [continuity] [lossy] [srt] [latency] [upload] [show] [fuzz]     (no name: all)
 #
-# SOAK_SECONDS changes how long a player of obs, players, lossy, srt and latency plays. SOAK_CASES picks cases of obs,
+# SOAK_SECONDS changes how long a player of obs, players, lossy, srt, latency and show plays. SOAK_CASES picks cases of obs,
 # continuity, lossy, srt and latency by number or by a part of the name: SOAK_CASES=0,2 or SOAK_CASES='away 2 s,worker'.
 # SOAK_SHORT=1 leaves the most telling cases of continuity, six minutes instead of half an hour.
 # MULTIMUX names that peer's binary (cargo install multimux-cli) if it is not on the PATH.
@@ -12,7 +12,7 @@
 set -u
 cd "$(dirname "$0")/../.."
 
-ALL='obs players desktop continuity lossy srt latency upload fuzz'
+ALL='obs players desktop continuity lossy srt latency upload show fuzz'
 [ $# -gt 0 ] || set -- $ALL
 for stage in "$@"; do
   case " $ALL " in
