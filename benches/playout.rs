@@ -5,6 +5,8 @@
 //! viewer of any of them has his playlist. Then one of them is watched, as plain HLS and as low-latency HLS,
 //! beside `ffmpeg -stream_loop -1 -re -c copy -f hls` of the same film: CPU of the server alone.
 //!
+//! Last a film of 720p is prepared, as the gateway has it done: how many of its seconds in one second.
+//!
 //! On the command line: shows. `FOREBAY_BENCH_SECONDS` (30) sets how long each is looked at.
 #![allow(
     dead_code,
@@ -29,7 +31,7 @@ use bytes::Bytes;
 use common::server::Process;
 use common::table::{Table, verdict};
 use common::{Scratch, free_port, http, median, usage};
-use film::Film;
+use film::{Film, ffmpeg, words};
 use forebay::base::clock::{Clock, Wall};
 use forebay::base::id::Uuid;
 use forebay::base::shutdown::Tasks;
@@ -47,6 +49,10 @@ const ASSET: Uuid = Uuid::from_u128(1);
 const GOAL_KB: f64 = 20.0;
 const GOAL_IDLE_CORE: f64 = 1.0;
 const GOAL_FIRST_MS: f64 = 50.0;
+/// Faster than real time, on two cores.
+const GOAL_SPEED: f64 = 1.0;
+/// Length of the film that is prepared.
+const PREPARED_SECONDS: u32 = 60;
 /// First viewers that are timed.
 const FIRST: usize = 50;
 
@@ -73,7 +79,7 @@ fn main() {
     };
     film.lay_down(&scratch.path().join(ASSET.to_string()));
     let file = scratch.path().join("film.mp4");
-    film.file(&file);
+    as_file(&film, &file);
 
     let none = Server::start(scratch.path(), 0);
     std::thread::sleep(Duration::from_secs(3));
@@ -132,6 +138,22 @@ fn main() {
     ]);
     table.print();
     println!("ratio of ffmpeg to forebay: {:.2}\n", peer / figures[0]);
+
+    let (speed, cpu) = preparation(&scratch.path().join("prepared"));
+    let mut table = Table::new(&["measure", "figure", "goal", ""]);
+    table.row(vec![
+        "720p prepared, of real time".to_owned(),
+        format!("{speed:.2}"),
+        format!("{GOAL_SPEED}"),
+        verdict(speed > GOAL_SPEED),
+    ]);
+    table.row(vec![
+        "CPU for a second of it".to_owned(),
+        format!("{cpu:.2} s"),
+        String::new(),
+        String::new(),
+    ]);
+    table.print();
 }
 
 /// Percent of a core that a process takes meanwhile.
@@ -139,6 +161,40 @@ fn cpu_of(pid: u32, lasts: Duration, act: impl FnOnce()) -> f64 {
     let before = usage::cpu_seconds(pid);
     act();
     100.0 * (usage::cpu_seconds(pid) - before) / lasts.as_secs_f64()
+}
+
+/// The same in one file.
+fn as_file(film: &Film, to: &Path) {
+    let mut arguments = film.video_arguments();
+    arguments.splice(4..4, words(&format!("-f lavfi -i {}", film.tone(1))));
+    arguments.extend(words(
+        "-c:a aac -b:a 128k -shortest -movflags +faststart -y",
+    ));
+    arguments.push(to.display().to_string());
+    ffmpeg(&arguments);
+}
+
+/// Seconds of a film that are prepared in a second, and CPU seconds for each of them.
+fn preparation(folder: &Path) -> (f64, f64) {
+    std::fs::create_dir_all(folder).expect("a folder");
+    let line = format!(
+        "-v error -f lavfi -i testsrc2=size=1280x720:rate=30,noise=alls=6:allf=t -f lavfi -i sine=r=44100 \
+         -t {PREPARED_SECONDS} -c:v libx264 -preset veryfast -pix_fmt yuv420p -b:v 5000k -c:a aac -f mp4 \
+         -y {}",
+        folder.join("original").display()
+    );
+    ffmpeg(&words(&line));
+    let (begin, before) = (Instant::now(), usage::waited_cpu_seconds());
+    let status = Command::new(env!("CARGO_BIN_EXE_forebay"))
+        .args(["prepare-film", "--title=Premiere"])
+        .arg(folder)
+        .stdout(std::process::Stdio::null())
+        .status();
+    assert!(status.expect("it starts").success());
+    let took = begin.elapsed().as_secs_f64();
+    let cpu = usage::waited_cpu_seconds() - before;
+    let seconds = f64::from(PREPARED_SECONDS);
+    (seconds / took, cpu / seconds)
 }
 
 fn peer(file: &Path, folder: &Path, lasts: Duration) -> f64 {
@@ -310,6 +366,8 @@ fn serve(what: &str) {
     }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
+        // CPU is summed over living threads.
+        .thread_keep_alive(Duration::from_secs(3600))
         .build()
         .expect("a runtime");
     runtime.block_on(async {

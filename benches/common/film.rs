@@ -1,5 +1,4 @@
-//! A prepared film of a real encoder's pictures and sound, laid down by the gateway's own writer; also the same
-//! as a plain file, for those who play files.
+//! A prepared film of a real encoder's pictures and sound, laid down by the gateway's own writer.
 
 use std::path::Path;
 use std::process::Command;
@@ -86,18 +85,6 @@ impl Film {
         writer.finish(self.frames, self.unrolled).expect("written");
     }
 
-    /// The same in one file.
-    pub fn file(&self, to: &Path) {
-        let mut arguments = self.video_arguments();
-        let tone = self.tone(1);
-        arguments.splice(4..4, words(&format!("-f lavfi -i {tone}")));
-        arguments.extend(words(
-            "-c:a aac -b:a 128k -shortest -movflags +faststart -y",
-        ));
-        arguments.push(to.display().to_string());
-        ffmpeg(&arguments);
-    }
-
     fn pictures(&self) -> (avc::Config, Vec<(bool, Bytes)>) {
         let mut arguments = self.video_arguments();
         arguments.extend(words("-bsf:v h264_metadata=aud=insert -f h264 -"));
@@ -146,14 +133,15 @@ impl Film {
         frames
     }
 
-    /// As long as so many loops, and a frame.
-    fn tone(&self, loops: u32) -> String {
+    /// ffmpeg's words for the sound, as long as so many loops, and a frame.
+    pub fn tone(&self, loops: u32) -> String {
         let seconds = self.frames as f64 / f64::from(self.fps);
         let length = seconds * f64::from(loops) + 0.05;
         format!("aevalsrc=0.3*sin(2*PI*440*mod(t\\,{seconds})):s=48000:d={length}")
     }
 
-    fn video_arguments(&self) -> Vec<String> {
+    /// ffmpeg's words for the pictures.
+    pub fn video_arguments(&self) -> Vec<String> {
         let (fps, size, kbps) = (self.fps, self.size, self.kbps);
         let gop = fps * 2;
         words(&format!(
@@ -176,11 +164,13 @@ fn rendition(name: &str, config: CodecConfig, timescale: Timescale, kbps: u32) -
     }
 }
 
-fn words(text: &str) -> Vec<String> {
+/// What stands between blanks.
+pub fn words(text: &str) -> Vec<String> {
     text.split_whitespace().map(str::to_owned).collect()
 }
 
-fn ffmpeg(arguments: &[String]) -> Vec<u8> {
+/// What ffmpeg writes to its output.
+pub fn ffmpeg(arguments: &[String]) -> Vec<u8> {
     let output = Command::new("ffmpeg")
         .args(arguments)
         .output()

@@ -1,4 +1,5 @@
 use super::*;
+use crate::media::grid::SHORTEST_LAST;
 
 #[test]
 fn segments_meet_and_every_time_has_its_segment() {
@@ -21,8 +22,8 @@ fn segments_meet_and_every_time_has_its_segment() {
                 let cell = grid.cell(number);
                 assert_eq!(cell.start, end, "{fps} {frames} {number}");
                 assert!(cell.end > cell.start);
-                assert!((cell.end - cell.start).0 < 180_000 + SHORTEST.0);
-                assert!(cell.end - cell.start >= SHORTEST.min(period));
+                assert!((cell.end - cell.start).0 < 180_000 + SHORTEST_LAST.0);
+                assert!(cell.end - cell.start >= SHORTEST_LAST.min(period));
                 assert_eq!((cell.turn, cell.index), (number / count, number % count));
                 for time in [cell.start, cell.end - Ticks(1)] {
                     assert_eq!(grid.number_at(time), number);

@@ -1,13 +1,13 @@
-//! Where the segments of a film lie, and how often its sound is laid down. Pure.
+//! Where the segments of a film lie, in frames, and how often its sound is laid down. Pure. Whoever plays it
+//! has the same [`crate::media::grid`].
 
 use super::rate::Rate;
+use crate::media::{Ticks, Timescale, grid};
 
 /// Samples per second of a film's sound.
 pub(super) const SAMPLE_RATE: u32 = 48_000;
 /// Samples of an AAC frame (ISO/IEC 14496-3 §4.5.2.1).
 pub(super) const AAC_FRAME: u64 = 1024;
-/// Ticks per second of a film's pictures.
-pub(super) const VIDEO_RATE: u32 = 90_000;
 /// Longest sound that is laid down more than once, seconds. A longer film is lengthened instead, so that it
 /// is a whole number of AAC frames.
 const LONGEST_UNROLLED_S: u64 = 1800;
@@ -17,7 +17,7 @@ const LENGTHENED_MS: u64 = 850;
 /// What a long film may miss a whole number of AAC frames by, in samples: below a millisecond.
 const MOST_MISSED: u64 = 47;
 
-/// The grid of a film. A shorter remainder than half a second at its end belongs to the segment before.
+/// The grid of a film.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Grid {
     pub(super) rate: Rate,
@@ -68,21 +68,30 @@ impl Grid {
 
     /// Segments of a loop.
     pub(super) fn segments(&self) -> u64 {
-        let rest = self.frames % self.segment_frames;
-        let own = u64::from(2 * rest >= u64::from(self.rate.fps));
-        (self.frames / self.segment_frames + own).max(1)
+        let count = self.lies().per_loop();
+        count.expect("a film has a length").unsigned_abs()
     }
 
     /// The first frame of a segment, all loops counted; of the one behind the last, the end.
     pub(super) fn start(&self, number: u64) -> u64 {
-        let (turn, index) = (number / self.segments(), number % self.segments());
-        turn * self.frames + index * self.segment_frames
+        self.lies().start(signed(number)).0.unsigned_abs() / self.frame_ticks()
     }
 
     /// The segment of a frame, all loops counted.
     pub(super) fn segment_of(&self, frame: u64) -> u64 {
-        let (turn, index) = (frame / self.frames, frame % self.frames);
-        turn * self.segments() + (index / self.segment_frames).min(self.segments() - 1)
+        self.lies().index_at(self.ticks(frame)).unsigned_abs()
+    }
+
+    fn lies(&self) -> grid::Grid {
+        grid::Grid {
+            anchor: Ticks::ZERO,
+            step: self.ticks(self.segment_frames),
+            length: Some(self.ticks(self.frames)),
+        }
+    }
+
+    fn ticks(&self, frames: u64) -> Ticks {
+        Ticks(signed(frames.saturating_mul(self.frame_ticks())))
     }
 
     /// Samples of a frame.
@@ -92,7 +101,7 @@ impl Grid {
 
     /// Ticks of a frame.
     pub(super) fn frame_ticks(&self) -> u64 {
-        u64::from(VIDEO_RATE / self.rate.fps)
+        u64::from(Timescale::CHANNEL.get() / self.rate.fps)
     }
 
     /// Samples of a loop.
@@ -104,6 +113,10 @@ impl Grid {
     pub(super) fn aac_frames(&self) -> u64 {
         (self.loop_samples() * u64::from(self.unrolled) + AAC_FRAME / 2) / AAC_FRAME
     }
+}
+
+fn signed(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
 }
 
 /// Greatest common divisor.

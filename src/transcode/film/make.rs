@@ -11,7 +11,6 @@ use super::frames::Frames;
 use super::grid::{AAC_FRAME, Grid, SAMPLE_RATE};
 use super::guard::Pulse;
 use super::plan::Plan;
-use super::sound;
 use super::survey::Survey;
 use super::{Error, Order, Progress, Reel};
 use crate::media::{Ticks, Timescale};
@@ -69,10 +68,8 @@ pub(super) fn film(
     }
     let mut voice: Option<SoundOf> = None;
     if let Some(mut heard) = survey.sound {
-        heard.begin_at(sound::samples_of(origin));
-        if rate.retimed {
-            heard = heard.retimed(&order.scratch, pulse)?;
-        }
+        heard.begin_at(origin);
+        let heard = heard.fitted(&order.scratch, rate, grid.loop_samples(), pulse)?;
         voice = Some(Box::new(move |from, out, samples| {
             heard.read(from, out, samples)
         }));

@@ -14,10 +14,12 @@ mod frames;
 mod grid;
 mod guard;
 mod make;
+mod mix;
 mod plan;
 pub mod probe;
 mod rate;
 mod read;
+mod resample;
 mod sound;
 mod survey;
 

@@ -57,8 +57,18 @@ impl Rate {
     }
 }
 
+/// How long the last of some pictures stands, nanoseconds: as long as the others where they come regularly, else
+/// as long as most.
+pub(super) fn last_interval(times: &[u64]) -> Option<f64> {
+    let mean = interval(times)?;
+    match regular(times, mean) {
+        Some(_) => Some(mean),
+        None => median(times).map(|median| median as f64),
+    }
+}
+
 /// Mean time from one picture to the next, nanoseconds.
-pub(super) fn interval(times: &[u64]) -> Option<f64> {
+fn interval(times: &[u64]) -> Option<f64> {
     let (first, last) = (times.first()?, times.last()?);
     let span = last.checked_sub(*first).filter(|span| *span > 0)?;
     Some(span as f64 / (times.len() - 1) as f64)
@@ -105,15 +115,19 @@ fn regular(times: &[u64], interval: f64) -> Option<Rate> {
 
 /// A rate in which most pictures of irregular ones have a place.
 fn irregular(times: &[u64]) -> Rate {
-    let mut steps: Vec<u64> = times.windows(2).map(|pair| pair[1] - pair[0]).collect();
-    let middle = steps.len() / 2;
-    let (_, median, _) = steps.select_nth_unstable(middle);
-    let source = 1e9 / (*median).max(1) as f64;
+    let source = 1e9 / median(times).unwrap_or(1).max(1) as f64;
     let fits = |fps: &&u32| f64::from(**fps) >= source * ABOVE;
     Rate {
         fps: *RATES.iter().find(fits).unwrap_or(&60),
         retimed: false,
     }
+}
+
+/// Time from one picture to the next in the middle of all, nanoseconds; `None` for a single picture.
+fn median(times: &[u64]) -> Option<u64> {
+    let mut steps: Vec<u64> = times.windows(2).map(|pair| pair[1] - pair[0]).collect();
+    let middle = steps.len() / 2;
+    (!steps.is_empty()).then(|| *steps.select_nth_unstable(middle).1)
 }
 
 #[cfg(test)]
@@ -176,6 +190,8 @@ mod tests {
         times.retain(|time| time % 7 != 3);
         times.drain(90..110);
         assert_eq!(Rate::of(&times), rate(30, false));
+        assert_eq!(last_interval(&times).map(f64::round), Some(33_333_333.0));
+        assert_eq!(last_interval(&[5]), None);
         assert_eq!(Rate::of(&[5]), rate(25, false));
         assert_eq!(Rate::of(&[]), rate(25, false));
         assert_eq!(Rate::of(&[7, 7, 7]), rate(25, false));

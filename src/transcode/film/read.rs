@@ -90,6 +90,11 @@ impl Drop for Reading {
             return;
         };
         if self.ended {
+            for chain in pipeline.children() {
+                if chain.is_locked_state() {
+                    let _ = chain.set_state(gst::State::Null);
+                }
+            }
             let _ = pipeline.set_state(gst::State::Null);
         } else {
             // In GStreamer 1.22 clearing a demuxer away that failed may hang. The process is at its end.
@@ -131,8 +136,11 @@ fn connect(
         );
     }
     let failed = |error: gst::glib::BoolError| error.to_string();
+    // The pipeline is between two states: it could take this back to the first of them, and would wait for what
+    // happens in here. So it neither sets its state nor hears of its changes.
+    bin.set_locked_state(true);
+    bin.set_property("async-handling", true);
     pipeline.add(&bin).map_err(failed)?;
-    // The pipeline may be between two states, and miss what is added to it now.
     let playing = bin.set_state(gst::State::Playing);
     playing.map_err(|error| error.to_string())?;
     // Ghosts that the parser makes may be of an element that decodebin has not found its way to.

@@ -10,7 +10,7 @@ use super::sound::{self, Sound};
 use super::{Error, Order, probe, rate};
 use crate::transcode::protocol::Colour;
 
-/// Longest film, hours. Bounds disk space, 192 KB for each second of sound, and time.
+/// Longest film, hours. Bounds disk space, 384 KB for each second of sound and as much again, and time.
 pub(super) const LONGEST_H: u64 = 8;
 /// Most pictures: those of the longest film at 120 frames per second. Bounds memory, 8 bytes each.
 const MOST_PICTURES: usize = 120 * 3600 * LONGEST_H as usize;
@@ -129,7 +129,7 @@ fn look(
         colorimetry: text("colorimetry").unwrap_or_else(|| "bt709".to_owned()),
         chroma_site: text("chroma-site"),
     };
-    let interval = rate::interval(&times).unwrap_or(1e9 / 25.0) as u64;
+    let interval = rate::last_interval(&times).unwrap_or(1e9 / 25.0) as u64;
     let usual = last + interval;
     // A last duration that is nothing like the others is believed: a still picture may stand for long.
     let far = end > last + 2 * interval;

@@ -291,10 +291,19 @@ fn heard(path: &Path) -> Vec<i16> {
 
 /// Has ffmpeg decode a file to grey pictures of this size.
 fn seen(path: &Path, width: usize, height: usize) -> Vec<Vec<u8>> {
+    pictures(path, "gray", width, height, width * height)
+}
+
+/// Has ffmpeg decode a file to small pictures of red, green and blue.
+fn colours(path: &Path) -> Vec<Vec<u8>> {
+    pictures(path, "rgb24", 80, 45, 3 * 80 * 45)
+}
+
+fn pictures(path: &Path, form: &str, width: usize, height: usize, bytes: usize) -> Vec<Vec<u8>> {
     let output = Command::new("ffmpeg")
         .args(["-v", "error", "-i"])
         .arg(path)
-        .args(["-map", "0:v:0", "-vsync", "passthrough", "-pix_fmt", "gray"])
+        .args(["-map", "0:v:0", "-vsync", "passthrough", "-pix_fmt", form])
         .args(["-s", &format!("{width}x{height}"), "-f", "rawvideo", "-"])
         .output()
         .unwrap();
@@ -305,7 +314,7 @@ fn seen(path: &Path, width: usize, height: usize) -> Vec<Vec<u8>> {
     );
     output
         .stdout
-        .chunks_exact(width * height)
+        .chunks_exact(bytes)
         .map(<[u8]>::to_vec)
         .collect()
 }

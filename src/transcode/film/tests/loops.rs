@@ -18,7 +18,7 @@ fn odd(folder: &Folder, hertz: &str) -> PathBuf {
 fn a_loop_of_odd_length_comes_round_without_a_click() {
     let folder = Folder::new("seam");
     // A whole number of periods in 219 frames of 30000/1001: 3200 of them.
-    let made = prepared(&folder, &odd(&folder, "437.919437919"));
+    let made = prepared(&folder, &odd(&folder, "437.918246137"));
     assert_eq!((made.fps, made.film.finished), (30, Some((219, 16))));
     let samples = 219 * 1600;
     let path = folder.file("loop.mp4");
@@ -57,7 +57,8 @@ fn the_last_picture_is_followed_by_the_first() {
     let made = prepared(&folder, &original);
     let path = folder.file("film.mp4");
     made.film.write("ld", &path, 1, 0);
-    let (shown, source) = (seen(&path, 80, 45), seen(&original, 80, 45));
+    // Colours as they are shown: the source says nothing of its own, and has those of its size.
+    let (shown, source) = (colours(&path), colours(&original));
     assert_eq!((shown.len(), source.len()), (219, 219));
     for (at, (shown, source)) in shown.iter().zip(&source).enumerate() {
         let off = shown
@@ -65,7 +66,7 @@ fn the_last_picture_is_followed_by_the_first() {
             .zip(source)
             .map(|(a, b)| u64::from(a.abs_diff(*b)));
         let off = off.sum::<u64>() / shown.len() as u64;
-        assert!(off < 12, "picture {at} is off by {off}");
+        assert!(off < 4, "picture {at} is off by {off}");
     }
 }
 
