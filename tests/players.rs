@@ -4,6 +4,7 @@
 mod broadcast;
 mod console;
 mod events;
+mod shows;
 mod sync;
 
 use std::path::{Path, PathBuf};

@@ -8,6 +8,7 @@ use std::time::Duration;
 use forebay::base::clock::{Clock, Wall};
 use forebay::base::id::Uuid;
 use forebay::base::secret::Secret;
+use forebay::config::Config;
 use forebay::manifest::parse::Media;
 use forebay::manifest::{check, hls};
 use forebay::media::Ticks;
@@ -52,10 +53,15 @@ async fn post(server: &Server, path: &str, head: (&str, &str), body: Value) -> V
 
 impl Watch {
     async fn new() -> Watch {
+        Watch::with(|_| {}).await
+    }
+
+    async fn with(change: impl FnOnce(&mut Config)) -> Watch {
         let server = Server::start(|config| {
             config.identity.admin_key = Some(Secret::new(ADMIN));
             // A busy machine may keep an encoder waiting, which is no reason to send it away.
             config.publish.silence = Duration::from_secs(5);
+            change(config);
         })
         .await;
         let body = json!({"name": "App", "contactEmail": "app@example.org", "agreeTerms": true});
@@ -109,10 +115,13 @@ impl Watch {
         }
     }
 
+    /// Another size, another rate, key units that fit nothing.
     fn publish(&self) -> Publishing {
+        self.publish_as(&Clip::small("25", 1000).size(640, 360))
+    }
+
+    fn publish_as(&self, clip: &Clip) -> Publishing {
         let url = format!("rtmp://{}/ingest/{}", self.server.rtmp(), self.key);
-        // Another size, another rate, key units that fit nothing.
-        let clip = Clip::small("25", 1000).size(640, 360);
         Publishing::start("ffmpeg", &clip.file(), "-re", &url)
     }
 
@@ -235,7 +244,8 @@ async fn an_encoder_takes_over_is_killed_gives_way_to_the_film_and_takes_over_ag
     let back = watch.until_cut(2).await;
     assert_eq!((back.kind, back.anchor), (Kind::Film, Ticks(0)));
     watch.passes(back).await;
-    let again = watch.publish();
+    // It comes back as another one.
+    let again = watch.publish_as(&Clip::small("30", 1000).size(480, 270));
     let live = watch.until_cut(3).await;
     assert_eq!((live.kind, live.discontinuity), (Kind::Live, 3));
     watch.passes(live).await;
@@ -248,9 +258,7 @@ async fn an_encoder_takes_over_is_killed_gives_way_to_the_film_and_takes_over_ag
 async fn an_encoder_that_sends_nothing_of_use_changes_nothing() {
     let mut watch = Watch::new().await;
     // Sound alone makes none of the film's pictures.
-    let url = format!("rtmp://{}/ingest/{}", watch.server.rtmp(), watch.key);
-    let clip = Clip::small("25", 250).blind();
-    let encoder = Publishing::start("ffmpeg", &clip.file(), "-re", &url);
+    let encoder = watch.publish_as(&Clip::small("25", 250).blind());
     let mut again = tokio::time::interval(Duration::from_millis(200));
     for _ in 0..40 {
         again.tick().await;
@@ -259,5 +267,59 @@ async fn an_encoder_that_sends_nothing_of_use_changes_nothing() {
     assert!(watch.cuts().is_empty(), "{:?}", watch.cuts());
     watch.assert_one_timeline();
     encoder.kill();
+    watch.server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_encoder_without_sound_goes_on_air_and_is_silent() {
+    let mut watch = Watch::new().await;
+    watch.look().await;
+    let encoder = watch.publish_as(&Clip::small("25", 1000).mute());
+    let live = watch.until_cut(1).await;
+    assert_eq!(live.kind, Kind::Live);
+    watch.passes(live).await;
+    encoder.kill();
+    let back = watch.until_cut(2).await;
+    watch.passes(back).await;
+    watch.assert_one_timeline();
+    watch.server.stop().await;
+}
+
+/// What its playlists promise of parts holds for the film and for the encoder.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_encoder_has_the_film_s_parts_whatever_other_streams_have() {
+    let half = |config: &mut Config| config.media.part = Duration::from_millis(500);
+    let mut watch = Watch::with(half).await;
+    watch.look().await;
+    let encoder = watch.publish();
+    let live = watch.until_cut(1).await;
+    watch.passes(live).await;
+    for name in ["sd", "audio"] {
+        let text = &watch.texts[name];
+        assert!(text.contains("PART-TARGET=0.2134\n"), "{text}");
+    }
+    watch.assert_one_timeline();
+    encoder.kill();
+    watch.server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_encoder_is_refused_where_nothing_is_on_any_more() {
+    let watch = Watch::new().await;
+    let end = Cut {
+        at: Ticks(10 * SEGMENT_90K / 2),
+        sequence: 5_005,
+        discontinuity: 1,
+        kind: Kind::End,
+        anchor: Ticks(10 * SEGMENT_90K / 2),
+    };
+    let cuts = vec![watch.show.cuts[0], end].into();
+    watch.server.app.stage.put(Show {
+        cuts,
+        ..watch.show.clone()
+    });
+    let refused = watch.publish().finish().await;
+    assert!(refused.is_err(), "it may publish");
+    assert_eq!(watch.cuts(), [end]);
     watch.server.stop().await;
 }

@@ -2,7 +2,7 @@
 
 use anyhow::Context;
 
-use super::rules::playlist_rules;
+use super::rules::{film_rules, film_segment};
 use crate::base::clock::{Clock, Wall};
 use crate::base::shutdown::Tasks;
 use crate::config::Config;
@@ -16,7 +16,7 @@ const FILMS: &str = "films";
 /// What all events have in common.
 pub(super) fn planning(config: &Config) -> Planning {
     Planning {
-        segment: config.media.segment,
+        segment: film_segment(config),
         slate_before: config.event.before == "slate",
         after: match config.event.after.as_str() {
             "end" => After::End,
@@ -34,7 +34,7 @@ pub(super) async fn open(
     let settings = playout::Config {
         folder: config.storage.data.join(FILMS),
         // Each show has an epoch of its own.
-        rules: playlist_rules(config, Wall::default(), true),
+        rules: film_rules(config, Wall::default()),
     };
     let stage = Stage::new(settings, clock.clone());
     let playbill = Playbill::new(store.clone(), stage);

@@ -50,7 +50,7 @@ use access::{NoPlayback, TokenAccess};
 use listeners::{Listeners, reachable};
 use measure::Figures;
 use recordings::Recordings;
-use rules::{PASSTHROUGH_TARGET_S, playlist_rules, target_duration};
+use rules::{PASSTHROUGH_TARGET_S, film_rules, playlist_rules, target_duration};
 
 /// A stop takes no longer: what has not ended by then is left behind.
 pub const STOP_DEADLINE: Duration = Duration::from_secs(9);
@@ -377,10 +377,11 @@ fn make_hub(
     let asked = transcoder.clone();
     let bridge_tasks = tasks.clone();
     let opener = move |stream: &Arc<Stream>, now: Wall| {
-        let live = Live::new(
-            playlist_rules(&rules_config, stream.epoch(), stream.has_ladder()),
-            now,
-        );
+        let rules = match stream.admission().placed {
+            Some(_) => film_rules(&rules_config, stream.epoch()),
+            None => playlist_rules(&rules_config, stream.epoch(), stream.has_ladder()),
+        };
+        let live = Live::new(rules, now);
         stream.attach(live.outlet());
         figures.watch_timeline(stream.id(), live.clone());
         if stream.has_ladder() {

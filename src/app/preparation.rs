@@ -17,6 +17,7 @@ use tokio::process::Command;
 use tokio::time::MissedTickBehavior;
 use tracing::{error, info, warn};
 
+use super::rules::film_segment;
 use crate::base::clock::Clock;
 use crate::base::id::Uuid;
 use crate::base::shutdown::Tasks;
@@ -66,10 +67,7 @@ pub(super) async fn start(
             program: program.to_owned(),
             arguments: vec![
                 "prepare-film".to_owned(),
-                format!(
-                    "--segment-seconds={}",
-                    config.media.segment.as_secs().max(1)
-                ),
+                format!("--segment-seconds={}", film_segment(config).as_secs()),
                 format!("--ladder={}", config.media.ladder),
             ],
             clock: clock.clone(),

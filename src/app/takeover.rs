@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use tokio::time::MissedTickBehavior;
 
+use super::rules::film_segment;
 use crate::base::clock::Clock;
 use crate::base::id::Uuid;
 use crate::base::shutdown::Tasks;
@@ -42,7 +43,7 @@ impl Terms {
     pub(super) fn new(config: &Config, stage: &Stage, clock: &Clock) -> Terms {
         Terms {
             stage: stage.clone(),
-            segment: config.media.segment,
+            segment: film_segment(config),
             silence: config.publish.silence,
             clock: clock.clone(),
         }

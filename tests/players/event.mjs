@@ -8,8 +8,12 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const root = dirname(fileURLToPath(import.meta.url));
-/** The film: its size, its rate, and how long it is in seconds. */
-export const FILM = { width: 640, height: 360, fps: 30, seconds: 8 };
+/** The film: its size, its rate, how long it is in seconds, and samples of its sound a second. */
+export const FILM = { width: 640, height: 360, fps: 30, seconds: 8, rate: 48_000 };
+/** One whose frames and samples fit nothing: 219 of 29.97 a second, which are prepared as 30 a second. */
+export const ODD = { ...FILM, fps: '30000/1001', seconds: 7.3, rate: 44_100 };
+/** Frames and length in seconds of that when it is prepared. */
+export const PREPARED_ODD = { fps: 30, frames: 219, seconds: 7.3 };
 const PREPARED_MS = 120_000;
 
 export const sleep = (ms) => new Promise((resolve) => { setTimeout(resolve, ms); });
@@ -18,14 +22,13 @@ export const sleep = (ms) => new Promise((resolve) => { setTimeout(resolve, ms);
 export const at = (ms) => new Date(ms).toISOString().replace(/\.\d+Z$/, 'Z');
 
 /** The film as bytes of an MP4. */
-async function makeFilm() {
+async function makeFilm({ width, height, fps, seconds, rate }) {
   const folder = await mkdtemp(join(tmpdir(), 'forebay-film-'));
   const file = join(folder, 'film.mp4');
-  const { width, height, fps, seconds } = FILM;
   const size = `${width}x${height}`;
   try {
     const source = spawn('node', [join(root, 'source.mjs'), '--size', size, '--fps', String(fps), '--duration', String(seconds), '--count', '--unpaced'], { stdio: ['ignore', 'pipe', 'inherit'] });
-    const input = ['-f', 'rawvideo', '-pix_fmt', 'yuv420p', '-s', size, '-r', String(fps), '-i', '-', '-f', 'lavfi', '-i', 'sine=frequency=440:sample_rate=48000'];
+    const input = ['-f', 'rawvideo', '-pix_fmt', 'yuv420p', '-s', size, '-r', String(fps), '-i', '-', '-f', 'lavfi', '-i', `sine=frequency=440:sample_rate=${rate}`];
     const codecs = ['-c:v', 'libx264', '-preset', 'ultrafast', '-crf', '20', '-c:a', 'aac', '-t', String(seconds), '-movflags', '+faststart'];
     const encoder = spawn('ffmpeg', ['-v', 'error', ...input, ...codecs, file], { stdio: ['pipe', 'ignore', 'inherit'] });
     source.stdout.pipe(encoder.stdin);
@@ -56,9 +59,9 @@ export async function owner({ url, adminKey }) {
     call,
     schedule: (fields) => call('POST', '/api/events/schedule', fields),
     /** Sends the film, and waits until all of it can play. */
-    upload: async (event) => {
+    upload: async (event, film = FILM) => {
       const form = new FormData();
-      form.append('file', new Blob([await makeFilm()], { type: 'video/mp4' }), 'film.mp4');
+      form.append('file', new Blob([await makeFilm(film)], { type: 'video/mp4' }), 'film.mp4');
       await call('POST', `/api/events/${event.id}/upload`, form);
       for (const until = Date.now() + PREPARED_MS; Date.now() < until;) {
         const { file } = await call('GET', `/api/events/${event.id}`);

@@ -164,9 +164,18 @@ function handleEnded() {
   const what = broadcast ? 'This broadcast is over' : 'The stream has ended';
   if (next) enter('ended', `Next time: ${when(new Date(next.startsAt))}`, what, ['Go there', () => location.assign(`/watch/${encodeURIComponent(next.streamId)}`)]);
   else enter('ended', what, 'Thank you for watching.', ['See what else is on', () => location.assign('/live')]);
-  if (broadcast) return;
+  if (broadcast) return retire();
   // An alias may get a new stream: look for it now and then. An id never comes back.
   if (!UUID.test(name)) watchForNext();
+}
+
+/** Nothing more comes of a broadcast that is over: an engine that is left alone would ask for ever. */
+function retire() {
+  generation += 1;
+  keepLastFrame();
+  engine?.destroy();
+  engine = null;
+  clearInterval(beaconTimer);
 }
 
 async function watchForNext() {

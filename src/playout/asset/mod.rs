@@ -11,6 +11,7 @@ mod writer;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::Grid;
 use crate::media::Rendition;
@@ -23,6 +24,8 @@ pub use writer::{Layout, Writer};
 
 /// Folder of the slate in an asset's folder.
 pub const SLATE: &str = "slate";
+/// Length of a part, nearly: whole frames of every rate, the last of a segment excepted.
+pub const PART: Duration = Duration::from_millis(200);
 /// Name of the index.
 const INDEX: &str = "index";
 /// Loops of which the sound may be laid down: 64 at 24 frames a second.

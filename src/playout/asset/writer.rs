@@ -23,7 +23,7 @@ pub struct Layout {
 }
 
 impl Layout {
-    /// The layout of a frame rate: segments of whole seconds, parts of 200 ms; `None` for a rate that no film
+    /// The layout of a frame rate: segments of whole seconds, parts of [`PART`](super::PART); `None` for a rate that no film
     /// is prepared at.
     pub fn of(fps: u32, segment_seconds: u32) -> Option<Layout> {
         let part_frames = match fps {

@@ -206,7 +206,10 @@ async fn a_takeover_without_media_is_a_gap_and_the_film_returns_in_its_place() {
         let has = (segment.gap, segment.parts.is_empty());
         let wanted = (is_lost, is_lost);
         assert_eq!(has, wanted, "{}: {lost:?}", segment.sequence);
-        assert_eq!(segment.discontinuity, [live.sequence, back.sequence].contains(&segment.sequence));
+        assert_eq!(
+            segment.discontinuity,
+            [live.sequence, back.sequence].contains(&segment.sequence)
+        );
     }
     let listed = snapshot.segments.iter().filter(|segment| segment.gap);
     assert_eq!(listed.count() as u64, back.sequence - live.sequence);
