@@ -442,6 +442,19 @@ async fn a_preparation_goes_on_after_a_stop_and_after_a_kill() {
         let children = gateway.children();
         match stops_well {
             true => {
+                // It reads what strangers sent: 4 GiB that it writes to, 16 GiB of addresses, behind all others.
+                for child in &children {
+                    let Ok(limits) = std::fs::read_to_string(format!("/proc/{child}/limits"))
+                    else {
+                        continue;
+                    };
+                    let bounds = limits.lines().filter(|line| {
+                        line.starts_with("Max data size") && line.contains(" 4294967296 ")
+                            || line.starts_with("Max address space")
+                                && line.contains(" 17179869184 ")
+                    });
+                    assert!(limits.is_empty() || bounds.count() == 2, "{limits}");
+                }
                 gateway.stop().await;
                 for child in children {
                     assert!(!Path::new("/proc").join(&child).exists(), "{child} is left");
@@ -464,6 +477,57 @@ async fn a_preparation_goes_on_after_a_stop_and_after_a_kill() {
     assert!(
         (29.0..31.0).contains(&file["duration"].as_f64().unwrap()),
         "{file}"
+    );
+    assert!(gateway.children().is_empty());
+    gateway.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_film_that_breaks_off_has_a_sentence_that_says_so() {
+    let folder = Folder::new();
+    let gateway = folder.serve(&[]).await;
+    let address = gateway.http();
+    let owner = Owner::new(&gateway).await;
+    let options = [
+        "-vf",
+        "loop=14:10,setpts=N/25/TB",
+        "-c:v",
+        "libx264",
+        "-preset",
+        "ultrafast",
+        "-movflags",
+        "+faststart",
+        "-an",
+    ];
+    let whole = media(&folder, "whole.mp4", &options).await;
+    // Its head states all of it, so it is taken; the second half is missing.
+    let answer = owner
+        .send(address, "a.mp4", &whole[..whole.len() / 2])
+        .await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    gateway
+        .until("a preparation that fails", async || {
+            let file = owner.file(address).await;
+            assert_ne!(file["state"], "prepared", "{file}");
+            (file["state"] == "failed").then_some(())
+        })
+        .await;
+    let file = owner.file(address).await;
+    let error = file["error"].as_str().unwrap();
+    assert!(
+        error.starts_with("cannot decode the file: it breaks off after "),
+        "{error}"
+    );
+    // Nothing can be decoded of this one, which is known at once.
+    let mut noise = whole;
+    let head = noise.windows(4).position(|name| name == b"mdat").unwrap() + 4;
+    noise[head..].fill(0xff);
+    let answer = owner.send(address, "a.mp4", &noise).await;
+    assert_eq!(answer.status, 415, "{}", answer.text());
+    assert!(
+        answer.text().contains("cannot be read"),
+        "{}",
+        answer.text()
     );
     assert!(gateway.children().is_empty());
     gateway.stop().await;

@@ -4,7 +4,7 @@ use super::*;
 
 const H264: &str = "-c:v libx264 -preset ultrafast -pix_fmt yuv420p";
 
-/// A film of `seconds` at a rate, with sound.
+/// A film at a rate, with sound.
 fn clip(folder: &Folder, name: &str, rate: &str, codecs: &str) -> PathBuf {
     let inputs =
         format!("-f lavfi -i testsrc2=s=640x360:r={rate}:d=2.6 -f lavfi -i sine=r=48000:d=2.6");
@@ -132,7 +132,11 @@ fn every_container_and_codec_that_is_taken_becomes_h264_and_aac() {
         assert_eq!(seen(&path, 80, 45).len() as u64, made.frames(), "{name}");
         made.film.write("ahi", &path, 1, 0);
         // ffmpeg's tone; of six channels it is in the middle one, which is 3 dB quieter among two.
-        let expected = if channels == 2 { 4096.0 * 0.707 } else { 4096.0 };
+        let expected = if channels == 2 {
+            4096.0 * 0.707
+        } else {
+            4096.0
+        };
         let heard = heard(&path);
         let middle = heard.iter().skip(9600).take(96_000);
         let loudest = middle.map(|value| value.unsigned_abs()).max();
