@@ -3,6 +3,7 @@
 //! and leaves no error in the gateway's log.
 
 mod channel;
+mod events;
 mod streaming;
 
 use std::path::{Path, PathBuf};
@@ -12,6 +13,7 @@ use std::time::Duration;
 use tokio::process::Command;
 
 use crate::common::gateway::{Folder, Gateway, Settings};
+use crate::common::media::Clip;
 
 /// Key of operators, who register SDK clients.
 const ADMIN_KEY: &str = "ExamplesAdmin0123456789";
@@ -43,11 +45,21 @@ fn script(folder: &Folder, name: &str) -> Command {
     command
 }
 
+/// Two seconds of pictures and sound.
+fn film() -> PathBuf {
+    let clip = Clip {
+        container: "mp4",
+        ..Clip::small("25", 50)
+    };
+    clip.file()
+}
+
 /// Runs a script to its end.
 async fn run(folder: &Folder, gateway: &Gateway, name: &str) -> Output {
     let output = script(folder, name)
         .env("BASE", format!("http://{}", gateway.http()))
         .env("ADMIN_KEY", ADMIN_KEY)
+        .env("FILM", film())
         .output();
     let output = tokio::time::timeout(DEADLINE, output).await;
     let output = output.unwrap_or_else(|_| panic!("{name} does not end"));

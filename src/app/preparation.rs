@@ -126,8 +126,20 @@ impl Queue {
         }
     }
 
-    /// Makes a film of an asset that is ours, and tells what became of it.
+    /// Makes a film of an asset that is ours, and tells what became of it. Of one that was deleted meanwhile goes
+    /// what its child has written since then.
     async fn take(&mut self, asset: &Asset, tasks: &Tasks) -> Result<(), store::Error> {
+        let made = self.make(asset, tasks).await;
+        if self.store.asset(asset.id).await?.is_some() {
+            return made;
+        }
+        if let Err(err) = self.films.remove(asset.id).await {
+            error!(%err, asset = %asset.id, "a film of nobody could not be removed");
+        }
+        Ok(())
+    }
+
+    async fn make(&mut self, asset: &Asset, tasks: &Tasks) -> Result<(), store::Error> {
         let id = asset.id;
         if !self.films.has(id).await {
             self.elsewhere.insert(id);

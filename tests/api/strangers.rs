@@ -102,11 +102,25 @@ async fn users_answer_strangers_as_their_description_says() {
     let base = format!("http://{}", gateway.http());
     let [_, token] = client(&gateway, "jane").await;
     // What ends the token or the user is asked at the end.
-    let lasting =
-        "^/api/users/(profile/full|search|follow)|^/(api/contacts|api/files|api/events|uploads)";
+    let lasting = "^/api/users/(profile/full|search|follow)|^/(api/contacts|api/files|uploads)";
     run(&folder, &base, lasting, &["-H", &token]).await;
     run(&folder, &base, "^/api/users/(signup|login)", &[]).await;
     let rest = "^/api/users/(change-password|profile|token|logout)$";
     run(&folder, &base, rest, &["-H", &token]).await;
+    gateway.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn events_answer_strangers_as_their_description_says() {
+    let folder = Folder::new();
+    let gateway = folder.serve(&SETTINGS).await;
+    let base = format!("http://{}", gateway.http());
+    let [_, token] = client(&gateway, "jane").await;
+    let paths = "^/api/(events|uploads)";
+    run(&folder, &base, paths, &["-H", &token]).await;
+    run(&folder, &base, paths, &[]).await;
+    let key = format!("X-Admin-Key: {ADMIN_KEY}");
+    let paths = "^/api/admin/(events|uploads)";
+    run(&folder, &base, paths, &["-H", &key]).await;
     gateway.stop().await;
 }

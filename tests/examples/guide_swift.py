@@ -4,6 +4,7 @@ that language's clients do. Tokens, rooms and co-hosts are in streaming.py."""
 import base64
 import hashlib
 import hmac
+import os
 import re
 import time
 from urllib.parse import quote
@@ -205,6 +206,20 @@ update = {
 event = fetch("PFEvent", "PUT", f"/api/events/{event.id}", update, token=token)
 assert (event.title, event.repeatMode, event.repeatUntilEnd) == ("Updated Title", "daily", True)
 assert event.scheduledStartTime == update["scheduledStartTime"]
+# Upload content for an event, start it by hand, and where it is
+edge = uuid_string()
+film = (
+    f'--{edge}\r\nContent-Disposition: form-data; name="file"; filename="video.mp4"\r\n'
+    "Content-Type: video/mp4\r\n\r\n"
+).encode() + open(os.environ["FILM"], "rb").read() + f"\r\n--{edge}--\r\n".encode()
+form = {"Content-Type": f"multipart/form-data; boundary={edge}"}
+event = fetch("PFEvent", "POST", f"/api/events/{event.id}/upload", film, token=token, headers=form)
+sync = fetch("PFEventSync", "GET", f"/api/events/{event.id}/sync")
+assert (sync.currentPosition, sync.playbackStartedAt) == (0, None)
+event = fetch("PFEvent", "POST", f"/api/events/{event.id}/start-video", token=token)
+assert event.status == "active" and event.broadcastId and event.playbackStartedAt
+sync = fetch("PFEventSync", "GET", f"/api/events/{event.id}/sync")
+assert sync.playbackStartedAt == event.playbackStartedAt
 response = fetch("PFDeleteEventResponse", "DELETE", f"/api/events/{event.id}", token=token)
 assert response.success
 send("GET", f"/api/events/{event.id}", wanted=404)

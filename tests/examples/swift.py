@@ -40,6 +40,7 @@ LiveKitTokenResponse: token String, room String, serverUrl String
 PFEvent: id String, title String, description String?, scheduledStartTime Date, scheduledEndTime Date?,
     repeatMode String, repeatUntilEnd Bool, status String, userId String?, broadcastId String?, streamId String?,
     hlsUrl String?, watchUrl String?, playbackStartedAt Date?, createdAt Date?, updatedAt Date?
+PFEventSync: currentPosition Double, playbackStartedAt Date?
 PFDeleteEventResponse: success Bool
 MultiHostResponse: coHosts [CoHost], gridLayout GridLayoutConfig
 GridLayoutConfig: maxHosts Int, gridColumns Int, gridRows Int, aspectRatio String, showNames Bool, showControls Bool
@@ -59,6 +60,7 @@ _DATE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
 _PLAIN = {
     "Bool": lambda value: isinstance(value, bool),
     "Date": lambda value: isinstance(value, str) and _DATE.fullmatch(value),
+    "Double": lambda value: isinstance(value, (int, float)) and not isinstance(value, bool),
     "Int": lambda value: isinstance(value, int) and not isinstance(value, bool),
     "String": lambda value: isinstance(value, str),
     "UUID": lambda value: isinstance(value, str) and str(uuid.UUID(value)) == value.lower(),

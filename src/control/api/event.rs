@@ -42,7 +42,7 @@ use super::{ByUser, Call, Error, to_the_end};
 use crate::base::id::Uuid;
 use crate::control::pcast::Fields;
 use crate::control::{Side, State};
-use crate::store::{Event, EventStatus, NewEvent, Repeat, ShowRow, User};
+use crate::store::{self, Event, EventStatus, NewEvent, Repeat, ShowRow, User};
 use change::{Change, Declared};
 pub use conductor::Conductor;
 use docs::{EventChange, EventFields};
@@ -196,7 +196,12 @@ pub(in crate::control) async fn schedule(ByUser(mut call, user): ByUser) -> Answ
             repeat_until_end,
             show,
         };
-        let made = setup.store.create_event(&new, &clash).await?;
+        let made = setup.store.create_event(&new, &clash).await;
+        let made = made.map_err(|error| match error {
+            // Since the call came.
+            store::Error::Missing { .. } => Error::Unauthorized("the user is gone"),
+            error => error.into(),
+        })?;
         tracing::info!(event = %made.id, stream = %made.stream_id, "event scheduled");
         setup.playbill.catch_up().await;
         Ok(made)

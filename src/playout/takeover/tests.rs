@@ -94,10 +94,10 @@ fn an_encoder_goes_on_air_at_the_first_boundary_that_nobody_was_told_of() {
     // Segments begin at 10, 12, 14, 16, 17.3, 19.3 s and so on.
     for (now_ms, at_ms, sequence) in [
         (10_000, 12_000, 106),
-        (11_250, 12_000, 106),
-        (11_251, 14_000, 107),
+        (10_250, 12_000, 106),
+        (10_251, 14_000, 107),
         (15_500, 17_300, 109),
-        (16_551, 19_300, 110),
+        (15_551, 19_300, 110),
     ] {
         let cut = written(ask(&show(), true, Some(sending(now_ms)), now_ms));
         assert_eq!(cut.at, Ticks(at_ms * 90), "at {now_ms} ms");

@@ -47,17 +47,19 @@ impl Store {
     }
 
     /// Begins a run: `change` makes the event active, or refuses. Its broadcast is made on the stream of the run
-    /// and is active too. [`Error::Full`] when there are `limit` channels.
+    /// and is active too. [`Error::Full`] when there are `limit` channels, [`Error::Overlap`] when its channel is
+    /// taken.
     pub async fn start_event<R: Send>(
         &self,
         id: Uuid,
         (region, limit): (&str, u64),
+        clashes: Clashes<'_>,
         change: impl FnOnce(&mut Event, &mut ShowRow) -> Result<(), R> + Send,
     ) -> Result<Result<(Event, ShowRow), R>, Error> {
         self.changing(async {
             let mut work = self.begin_change().await?;
             let transaction = &mut work.transaction;
-            let changed = self.change_in(transaction, id, &|_, _| false, change);
+            let changed = self.change_in(transaction, id, clashes, change);
             let Changed {
                 mut event, show, ..
             } = match changed.await? {

@@ -280,22 +280,22 @@ pub(super) async fn a_cut_that_viewers_may_have_seen_stays_as_it_is(bench: Bench
         let cuts = show.cuts.iter();
         cuts.map(|cut| (cut.at_90k / 90, cut.kind)).collect()
     };
-    // Decided half a second before, and written a moment later.
+    // Decided a second and a half before, and written a moment later.
     let at = |ms: i64| CutRow {
         at_90k: ms * 90,
         ..cut(100, CutKind::Live)
     };
-    for late in [99_000, 100_000, 100_299] {
+    for late in [99_000, 100_000, 101_249] {
         let refused = store.add_cut(stream, at(late)).await.unwrap_err();
         assert!(matches!(refused, Error::Cut { at_90k, .. } if at_90k == late * 90));
     }
-    store.add_cut(stream, at(100_500)).await.unwrap();
-    let taken = store.add_cut(stream, at(100_500)).await;
+    store.add_cut(stream, at(101_500)).await.unwrap();
+    let taken = store.add_cut(stream, at(101_500)).await;
     assert!(matches!(taken, Err(Error::Cut { .. })));
     let expected = [
         (0, CutKind::Slate),
         (60_000, CutKind::Film),
-        (100_500, CutKind::Live),
+        (101_500, CutKind::Live),
         (3_660_000, CutKind::End),
     ];
     assert_eq!(kinds().await, expected);
@@ -621,4 +621,102 @@ pub(super) async fn events_are_found_by_their_stream_and_their_key(bench: Bench)
     assert_eq!(store.event_of_stream(Uuid::new_v4()).await.unwrap(), None);
     become_(&store, broadcast.id, Status::Completed).await;
     assert_eq!(store.event_of_key(key).await.unwrap(), None);
+}
+
+pub(super) async fn a_run_begins_once_and_with_its_broadcast_or_not_at_all(bench: Bench) {
+    let (store, other) = (bench.store().await, bench.store_of("other").await);
+    let ann = user(&store, "app", "ann").await;
+    let event = made(&bench, &store, &ann, "film", 60).await;
+    let begin = |event: &mut Event, _: &mut ShowRow| {
+        if event.status != EventStatus::Scheduled {
+            return Err(());
+        }
+        event.status = EventStatus::Active;
+        event.playback_started = Some(event.starts);
+        Ok(())
+    };
+    let full = store.start_event(event.id, ("local", 0), &never, begin);
+    assert_eq!(full.await.unwrap_err().kind(), Kind::Capacity);
+    let found = store.event(event.id).await.unwrap().unwrap();
+    assert_eq!(found, event, "nothing of it was kept");
+    let premises = ("local", 9);
+    let both = tokio::join!(
+        store.start_event(event.id, premises, &never, begin),
+        other.start_event(event.id, premises, &never, begin)
+    );
+    let (begun, show) = match (both.0.unwrap(), both.1.unwrap()) {
+        (Ok(begun), Err(())) | (Err(()), Ok(begun)) => begun,
+        both => panic!("{both:?}"),
+    };
+    assert_eq!(store.event(event.id).await.unwrap(), Some(begun.clone()));
+    let id = begun.broadcast_id.unwrap().to_string();
+    let broadcast = store.find_broadcast(&id).await.unwrap().unwrap();
+    assert_eq!(broadcast.status, Status::Active);
+    assert_eq!(broadcast.stream_id, show.stream_id);
+    assert_eq!(store.all_broadcasts(None, 9, 0).await.unwrap().len(), 1);
+    let found = store.event_of_key(broadcast.key.expose()).await.unwrap();
+    assert_eq!(found, Some(begun));
+    // Its end is that of its broadcast.
+    let end = |event: &mut Event, show: &mut ShowRow| {
+        event.status = EventStatus::Completed;
+        show.ended = Some(event.starts);
+        Ok::<(), ()>(())
+    };
+    let ended = other.change_event(event.id, &never, end).await.unwrap();
+    assert_eq!(ended.unwrap().0.status, EventStatus::Completed);
+    let broadcast = store.find_broadcast(&id).await.unwrap().unwrap();
+    assert_eq!(broadcast.status, Status::Completed);
+    let nobody = store.start_event(Uuid::new_v4(), premises, &never, begin);
+    assert_eq!(nobody.await.unwrap_err().kind(), Kind::NotFound);
+}
+
+pub(super) async fn a_start_meets_no_other_event_of_its_channel(bench: Bench) {
+    let store = bench.store().await;
+    let ann = user(&store, "app", "ann").await;
+    let on = |in_s| NewEvent {
+        channel_id: Some("local#app#hall"),
+        ..film(&bench, &ann, "one", in_s)
+    };
+    let one = store.create_event(&on(60), &overlap).await.unwrap();
+    let later = store.create_event(&on(7200), &overlap).await.unwrap();
+    let begin = |event: &mut Event, _: &mut ShowRow| {
+        event.status = EventStatus::Active;
+        event.starts = Wall(event.starts.0 - 7000 * SECOND);
+        Ok::<(), ()>(())
+    };
+    let refused = store.start_event(later.id, ("local", 9), &overlap, begin);
+    let refused = refused.await.unwrap_err();
+    assert!(
+        matches!(&refused, Error::Overlap { id, .. } if *id == one.id),
+        "{refused}"
+    );
+    assert_eq!(store.event(later.id).await.unwrap(), Some(later));
+}
+
+pub(super) async fn a_gateway_that_was_killed_gives_back_what_it_prepared(bench: Bench) {
+    let (store, other) = (bench.store().await, bench.store_of("other").await);
+    let ann = user(&store, "app", "ann").await;
+    let lease = Duration::from_secs(30);
+    let mut claimed = Vec::new();
+    for (name, gateway) in [("one", &store), ("two", &other)] {
+        let event = made(&bench, &store, &ann, name, 60).await;
+        let (asset, _) = uploaded(&store, &event).await;
+        let mine = gateway.claim_asset(lease, &[]).await.unwrap().unwrap();
+        assert_eq!(mine.id, asset.id);
+        gateway.asset_progress(asset.id, 40, lease).await.unwrap();
+        claimed.push(asset.id);
+        bench.clock.advance(Duration::from_secs(1));
+    }
+    // As it does when it starts.
+    store.release_assets().await.unwrap();
+    let assets = store.assets(&claimed).await.unwrap();
+    let states: Vec<_> = assets.iter().map(|one| (one.state, one.progress)).collect();
+    assert_eq!(
+        states,
+        [(AssetState::Uploaded, 40), (AssetState::Preparing, 40)]
+    );
+    assert_eq!(assets[0].holder, None);
+    assert_eq!(assets[1].holder.as_deref(), Some(&*other.node));
+    let again = store.claim_asset(lease, &[]).await.unwrap().unwrap();
+    assert_eq!(again.id, claimed[0]);
 }

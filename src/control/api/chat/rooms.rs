@@ -49,10 +49,22 @@ struct Room {
 
 /// A place in a room; dropping it is leaving.
 #[derive(Debug)]
-pub(super) struct Seat {
+pub(in crate::control::api) struct Seat {
     rooms: Rooms,
     broadcast: Uuid,
     pub(super) frames: Receiver<Told>,
+}
+
+#[cfg(test)]
+impl Seat {
+    /// What was told since it was asked last.
+    pub(in crate::control::api) fn heard(&mut self) -> Vec<serde_json::Value> {
+        let mut heard = Vec::new();
+        while let Ok(told) = self.frames.try_recv() {
+            heard.push(serde_json::from_str(&told.text).expect("frames are JSON"));
+        }
+        heard
+    }
 }
 
 impl Rooms {
@@ -61,7 +73,7 @@ impl Rooms {
     }
 
     /// Takes a place in the room of a broadcast, which has come so far.
-    pub(super) fn enter(&self, broadcast: Uuid, status: Status) -> Seat {
+    pub(in crate::control::api) fn enter(&self, broadcast: Uuid, status: Status) -> Seat {
         let mut rooms = self.all();
         let room = rooms.entry(broadcast).or_insert_with(|| Room {
             frames: Sender::new(RING),

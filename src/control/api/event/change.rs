@@ -149,7 +149,10 @@ impl Change {
         }
         event.starts = starts.unwrap_or(old.starts);
         event.ends = ends.or(old.ends);
-        if starts.is_some() || ends.is_some() {
+        // One that was begun by hand may be over before the time for which it was declared.
+        let is_shorter = old.status == EventStatus::Active
+            && event.ends.is_some_and(|ends| ends <= event.starts);
+        if (starts.is_some() || ends.is_some()) && !is_shorter {
             event.length_us = event.ends.map(|ends| ends.micros_since(event.starts));
         }
         let slot = |event: &Event| Slot {
@@ -161,7 +164,14 @@ impl Change {
                 let refusal = "the event is on: its start cannot be changed";
                 return Err(Error::Conflict(refusal.to_owned()));
             }
-            Declared::of(event).check_shape()?;
+            Declared {
+                starts: match is_shorter {
+                    true => event.playback_started.unwrap_or(event.starts),
+                    false => event.starts,
+                },
+                ..Declared::of(event)
+            }
+            .check_shape()?;
             if counts_anew {
                 // One that was begun by hand came before its time.
                 let declared = Rule::of(&old).not_over_at(old.starts);

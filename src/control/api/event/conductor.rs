@@ -159,7 +159,11 @@ impl Conductor {
             Ok(())
         };
         let premises = (&*self.region, self.max_channels);
-        match self.store.start_event(event.id, premises, change).await {
+        // What was alright when it was declared stays so.
+        let starting = self
+            .store
+            .start_event(event.id, premises, &|_, _| false, change);
+        match starting.await {
             Ok(Ok((event, run))) => {
                 let late_ms = self.clock.wall().micros_since(at) / 1000;
                 tracing::info!(event = %event.id, stream = %run.stream_id, late_ms, "event started");

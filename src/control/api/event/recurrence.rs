@@ -16,7 +16,7 @@ use jiff::tz::TimeZone;
 use jiff::{Span, Timestamp};
 
 use crate::base::clock::Wall;
-use crate::store::{Event, Repeat};
+use crate::store::{Event, EventStatus, Repeat};
 
 /// Microseconds of a day.
 const DAY_US: i64 = 86_400_000_000;
@@ -145,8 +145,12 @@ impl Runs<'_> {
     fn of(event: &Event) -> Runs<'_> {
         let rule = Rule::of(event);
         let next = rule.start_after(event.starts.max(event.first));
+        // One that was begun by hand is on since then.
+        let since = event
+            .playback_started
+            .filter(|_| event.status == EventStatus::Active);
         let at = Slot {
-            starts: event.starts,
+            starts: since.map_or(event.starts, |since| since.min(event.starts)),
             ends: event.ends.into_iter().chain(next).min(),
         };
         Runs { rule, event, at }

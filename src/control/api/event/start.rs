@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::cuts::film_of;
 use super::decision::{self, Content};
-use super::recurrence::Slot;
+use super::recurrence::{Slot, clash};
 use super::{takeover, view};
 use crate::base::clock::Wall;
 use crate::base::id::Uuid;
@@ -83,7 +83,7 @@ async fn begin_film(state: &State, event: Event) -> Result<Event, Error> {
     let premises = (&*setup.region, setup.max_channels);
     let (event, _) = setup
         .store
-        .start_event(event.id, premises, change)
+        .start_event(event.id, premises, &clash, change)
         .await??;
     tracing::info!(event = %event.id, stream = %event.stream_id, "event started by hand");
     // Who asks this gateway next hears of it.

@@ -260,12 +260,16 @@ pub(in crate::control) async fn cancel(mut sender: Sender) -> Answer {
     request_body(content = inline(super::upload::Piece), content_type = "application/offset+octet-stream"),
     responses((status = 204, description = "As for that method."), Usual, Lookup, Sized, Conflicting),
 )]
-pub(in crate::control) async fn overridden(sender: Sender) -> Answer {
+pub(in crate::control) async fn overridden(mut sender: Sender) -> Answer {
     match text(sender.call.headers(), &OVERRIDE)? {
         Some("PATCH") => append(sender).await,
         Some("DELETE") => cancel(sender).await,
         Some("HEAD") => show(sender).await,
-        _ => Err(Error::Method),
+        // Others do not learn by it that there is such an upload.
+        _ => match own(&mut sender).await {
+            Ok(_) | Err(Error::Precondition(_)) => Err(Error::Method),
+            Err(refusal) => Err(refusal),
+        },
     }
 }
 

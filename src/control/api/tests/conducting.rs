@@ -1,5 +1,7 @@
 //! Events at their times: begun, ended, repeated, started by hand and taken over, by one gateway of many.
 
+mod hands;
+
 use std::net::SocketAddr;
 
 use super::*;
@@ -79,9 +81,13 @@ impl Show {
     }
 
     async fn upload(&self) {
+        self.upload_to(self.id).await;
+    }
+
+    async fn upload_to(&self, event_id: Uuid) {
         let new = NewAsset {
             id: Uuid::new_v4(),
-            event_id: self.id,
+            event_id,
             name: "film.mp4",
             bytes: 1000,
         };

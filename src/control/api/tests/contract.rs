@@ -9,8 +9,8 @@ use crate::control::tests::description::{fields, names, resolved, types, words};
 const CONTRACT: &str = include_str!("../../../../tests/data/contract/api.json");
 /// Codes that every call may have beside the contract's: limits of ours, faults, and a credential that is sent
 /// where none is needed.
-const MORE_CODES: [&str; 10] = [
-    "400", "401", "403", "409", "413", "415", "429", "431", "500", "503",
+const MORE_CODES: [&str; 11] = [
+    "400", "401", "403", "409", "413", "415", "429", "431", "500", "503", "507",
 ];
 
 /// Two descriptions, and where they differ.

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::base::id::Uuid;
+use crate::base::lead::LEAD_US;
 use crate::store::{AssetKind, CutKind, EventStatus, NewAsset, NewBroadcast, Received, Status};
 
 const SCHEDULE: &str = "POST /api/events/schedule";
@@ -547,17 +548,17 @@ async fn an_event_that_is_on_keeps_its_start_and_may_end_at_another_time() {
     );
     let stays = bench.store.show(stream).await.unwrap().unwrap();
     assert_eq!(stays, after);
-    // An end that has passed is now.
+    // An end that has passed is as soon as may be.
     let now = json!({"scheduledEndTime": "2026-09-21T15:00:30Z"});
     let (code, changed) = ann.call(&bench, &what, &now).await;
     assert_eq!(code, 200, "{changed}");
     let planned = cuts(&bench, &event).await;
     assert_eq!(
         planned[1..],
-        [(2800.0, CutKind::Film), (2860.5, CutKind::End)]
+        [(2800.0, CutKind::Film), (2861.5, CutKind::End)]
     );
     let stored = bench.store.event(id(&event, "id")).await.unwrap().unwrap();
-    assert_eq!(stored.ends, Some(bench.clock.wall().plus_micros(500_000)));
+    assert_eq!(stored.ends, Some(bench.clock.wall().plus_micros(LEAD_US)));
     assert_eq!(stored.length_us, Some(7_200_000_000), "of the next run");
 }
 

@@ -408,6 +408,77 @@ async fn what_breaks_off_is_kept_as_far_as_it_came() {
 }
 
 #[tokio::test]
+async fn a_file_on_its_way_is_shown_as_far_as_it_came() {
+    let bench = clients().await;
+    let jane = person(&bench, "jane", "").await;
+    let event = event(&bench, &jane, 3600).await;
+    let shown = async || {
+        let path = format!("/api/events/{event}");
+        let (code, shown) = bench.api("GET", &path, &[], "").await;
+        assert_eq!(code, 200, "{shown}");
+        let file = shown["file"].clone();
+        (
+            file["state"].clone(),
+            file["bytes"].clone(),
+            file["progress"].clone(),
+        )
+    };
+    let of = |state: &str, bytes: u64, progress: u64| (json!(state), json!(bytes), json!(progress));
+    assert_eq!(shown().await.0, Value::Null);
+    // In pieces, between them too, and after a crash as far as it was kept.
+    let path = begin(&bench, &jane, event, 16).await;
+    assert_eq!(shown().await, of("uploading", 0, 0));
+    assert_eq!(append(&bench, &jane, &path, 0, b"film").await.code, 204);
+    assert_eq!(shown().await, of("uploading", 4, 25));
+    let id = Uuid::parse_str(path.rsplit('/').next().unwrap()).unwrap();
+    let films = bench.state.setup().films.clone();
+    let mut held = films.resume(id, 4).await.unwrap();
+    held.write(b"more").await.unwrap();
+    assert_eq!(shown().await, of("uploading", 8, 50));
+    drop(held);
+    let held = films.resume(id, 4).await.unwrap();
+    assert_eq!(shown().await, of("uploading", 4, 25));
+    drop(held);
+    assert_eq!(
+        append(&bench, &jane, &path, 4, b" of twelve b").await.code,
+        204
+    );
+    assert_eq!(shown().await, of("uploaded", 16, 0));
+    // What is there is shown again where its successor does not come.
+    begin(&bench, &jane, event, 8).await;
+    assert_eq!(shown().await, of("uploaded", 16, 0));
+    let (sender, body) = tokio::sync::mpsc::channel::<std::io::Result<bytes::Bytes>>(1);
+    let body = futures_util::stream::unfold(body, async |mut body| {
+        let piece = body.recv().await?;
+        Some((piece, body))
+    });
+    let what = format!("POST /api/events/{event}/upload");
+    let whole = form("a.mp4", b"film");
+    let length = format!("content-length: {}", whole.len());
+    let lines = [FORM, length.as_str()];
+    let sending = tell(
+        &bench,
+        &what,
+        &jane,
+        &lines,
+        Body::from_stream(Box::pin(body)),
+    );
+    let watching = async {
+        let bytes = bytes::Bytes::from(whole.clone());
+        let end = bytes.len() - 16;
+        sender.send(Ok(bytes.slice(..end))).await.unwrap();
+        while shown().await.0 != json!("uploading") {
+            tokio::task::yield_now().await;
+        }
+        sender.send(Ok(bytes.slice(end..))).await.unwrap();
+        drop(sender);
+    };
+    let (told, ()) = tokio::join!(sending, watching);
+    assert_eq!(told.code, 200, "{}", told.body);
+    assert_eq!(shown().await, of("uploaded", 4, 0));
+}
+
+#[tokio::test]
 async fn one_request_at_a_time_writes_an_upload_and_a_form_waits_for_none() {
     let bench = clients().await;
     let jane = person(&bench, "jane", "").await;
@@ -451,7 +522,12 @@ async fn uploads_are_their_owners_bounded_and_over_after_a_day() {
     let lines = [TUS, "upload-length: 8"];
     assert_eq!(tell(&bench, &what, &jane, &lines, "").await.code, 409);
     bench.clock.advance(LIFETIME);
+    // Only its owner is told that there was one.
     assert_eq!(append(&bench, &jane, &path, 0, b"film").await.code, 410);
+    for (who, code) in [(&john, 403), (&eve, 404)] {
+        assert_eq!(append(&bench, who, &path, 0, b"film").await.code, code);
+        assert_eq!(offset(&bench, who, &path).await.0, code);
+    }
     let setup = bench.state.setup();
     let files = (setup.files.clone(), setup.films.clone());
     let mut leftovers = Leftovers::new(bench.store.clone(), files.0, files.1);
