@@ -7,6 +7,7 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use forebay::app::{self, App};
+use forebay::base::child;
 use forebay::base::clock::Clock;
 use forebay::base::telemetry;
 use forebay::cli::{self, Command, check, commands};
@@ -24,15 +25,23 @@ fn main() -> ExitCode {
         Err(error) => error.exit(),
     };
     let command = cli.command();
+    // A worker ends with its socket.
+    let reads_files = matches!(
+        command,
+        Command::ProbeMedia { .. } | Command::PrepareFilm { .. }
+    );
+    if reads_files && let Err(error) = child::end_with_parent() {
+        return ended(Err(error));
+    }
     match &command {
-        Command::Worker { .. } => return child(transcode::run_worker().map(|()| String::new())),
-        Command::ProbeMedia { file } => return child(probe(file)),
+        Command::Worker { .. } => return ended(transcode::run_worker().map(|()| String::new())),
+        Command::ProbeMedia { file } => return ended(probe(file)),
         Command::PrepareFilm {
             folder,
             title,
             segment_seconds,
             ladder,
-        } => return child(app::film::prepare(folder, title, *segment_seconds, ladder)),
+        } => return ended(app::film::prepare(folder, title, *segment_seconds, ladder)),
         _ => {}
     }
     let loaded = match Config::from_process(cli.config.as_deref()) {
@@ -117,7 +126,7 @@ async fn serve(cli: &cli::Cli, loaded: Loaded, demo: bool) -> anyhow::Result<Exi
 }
 
 /// The end of a child process: what it has to say.
-fn child<E: Display>(outcome: Result<String, E>) -> ExitCode {
+fn ended<E: Display>(outcome: Result<String, E>) -> ExitCode {
     match outcome {
         Ok(text) => {
             say(&mut std::io::stdout(), &text);

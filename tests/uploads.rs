@@ -413,6 +413,16 @@ async fn a_client_of_others_goes_on_where_it_broke_off() {
     gateway.stop().await;
 }
 
+/// Whether a process is there, and more than what nobody has asked about its end yet (proc(5), "state").
+fn is_running(process: &str) -> bool {
+    let stat = std::fs::read_to_string(Path::new("/proc").join(process).join("stat"));
+    let state = stat.ok().and_then(|stat| {
+        let (_, behind) = stat.rsplit_once(')')?;
+        behind.trim_start().chars().next()
+    });
+    state.is_some_and(|state| state != 'Z')
+}
+
 /// Frames enough that a preparation is met in its middle, and few enough that it ends.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_preparation_goes_on_after_a_stop_and_after_a_kill() {
@@ -434,6 +444,7 @@ async fn a_preparation_goes_on_after_a_stop_and_after_a_kill() {
     );
     let answer = owner.send(gateway.http(), "a.mp4", &long.await).await;
     assert_eq!(answer.status, 200, "{}", answer.text());
+    let mut orphans = Vec::new();
     for stops_well in [true, false] {
         let address = gateway.http();
         gateway
@@ -465,9 +476,17 @@ async fn a_preparation_goes_on_after_a_stop_and_after_a_kill() {
                     assert!(!Path::new("/proc").join(&child).exists(), "{child} is left");
                 }
             }
-            false => gateway.kill().await,
+            false => {
+                gateway.kill().await;
+                orphans = children;
+            }
         }
         gateway = folder.serve(&[]).await;
+        gateway
+            .until("the end of a killed gateway's children", async || {
+                (!orphans.iter().any(|child| is_running(child))).then_some(())
+            })
+            .await;
     }
     let address = gateway.http();
     gateway

@@ -271,7 +271,7 @@ const middle = (values) => [...values].sort((a, b) => a - b)[values.length >> 1]
  * @param {object | (() => number | null)} [player]
  */
 export function programmeTime(video, player) {
-  const date = (() => {
+  const read = () => {
     if (typeof player === 'function') return player();
     // dash.js
     if (player?.timeAsUTC) return player.isReady() && player.isDynamic() ? player.timeAsUTC() * 1000 : null;
@@ -282,8 +282,14 @@ export function programmeTime(video, player) {
     // Safari's own player
     const start = video.getStartDate?.().getTime();
     return Number.isFinite(start) ? start + video.currentTime * 1000 : null;
-  })();
-  return Number.isFinite(date) && date > 0 ? date : null;
+  };
+  try {
+    const date = read();
+    return Number.isFinite(date) && date > 0 ? date : null;
+  } catch {
+    // A player that is not there yet, or was destroyed. The element is not left at another rate for it.
+    return null;
+  }
 }
 
 /**
@@ -446,12 +452,23 @@ export class Sync {
   }
 
   async #ask(url) {
-    const signal = AbortSignal.any?.([this.#end.signal, AbortSignal.timeout(ANSWER_MS)]) ?? this.#end.signal;
-    const sentAt = performance.now();
-    const answer = await fetch(url, { cache: 'no-store', credentials: 'omit', signal });
-    const receivedAt = performance.now();
-    if (!answer.ok) throw new Error(`status ${answer.status}`);
-    return { sentAt, receivedAt, text: await answer.text() };
+    // `AbortSignal.any` is younger than many televisions, and without a limit one lost answer would be waited for
+    // for ever.
+    if (this.#end.signal.aborted) throw new Error('stopped');
+    const asking = new AbortController();
+    const cancel = () => asking.abort();
+    const timer = setTimeout(cancel, ANSWER_MS);
+    this.#end.signal.addEventListener('abort', cancel);
+    try {
+      const sentAt = performance.now();
+      const answer = await fetch(url, { cache: 'no-store', credentials: 'omit', signal: asking.signal });
+      const receivedAt = performance.now();
+      if (!answer.ok) throw new Error(`status ${answer.status}`);
+      return { sentAt, receivedAt, text: await answer.text() };
+    } finally {
+      clearTimeout(timer);
+      this.#end.signal.removeEventListener('abort', cancel);
+    }
   }
 }
 

@@ -2,8 +2,8 @@
 //! that wait, as the store has them. Out: their folders, and what the store is told of them. Not here: how a
 //! film is made (`transcode`), and where uploads come from (`control`).
 //!
-//! A child holds a lock on the file that it reads. One whose gateway was killed goes on alone, and nobody
-//! begins beside it; what it leaves half done is gone on with.
+//! A child holds a lock on the file that it reads, until the system has ended it with a gateway that was killed:
+//! nobody begins beside it. What it leaves half done is gone on with.
 
 use std::collections::HashSet;
 use std::fs::File;
@@ -13,11 +13,11 @@ use std::time::Duration;
 
 use anyhow::Context;
 use tokio::io::{AsyncRead, AsyncReadExt};
-use tokio::process::Command;
 use tokio::time::MissedTickBehavior;
 use tracing::{error, info, warn};
 
 use super::rules::film_segment;
+use crate::base::child;
 use crate::base::clock::Clock;
 use crate::base::id::Uuid;
 use crate::base::shutdown::Tasks;
@@ -40,6 +40,8 @@ const TELL: Duration = Duration::from_secs(1);
 const STILL: Duration = Duration::from_secs(120);
 /// How often is tried to make a film: what was wrong with the machine may be over.
 const ATTEMPTS: u32 = 2;
+/// What is said of an asset for which the disk has no room.
+const NO_ROOM: &str = "there is no room to prepare the film";
 /// Bytes of a line of a child that are looked at.
 const MAX_LINE_BYTES: usize = 1024;
 
@@ -102,6 +104,8 @@ enum Ending {
     Lost,
     /// A child of a gateway that was killed is at it still.
     Taken,
+    /// The disk has no room for it: renditions of a long film are many times what was sent.
+    Full,
 }
 
 impl Queue {
@@ -158,6 +162,13 @@ impl Queue {
                 Ending::Failed(why) => failure = why,
                 Ending::Stopped | Ending::Taken => return self.store.release_asset(id).await,
                 Ending::Lost => return Ok(()),
+                Ending::Full => {
+                    warn!(asset = %id, "there is no room to prepare a film");
+                    if let Err(err) = self.films.remove_made(id).await {
+                        error!(%err, asset = %id, "a film in part could not be removed");
+                    }
+                    return self.store.asset_failed(id, NO_ROOM).await;
+                }
             }
             warn!(asset = %id, attempt, why = failure, "a film could not be prepared");
         }
@@ -188,14 +199,13 @@ impl Queue {
         // Without its event a film has a slate without a title.
         let event = self.store.event(asset.event_id).await.ok().flatten();
         let title = event.map_or_else(String::new, |event| event.title.replace('\0', ""));
-        let child = Command::new(&self.program)
+        let child = child::command(&self.program)
             .args(&self.arguments)
             .arg(&folder)
             .arg(format!("--title={title}"))
             .stdin(Stdio::from(locked))
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
-            .kill_on_drop(true)
             .spawn();
         let mut child = match child {
             Ok(child) => child,
@@ -222,6 +232,10 @@ impl Queue {
                     if told.is_still() {
                         let why = format!("nothing went on for {} s", STILL.as_secs());
                         break Some(Ending::Failed(why));
+                    }
+                    // Nothing to look at is nothing to fear: the child finds out itself.
+                    if matches!(self.films.check_room(), Err(films::Error::Full)) {
+                        break Some(Ending::Full);
                     }
                     let Some(percent) = told.news() else { continue };
                     match self.store.asset_progress(asset.id, percent, LEASE).await {

@@ -142,8 +142,9 @@ pub(super) struct Takeovers {
     terms: Terms,
     hub: Hub,
     store: Store,
-    /// Whether an encoder is called for, of the streams that there are.
-    called: HashMap<Uuid, bool>,
+    /// Whether an encoder is called for, of the streams that there are; `None`: nothing could be read or written
+    /// of it, and it is left alone until the next far look.
+    called: HashMap<Uuid, Option<bool>>,
     /// Films that are whole.
     films: HashMap<Uuid, Arc<Facts>>,
 }
@@ -232,15 +233,29 @@ impl Takeovers {
     }
 
     /// Writes a row, and has it played here at once: others read it within a second.
-    async fn write(&self, show: &Show, cut: Cut) {
+    async fn write(&mut self, show: &Show, cut: Cut) {
         match self.store.add_cut(show.stream, row(&cut)).await {
             // A show of which the store knows nothing is played by who put it on.
             Ok(()) | Err(store::Error::Missing { .. }) => {}
+            Err(err @ store::Error::Full { .. }) => {
+                tracing::warn!(%err, stream = %show.stream, "no encoder goes on air there any more");
+                self.hub
+                    .end_placed(show.stream, "encoders have come and gone too often");
+                return;
+            }
             Err(err) => {
                 // Somebody else changed the schedule meanwhile; what is to be done now is another thing.
                 tracing::warn!(%err, stream = %show.stream, "a cut could not be written");
+                self.called.insert(show.stream, None);
                 return;
             }
+        }
+        // What was changed while it was written stays changed.
+        let Some(show) = self.terms.stage.show(show.stream) else {
+            return;
+        };
+        if show.cuts.iter().any(|other| other.at == cut.at) {
+            return;
         }
         let mut cuts = show.cuts.to_vec();
         let place = cuts.partition_point(|other| other.at < cut.at);
@@ -248,7 +263,7 @@ impl Takeovers {
         tracing::info!(stream = %show.stream, kind = ?cut.kind, sequence = cut.sequence, "cut");
         self.terms.stage.put(Show {
             cuts: cuts.into(),
-            ..show.clone()
+            ..(*show).clone()
         });
     }
 
@@ -266,17 +281,17 @@ impl Takeovers {
     /// Whether an encoder is called for; `None` where that cannot be told now.
     async fn called(&mut self, stream: Uuid) -> Option<bool> {
         if let Some(called) = self.called.get(&stream) {
-            return Some(*called);
+            return *called;
         }
         let called = match self.store.event_of_stream(stream).await {
-            Ok(event) => event.is_none_or(|event| event.takeover),
+            Ok(event) => Some(event.is_none_or(|event| event.takeover)),
             Err(err) => {
                 tracing::error!(%err, %stream, "an event cannot be read");
-                return None;
+                None
             }
         };
         self.called.insert(stream, called);
-        Some(called)
+        called
     }
 }
 

@@ -237,6 +237,8 @@ impl Incoming {
         let mut place = self.place.take().expect("it is placed once");
         place.removes = true;
         let work = move || -> io::Result<()> {
+            // Its name in there as well: what came in one go has not made that last.
+            sync_folder(&from)?;
             std::fs::rename(&from, &to)?;
             sync_folder(to.parent().expect("it lies in the folder of all"))
         };

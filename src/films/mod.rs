@@ -145,7 +145,8 @@ impl Films {
         Films::leaving(config, LEAST_FREE_BYTES)
     }
 
-    fn leaving(config: Config, least_free: u64) -> io::Result<Films> {
+    /// The same, which leaves so many bytes of the disk to others.
+    pub(crate) fn leaving(config: Config, least_free: u64) -> io::Result<Films> {
         let mut owners = std::fs::DirBuilder::new();
         owners.recursive(true).mode(0o700).create(&config.folder)?;
         let films = Films(Arc::new(Inner {
@@ -183,6 +184,24 @@ impl Films {
     /// Removes an asset with all that was made of it, if it is there.
     pub async fn remove(&self, asset: Uuid) -> Result<(), Error> {
         remove_if_there(&self.folder(asset)).await
+    }
+
+    /// Removes what was made of an asset: all but what was sent.
+    pub async fn remove_made(&self, asset: Uuid) -> Result<(), Error> {
+        let folder = self.folder(asset);
+        let work = move || -> io::Result<()> {
+            let entries: Result<Vec<_>, _> = std::fs::read_dir(folder)?.collect();
+            let mut made = entries?;
+            made.retain(|entry| entry.file_name() != ORIGINAL);
+            made.iter()
+                .try_for_each(|entry| match entry.file_type()?.is_dir() {
+                    true => std::fs::remove_dir_all(entry.path()),
+                    false => std::fs::remove_file(entry.path()),
+                })
+        };
+        // A panic in there was logged as one.
+        let removed = tokio::task::spawn_blocking(work).await;
+        Ok(removed.map_err(io::Error::other)??)
     }
 
     /// Removes uploads whose time is over and what nobody writes any more; ids of all assets that are here and
@@ -260,8 +279,8 @@ impl Films {
         self.0.config.clock.wall()
     }
 
-    /// Whether the disk has room for more.
-    fn check_room(&self) -> Result<(), Error> {
+    /// Whether the disk has room for more: [`Error::Full`] where it has not.
+    pub fn check_room(&self) -> Result<(), Error> {
         let free = rustix::fs::statvfs(&self.0.config.folder).map_err(io::Error::from)?;
         match free.f_bavail.saturating_mul(free.f_frsize) < self.0.least_free {
             true => Err(Error::Full),

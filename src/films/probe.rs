@@ -9,11 +9,11 @@ use std::time::Duration;
 
 use serde::Deserialize;
 use tokio::io::AsyncReadExt;
-use tokio::process::Command;
 use tokio::sync::Semaphore;
 use tracing::{error, info};
 
 use super::Error;
+use crate::base::child;
 
 /// How long it may take, its start on a busy machine included. The child gives up sooner.
 const DEADLINE: Duration = Duration::from_secs(30);
@@ -106,13 +106,12 @@ impl Probe {
 
     /// What the child says; `None` when it ends badly. An error when it cannot be asked.
     async fn ask(&self, path: &Path) -> io::Result<Option<Vec<u8>>> {
-        let mut child = Command::new(&self.program)
+        let mut child = child::command(&self.program)
             .args(&self.arguments)
             .arg(path)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
-            .kill_on_drop(true)
             .spawn()?;
         let output = child.stdout.take().expect("it was asked for");
         let mut said = Vec::new();

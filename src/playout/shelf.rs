@@ -54,7 +54,7 @@ impl Loaded {
     }
 
     /// Whether it is to be read again.
-    fn is_stale(&self, now: Duration) -> bool {
+    pub(super) fn is_stale(&self, now: Duration) -> bool {
         !self.is_complete() && now.saturating_sub(self.read_at) >= AGAIN
     }
 

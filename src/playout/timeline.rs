@@ -129,8 +129,10 @@ impl Kept {
     async fn load(&self) -> io::Result<()> {
         let stage = self.stage.upgrade().ok_or(io::ErrorKind::NotFound)?;
         let show = self.show();
-        match stage.shelf.take(show.asset, stage.clock.monotonic()) {
-            Some(loaded) if loaded.is_complete() => Ok(()),
+        let uptime = stage.clock.monotonic();
+        match stage.shelf.take(show.asset, uptime) {
+            // All who wait for a film that is still being prepared come here with each part.
+            Some(loaded) if !loaded.is_stale(uptime) => Ok(()),
             Some(_) | None => stage.load(show.asset).await,
         }
     }

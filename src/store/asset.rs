@@ -402,7 +402,8 @@ impl Store {
     pub async fn delete_asset(&self, id: Uuid) -> Result<(), Error> {
         let delete = query(
             "DELETE FROM assets WHERE id = $1
-                 AND NOT EXISTS (SELECT 1 FROM events WHERE events.asset_id = $1)
+                 AND NOT EXISTS (SELECT 1 FROM events
+                     WHERE events.id = assets.event_id AND events.asset_id = assets.id)
                  AND NOT EXISTS (SELECT 1 FROM shows WHERE shows.asset_id = $1)",
         );
         timed(async {
@@ -444,7 +445,8 @@ fn until(now_us: i64, lease: Duration) -> i64 {
 async fn drop_unused(transaction: &mut Transaction, event: Uuid) -> Result<Vec<Uuid>, Error> {
     let delete = query(
         "DELETE FROM assets WHERE event_id = $1 AND state <> 'uploading'
-             AND NOT EXISTS (SELECT 1 FROM events WHERE events.asset_id = assets.id)
+             AND NOT EXISTS (SELECT 1 FROM events
+                 WHERE events.id = assets.event_id AND events.asset_id = assets.id)
              AND NOT EXISTS (SELECT 1 FROM shows WHERE shows.asset_id = assets.id)
          RETURNING id",
     );

@@ -17,8 +17,19 @@ use crate::base::lead::{LEAD, WRITTEN};
 
 /// How long a show can be read after its end: viewers who are behind, and those who come late, are told so.
 const KEPT: Duration = Duration::from_secs(3600);
+/// Cuts of a show, after which no encoder goes on air any more: all of them are looked at for every answer about
+/// it, and an encoder that comes and goes adds two each time. An hour of one that does so every ten seconds.
+pub(super) const MAX_CUTS: usize = 720;
 /// Shows that are deleted in one statement.
 const DELETED_AT_ONCE: i64 = 100;
+
+/// Shows of events that changed after a revision.
+pub(super) const SHOWS_SINCE: &str = "SELECT shows.* FROM events CROSS JOIN shows
+    WHERE events.revision > $1 AND shows.event_id = events.id";
+/// Their cuts. SQLite leaves a `CROSS JOIN` in its order; it would read the cuts of all shows otherwise.
+pub(super) const CUTS_SINCE: &str = "SELECT cuts.* FROM events CROSS JOIN shows CROSS JOIN cuts
+    WHERE events.revision > $1 AND shows.event_id = events.id AND cuts.stream_id = shows.stream_id
+    ORDER BY cuts.stream_id, cuts.at_90k";
 
 words! {
     /// What is on from a cut on.
@@ -178,23 +189,14 @@ impl Store {
                     Err(err) => tracing::error!(%err, "an event cannot be used"),
                 }
             }
-            let select = query(
-                "SELECT shows.* FROM shows JOIN events ON events.id = shows.event_id
-                 WHERE events.revision > $1",
-            );
             let mut shows = HashMap::new();
-            for row in snapshot.fetch_all(select.bind(after)).await? {
+            for row in snapshot.fetch_all(query(SHOWS_SINCE).bind(after)).await? {
                 match show(&row) {
                     Ok(show) => drop(shows.insert(show.stream_id, show)),
                     Err(err) => tracing::error!(%err, "a show cannot be used"),
                 }
             }
-            let select = query(
-                "SELECT cuts.* FROM cuts JOIN shows ON shows.stream_id = cuts.stream_id
-                     JOIN events ON events.id = shows.event_id
-                 WHERE events.revision > $1 ORDER BY cuts.stream_id, cuts.at_90k",
-            );
-            for row in snapshot.fetch_all(select.bind(after)).await? {
+            for row in snapshot.fetch_all(query(CUTS_SINCE).bind(after)).await? {
                 let id: &str = row.get("stream_id")?;
                 let id = Uuid::parse_str(id).unwrap_or_default();
                 match cut(&row) {
@@ -235,10 +237,17 @@ impl Store {
         .await
     }
 
-    /// Adds a cut to a show. [`Error::Cut`] when its place is taken or too near, [`Error::Missing`] when there
-    /// is no such show.
+    /// Adds a cut to a show. [`Error::Cut`] when its place is taken or too near, [`Error::Full`] when it has too
+    /// many for another encoder, [`Error::Missing`] when there is no such show.
     pub async fn add_cut(&self, stream: Uuid, cut: CutRow) -> Result<(), Error> {
         self.change_cuts(stream, |show| {
+            // Whoever is on can always be sent off again.
+            if cut.kind == CutKind::Live && show.cuts.len() >= MAX_CUTS {
+                return Err(Error::Full {
+                    what: "cuts of a show",
+                    limit: MAX_CUTS as u64,
+                });
+            }
             let at = show.cuts.partition_point(|other| other.at_90k < cut.at_90k);
             if show
                 .cuts

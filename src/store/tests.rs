@@ -13,6 +13,7 @@ mod known;
 mod messages;
 mod samples;
 mod shown;
+mod shows;
 mod streams;
 mod together;
 mod users;
@@ -161,6 +162,8 @@ behaviours! {
     files::files_of_another_tenant_are_not_there,
     files::images_of_a_user_are_its_newest,
     files::files_go_with_their_user,
+    shows::encoders_that_come_and_go_for_ever_are_refused_and_sent_off,
+    shows::files_of_other_events_do_not_hold_a_file,
     events::an_event_is_read_as_it_was_made_with_its_first_run,
     events::events_are_listed_by_their_start_and_status,
     events::of_two_events_for_one_channel_and_time_exactly_one_is_made,

@@ -268,6 +268,8 @@ test('each player tells its date', () => {
     assert.equal(programmeTime(video, { ...shaka, getManifest: () => null }), null);
   }
   assert.equal(programmeTime(video, () => at), at);
+  const destroyed = { get playingDate() { throw new TypeError(); } };
+  assert.equal(programmeTime(video, destroyed), null);
 });
 
 /** What `Sync` uses of a media element: it plays by the clock of this machine. */
@@ -346,3 +348,36 @@ for (const hasTime of [true, false]) {
     assert.ok(hasTime ? asked['/time'] > 0 : asked['/api/events/a/sync'] > 1, JSON.stringify(asked));
   });
 }
+
+test('what is asked and never answered is asked again, and nothing after the end', async ({ mock }) => {
+  Object.assign(globalThis, { window: new EventTarget(), document: { baseURI: 'http://127.0.0.1/' }, HTMLMediaElement: { HAVE_FUTURE_DATA: 3 } });
+  // As in browsers of 2022.
+  const { any } = AbortSignal;
+  delete AbortSignal.any;
+  mock.timers.enable({ apis: ['setTimeout', 'setInterval'] });
+  let asked = 0;
+  const fetched = mock.method(globalThis, 'fetch', (_, { signal }) => new Promise((_resolve, reject) => {
+    asked += 1;
+    signal.addEventListener('abort', () => reject(new Error('aborted')));
+  }));
+  const settle = async () => {
+    for (let turn = 0; turn < 20; turn += 1) await Promise.resolve();
+  };
+  const video = new Element();
+  const sync = new Sync({ url: 'http://127.0.0.1/api/events/a/sync', video });
+  await settle();
+  assert.equal(asked, 1);
+  mock.timers.tick(5000);
+  await settle();
+  mock.timers.tick(1200);
+  await settle();
+  assert.equal(asked, 2);
+  sync.stop();
+  await settle();
+  mock.timers.tick(60_000);
+  await settle();
+  assert.equal(asked, 2);
+  assert.equal(video.playbackRate, 1);
+  AbortSignal.any = any;
+  fetched.mock.restore();
+});

@@ -30,6 +30,15 @@ impl Drop for Bench {
     }
 }
 
+fn settings(folder: &std::path::Path, clock: &Clock) -> films::Config {
+    films::Config {
+        folder: folder.join(FOLDER),
+        max_bytes: 1000,
+        probe: Probe::new("/bin/sh".into(), ["-c", ""]),
+        clock: clock.clone(),
+    }
+}
+
 async fn bench() -> Bench {
     let folder = std::env::temp_dir().join(format!("forebay-queue-{}", Uuid::new_v4()));
     let clock = Clock::simulated(NOW);
@@ -41,12 +50,7 @@ async fn bench() -> Bench {
         .await
         .unwrap()
         .id;
-    let films = Films::open(films::Config {
-        folder: folder.join(FOLDER),
-        max_bytes: 1000,
-        probe: Probe::new("/bin/sh".into(), ["-c", ""]),
-        clock: clock.clone(),
-    });
+    let films = Films::open(settings(&folder, &clock));
     Bench {
         folder,
         store,
@@ -267,6 +271,28 @@ async fn nobody_begins_beside_a_child_whose_gateway_was_killed() {
     drop(orphan);
     bench.take(&mut queue).await.unwrap();
     assert!(bench.films.folder(id).join("began").exists());
+}
+
+#[tokio::test]
+async fn a_film_that_fills_the_disk_is_given_up_and_leaves_its_room_to_others() {
+    let bench = bench().await;
+    let id = bench.asset(100).await;
+    let crowded = Films::leaving(settings(&bench.folder, &bench.clock), u64::MAX).unwrap();
+    let script =
+        r#"mkdir -p "$0/slate"; echo x > "$0/slate/index"; echo x > "$0/index"; exec sleep 1000"#;
+    let mut queue = Queue {
+        films: crowded,
+        ..bench.queue(script)
+    };
+    let folder = bench.films.folder(id);
+    std::fs::write(folder.join("720p.mp4"), "made before").unwrap();
+    bench.take(&mut queue).await.unwrap();
+    let asset = bench.state(id).await;
+    assert_eq!(asset.state, AssetState::Failed);
+    assert_eq!(asset.error.as_deref(), Some(NO_ROOM));
+    let left = std::fs::read_dir(&folder).unwrap();
+    let left: Vec<_> = left.map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(left, ["original"]);
 }
 
 #[tokio::test]

@@ -25,8 +25,8 @@ const MAX_FIELDS: usize = 100;
 const MAX_AHEAD_BYTES: usize = 256 << 10;
 /// How long nothing may come.
 pub(super) const SILENCE: Duration = Duration::from_secs(30);
-/// How long a form may take: the largest file at two megabits a second.
-const DEADLINE: Duration = Duration::from_secs(4500);
+/// How long a form, or a piece of a file, may take: the largest file at two megabits a second.
+pub(super) const DEADLINE: Duration = Duration::from_secs(4500);
 
 /// Where the bytes of a form's file go.
 pub(super) trait Sink: Send {

@@ -11,7 +11,7 @@ use crate::base::id::Uuid;
 use crate::base::shutdown::Tasks;
 use crate::files::Files;
 use crate::films::Films;
-use crate::store::Store;
+use crate::store::{self, Store};
 
 /// How often is looked: nobody can read them meanwhile, they only take room.
 const LOOK: Duration = Duration::from_secs(60 * 60);
@@ -65,7 +65,11 @@ impl Leftovers {
     async fn look_at_films(&self) -> Result<(), Error> {
         let begun = self.films.horizon();
         for asset in self.store.unfinished_uploads(begun).await? {
-            self.store.delete_asset(asset.id).await?;
+            match self.store.delete_asset(asset.id).await {
+                // Another gateway was faster, or it came whole a moment ago.
+                Err(store::Error::Missing { .. } | store::Error::State { .. }) => {}
+                deleted => deleted?,
+            }
         }
         let mut of_events: HashMap<Uuid, usize> = HashMap::new();
         for id in self.films.sweep().await? {

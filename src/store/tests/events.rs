@@ -16,7 +16,7 @@ fn overlap(one: &Event, other: &Event) -> bool {
     one.starts < end(other) && other.starts < end(one)
 }
 
-fn cut(at_s: i64, kind: CutKind) -> CutRow {
+pub(super) fn cut(at_s: i64, kind: CutKind) -> CutRow {
     CutRow {
         at_90k: at_s * 90_000,
         sequence: 1000 + at_s.unsigned_abs(),
@@ -61,7 +61,13 @@ fn film<'a>(bench: &Bench, owner: &'a User, title: &'a str, in_s: i64) -> NewEve
     }
 }
 
-async fn made(bench: &Bench, store: &Store, owner: &User, title: &str, in_s: i64) -> Event {
+pub(super) async fn made(
+    bench: &Bench,
+    store: &Store,
+    owner: &User,
+    title: &str,
+    in_s: i64,
+) -> Event {
     let new = film(bench, owner, title, in_s);
     store.create_event(&new, &never).await.unwrap()
 }
@@ -78,7 +84,7 @@ async fn rows(store: &Store, table: &str) -> i64 {
 }
 
 /// A file of an event that came whole.
-async fn uploaded(store: &Store, event: &Event) -> (Asset, Vec<Uuid>) {
+pub(super) async fn uploaded(store: &Store, event: &Event) -> (Asset, Vec<Uuid>) {
     let id = Uuid::new_v4();
     let new = NewAsset {
         id,

@@ -9,12 +9,13 @@ use bytes::{Buf, Bytes};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
-use tokio::process::{Child, Command};
+use tokio::process::Child;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tracing::Instrument;
 
 use super::{Config, Outlet, Status, lock};
+use crate::base::child;
 use crate::base::clock::Clock;
 use crate::base::shutdown::Tasks;
 use crate::hub::NewRendition;
@@ -58,11 +59,10 @@ impl Worker {
         theirs
             .set_nonblocking(false)
             .map_err(io_error("open socket pair"))?;
-        let child = Command::new(&config.executable)
+        let child = child::command(&config.executable)
             .args(&config.arguments)
             .stdin(Stdio::from(OwnedFd::from(theirs)))
             .stdout(Stdio::null())
-            .kill_on_drop(true)
             .spawn()
             .map_err(io_error("start"))?;
         status.set_worker(child.id());

@@ -22,7 +22,7 @@ use crate::base::id::Uuid;
 use crate::control::api::answer::Answer;
 use crate::control::api::docs::{Conflicting, Lookup, Sized, Usual};
 use crate::control::api::error::Body as Refusal;
-use crate::control::api::form::{SILENCE, declared_bytes};
+use crate::control::api::form::{DEADLINE, SILENCE, declared_bytes};
 use crate::control::api::{Call, Error, to_the_end};
 use crate::control::{Side, State};
 use crate::films::{self, Coming, Incoming, NewUpload};
@@ -365,10 +365,16 @@ async fn pour(
     checksum: &mut Option<Checksum>,
 ) -> Result<(), Error> {
     let broken = |what: String| Error::Bad(format!("the piece broke off: {what}"));
+    // Who sends a byte now and then would hold one of a few places for ever; what came is gone on with.
+    let late = tokio::time::sleep(DEADLINE);
+    tokio::pin!(late);
     loop {
         let frame = tokio::select! {
             () = state.setup().tasks.stopped() => {
                 return Err(Error::Capacity("the gateway stops".to_owned()));
+            }
+            () = &mut late => {
+                return Err(broken(format!("it did not come within {DEADLINE:?}")));
             }
             frame = tokio::time::timeout(SILENCE, body.frame()) => frame,
         };

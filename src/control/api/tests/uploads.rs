@@ -501,6 +501,33 @@ async fn one_request_at_a_time_writes_an_upload_and_a_form_waits_for_none() {
 }
 
 #[tokio::test]
+async fn a_piece_that_trickles_is_cut_off_and_what_came_of_it_stays() {
+    let bench = clients().await;
+    let jane = person(&bench, "jane", "").await;
+    let event = event(&bench, &jane, 3600).await;
+    let path = begin(&bench, &jane, event, 1000).await;
+    // A byte every twenty seconds, by a clock that does not wait for them.
+    let trickle = futures_util::stream::unfold(0_u64, |count| async move {
+        if count == 0 {
+            tokio::time::pause();
+        }
+        tokio::time::sleep(Duration::from_secs(20)).await;
+        let byte = Ok::<_, std::convert::Infallible>(bytes::Bytes::from_static(b"x"));
+        Some((byte, count + 1))
+    });
+    let what = format!("PATCH {path}");
+    let lines = [TUS, PIECE, "upload-offset: 0"];
+    let told = tell(&bench, &what, &jane, &lines, Body::from_stream(trickle)).await;
+    tokio::time::resume();
+    assert_eq!(told.code, 400, "{}", told.body);
+    assert!(told.body.to_string().contains("4500s"), "{}", told.body);
+    let (code, came) = offset(&bench, &jane, &path).await;
+    assert_eq!(code, 200);
+    let came: u64 = came.parse().unwrap();
+    assert!((220..=225).contains(&came), "{came} bytes in 4500 s");
+}
+
+#[tokio::test]
 async fn uploads_are_their_owners_bounded_and_over_after_a_day() {
     let bench = clients().await;
     let jane = person(&bench, "jane", "").await;

@@ -76,6 +76,7 @@ CREATE TABLE assets (
 );
 
 CREATE INDEX assets_by_event ON assets (event_id);
+CREATE INDEX assets_by_user ON assets (user_id);
 CREATE INDEX assets_by_state ON assets (state, created_us);
 
 INSERT INTO revisions (name, value) VALUES ('events', 1);

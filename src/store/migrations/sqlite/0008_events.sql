@@ -107,6 +107,7 @@ CREATE TABLE assets (
 );
 
 CREATE INDEX assets_by_event ON assets (event_id);
+CREATE INDEX assets_by_user ON assets (user_id);
 CREATE INDEX assets_by_state ON assets (state, created_us);
 
 -- Processes hold shows in memory: every change of an event counts. Writers count by themselves and put the
