@@ -118,10 +118,12 @@ async fn a_player_goes_on_at_now_when_the_gateway_was_stopped_or_killed_and_no_b
     show(&[seen.to_string()]);
 }
 
+/// hls.js and dash.js do in the page of a show (`sync.rs`).
 #[tokio::test(flavor = "multi_thread")]
-async fn hls_js_dash_js_and_shaka_go_from_film_to_encoder_and_back_without_a_reload() {
+async fn shaka_goes_from_film_to_encoder_and_back_without_a_reload() {
     let _alone = ALONE.lock().await;
     let server = Server::start(|config| config.identity.admin_key = Some(Secret::new(ADMIN))).await;
-    walk(&server, "takeover.mjs", "live", &["--admin-key", ADMIN]).await;
+    let options = ["--admin-key", ADMIN, "--players", "shaka"];
+    walk(&server, "takeover.mjs", "live", &options).await;
     server.stop().await;
 }
