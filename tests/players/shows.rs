@@ -1,11 +1,11 @@
-//! Scheduled films in players: through the seams of a loop, and through an end of the gateway.
+//! Scheduled films in players: through the seams of a loop, through a takeover, and through an end of the gateway.
 
 use serde_json::Value;
 
 use forebay::base::secret::Secret;
 use forebay::manifest::parse::Multivariant;
 
-use super::{ALONE, assert_smooth, play, run, show};
+use super::{ALONE, assert_smooth, play, run, show, walk};
 use crate::common::gateway::Folder;
 use crate::common::postgres::Postgres;
 use crate::common::server::Server;
@@ -116,4 +116,14 @@ async fn a_player_goes_on_at_now_when_the_gateway_was_stopped_or_killed_and_no_b
     let options = ["--program", program, "--folder", &path, "--database", &url];
     let seen = script("restart.mjs", &options).await;
     show(&[seen.to_string()]);
+}
+
+/// hls.js and dash.js do in the page of a show (`sync.rs`).
+#[tokio::test(flavor = "multi_thread")]
+async fn shaka_goes_from_film_to_encoder_and_back_without_a_reload() {
+    let _alone = ALONE.lock().await;
+    let server = Server::start(|config| config.identity.admin_key = Some(Secret::new(ADMIN))).await;
+    let options = ["--admin-key", ADMIN, "--players", "shaka"];
+    walk(&server, "takeover.mjs", "live", &options).await;
+    server.stop().await;
 }

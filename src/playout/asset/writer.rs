@@ -215,19 +215,23 @@ impl Writer {
         Grid::new(self.layout.fps, self.layout.segment_frames, None)
     }
 
-    /// Frames of video by their number; of audio, those that begin within the same parts of the grid.
+    /// Frames of video as many as fit; of audio, those that begin within the same parts of the grid.
     fn parts<'a>(
         &self,
         start: Ticks,
         samples: &'a [Sample],
         audio: Option<Timescale>,
     ) -> Vec<&'a [Sample]> {
-        let frames = usize::try_from(self.layout.part_frames.max(1)).unwrap_or(1);
-        let Some(scale) = audio else {
-            return samples.chunks(frames).collect();
-        };
         let part = i64::from(self.layout.part_frames) * i64::from(Timescale::CHANNEL.get())
             / i64::from(self.layout.fps);
+        let Some(scale) = audio else {
+            // Small pictures may come at half the rate.
+            let frame = samples
+                .first()
+                .map_or(1, |sample| i64::from(sample.duration.max(1)));
+            let frames = usize::try_from(part / frame).unwrap_or(1).max(1);
+            return samples.chunks(frames).collect();
+        };
         let mut parts = Vec::new();
         let mut from = 0;
         let mut time = start;

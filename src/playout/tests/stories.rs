@@ -2,10 +2,14 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
+
 use super::lists::Witness;
 use super::sample::{
-    ASSET, EPOCH, Film, Folder, SEGMENT, STREAM, Set, bytes, fragments, read, show, stage,
+    ASSET, EPOCH, Film, Folder, SEGMENT, STREAM, Set, bytes, fragments, picture, read, show, stage,
 };
+use crate::format::fmp4::Sample;
+use crate::media::Ticks;
 use crate::media::timeline::{Found, Resource};
 use crate::playout::{After, Kind, asset, part_number, schedule};
 
@@ -237,6 +241,39 @@ fn a_crash_leaves_whole_segments_and_a_preparation_goes_on_there() {
         assert!(same, "{name}");
     }
     assert!(asset::Writer::open(&other, asset::Layout::of(30, 2).unwrap()).is_err());
+}
+
+#[test]
+fn parts_of_a_picture_at_half_the_rate_are_no_longer_than_others() {
+    for (fps, part_frames) in [(24, 2), (25, 2), (30, 3), (50, 5), (60, 6)] {
+        let folder = Folder::new();
+        let layout = asset::Layout::of(fps, 2).unwrap();
+        let mut writer = asset::Writer::open(folder.path(), layout).unwrap();
+        let record = include_bytes!("../../../tests/data/codec/avc_crop.avcc");
+        let slot = writer.declare(&picture("ld", fps / 2, record)).unwrap();
+        let duration = 2 * 90_000 / fps;
+        let frame = |number: u32| Sample {
+            duration,
+            composition_offset: 0,
+            key: number == 0,
+            data: Bytes::from_static(b"picture"),
+        };
+        let samples: Vec<Sample> = (0..fps).map(frame).collect();
+        writer.append(slot, 0, Ticks::ZERO, &samples).unwrap();
+        writer.finish(u64::from(fps) * 2, 1).unwrap();
+        let reader = asset::Reader::open(folder.path()).unwrap().unwrap();
+        let cell = reader.facts().grid().unwrap().cell(0);
+        let parts = reader.find(0, &cell).unwrap().placed.parts.clone();
+        let lengths: Vec<u32> = parts.iter().map(|part| part.duration).collect();
+        let (last, others) = lengths.split_last().unwrap();
+        assert!(
+            others
+                .iter()
+                .all(|length| *length == duration * part_frames)
+        );
+        assert!(*last <= duration * part_frames);
+        assert_eq!(lengths.iter().sum::<u32>(), 180_000, "{fps}");
+    }
 }
 
 #[test]
