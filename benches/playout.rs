@@ -166,7 +166,8 @@ fn cpu_of(pid: u32, lasts: Duration, act: impl FnOnce()) -> f64 {
 /// The same in one file.
 fn as_file(film: &Film, to: &Path) {
     let mut arguments = film.video_arguments();
-    arguments.splice(4..4, words(&format!("-f lavfi -i {}", film.tone(1))));
+    // Behind the input that the pictures come of.
+    arguments.splice(6..6, words(&format!("-f lavfi -i {}", film.tone(1))));
     arguments.extend(words(
         "-c:a aac -b:a 128k -shortest -movflags +faststart -y",
     ));
