@@ -225,6 +225,12 @@ impl Films {
         remove_if_there(&self.coming_folder(id)).await
     }
 
+    /// Uploads that are not finished.
+    pub fn unfinished(&self) -> Vec<Arc<Upload>> {
+        let coming = self.coming();
+        coming.values().map(|slot| slot.upload.clone()).collect()
+    }
+
     /// Takes a place for an upload. What came of its event before and waits to be gone on with gives way: who
     /// lost its address could not begin anew otherwise.
     async fn reserve(&self, new: NewUpload) -> Result<(Arc<Upload>, Place), Error> {

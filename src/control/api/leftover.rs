@@ -10,7 +10,7 @@ use super::Error;
 use crate::base::id::Uuid;
 use crate::base::shutdown::Tasks;
 use crate::files::Files;
-use crate::films::Films;
+use crate::films::{self, Films};
 use crate::store::{self, Store};
 
 /// How often is looked: nobody can read them meanwhile, they only take room.
@@ -69,6 +69,16 @@ impl Leftovers {
                 // Another gateway was faster, or it came whole a moment ago.
                 Err(store::Error::Missing { .. } | store::Error::State { .. }) => {}
                 deleted => deleted?,
+            }
+        }
+        for upload in self.films.unfinished() {
+            if self.store.event(upload.event).await?.is_some() {
+                continue;
+            }
+            // Nobody can go on with it, and it counts among its user's for a day.
+            match self.films.cancel(upload.id).await {
+                Err(films::Error::Missing | films::Error::Locked) => {}
+                cancelled => cancelled?,
             }
         }
         let mut of_events: HashMap<Uuid, usize> = HashMap::new();

@@ -564,6 +564,27 @@ async fn uploads_are_their_owners_bounded_and_over_after_a_day() {
 }
 
 #[tokio::test]
+async fn an_upload_whose_event_is_gone_does_not_count_for_a_day() {
+    let bench = clients().await;
+    let jane = person(&bench, "jane", "").await;
+    let (gone, stays) = (
+        event(&bench, &jane, 3600).await,
+        event(&bench, &jane, 3600).await,
+    );
+    let lost = begin(&bench, &jane, gone, 8).await;
+    let path = begin(&bench, &jane, stays, 8).await;
+    assert_eq!(append(&bench, &jane, &lost, 0, b"film").await.code, 204);
+    bench.store.delete_event(gone).await.unwrap();
+    let setup = bench.state.setup();
+    let files = (setup.files.clone(), setup.films.clone());
+    let mut leftovers = Leftovers::new(bench.store.clone(), files.0, files.1);
+    leftovers.look().await.unwrap();
+    assert_eq!(kept(&bench).len(), 1);
+    assert_eq!(offset(&bench, &jane, &lost).await.0, 404);
+    assert_eq!(append(&bench, &jane, &path, 0, b"film").await.code, 204);
+}
+
+#[tokio::test]
 async fn what_is_no_tus_is_refused() {
     let bench = clients().await;
     let jane = person(&bench, "jane", "").await;
