@@ -25,7 +25,7 @@ impl Grid {
     /// The grid of a film; `None` for a frame rate that does not divide channel time, and for lengths of zero.
     pub fn new(fps: u32, segment_frames: u32, frames: Option<u64>) -> Option<Grid> {
         let scale = Timescale::CHANNEL.get();
-        let whole = fps > 0 && scale % fps == 0 && segment_frames > 0 && frames != Some(0);
+        let whole = fps > 0 && scale.is_multiple_of(fps) && segment_frames > 0 && frames != Some(0);
         let ticks = |frames: u64| Ticks(signed(frames).saturating_mul(i64::from(scale / fps)));
         whole.then(|| {
             Grid(grid::Grid {

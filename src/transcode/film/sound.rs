@@ -104,7 +104,7 @@ impl Sound {
         let mut values = Vec::new();
         mix.apply(&data, sound.channels, &mut values);
         if rate != sound.rate {
-            values = sound.from_rate(rate, &values);
+            values = sound.at_own_rate(rate, &values);
         }
         let samples = values.len() as u64 / sound.channels;
         // Decoders leave one of those that an edit list takes away: its end is a rounding before the sample's.
@@ -154,7 +154,7 @@ impl Sound {
     }
 
     /// Samples that have another rate than those before them, which is rare.
-    fn from_rate(&self, rate: u32, values: &[f32]) -> Vec<f32> {
+    fn at_own_rate(&self, rate: u32, values: &[f32]) -> Vec<f32> {
         let channels = usize::try_from(self.channels).unwrap_or(1);
         let each = apart(values, channels);
         let step = f64::from(rate) / f64::from(self.rate);
