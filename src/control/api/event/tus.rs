@@ -366,7 +366,7 @@ async fn take(
     match checksum {
         Some(checksum) => {
             came?;
-            if !checksum.is_right() {
+            if !checksum.fits() {
                 return Err(Error::Checksum);
             }
             incoming.keep().await?;
