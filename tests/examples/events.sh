@@ -36,6 +36,10 @@ done
 # Upload
 curl -X POST "$BASE/api/events/$EVENT_ID/upload" -H "Authorization: Bearer $OTHER" -F "file=@$FILM;type=video/mp4"
 expect 403
+curl -X POST "$BASE/api/events/$EVENT_ID/upload" -H "Authorization: Bearer $TOKEN" -F "film=@$FILM;type=video/mp4"
+expect 400 '.reason | contains("\"film\", not in \"file\"")'
+curl -X POST "$BASE/api/events/$EVENT_ID/upload" -H "Authorization: Bearer $TOKEN" -F "file=;filename=empty.mp4"
+expect 415 '.reason == "the file is empty"'
 echo "not a film" > words.mp4
 curl -X POST "$BASE/api/events/$EVENT_ID/upload" -H "Authorization: Bearer $TOKEN" -F "file=@words.mp4;type=video/mp4"
 expect 415 '.reason | test("no known kind|text")'

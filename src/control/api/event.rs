@@ -237,10 +237,6 @@ async fn update(ByUser(mut call, user): ByUser) -> Answer {
 }
 
 /// Changes an event as the body says.
-#[expect(
-    clippy::needless_pass_by_ref_mut,
-    reason = "a call that is shared cannot be held while something is waited for: its body is not Sync"
-)]
 async fn change(call: &mut Call, found: Event) -> Result<Event, Error> {
     let body = call.body().await?;
     let mut fields = Fields::parse_optional(&body)?.without_nulls();

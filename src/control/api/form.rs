@@ -102,6 +102,11 @@ async fn read(body: Body, boundary: String, sink: &mut impl Sink) -> Result<Form
             }
             continue;
         }
+        if field.file_name().is_some() {
+            return Err(Error::Bad(format!(
+                "there is a file in {name:?}, not in \"file\""
+            )));
+        }
         let text = text(&mut field, &name, &ahead, &mut bytes).await?;
         add(&mut fields, name, text)?;
     }

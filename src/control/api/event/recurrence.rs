@@ -105,7 +105,7 @@ impl Rule {
         let first = self.zone.to_datetime(timestamp(self.first)?);
         let there = self.zone.to_datetime(timestamp(time)?);
         let days = i64::from(first.date().until(there.date()).ok()?.get_days());
-        let (step, passed): (fn(i64) -> Result<Span, jiff::Error>, i64) = match self.repeat {
+        let (step, passed): (Step, i64) = match self.repeat {
             Repeat::None | Repeat::UntilEnd => return None,
             Repeat::Daily => (|n| Span::new().try_days(n), days),
             Repeat::Weekly => (|n| Span::new().try_weeks(n), days / 7),
@@ -124,6 +124,9 @@ impl Rule {
         }
     }
 }
+
+/// So many repeats, as a span.
+type Step = fn(i64) -> Result<Span, jiff::Error>;
 
 fn months(from: DateTime, to: DateTime) -> i64 {
     let count = |date: DateTime| i64::from(date.year()) * 12 + i64::from(date.month());

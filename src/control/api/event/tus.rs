@@ -15,6 +15,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, post};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use http_body_util::BodyExt;
+use utoipa::IntoResponses;
 
 use super::upload::{Sender, accept, check_quiet, named, new_upload};
 use crate::base::clock::Wall;
@@ -49,6 +50,30 @@ const METADATA: HeaderName = HeaderName::from_static("upload-metadata");
 const EXPIRES: HeaderName = HeaderName::from_static("upload-expires");
 const CHECKSUM: HeaderName = HeaderName::from_static("upload-checksum");
 const OVERRIDE: HeaderName = HeaderName::from_static("x-http-method-override");
+
+/// What calls of tus may answer besides.
+#[derive(IntoResponses)]
+#[expect(dead_code, reason = "it describes answers")]
+pub(in crate::control) enum Tus {
+    /// It was not finished in time.
+    #[response(status = 410)]
+    Gone(Refusal),
+    /// `Tus-Resumable` is not 1.0.0.
+    #[response(status = 412)]
+    Precondition(Refusal),
+    /// It is no piece, or no file that can be shown; the answer says what was found.
+    #[response(status = 415)]
+    Unsupported(Refusal),
+    /// Another request sends a piece of it.
+    #[response(status = 423)]
+    Locked(Refusal),
+    /// The piece is not what `Upload-Checksum` says; nothing of it is kept.
+    #[response(status = 460)]
+    Checksum(Refusal),
+    /// There is no room for it.
+    #[response(status = 507)]
+    Storage(Refusal),
+}
 
 /// Routes of uploads in pieces.
 pub(super) fn routes() -> Vec<(&'static str, Side, MethodRouter<State>)> {
@@ -108,8 +133,7 @@ pub(in crate::control) async fn options(
     security(("userToken" = [])),
     params(("id" = String, Path, description = "Event id.")),
     responses((status = 201, description = "`Location` says where the pieces go, `Upload-Expires` until when."),
-        Usual, Lookup, Sized, Conflicting,
-        (status = 412, description = "`Tus-Resumable` is not 1.0.0.", body = inline(Refusal)),
+        Usual, Lookup, Sized, Conflicting, Tus,
         (status = 507, description = "There is no room for it.", body = inline(Refusal))),
 )]
 pub(in crate::control) async fn create(sender: Sender) -> Answer {
@@ -160,7 +184,7 @@ async fn begin(mut sender: Sender, place: &str) -> Answer {
     summary = "How much of a file has come", security(("userToken" = [])),
     params(("uploadId" = String, Path, description = "Upload id.")),
     responses((status = 200, description = "`Upload-Offset` says how much, and with as much as `Upload-Length` \
-        the file is the event's."), Usual, Lookup,
+        the file is the event's."), Usual, Lookup, Tus,
         (status = 410, description = "It was not finished in time."),
         (status = 415, description = "All of it is there, and it is no file that can be shown.")),
 )]
@@ -236,7 +260,7 @@ pub(in crate::control) async fn append(mut sender: Sender) -> Answer {
     delete, path = "/api/uploads/{uploadId}", tag = "events", operation_id = "cancelUpload",
     summary = "Give up an upload that is not finished", security(("userToken" = [])),
     params(("uploadId" = String, Path, description = "Upload id.")),
-    responses((status = 204, description = "It is gone."), Usual, Lookup,
+    responses((status = 204, description = "It is gone."), Usual, Lookup, Tus,
         (status = 409, description = "All of it is there, and the event's.", body = inline(Refusal)),
         (status = 412, description = "`Tus-Resumable` is not 1.0.0.", body = inline(Refusal)),
         (status = 423, description = "Another request sends a piece of it.", body = inline(Refusal))),
@@ -258,7 +282,8 @@ pub(in crate::control) async fn cancel(mut sender: Sender) -> Answer {
     security(("userToken" = [])),
     params(("uploadId" = String, Path, description = "Upload id.")),
     request_body(content = inline(super::upload::Piece), content_type = "application/offset+octet-stream"),
-    responses((status = 204, description = "As for that method."), Usual, Lookup, Sized, Conflicting),
+    responses((status = 204, description = "As for that method."), Usual, Lookup, Sized, Conflicting,
+        Tus),
 )]
 pub(in crate::control) async fn overridden(mut sender: Sender) -> Answer {
     match text(sender.call.headers(), &OVERRIDE)? {
@@ -341,7 +366,7 @@ async fn take(
     match checksum {
         Some(checksum) => {
             came?;
-            if !checksum.is_right() {
+            if !checksum.fits() {
                 return Err(Error::Checksum);
             }
             incoming.keep().await?;

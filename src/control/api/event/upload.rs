@@ -143,7 +143,9 @@ impl Sender {
 /// Whether nobody watches the file that an event has.
 pub(super) fn check_quiet(event: &Event) -> Result<(), Error> {
     match event.status {
-        EventStatus::Active => Err(Error::Conflict("the event is on".to_owned())),
+        EventStatus::Active => Err(Error::Conflict(
+            "the event is on: its file cannot be replaced".to_owned(),
+        )),
         _ => Ok(()),
     }
 }
@@ -174,6 +176,10 @@ pub(super) fn named(name: Option<&str>) -> String {
 /// All of a file came: looks what it is, and makes it its event's. The file before goes unless it is on.
 pub(super) async fn accept(state: &State, mut incoming: Incoming, name: &str) -> Result<(), Error> {
     let sealed = incoming.seal().await?;
+    if sealed.bytes == 0 {
+        incoming.refuse();
+        return Err(Error::Unsupported("the file is empty".to_owned()));
+    }
     let found = match incoming.probe().await {
         Err(error @ films::Error::Unsupported(_)) => {
             incoming.refuse();

@@ -75,7 +75,7 @@ impl Checksum {
     }
 
     /// Whether it comes to what was said.
-    pub(super) fn is_right(self) -> bool {
+    pub(super) fn fits(self) -> bool {
         match self {
             Checksum::Sha1(sum, expected) => sum.finalize()[..] == expected,
             Checksum::Sha256(sum, expected) => sum.finalize()[..] == expected,
@@ -93,7 +93,7 @@ pub(in crate::control::api) fn fuzz(bytes: &[u8]) {
     count(&text);
     if let Some(mut sum) = Checksum::parse(&text) {
         sum.update(bytes);
-        sum.is_right();
+        sum.fits();
     }
 }
 
@@ -152,7 +152,7 @@ mod tests {
             let mut sum = Checksum::parse(text).unwrap();
             sum.update(b"a");
             sum.update(b"bc");
-            assert_eq!(sum.is_right(), is_right, "{text}");
+            assert_eq!(sum.fits(), is_right, "{text}");
         }
         for text in [
             "md5 kAFQmDzST7DWlj99KOF/cg==",

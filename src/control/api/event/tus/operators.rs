@@ -3,6 +3,7 @@
 use axum::routing::{MethodRouter, head, post};
 
 use super::super::upload::{Piece, Sender};
+use super::Tus;
 use crate::control::State;
 use crate::control::api::answer::Answer;
 use crate::control::api::docs::{Conflicting, Lookup, Sized, Usual};
@@ -24,7 +25,7 @@ pub(super) fn routes() -> Vec<(&'static str, MethodRouter<State>)> {
     security(("adminKey" = []), ("adminBearer" = [])),
     params(("id" = String, Path, description = "Event id.")),
     responses((status = 201, description = "`Location` says where the pieces go."), Usual, Lookup, Sized,
-        Conflicting),
+        Conflicting, Tus),
 )]
 pub(in crate::control) async fn create(sender: Sender) -> Answer {
     super::begin(sender, UPLOAD).await
@@ -34,7 +35,7 @@ pub(in crate::control) async fn create(sender: Sender) -> Answer {
     head, path = "/api/admin/uploads/{uploadId}", tag = "operations", operation_id = "adminShowUpload",
     summary = "How much of a file has come", security(("adminKey" = []), ("adminBearer" = [])),
     params(("uploadId" = String, Path, description = "Upload id.")),
-    responses((status = 200, description = "`Upload-Offset` says how much."), Usual, Lookup),
+    responses((status = 200, description = "`Upload-Offset` says how much."), Usual, Lookup, Tus),
 )]
 pub(in crate::control) async fn show(sender: Sender) -> Answer {
     super::show(sender).await
@@ -46,7 +47,7 @@ pub(in crate::control) async fn show(sender: Sender) -> Answer {
     params(("uploadId" = String, Path, description = "Upload id.")),
     request_body(content = inline(Piece), content_type = "application/offset+octet-stream"),
     responses((status = 204, description = "`Upload-Offset` says how much is there now."), Usual, Lookup,
-        Sized, Conflicting),
+        Sized, Conflicting, Tus),
 )]
 pub(in crate::control) async fn append(sender: Sender) -> Answer {
     super::append(sender).await
@@ -56,7 +57,7 @@ pub(in crate::control) async fn append(sender: Sender) -> Answer {
     delete, path = "/api/admin/uploads/{uploadId}", tag = "operations", operation_id = "adminCancelUpload",
     summary = "Give up an upload that is not finished", security(("adminKey" = []), ("adminBearer" = [])),
     params(("uploadId" = String, Path, description = "Upload id.")),
-    responses((status = 204, description = "It is gone."), Usual, Lookup, Conflicting),
+    responses((status = 204, description = "It is gone."), Usual, Lookup, Conflicting, Tus),
 )]
 pub(in crate::control) async fn cancel(sender: Sender) -> Answer {
     super::cancel(sender).await
