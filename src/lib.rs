@@ -80,6 +80,8 @@
 //! - Nobody waits for a slow reader: every queue has a bound, and what happens when it is full.
 //! - The database is never on the way of a frame.
 //! - Input from the network never panics and never allocates by an unchecked size.
+//! - What reads strangers' files runs as a child that is told no secrets and ends with its gateway (`base/child.rs`).
+//! - A change of what is on takes effect when every gateway knows of it (`base/lead.rs`).
 //! - Unsafe code is in `ingest/srt/ffi.rs` only, and a process holds one libsrt.
 //! - Clocks are read in `base::clock` only, and every task is joined at shutdown.
 //!

@@ -62,11 +62,11 @@ pub fn place(show: &Show, facts: &Facts, segment: Duration, now: Wall) -> Option
         return None;
     }
     let plays = |cut: &&Cut| matches!(cut.kind, Kind::Film | Kind::Slate);
-    let to_come = cuts
+    let coming = cuts
         .iter()
         .find(|cut| cut.at > time && cut.kind == Kind::Film);
     let on = cuts.iter().rev().find(|cut| cut.at <= time && plays(cut));
-    let cut = to_come.or(on)?;
+    let cut = coming.or(on)?;
     let mut video = Vec::new();
     let mut audio = Vec::new();
     for rendition in &facts.renditions {

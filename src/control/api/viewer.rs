@@ -91,7 +91,7 @@ pub(in crate::control) async fn show(mut call: Call) -> Answer {
     let found = match call.watched().await {
         Ok((found, _)) => found,
         Err(Error::NotFound(what)) => {
-            let run = call.to_come().await?.ok_or(Error::NotFound(what))?;
+            let run = call.coming().await?.ok_or(Error::NotFound(what))?;
             return Ok(ok(&run::view(&call.state, &call.bases(), &run).await?));
         }
         Err(err) => return Err(err),

@@ -87,7 +87,7 @@ impl Film {
     pub(super) fn unrolled(&self) -> u32 {
         let samples = self.frames * 48_000 / u64::from(self.fps);
         (1..=MAX_UNROLLED)
-            .find(|count| u64::from(*count) * samples % 1024 == 0)
+            .find(|count| (u64::from(*count) * samples).is_multiple_of(1024))
             .expect("a frame rate of films")
     }
 

@@ -161,7 +161,7 @@ impl Run {
 
 impl Call {
     /// What is shown of a run that the path names, before there is a broadcast of it. Another tenant's is not there.
-    pub(super) async fn to_come(&mut self) -> Result<Option<Run>, Error> {
+    pub(super) async fn coming(&mut self) -> Result<Option<Run>, Error> {
         let id = self.parameter("id").await?;
         let Some(run) = find(&self.state, &id).await? else {
             return Ok(None);
