@@ -122,7 +122,8 @@ impl Kept {
         let watched = watched.as_mut()?;
         watched.latest = watched.latest.max(now);
         let now = watched.latest;
-        act(watched, now, leg.as_deref().map(Leg))
+        let legs = watched.legs(leg, now);
+        act(watched, now, Leg::of(&legs))
     }
 
     /// Has the index in memory.

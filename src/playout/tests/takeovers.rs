@@ -350,6 +350,38 @@ async fn an_encoder_that_comes_back_takes_over_again() {
 }
 
 #[tokio::test]
+async fn what_an_encoder_had_on_stays_when_another_one_comes_in_its_place() {
+    let mut stand = Stand::new(show(4, None, true, After::Slate)).await;
+    stand.connect(10_000);
+    stand.run(10_000, 18_000, true);
+    stand.silent = None;
+    stand.run(18_000, 24_000, true);
+    let [live, back] = stand.cuts[..] else {
+        panic!("{:?}", stand.cuts);
+    };
+    let mut held = Vec::new();
+    for sequence in live.sequence..back.sequence {
+        let found = bytes(&*stand.timeline, "hd", Resource::Segment(sequence)).await;
+        held.push((sequence, found));
+    }
+    assert!(held.len() > 2);
+    // Its stream is let go, and the next one begins anew.
+    *stand.wings.0.lock().unwrap() = None;
+    stand.encoder = None;
+    stand.run(24_000, 26_000, false);
+    stand.connect(26_000);
+    stand.run(26_000, 36_000, true);
+    assert_eq!(stand.cuts.last().map(|cut| cut.kind), Some(Kind::Live));
+    assert_eq!(stand.cuts.len(), 3);
+    for (sequence, known) in held {
+        let found = bytes(&*stand.timeline, "hd", Resource::Segment(sequence)).await;
+        assert_eq!(found, known, "{sequence}");
+    }
+    let kinds = stand.kinds("hd");
+    assert!(kinds.iter().all(|kind| !kind.2), "{kinds:?}");
+}
+
+#[tokio::test]
 async fn one_whose_stream_breaks_off_gives_way_to_the_film_all_the_same() {
     let mut stand = Stand::new(show(4, None, true, After::Slate)).await;
     stand.connect(10_000);

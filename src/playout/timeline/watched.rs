@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::base::clock::Wall;
 use crate::media::time::{channel_time, wall_time};
-use crate::media::timeline::{Description, Found, Progress, Resource, Rules, Snapshot};
+use crate::media::timeline::{Description, Found, Progress, Resource, Rules, Snapshot, Timeline};
 use crate::media::{Rendition, Ticks, Timescale};
 use crate::playout::asset::Reader;
 use crate::playout::leg::{GRACE, Leg};
@@ -20,6 +20,9 @@ use crate::playout::{Kind, Show, part_number};
 /// Samples of an AAC frame, and of a second.
 const AAC: (u64, u64) = (1024, 48_000);
 
+/// Encoders of one show whose segments are held. Each took over for a segment at least, and windows are short.
+const MAX_LEGS: usize = 8;
+
 /// What is kept of a show that is played.
 pub(super) struct Watched {
     pub(super) show: Arc<Show>,
@@ -30,6 +33,8 @@ pub(super) struct Watched {
     pub(super) latest: Wall,
     pub(super) rungs: HashMap<Arc<str>, Rung>,
     pub(super) description: Option<Arc<Description>>,
+    /// Encoders' own timelines, newest first: what they had on is in the window longer than they are.
+    legs: Vec<Arc<dyn Timeline>>,
 }
 
 /// A rendition as it was listed last.
@@ -66,9 +71,9 @@ impl Watched {
         // What was listed stays listed, unless all of it is another thing.
         let before = before
             .filter(|before| before.show.asset == show.asset && before.show.epoch == show.epoch);
-        let (latest, mut rungs, description) = match before {
-            Some(before) => (before.latest, before.rungs, before.description),
-            None => (Wall(i64::MIN), HashMap::new(), None),
+        let (latest, mut rungs, description, legs) = match before {
+            Some(before) => (before.latest, before.rungs, before.description, before.legs),
+            None => (Wall(i64::MIN), HashMap::new(), None, Vec::new()),
         };
         for rung in rungs.values_mut() {
             rung.next = Some(Wall(i64::MIN));
@@ -81,6 +86,42 @@ impl Watched {
             latest,
             rungs,
             description,
+            legs,
+        })
+    }
+
+    /// All encoders of which something can be asked for, with the one that there is now.
+    pub(super) fn legs(
+        &mut self,
+        leg: Option<Arc<dyn Timeline>>,
+        now: Wall,
+    ) -> Vec<Arc<dyn Timeline>> {
+        let mut legs = std::mem::take(&mut self.legs);
+        if let Some(leg) = &leg {
+            legs.retain(|known| !Arc::ptr_eq(known, leg));
+            legs.insert(0, leg.clone());
+        }
+        let newest = usize::from(leg.is_some());
+        if legs.len() > newest {
+            let earlier = legs.split_off(newest);
+            let wanted = |one: &Arc<dyn Timeline>| self.is_in_reach(&**one, now);
+            legs.extend(earlier.into_iter().filter(wanted));
+            legs.truncate(MAX_LEGS);
+        }
+        self.legs.clone_from(&legs);
+        legs
+    }
+
+    /// Whether something of an encoder's is listed, or can be fetched still.
+    fn is_in_reach(&self, leg: &dyn Timeline, now: Wall) -> bool {
+        let reader = self.loaded.film.as_ref().or(self.loaded.slate.as_ref());
+        let names = reader.map_or(&[][..], |reader| &reader.facts().renditions);
+        let time = channel_time(now, self.show.epoch);
+        names.iter().any(|rendition| {
+            let snapshot = leg.snapshot(&rendition.name);
+            let newest = snapshot.and_then(|snapshot| Some(snapshot.segments.last()?.sequence));
+            let place = newest.and_then(|newest| self.runs.place(newest));
+            place.is_some_and(|place| !is_past(&self.rules, &place, time))
         })
     }
 
@@ -128,7 +169,7 @@ impl Watched {
     pub(super) fn rung(&mut self, name: &str, now: Wall, leg: Option<Leg<'_>>) -> Option<&Rung> {
         let time = channel_time(now, self.show.epoch);
         let live = leg.filter(|_| self.is_live(time));
-        let version = live.and_then(|leg| Some(leg.0.progress(name)?.version));
+        let version = live.and_then(|leg| leg.version(name));
         let fresh = |rung: &Rung| {
             rung.next.is_none_or(|next| now < next)
                 && rung.leg == version
