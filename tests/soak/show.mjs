@@ -1,10 +1,11 @@
 // A film of odd length that loops, watched by three players at once for five minutes, dozens of times round: nobody
-// waits at a seam, and the gateway's memory does not grow. Then the gateway is killed under a player, which goes on.
+// waits at a seam, and the gateway's memory does not grow. Then the gateway is killed under a player, which goes on; and
+// an encoder takes a film's place under each of the three, and gives it back.
 import { execFileSync } from 'node:child_process';
 import { readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 
-import { Gateway, play, scratch, sleep, stage, table, view } from './lib.mjs';
+import { Gateway, play, PLAYERS, scratch, sleep, stage, start, table, view } from './lib.mjs';
 
 const seconds = Number(process.env.SOAK_SECONDS ?? 300);
 /** What memory may grow by over the second half of the run: noise of the allocator, not a leak. */
@@ -17,6 +18,16 @@ function film(folder) {
   const path = join(folder, 'odd.mp4');
   const inputs = ['-f', 'lavfi', '-i', 'testsrc2=s=640x360:r=30000/1001:d=7.3', '-f', 'lavfi', '-i', 'sine=r=44100:d=7.32'];
   execFileSync('ffmpeg', ['-v', 'error', ...inputs, '-c:v', 'libx264', '-preset', 'ultrafast', '-pix_fmt', 'yuv420p', '-c:a', 'aac', path]);
+  return path;
+}
+
+const ADMIN = 'SoakAdminKey-0123456789';
+
+/** What takes the film's place. */
+function clip(folder) {
+  const path = join(folder, 'clip.flv');
+  const inputs = ['-f', 'lavfi', '-i', 'testsrc2=s=640x360:r=25', '-f', 'lavfi', '-i', 'sine=r=48000', '-t', '10'];
+  execFileSync('ffmpeg', ['-v', 'error', ...inputs, '-c:v', 'libx264', '-preset', 'ultrafast', '-g', '50', '-pix_fmt', 'yuv420p', '-c:a', 'aac', path]);
   return path;
 }
 
@@ -44,7 +55,7 @@ async function show(gateway, path) {
 await stage(`show: three at once for ${seconds} s, then a kill`, async (promise) => {
   const folder = await scratch('films');
   const path = film(folder);
-  const gateway = await Gateway.start({ FOREBAY_LADDER: 'off' });
+  const gateway = await Gateway.start({ FOREBAY_ADMIN_KEY: ADMIN });
   try {
     const { id, streamId } = await show(gateway, path);
     // A full window first, so that the line of memory has no ramp left.
@@ -74,6 +85,13 @@ await stage(`show: three at once for ${seconds} s, then a kill`, async (promise)
     table('A player while the gateway is killed', [{ 'played s': seen.playedSeconds, stalls: seen.stalls?.count, 'stalled ms': seen.stalls?.totalMs, errors: seen.errors?.map(({ what }) => what).join(' ') || seen.error || 0 }]);
     promise('after a kill the position is where the clock says', Math.abs(turns(after) - turns(before) - passed) < 0.01);
     promise('its player goes on', seen.ok);
+
+    const options = ['--url', `${gateway.http}/`, '--admin-key', ADMIN, '--rtmp', gateway.rtmp, '--clip', clip(folder)];
+    const taking = start('node', [join(PLAYERS, 'takeover.mjs'), ...options], { stdio: ['ignore', 'pipe', 'pipe'] });
+    await taking.ended;
+    const taken = JSON.parse(taking.said.split('\n').find((line) => line.startsWith('{')) ?? '{"done":[]}');
+    table('Film, encoder, film', taken.done.map(({ player, offMs, stalls, errors }) => ({ player, 'off ms': offMs.join(' '), stalls: stalls.length, errors: errors.length })));
+    promise(`three players go from film to encoder and back${taken.trouble ? `: ${taken.trouble}` : ''}`, taken.ok === true);
   } finally {
     await gateway.stop();
     await rm(folder, { recursive: true, force: true });
