@@ -11,7 +11,7 @@ FOREBAY := $(TARGET)/release/forebay
 WEB := assets/web
 PLAYERS := tests/players
 # Longest that a test run may take before it counts as hanging.
-TEST_LIMIT := 30m
+TEST_LIMIT := 45m
 
 sources = $(shell find $(1) -type f -not -path '*/node_modules/*' -not -path '*/dist/*')
 # A bundle that was deleted is made again, whatever its stamp says.

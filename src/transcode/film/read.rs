@@ -4,6 +4,7 @@
 use std::path::Path;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use gstreamer as gst;
 use gstreamer::prelude::*;
@@ -15,6 +16,10 @@ use crate::transcode::worker::graph::lock;
 
 /// Units or pictures on their way. Bounds memory: a picture of 8K has 50 MB. Full, the decoder waits.
 const QUEUE: usize = 4;
+
+/// How long anything is waited for at the beginning. In GStreamer 1.22 what a demuxer says against a file may get
+/// lost while it is being plugged in.
+const BEGIN: Duration = Duration::from_secs(30);
 
 /// What comes out.
 #[derive(Debug)]
@@ -41,6 +46,7 @@ pub(super) struct Chains {
 pub(super) struct Reading {
     pipeline: Option<gst::Pipeline>,
     came: Receiver<Came>,
+    begun: bool,
     ended: bool,
 }
 
@@ -64,14 +70,21 @@ impl Reading {
         Ok(Reading {
             pipeline: Some(pipeline),
             came,
+            begun: false,
             ended: false,
         })
     }
 
     /// What comes next. Waits; who watches the pulse knows how long.
     pub(super) fn next(&mut self) -> Came {
-        // Without a sender the pipeline is gone.
-        let came = self.came.recv().unwrap_or(Came::End);
+        let came = match self.begun {
+            // Without a sender the pipeline is gone.
+            true => self.came.recv().unwrap_or(Came::End),
+            false => self.came.recv_timeout(BEGIN).unwrap_or_else(|_| {
+                Came::Failed(format!("nothing came of it within {} s", BEGIN.as_secs()))
+            }),
+        };
+        self.begun = true;
         self.ended |= matches!(came, Came::End);
         came
     }
