@@ -17,7 +17,7 @@ use crate::hub::{Admission, Hub, Placed, PublishRequest, Refusal};
 use crate::media::timeline::Timeline;
 use crate::playout::takeover::{self, Step};
 use crate::playout::{Cut, Facts, Kind, Legs, Show, Stage};
-use crate::store::{self, CutKind, CutRow, Store};
+use crate::store::{self, CutRow, Store};
 
 /// How often encoders in the place of films are looked at: how much later than it could one goes on air.
 const LOOK: Duration = Duration::from_millis(100);
@@ -234,7 +234,7 @@ impl Takeovers {
 
     /// Writes a row, and has it played here at once: others read it within a second.
     async fn write(&mut self, show: &Show, cut: Cut) {
-        match self.store.add_cut(show.stream, row(&cut)).await {
+        match self.store.add_cut(show.stream, CutRow::from(&cut)).await {
             // A show of which the store knows nothing is played by who put it on.
             Ok(()) | Err(store::Error::Missing { .. }) => {}
             Err(err @ store::Error::Full { .. }) => {
@@ -299,19 +299,4 @@ impl Takeovers {
 fn waits_for_encoder(show: &Show) -> bool {
     let last = show.cuts.iter().rfind(|cut| cut.kind != Kind::End);
     last.is_some_and(|cut| cut.kind == Kind::Live)
-}
-
-fn row(cut: &Cut) -> CutRow {
-    CutRow {
-        at_90k: cut.at.0,
-        sequence: cut.sequence,
-        discontinuity: cut.discontinuity,
-        kind: match cut.kind {
-            Kind::Slate => CutKind::Slate,
-            Kind::Film => CutKind::Film,
-            Kind::Live => CutKind::Live,
-            Kind::End => CutKind::End,
-        },
-        anchor_90k: cut.anchor.0,
-    }
 }

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::plan::{playable, row};
+use super::plan::playable;
 use crate::base::clock::Wall;
 use crate::media::time::channel_time;
 use crate::media::{Ticks, Timescale};
@@ -41,5 +41,5 @@ pub(super) fn end(
         return None;
     }
     let end = schedule::end_now(&show, facts, segment, now);
-    Some(end.iter().map(row).collect())
+    Some(end.iter().map(CutRow::from).collect())
 }

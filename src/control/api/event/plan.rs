@@ -54,7 +54,7 @@ impl Planning {
             looping,
             after: self.after,
             ended: None,
-            cuts: cuts.iter().map(row).collect(),
+            cuts: cuts.iter().map(CutRow::from).collect(),
         }
     }
 
@@ -73,7 +73,7 @@ impl Planning {
         let lead = Ticks::from_duration(playout::LEAD, Timescale::CHANNEL);
         let from = channel_time(now, show.epoch) + lead;
         show.cuts.retain(|cut| cut.at_90k < from.0);
-        show.cuts.extend(future.iter().map(row));
+        show.cuts.extend(future.iter().map(CutRow::from));
         show.starts = slot.starts;
         show.ends = slot.ends;
     }
@@ -95,18 +95,20 @@ pub(in crate::control) fn playable(show: &ShowRow) -> playout::Show {
 }
 
 /// As it is stored.
-pub(in crate::control) fn row(cut: &Cut) -> CutRow {
-    CutRow {
-        at_90k: cut.at.0,
-        sequence: cut.sequence,
-        discontinuity: cut.discontinuity,
-        kind: match cut.kind {
-            Kind::Slate => CutKind::Slate,
-            Kind::Film => CutKind::Film,
-            Kind::Live => CutKind::Live,
-            Kind::End => CutKind::End,
-        },
-        anchor_90k: cut.anchor.0,
+impl From<&Cut> for CutRow {
+    fn from(cut: &Cut) -> CutRow {
+        CutRow {
+            at_90k: cut.at.0,
+            sequence: cut.sequence,
+            discontinuity: cut.discontinuity,
+            kind: match cut.kind {
+                Kind::Slate => CutKind::Slate,
+                Kind::Film => CutKind::Film,
+                Kind::Live => CutKind::Live,
+                Kind::End => CutKind::End,
+            },
+            anchor_90k: cut.anchor.0,
+        }
     }
 }
 
