@@ -63,10 +63,12 @@
 //! | base | nothing |
 //! | media, store, files, films | base |
 //! | format | media, base |
-//! | hub, manifest | media, base |
-//! | ingest, transcode, package, record, playout | hub, format, media, base |
+//! | hub, manifest, rtc | media, base |
+| livekit | rtc, media, base |
+//! | transcode, package, record, playout | hub, format, media, base |
+| ingest, forward | livekit, rtc, hub, format, media, base |
 //! | origin | hub, manifest, media, base |
-//! | control | store, files, films, hub, record, playout, media, base |
+//! | control | store, files, films, livekit, hub, record, playout, media, base |
 //! | config | base |
 //! | credentials | config, store, base |
 //! | app, cli | all |
@@ -138,5 +140,6 @@ pub mod origin;
 pub mod package;
 pub mod playout;
 pub mod record;
+pub mod rtc;
 pub mod store;
 pub mod transcode;

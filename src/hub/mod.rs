@@ -31,6 +31,7 @@ pub mod sound;
 pub mod story;
 pub mod stream;
 pub mod subscriber;
+pub mod tap;
 pub mod timing;
 
 use std::collections::HashMap;
