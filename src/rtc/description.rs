@@ -64,7 +64,7 @@ impl Section {
             "msid" => self.msid = self.msid.take().or_else(|| msid(value)),
             // RFC 5576 §4.2: the first carries, the others repair.
             "ssrc-group" => {
-                let ssrcs = value.split(' ').skip(2).filter_map(|ssrc| ssrc.parse().ok());
+                let ssrcs = value.split(' ').skip(2).filter_map(|ssrc| ssrc.parse::<u32>().ok());
                 repairs.extend(ssrcs.take(STREAMS));
             }
             "ssrc" => self.read_ssrc(value, repairs),

@@ -13,7 +13,7 @@ use crate::base::clock::Clock;
 use crate::base::secret::Secret;
 use crate::media::{AccessUnit, MediaKind, Track};
 
-mod description;
+pub mod description;
 pub mod packet;
 mod webrtc;
 

@@ -47,7 +47,7 @@ pub(super) struct Connection {
     shared: Arc<Shared>,
     tasks: Tasks,
     engine: Option<Arc<dyn PeerConnection>>,
-    /// Media sections of the offer that waits for an answer, by track.
+    /// Whether both descriptions are there.
     described: bool,
     /// Candidates that came before a description.
     early: Vec<Candidate>,
@@ -100,6 +100,16 @@ impl Connection {
                 Err(_) => Err(error("the engine takes too long".to_owned())),
             }
         })
+    }
+
+    /// What was offered and answered is received from now on.
+    fn take(&self, offer: &str, answer: &str) {
+        let mut media = self.shared.media();
+        let Media {
+            incoming, events, ..
+        } = &mut *media;
+        incoming.describe(&sections(offer), &sections(answer), events);
+        self.shared.announce(&media);
     }
 
     /// Both descriptions are there: what was kept is handed over, and the connection has to come.
@@ -163,13 +173,7 @@ impl Peer for Connection {
             let engine = self.engine(Way::In).await?;
             let step = answer(Arc::clone(&engine), offer.to_owned());
             let answer = self.step(step, Error::Description).await?;
-            let mut media = self.shared.media();
-            let Media {
-                incoming, events, ..
-            } = &mut *media;
-            incoming.describe(&sections(offer), &sections(&answer), events);
-            self.shared.announce(&media);
-            drop(media);
+            self.take(offer, &answer);
             self.described(&engine).await;
             Ok(answer)
         })
