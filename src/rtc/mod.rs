@@ -13,6 +13,10 @@ use crate::base::clock::Clock;
 use crate::base::secret::Secret;
 use crate::media::{AccessUnit, MediaKind, Track};
 
+pub mod description;
+pub mod packet;
+mod webrtc;
+
 /// An answer that takes a while. Boxed, so that an engine's own futures stay out of everybody's types.
 pub type Pending<'a, T> = Pin<Box<dyn Future<Output = Result<T, Error>> + Send + 'a>>;
 
@@ -113,6 +117,8 @@ pub struct Statistics {
     pub bytes_sent: u64,
     /// Packets sent once more because they were asked for.
     pub packets_repeated: u64,
+    /// Units that were not sent: there was no room for them, or they wait for a key unit.
+    pub units_dropped: u64,
     /// Requests for key units received.
     pub key_units_wanted: u64,
     /// RTP packets received.
@@ -175,3 +181,11 @@ pub trait Peer: Send {
     /// Says goodbye and ends.
     fn close(&mut self) -> Pending<'_, ()>;
 }
+
+/// A connection of the only engine there is: by the crate `webrtc`. Nothing is sent before an offer or an answer.
+pub fn open(settings: Settings) -> Pending<'static, Box<dyn Peer>> {
+    Box::pin(async move { Ok(Box::new(webrtc::Connection::new(settings)) as Box<dyn Peer>) })
+}
+
+#[cfg(test)]
+mod tests;
