@@ -99,9 +99,7 @@ impl Tap {
 
     /// Asks whoever makes a rendition for a key unit soon. Source renditions are made elsewhere.
     pub fn want_key_unit(&self, id: RenditionId) {
-        self.wishes.key_units.send_modify(|wanted| {
-            *wanted.entry(id).or_default() += 1;
-        });
+        self.wishes.key_units.want(id);
     }
 
     /// Units dropped so far because this tap was too slow.
@@ -255,8 +253,33 @@ impl Drop for Feed {
 pub(super) struct Wishes {
     taps: Mutex<Voices>,
     needs: watch::Sender<Needs>,
-    /// How often a key unit was asked for.
-    key_units: watch::Sender<BTreeMap<RenditionId, u64>>,
+    key_units: Demand,
+}
+
+/// How often a key unit was asked for, of each rendition.
+#[derive(Debug, Default)]
+pub(crate) struct Demand(watch::Sender<BTreeMap<RenditionId, u64>>);
+
+impl Demand {
+    /// Asks for one.
+    pub(crate) fn want(&self, id: RenditionId) {
+        self.0.send_modify(|wanted| {
+            *wanted.entry(id).or_default() += 1;
+        });
+    }
+
+    /// What is asked for from now on.
+    pub(crate) fn follow(&self, clock: Clock) -> KeyUnits {
+        let mut wanted = self.0.subscribe();
+        let served = wanted.borrow_and_update().clone();
+        let served = served.into_iter();
+        let served = served.map(|(id, count)| (id, Served { count, at: None }));
+        KeyUnits {
+            wanted,
+            served: served.collect(),
+            clock,
+        }
+    }
 }
 
 /// What each tap needs.
@@ -296,16 +319,7 @@ impl Wishes {
 
     /// Key units that taps want from now on.
     pub(super) fn key_units(&self, clock: Clock) -> KeyUnits {
-        let mut wanted = self.key_units.subscribe();
-        let served = wanted.borrow_and_update().clone();
-        KeyUnits {
-            wanted,
-            served: served
-                .into_iter()
-                .map(|(id, count)| (id, Served { count, at: None }))
-                .collect(),
-            clock,
-        }
+        self.key_units.follow(clock)
     }
 }
 
@@ -368,3 +382,6 @@ impl KeyUnits {
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+pub(crate) mod tests;
