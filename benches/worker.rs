@@ -27,7 +27,7 @@ use forebay::base::clock::Clock;
 use forebay::format::flv;
 use forebay::media::codec::{aac, avc};
 use forebay::media::{CodecConfig, MediaKind, Ticks, Timescale, Track};
-use forebay::transcode::ladder::{AudioRung, Book, Rung};
+use forebay::transcode::ladder::{AudioCodec, AudioRung, Book, Rung};
 use forebay::transcode::protocol::{self, Message, PREFIX, Setup, Slate, Unit};
 
 /// Length of the clip, seconds.
@@ -157,6 +157,7 @@ fn messages(clip: &Path) -> anyhow::Result<Vec<u8>> {
         kbps: 128,
         sample_rate: 48_000,
         channels: 2,
+        codec: AudioCodec::Aac,
     };
     // Hardware, where there is some, is not the question.
     let mut encoders = Book::built_in().encoders;

@@ -15,6 +15,7 @@ use super::placed::Placed;
 use super::program::Program;
 use super::story::Happening;
 use super::subscriber::{Event, Feed, Subscriber};
+use super::tap::Wishes;
 use crate::base::clock::{Clock, Wall};
 use crate::base::id::Uuid;
 use crate::media::{AccessUnit, MediaKind, RenditionId, Ticks, Timescale, Track};
@@ -23,6 +24,7 @@ pub use health::Stats;
 pub(super) use places::Joining;
 use renditions::Plan;
 use state::State;
+use taps::Taps;
 
 /// Publisher sessions on one key: a primary and backups (ARCHITECTURE.md, `Member`).
 pub const MAX_MEMBERS: usize = 4;
@@ -85,6 +87,7 @@ pub struct Stream {
     ladder: bool,
     silence: Duration,
     clock: Clock,
+    wishes: Arc<Wishes>,
     state: Mutex<State>,
 }
 
@@ -150,6 +153,7 @@ impl Stream {
             stale_list: false,
             outlets: Vec::new(),
             feeds: Vec::new(),
+            taps: Taps::default(),
             thumbnail: None,
             stats: Stats::default(),
             ended: false,
@@ -161,6 +165,7 @@ impl Stream {
             ladder: settings.ladder,
             silence: limits.silence,
             clock,
+            wishes: Arc::default(),
             state: Mutex::new(state),
         }
     }
@@ -455,6 +460,7 @@ impl Stream {
             feed.send(Event::End, MediaKind::Video);
         });
         state.feeds.clear();
+        state.end_taps();
         state.evict("the stream has ended");
     }
 
@@ -479,5 +485,6 @@ mod places;
 mod renditions;
 mod roster;
 mod state;
+mod taps;
 #[cfg(test)]
 mod tests;

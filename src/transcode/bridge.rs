@@ -10,6 +10,7 @@ mod child;
 mod feed;
 mod health;
 mod history;
+mod rooms;
 mod status;
 
 use std::collections::HashMap;
@@ -20,6 +21,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use bytes::Bytes;
 use tracing::Instrument;
 
+pub use self::rooms::attach_rooms;
 pub use self::status::{RungStatus, Status};
 
 use self::history::History;
@@ -29,6 +31,7 @@ use super::protocol::{Frames, Setup, Slate};
 use crate::base::clock::Clock;
 use crate::base::shutdown::Tasks;
 use crate::hub::story::Happening;
+use crate::hub::tap::{KeyUnits, Needs};
 use crate::hub::{Event, NewRendition, Placed, Stream, Subscriber};
 use crate::media::{AccessUnit, CodecConfig, MediaKind, RenditionId, Track};
 
@@ -151,6 +154,8 @@ pub fn attach(stream: &Arc<Stream>, config: Arc<Config>, tasks: &Tasks) -> Arc<S
         outlet,
         capabilities: admission.capabilities.clone(),
         placed: admission.placed.clone(),
+        rooms: None,
+        key_units: stream.key_units(),
         slate,
         stand_in: None,
         config,
@@ -170,6 +175,10 @@ pub(super) struct Bridge<I> {
     pub(super) capabilities: Vec<String>,
     /// Whose renditions are made, when the stream takes the place of something.
     pub(super) placed: Option<Placed>,
+    /// What rooms need, when it is made for them and no ladder.
+    pub(super) rooms: Option<Needs>,
+    /// Renditions of which somebody wants a key unit, ours or others'.
+    pub(super) key_units: KeyUnits,
     pub(super) slate: Option<Slate>,
     /// What takes the place of a source that is listed, once it can be listed no longer.
     pub(super) stand_in: Option<Rung>,
@@ -317,6 +326,9 @@ impl<I: Inlet> Bridge<I> {
                 channels: track.channels()?,
             })
         });
+        if let Some(needs) = self.rooms {
+            return self.config.book.plan_of_rooms(needs, video, audio);
+        }
         self.config.book.decide(&Request {
             choice: &self.config.choice,
             capabilities: &self.capabilities,
@@ -342,7 +354,11 @@ impl<I: Inlet> Bridge<I> {
             frames: self.placed.as_ref().map(Frames::of),
             encoders: self.config.book.encoders.clone(),
             vbv_ms: self.config.book.vbv_ms,
-            thumbnail_ms: THUMBNAIL_MS,
+            thumbnail_ms: if self.rooms.is_some() {
+                0
+            } else {
+                THUMBNAIL_MS
+            },
             resume: Vec::new(),
             colour: None,
             slate: self.slate.clone(),

@@ -11,6 +11,7 @@ const OPTIONAL: &[(&str, &str)] = &[
     ("avdec_h265", "a ladder for HEVC sources"),
     ("av1dec", "a ladder for AV1 sources"),
     ("opusdec", "AAC from Opus sources"),
+    ("opusenc", "sound in LiveKit rooms"),
     ("videocrop", "the capability aspect-ratio"),
     ("deinterlace", "interlaced sources without combs"),
     ("jpegenc", "thumbnails"),

@@ -4,7 +4,7 @@ mod book;
 
 use serde::{Deserialize, Serialize};
 
-pub use self::book::{AudioEntry, Auto, Book, Cost, Entry};
+pub use self::book::{AudioEntry, Auto, Book, Cost, Entry, ROOM_PICTURE, ROOM_SOUND, Room};
 
 /// Longest side of a rung, in pixels: the limit of H.264 level 5.x and of most hardware.
 const MAX_SIDE: u32 = 4096;
@@ -118,6 +118,17 @@ pub struct AudioRung {
     pub sample_rate: u32,
     /// Channels of the output.
     pub channels: u8,
+    /// How it is coded. Encodings of one worker have one codec, rate and number of channels.
+    pub codec: AudioCodec,
+}
+
+/// How sound is coded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum AudioCodec {
+    /// AAC-LC, for players.
+    Aac,
+    /// Opus in packets of 20 ms, for rooms.
+    Opus,
 }
 
 /// Width to height.
@@ -302,6 +313,7 @@ impl Book {
                 kbps: entry.kbps,
                 sample_rate,
                 channels: 2,
+                codec: AudioCodec::Aac,
             })
             .collect()
     }

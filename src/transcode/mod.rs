@@ -13,7 +13,7 @@ pub mod lag;
 pub mod protocol;
 pub mod worker;
 
-pub use bridge::{Config, attach};
+pub use bridge::{Config, attach, attach_rooms};
 pub use check::{Finding, check};
 pub use worker::run_worker;
 

@@ -79,6 +79,11 @@ pub enum Message {
         /// Number of the encoding.
         index: u8,
     },
+    /// To the worker: make a key unit of this encoding soon, wherever segments begin.
+    KeyUnit {
+        /// Number of the encoding.
+        index: u8,
+    },
     /// To the worker: give out what is left, then [`Message::Finished`].
     End,
     /// To the bridge: the configuration of an encoding, before its first unit.
@@ -158,6 +163,7 @@ const END: u8 = 5;
 const SOUND: u8 = 6;
 const HOLD: u8 = 7;
 const SHED: u8 = 8;
+const KEY_UNIT: u8 = 9;
 const RUNG_TRACK: u8 = 16;
 const RUNG_UNIT: u8 = 17;
 const THUMBNAIL: u8 = 18;
@@ -239,6 +245,10 @@ impl Message {
             }
             Message::Shed { index } => {
                 head.put_u8(SHED);
+                head.put_u8(index);
+            }
+            Message::KeyUnit { index } => {
+                head.put_u8(KEY_UNIT);
                 head.put_u8(index);
             }
             Message::End => head.put_u8(END),
@@ -359,6 +369,12 @@ impl Message {
             SHED => {
                 need(&body, 1)?;
                 Message::Shed {
+                    index: body.get_u8(),
+                }
+            }
+            KEY_UNIT => {
+                need(&body, 1)?;
+                Message::KeyUnit {
                     index: body.get_u8(),
                 }
             }

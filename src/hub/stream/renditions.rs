@@ -8,6 +8,7 @@ use crate::hub::NewRendition;
 use crate::hub::boundary::Cursor;
 use crate::hub::program::Missing;
 use crate::hub::story::Cover;
+use crate::hub::tap::Event;
 use crate::media::{
     AccessUnit, Boundary, CodecConfig, MediaKind, Rendition, RenditionId, Ticks, Track,
 };
@@ -107,6 +108,8 @@ impl State {
         if let Some(retired) = self.renditions.get_mut(usize::from(id.0))
             && matches!(retired.flow, Flow::Live | Flow::Joining)
         {
+            // What the publisher sends is there for taps, whether it is listed or not.
+            let is_over = !retired.rendition.source;
             retired.flow = if listed {
                 Flow::Leaving(until)
             } else {
@@ -116,6 +119,9 @@ impl State {
                     .for_each(|outlet| outlet.handle_removed(id));
                 Flow::Gone
             };
+            if is_over {
+                self.tell_taps(&Event::Removed(id));
+            }
         }
         self.stale_list = true;
     }
@@ -139,6 +145,8 @@ impl State {
             ..(*listed.rendition).clone()
         });
         listed.next_track = Some(track);
+        let rendition = listed.rendition.clone();
+        self.tell_taps(&Event::Rendition(rendition));
         self.source_video = None;
         self.program.disconnect();
         self.stale_list = true;
@@ -151,6 +159,10 @@ impl State {
             return;
         };
         let scale = listed.rendition.track.timescale;
+        if matches!(listed.flow, Flow::Live | Flow::Joining) {
+            self.tap_unit(id, &unit);
+        }
+        let listed = &mut self.renditions[usize::from(id.0)];
         let mut cursor = listed.cursor;
         let opened = self.program.open_rung(&mut cursor, &unit, scale);
         if listed.flow == Flow::Joining
@@ -199,6 +211,7 @@ impl State {
         self.outlets
             .iter_mut()
             .for_each(|outlet| outlet.handle_rendition(&rendition));
+        self.tell_taps(&Event::Rendition(rendition.clone()));
         self.stale_list = true;
         self.renditions.push(Listed {
             rendition,

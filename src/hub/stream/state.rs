@@ -10,6 +10,7 @@ use super::health::{Record, Stats};
 use super::log::Line;
 use super::member::Member;
 use super::renditions::{Listed, Plan};
+use super::taps::Taps;
 use super::{MemberId, Stream};
 use crate::base::clock::{Clock, Wall};
 use crate::hub::NewRendition;
@@ -18,6 +19,7 @@ use crate::hub::outlet::Outlet;
 use crate::hub::program::{Output, Program};
 use crate::hub::story::Cover;
 use crate::hub::subscriber::{Event, Feed};
+use crate::hub::tap;
 use crate::media::{
     AccessUnit, Boundary, MediaKind, RenditionId, Ticks, Timescale, Track, rescale,
 };
@@ -53,6 +55,7 @@ pub(super) struct State {
     pub(super) stale_list: bool,
     pub(super) outlets: Vec<Box<dyn Outlet>>,
     pub(super) feeds: Vec<Feed>,
+    pub(super) taps: Taps,
     pub(super) thumbnail: Option<Bytes>,
     pub(super) stats: Stats,
     pub(super) ended: bool,
@@ -242,7 +245,10 @@ impl State {
                     }
                     self.consider_listing(now);
                 }
-                Output::Break => self.feed(&Event::Break),
+                Output::Break => {
+                    self.feed(&Event::Break);
+                    self.tell_taps(&tap::Event::Break);
+                }
                 Output::Unit {
                     unit,
                     opened,
@@ -280,11 +286,8 @@ impl State {
         if self.placed {
             return;
         }
-        let known = match track.kind() {
-            MediaKind::Video => self.source_video,
-            MediaKind::Audio => self.source_audio,
-        };
-        if let Some(id) = known {
+        if let Some(id) = self.source_id(track.kind()) {
+            self.tell_taps(&tap::Event::Track(id, track.clone()));
             self.renditions[usize::from(id.0)].next_track = Some(track.clone());
             return;
         }
@@ -322,10 +325,8 @@ impl State {
                 boundary,
             });
         }
-        let id = match unit.kind {
-            MediaKind::Video => self.source_video,
-            MediaKind::Audio => self.source_audio,
-        };
+        self.tap_source(&unit);
+        let id = self.source_id(unit.kind);
         // A source video that is not listed is not packaged either.
         let wanted = unit.kind == MediaKind::Audio || self.source_may_be_listed() != Some(false);
         let wanted = wanted && listed;

@@ -9,6 +9,8 @@ use crate::media::Timescale;
 use crate::media::codec::aac;
 use crate::media::{Boundary, CodecConfig, Rendition};
 
+mod taps;
+
 /// What an outlet was told, in words.
 type Log = mpsc::Receiver<String>;
 

@@ -226,6 +226,7 @@ impl Listener {
             | Message::Hold { .. }
             | Message::Break
             | Message::Shed { .. }
+            | Message::KeyUnit { .. }
             | Message::Sound(_)
             | Message::End => Some(Ending::Died(
                 protocol::Malformed::Unknown {
@@ -321,7 +322,7 @@ fn new_rendition(setup: &Setup, index: usize, track: Track) -> Option<NewRenditi
     Some(NewRendition {
         name: Arc::from(rung.name.as_str()),
         track,
-        // The AAC encoder wanders around its rate; the container adds a few bytes to each frame.
+        // Sound encoders wander around its rate; the container adds a few bytes to each frame.
         peak_bps: kbps(rung.kbps) / 4 * 5,
         average_bps: kbps(rung.kbps),
         frame_rate_millis: 0,

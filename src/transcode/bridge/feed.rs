@@ -12,7 +12,7 @@ use super::history::History;
 use super::{Bridge, Inlet};
 use crate::hub::Event;
 use crate::hub::story::Happening;
-use crate::media::{MediaKind, Timescale, rescale};
+use crate::media::{MediaKind, RenditionId, Timescale, rescale};
 use crate::transcode::Error;
 use crate::transcode::ladder::AudioRung;
 use crate::transcode::protocol::{Message, Setup};
@@ -182,6 +182,7 @@ impl<I: Inlet> Bridge<I> {
                     // What it said last is worth more than the broken pipe.
                     Err(_) => return last_words(worker).await,
                 },
+                Some(id) = self.key_units.recv() => orders.extend(self.key_unit(id, setup)),
                 ending = worker.ended() => return Stop::Worker(ending),
                 _ = look.tick() => match self.look(&mut watch, history, setup) {
                     Ok(order) => orders.extend(order),
@@ -246,13 +247,21 @@ impl<I: Inlet> Bridge<I> {
         Ok(index.map(|index| Message::Shed { index }))
     }
 
+    /// What a worker is told when somebody wants a key unit of a rendition, if it makes that.
+    fn key_unit(&self, id: RenditionId, setup: &Setup) -> Option<Message> {
+        let name = self.status.name_of(id)?;
+        let index = setup.video.iter().position(|rung| rung.name == name)?;
+        let index = u8::try_from(index).ok()?;
+        Some(Message::KeyUnit { index })
+    }
+
     /// Units that no worker got, here and in front of here.
     fn lost_units(&self, history: &History) -> u64 {
         self.inlet.dropped_units() + history.lost_units()
     }
 
     /// Adds an event to the history, and notes how far it goes.
-    fn remember(&self, event: Event, history: &mut History) {
+    pub(super) fn remember(&self, event: Event, history: &mut History) {
         let until = match &event {
             Event::Unit { unit, .. } if unit.kind == MediaKind::Video => Some((unit.pts, true)),
             Event::Unit { unit, .. } if history.video().is_none() => {

@@ -212,6 +212,19 @@ impl Status {
             .position(|rung| rung.name == name)
     }
 
+    /// An encoding that is not made any more, as if it had never been. No worker runs.
+    pub(super) fn leave(&self, name: &str) {
+        lock(&self.0).rungs.retain(|rung| rung.name != name);
+    }
+
+    /// The rung that is a rendition, as long as it is made.
+    pub(super) fn name_of(&self, id: RenditionId) -> Option<String> {
+        let inner = lock(&self.0);
+        let is = |rung: &&Rung| rung.published.as_ref().is_some_and(|it| it.id == id);
+        let rung = inner.rungs.iter().find(is)?;
+        (!rung.shed).then(|| rung.name.clone())
+    }
+
     /// What is known of a rung whose encoder states this configuration.
     pub(super) fn rendition(&self, place: usize, track: &Track) -> Known {
         let inner = lock(&self.0);

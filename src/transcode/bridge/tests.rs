@@ -6,6 +6,7 @@ use super::*;
 use crate::base::clock::Wall;
 use crate::hub::Filler;
 use crate::hub::story::Happening;
+use crate::hub::tap::Demand;
 use crate::media::codec::PixelAspect;
 use crate::media::{Boundary, MediaKind, Ticks, Track};
 use crate::transcode::protocol::{Message, Unit};
@@ -93,6 +94,7 @@ impl Inlet for mpsc::Receiver<Event> {
 struct Running {
     events: mpsc::Sender<Event>,
     calls: mpsc::Receiver<Call>,
+    demand: Demand,
     status: Arc<Status>,
     tasks: Tasks,
 }
@@ -101,6 +103,7 @@ fn start(config: Config, capabilities: &str) -> Running {
     let (events, inlet) = mpsc::channel(1000);
     let (calls, seen) = mpsc::channel(10_000);
     let (status, tasks) = (Arc::new(Status::default()), Tasks::new());
+    let demand = Demand::default();
     let bridge = Bridge {
         inlet,
         outlet: Arc::new(Outside {
@@ -109,6 +112,8 @@ fn start(config: Config, capabilities: &str) -> Running {
         }),
         capabilities: capabilities.split(',').map(str::to_owned).collect(),
         placed: None,
+        rooms: None,
+        key_units: demand.follow(Clock::system()),
         slate: Some(Slate::default()),
         stand_in: None,
         config: Arc::new(config),
@@ -119,6 +124,7 @@ fn start(config: Config, capabilities: &str) -> Running {
     Running {
         events,
         calls: seen,
+        demand,
         status,
         tasks,
     }

@@ -4,8 +4,11 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use super::{AudioRung, Choice, MAX_SIDE, MIN_SIDE, Plan, Rung, peak_bps};
+use super::{
+    AudioCodec, AudioFacts, AudioRung, Choice, MAX_SIDE, MIN_SIDE, Plan, Rung, VideoFacts, peak_bps,
+};
 use crate::hub::Placed;
+use crate::hub::tap::Needs;
 use crate::transcode::Error;
 use crate::transcode::encoder::Template;
 
@@ -26,6 +29,8 @@ pub struct Book {
     pub rungs: Vec<Entry>,
     /// All audio encodings, default first.
     pub audio: Vec<AudioEntry>,
+    /// What is made for rooms.
+    pub room: Room,
     /// Named ladders.
     #[serde(default)]
     pub ladders: BTreeMap<String, Vec<String>>,
@@ -96,6 +101,25 @@ pub struct AudioEntry {
     pub word: Option<String>,
 }
 
+/// The `[room]`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Room {
+    /// Shorter side of the picture at most, pixels.
+    pub lines: u32,
+    /// Bit rate of that, kbit/s.
+    pub kbps: u32,
+    /// H.264 profile.
+    pub profile: String,
+    /// Bit rate of the sound, kbit/s.
+    pub opus_kbps: u32,
+}
+
+/// Name of the picture that is made for rooms.
+pub const ROOM_PICTURE: &str = "room";
+/// Name of the sound that is made for rooms.
+pub const ROOM_SOUND: &str = "opus";
+
 impl Book {
     /// The book that is part of the binary.
     pub fn built_in() -> Book {
@@ -123,6 +147,10 @@ impl Book {
             if book.rungs[..at].iter().any(|other| other.name == rung.name) {
                 return Err(bad("rung", &rung.name, "stands twice"));
             }
+        }
+        let room = &book.room;
+        if room.lines < MIN_SIDE || room.kbps == 0 || !(6..=510).contains(&room.opus_kbps) {
+            return Err(bad("room", "", "has no sane size or rate"));
         }
         if book.entry(&book.default_quality).is_none() {
             return Err(bad("default_quality", &book.default_quality, "is no rung"));
@@ -178,12 +206,45 @@ impl Book {
                 kbps: entry.map_or(sound.kbps, |entry| entry.kbps),
                 sample_rate: sound.sample_rate,
                 channels: sound.channels,
+                codec: AudioCodec::Aac,
             }
         });
         Plan {
             video: video.collect(),
             audio: audio.collect(),
             replaces_source: true,
+            ..Plan::default()
+        }
+    }
+
+    /// What rooms need of a source, as far as there is something to make it of.
+    pub fn plan_of_rooms(
+        &self,
+        needs: Needs,
+        video: Option<VideoFacts>,
+        audio: Option<AudioFacts>,
+    ) -> Plan {
+        let large = |picture: &VideoFacts| picture.width.min(picture.height) >= MIN_SIDE;
+        let entry = Entry {
+            name: ROOM_PICTURE.to_owned(),
+            lines: self.room.lines,
+            kbps: self.room.kbps,
+            profile: self.room.profile.clone(),
+            half_rate_from_fps: None,
+            value: 0,
+            variant: true,
+        };
+        let video = video.filter(|picture| needs.picture && large(picture));
+        let audio = audio.filter(|_| needs.opus);
+        Plan {
+            video: video.map(|it| self.rung(&entry, &it)).into_iter().collect(),
+            audio: Vec::from_iter(audio.map(|_| AudioRung {
+                name: ROOM_SOUND.to_owned(),
+                kbps: self.room.opus_kbps,
+                sample_rate: 48_000,
+                channels: 2,
+                codec: AudioCodec::Opus,
+            })),
             ..Plan::default()
         }
     }

@@ -63,6 +63,7 @@ fn samples() -> Vec<Message> {
             kbps: 128,
             sample_rate: 48_000,
             channels: 2,
+            codec: crate::transcode::ladder::AudioCodec::Opus,
         }]),
         Message::Hold {
             until: Ticks(90_000),
@@ -75,6 +76,7 @@ fn samples() -> Vec<Message> {
             filler: Filler::Picture,
         },
         Message::Shed { index: 2 },
+        Message::KeyUnit { index: 3 },
         Message::End,
         Message::RungTrack {
             index: 3,

@@ -1,4 +1,4 @@
-//! Sound in, AAC out: one pipeline for all audio encodings, times counted in samples.
+//! Sound in, AAC or Opus out: one pipeline for all audio encodings, times counted in samples.
 
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, sync_channel};
@@ -12,13 +12,13 @@ use gstreamer_app as gst_app;
 
 use super::elements;
 use super::graph::{bytes_of, lock};
-use super::grid::{FRAME, Grid};
+use super::grid::{Form, Grid};
 use super::output::Output;
 use super::times::Times;
-use crate::media::codec::aac;
+use crate::media::codec::{aac, opus};
 use crate::media::{CodecConfig, Ticks, Timescale, Track};
 use crate::transcode::Error;
-use crate::transcode::ladder::AudioRung;
+use crate::transcode::ladder::{AudioCodec, AudioRung};
 use crate::transcode::protocol::Message;
 
 /// Buffers before the encoders. Bounds latency.
@@ -53,10 +53,11 @@ impl AudioGraph {
         times: &Arc<Times>,
         output: &Output,
     ) -> Result<AudioGraph, Error> {
-        let form = rungs
+        let first = rungs
             .first()
             .expect("the caller has checked that there is one");
-        let (rate, channels) = (form.sample_rate, form.channels);
+        let (rate, channels) = (first.sample_rate, first.channels);
+        let form = Form::of(first.codec, rate);
         let scale = Timescale::new(rate).unwrap_or(Timescale::of(48_000));
         let mut text = format!(
             "appsrc name=in format=time block=true max-bytes=0 max-buffers={SOURCE_QUEUE} ! \
@@ -64,8 +65,8 @@ impl AudioGraph {
         );
         for (index, rung) in rungs.iter().enumerate() {
             text += &format!(
-                "t. ! avenc_aac bitrate={bitrate} ! appsink name=out{index} sync=false async=false max-buffers=4 ",
-                bitrate = u64::from(rung.kbps) * 1000,
+                "t. ! {encoder} ! appsink name=out{index} sync=false async=false max-buffers=4 ",
+                encoder = encoder(rung),
             );
         }
         let pipeline = elements::parse(&text)?;
@@ -78,9 +79,9 @@ impl AudioGraph {
             .field("channels", i32::from(channels))
             .build();
         source.set_caps(Some(&caps));
-        let grid = Arc::new(Mutex::new(Grid::new(rate, resume)));
+        let grid = Arc::new(Mutex::new(Grid::new(form, resume)));
         let (tell, ended) = sync_channel(rungs.len());
-        for index in 0..rungs.len() {
+        for (index, rung) in rungs.iter().enumerate() {
             let tell = tell.clone();
             let mut leave = Leave {
                 index: u8::try_from(first_index + index).expect("fewer than 256 encodings"),
@@ -88,6 +89,8 @@ impl AudioGraph {
                 output: output.clone(),
                 record: None,
                 frames: 0,
+                frame: form.frame,
+                config: config_of(rung),
                 scale,
             };
             elements::sink(&pipeline, &format!("out{index}")).set_callbacks(
@@ -199,6 +202,10 @@ struct Leave {
     output: Output,
     record: Option<Bytes>,
     frames: i64,
+    /// Samples of one.
+    frame: i64,
+    /// What is known of the configuration before there is anything.
+    config: Option<CodecConfig>,
     scale: Timescale,
 }
 
@@ -212,7 +219,9 @@ impl Leave {
         if let Some(record) = record.filter(|_| self.record.is_none()) {
             self.record = Some(record.clone());
             let config = aac::Config::parse(record).map_err(|_| gst::FlowError::NotNegotiated)?;
-            let config = CodecConfig::Aac(config);
+            self.config = Some(CodecConfig::Aac(config));
+        }
+        if let Some(config) = self.config.take() {
             let timescale = self.scale;
             let track = Box::new(Track { config, timescale });
             let index = self.index;
@@ -225,7 +234,7 @@ impl Leave {
             index: self.index,
             key: true,
             pts: Ticks(pts),
-            duration: Some(Ticks(FRAME)),
+            duration: Some(Ticks(self.frame)),
             data: data.ok_or(gst::FlowError::Error)?,
         });
         if sent {
@@ -233,5 +242,27 @@ impl Leave {
         } else {
             Err(gst::FlowError::Eos)
         }
+    }
+}
+
+/// The encoder of one encoding, as text.
+fn encoder(rung: &AudioRung) -> String {
+    let bitrate = u64::from(rung.kbps) * 1000;
+    match rung.codec {
+        AudioCodec::Aac => format!("avenc_aac bitrate={bitrate}"),
+        // Half of the effort: at this rate it is not heard. The loss that is announced makes frames depend
+        // less on one another; much more of it would turn music into speech with redundancy.
+        AudioCodec::Opus => format!(
+            "opusenc bitrate={bitrate} bitrate-type=constrained-vbr frame-size=20 complexity=5 \
+             inband-fec=true packet-loss-percentage=5"
+        ),
+    }
+}
+
+/// The configuration of an encoding that is known without its encoder.
+fn config_of(rung: &AudioRung) -> Option<CodecConfig> {
+    match rung.codec {
+        AudioCodec::Aac => None,
+        AudioCodec::Opus => opus::Config::new(rung.channels).ok().map(CodecConfig::Opus),
     }
 }

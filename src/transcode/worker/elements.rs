@@ -14,6 +14,7 @@ pub(in crate::transcode) const PACKAGES: &[(&str, &str)] = &[
     ("audioconvert", "gstreamer1.0-plugins-base"),
     ("audioresample", "gstreamer1.0-plugins-base"),
     ("opusdec", "gstreamer1.0-plugins-base"),
+    ("opusenc", "gstreamer1.0-plugins-base"),
     ("videotestsrc", "gstreamer1.0-plugins-base"),
     ("textoverlay", "gstreamer1.0-x"),
     ("pngdec", "gstreamer1.0-plugins-good"),

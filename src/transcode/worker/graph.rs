@@ -18,9 +18,9 @@ use bytes::Bytes;
 use gstreamer as gst;
 use gstreamer::prelude::*;
 use gstreamer_app as gst_app;
-use gstreamer_video as gst_video;
 
 use super::elements;
+use super::keys;
 use super::leave::Leave;
 use super::marks::Marks;
 use super::output::Output;
@@ -47,6 +47,8 @@ pub(in crate::transcode) struct Graph {
     ended: Receiver<()>,
     /// Per rung, whether nothing is made of it any more.
     shut: Vec<Arc<AtomicBool>>,
+    /// Per rung, whether its next picture is to be a key unit.
+    wanted: Vec<Arc<AtomicBool>>,
     /// What is cut off at each side, for each description on its way to the cutter.
     crops: Arc<Mutex<VecDeque<[i32; 4]>>>,
     /// Height of the first rung, pixels.
@@ -73,7 +75,7 @@ impl Graph {
         output.watch(&pipeline);
         let source = elements::source(&pipeline, "in");
         let (tell, ended) = sync_channel(setup.video.len());
-        let mut shut = Vec::new();
+        let (mut shut, mut wanted) = (Vec::new(), Vec::new());
         for (index, rung) in setup.video.iter().enumerate() {
             let element = elements::named(&pipeline, &format!("enc{index}"));
             for (name, value) in template.properties_for(rung.kbps, setup.vbv_ms) {
@@ -81,7 +83,7 @@ impl Graph {
                     element.set_property_from_str(&name, &value);
                 }
             }
-            force_key_units(&element, marks, output);
+            wanted.push(keys::force(&element, marks, output));
             let queue = elements::named(&pipeline, &format!("q{index}"));
             shut.push(gate(&queue, resume(setup, index, times), marks));
             let tell = tell.clone();
@@ -119,6 +121,7 @@ impl Graph {
             source,
             ended,
             shut,
+            wanted,
             top_lines: setup.video.first().map_or(0, |rung| rung.height),
         })
     }
@@ -153,6 +156,13 @@ impl Graph {
     pub(super) fn shed(&self, index: usize) {
         if let Some(shut) = self.shut.get(index) {
             shut.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Makes the next picture of one rung a key unit.
+    pub(super) fn want_key_unit(&self, index: usize) {
+        if let Some(wanted) = self.wanted.get(index) {
+            wanted.store(true, Ordering::Relaxed);
         }
     }
 
@@ -307,52 +317,6 @@ fn gate(queue: &gst::Element, from: Option<u64>, marks: &Arc<Mutex<Marks>>) -> A
         }
     });
     shut
-}
-
-/// Asks the encoder for an IDR at every picture that opens a segment, in the thread that brings the
-/// picture and just before it.
-///
-/// GStreamer 1.22 stamps a request that comes before an encoder's first output with the offset that
-/// x264enc adds to its times, and from then on throttles all later ones. Hence nothing is asked of
-/// an encoder that has not given anything: its first picture is an IDR without being asked, and a
-/// boundary that comes while it is still silent is opened at the first picture afterwards.
-fn force_key_units(element: &gst::Element, marks: &Arc<Mutex<Marks>>, output: &Output) {
-    let given = Arc::new(AtomicBool::new(false));
-    let source = element
-        .static_pad("src")
-        .expect("an encoder has a source pad");
-    let gave = given.clone();
-    source.add_probe(gst::PadProbeType::BUFFER, move |_, _| {
-        gave.store(true, Ordering::Release);
-        gst::PadProbeReturn::Remove
-    });
-    let sink = element
-        .static_pad("sink")
-        .expect("an encoder has a sink pad");
-    let (marks, tally) = (marks.clone(), output.tally.clone());
-    let (first, waiting) = (AtomicBool::new(true), AtomicBool::new(false));
-    sink.add_probe(gst::PadProbeType::BUFFER, move |pad, info| {
-        let Some(pts) = info.buffer().and_then(|buffer| buffer.pts()) else {
-            return gst::PadProbeReturn::Ok;
-        };
-        let opens = lock(&marks).opens(pts.nseconds());
-        if first.swap(false, Ordering::Relaxed) {
-            return gst::PadProbeReturn::Ok;
-        }
-        let given = given.load(Ordering::Acquire);
-        if opens && !given {
-            waiting.store(true, Ordering::Relaxed);
-            tally.late_boundaries.fetch_add(1, Ordering::Relaxed);
-        }
-        if given && (opens | waiting.swap(false, Ordering::Relaxed)) {
-            let event = gst_video::DownstreamForceKeyUnitEvent::builder()
-                .running_time(pts)
-                .all_headers(true)
-                .build();
-            pad.send_event(event);
-        }
-        gst::PadProbeReturn::Ok
-    });
 }
 
 /// Sets what is cut off when the description that it belongs to comes by: pictures before it may have

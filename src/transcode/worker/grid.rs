@@ -3,16 +3,45 @@
 
 use std::collections::VecDeque;
 
+use crate::transcode::ladder::AudioCodec;
+
 /// Difference between counted and carried time that is put right, in samples: 1.5 AAC frames.
 const TOLERANCE: i64 = 1536;
-/// Longest hole that is filled with silence, in seconds. A longer one re-anchors the count.
-const MAX_SILENCE_S: i64 = 10;
-/// Samples per AAC frame.
-pub(super) const FRAME: i64 = 1024;
-/// Samples by which avenc_aac's output is late: one frame.
-pub(super) const ENCODER_DELAY: i64 = 1024;
 /// Anchors that frames inside the encoder may still refer to.
 const MAX_ANCHORS: usize = 8;
+
+/// How an encoder cuts sound into frames, in samples.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Form {
+    /// Length of a frame.
+    pub(super) frame: i64,
+    /// By how much its output is late.
+    pub(super) delay: i64,
+    /// Longest hole that is filled with silence. A longer one re-anchors the count.
+    pub(super) longest_silence: i64,
+}
+
+impl Form {
+    /// That of a codec at `rate` samples per second.
+    pub(super) fn of(codec: AudioCodec, rate: u32) -> Form {
+        let rate = i64::from(rate);
+        match codec {
+            // avenc_aac is late by one frame.
+            AudioCodec::Aac => Form {
+                frame: 1024,
+                delay: 1024,
+                longest_silence: 10 * rate,
+            },
+            // libopus looks 6.5 ms ahead. Rooms are shown what happens now: silence of a hole that is
+            // over would come all at once, and too late.
+            AudioCodec::Opus => Form {
+                frame: rate / 50,
+                delay: rate * 13 / 2000,
+                longest_silence: rate / 4,
+            },
+        }
+    }
+}
 
 /// What to do with a decoded buffer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,7 +55,7 @@ pub(super) struct Step {
 /// The grid of one audio output.
 #[derive(Debug)]
 pub(super) struct Grid {
-    rate: i64,
+    form: Form,
     /// Samples given to the encoder so far.
     fed: i64,
     /// (samples fed before, channel time in samples), oldest first.
@@ -36,10 +65,10 @@ pub(super) struct Grid {
 }
 
 impl Grid {
-    /// A grid of `rate` samples per second, with a frame's beginning at `frame_at`.
-    pub(super) fn new(rate: u32, frame_at: Option<i64>) -> Grid {
+    /// The grid of an encoder, with a frame's beginning at `frame_at`.
+    pub(super) fn new(form: Form, frame_at: Option<i64>) -> Grid {
         Grid {
-            rate: rate.into(),
+            form,
             fed: 0,
             anchors: VecDeque::new(),
             frame_at,
@@ -49,7 +78,9 @@ impl Grid {
     /// Places a buffer of `length` samples whose carried channel time is `time` samples.
     pub(super) fn place(&mut self, time: i64, length: i64) -> Step {
         let Some(&(fed, anchor)) = self.anchors.back() else {
-            let skip = self.frame_at.map_or(0, |at| (at - time).rem_euclid(FRAME));
+            let Form { frame, delay, .. } = self.form;
+            let skip = |at: i64| (at + delay - time).rem_euclid(frame);
+            let skip = self.frame_at.map_or(0, skip);
             let skip = skip.min(length);
             if skip < length {
                 self.anchors.push_back((0, time + skip));
@@ -58,9 +89,10 @@ impl Grid {
             return Step { silence: 0, skip };
         };
         let ahead = time - (anchor + (self.fed - fed));
-        let step = if ahead > MAX_SILENCE_S * self.rate {
+        let step = if ahead > self.form.longest_silence {
             // Silence up to the frame's end, so that the anchor lies on a frame.
-            let silence = (FRAME - self.fed % FRAME) % FRAME;
+            let frame = self.form.frame;
+            let silence = (frame - self.fed % frame) % frame;
             self.anchors.push_back((self.fed + silence, time));
             if self.anchors.len() > MAX_ANCHORS {
                 self.anchors.pop_front();
@@ -88,7 +120,7 @@ impl Grid {
 
     /// Channel time, in samples, of the encoder's output frame `number` (from 0).
     pub(super) fn frame_time(&self, number: i64) -> i64 {
-        let start = number * FRAME - ENCODER_DELAY;
+        let start = number * self.form.frame - self.form.delay;
         let anchor = self.anchors.iter().rev().find(|(fed, _)| *fed <= start);
         let first = || self.anchors.front();
         anchor
@@ -101,13 +133,19 @@ impl Grid {
 mod tests {
     use super::*;
 
+    const FRAME: i64 = 1024;
+
+    fn aac() -> Form {
+        Form::of(AudioCodec::Aac, 48_000)
+    }
+
     fn step(silence: i64, skip: i64) -> Step {
         Step { silence, skip }
     }
 
     #[test]
     fn output_is_shifted_back_by_the_encoder_delay() {
-        let mut grid = Grid::new(48_000, None);
+        let mut grid = Grid::new(aac(), None);
         assert_eq!(grid.place(96_000, 1024), step(0, 0));
         assert_eq!(grid.frame_time(0), 96_000 - 1024);
         assert_eq!(grid.frame_time(1), 96_000);
@@ -115,7 +153,7 @@ mod tests {
 
     #[test]
     fn frames_go_on_where_an_earlier_grid_ended() {
-        let mut grid = Grid::new(48_000, Some(5000));
+        let mut grid = Grid::new(aac(), Some(5000));
         // Opus frames of 10 ms: the first one is left out whole.
         assert_eq!(grid.place(0, 480), step(0, 480));
         assert_eq!(grid.place(480, 480), step(0, 424));
@@ -125,7 +163,7 @@ mod tests {
 
     #[test]
     fn jitter_is_counted_over_and_drift_never_passes_one_and_a_half_frames() {
-        let mut grid = Grid::new(48_000, None);
+        let mut grid = Grid::new(aac(), None);
         let mut time = 0;
         for n in 0..20_000 {
             // Millisecond rounding plus an encoder clock that is 100 ppm fast.
@@ -139,7 +177,7 @@ mod tests {
 
     #[test]
     fn a_hole_becomes_silence_of_its_length() {
-        let mut grid = Grid::new(48_000, None);
+        let mut grid = Grid::new(aac(), None);
         grid.place(0, 1024);
         assert_eq!(grid.place(1024 + 48_000, 1024), step(48_000, 0));
         assert_eq!(grid.place(2048 + 48_000, 1024), step(0, 0));
@@ -147,7 +185,7 @@ mod tests {
 
     #[test]
     fn an_overlap_is_left_out() {
-        let mut grid = Grid::new(48_000, None);
+        let mut grid = Grid::new(aac(), None);
         grid.place(0, 4096);
         assert_eq!(grid.place(0, 1024), step(0, 1024));
         assert_eq!(grid.place(1024, 4096), step(0, 3072));
@@ -155,8 +193,25 @@ mod tests {
     }
 
     #[test]
+    fn opus_packets_lie_where_what_they_decode_to_was() {
+        let opus = Form::of(AudioCodec::Opus, 48_000);
+        let mut grid = Grid::new(opus, None);
+        grid.place(96_000, 4800);
+        assert_eq!(grid.frame_time(0), 96_000 - 312);
+        assert_eq!(grid.frame_time(3), 96_000 - 312 + 3 * 960);
+        // Another encoder goes on where this one ended.
+        let mut next = Grid::new(opus, Some(grid.frame_time(4)));
+        next.place(95_000, 9600);
+        let times: Vec<i64> = (0..9).map(|number| next.frame_time(number)).collect();
+        assert!(times.contains(&grid.frame_time(4)), "{times:?}");
+        // A hole of a second is none of silence.
+        assert_eq!(grid.place(96_000 + 4800 + 48_000, 960), step(0, 0));
+        assert_eq!(grid.frame_time(6), 96_000 + 4800 + 48_000 + 960 - 312);
+    }
+
+    #[test]
     fn a_long_hole_moves_the_anchor_on_a_frame() {
-        let mut grid = Grid::new(48_000, None);
+        let mut grid = Grid::new(aac(), None);
         grid.place(0, 1500);
         let far = 48_000 * 3600;
         assert_eq!(grid.place(far, 1024), step(548, 0));

@@ -9,6 +9,7 @@ mod decode;
 pub(super) mod elements;
 pub(super) mod graph;
 mod grid;
+mod keys;
 mod leave;
 pub(super) mod marks;
 pub(super) mod output;
@@ -96,6 +97,9 @@ fn serve(mut socket: UnixStream, output: &Output) -> Result<bool, Error> {
             (Message::Break, Some(session)) => session.handle_break()?,
             (Message::Shed { index }, Some(session)) => {
                 lock(&session.pictures).shed(index.into());
+            }
+            (Message::KeyUnit { index }, Some(session)) => {
+                lock(&session.pictures).want_key_unit(index.into());
             }
             (Message::Sound(rungs), Some(session)) => session.handle_sound(rungs),
             (Message::End, Some(_)) => {

@@ -79,6 +79,13 @@ impl Pictures {
         }
     }
 
+    /// Asks for a key unit of one rung. One that has not begun begins with one.
+    pub(super) fn want_key_unit(&self, index: usize) {
+        if let Some(graph) = &self.graph {
+            graph.want_key_unit(index);
+        }
+    }
+
     /// Takes one decoded picture. Waits when the encoders are behind.
     pub(in crate::transcode) fn handle_sample(
         &mut self,

@@ -8,7 +8,7 @@ use gstreamer_video::VideoFrameExt;
 use super::*;
 use crate::media::codec::{aac, av1, avc, hevc, opus};
 use crate::media::{CodecConfig, rescale};
-use crate::transcode::ladder::{Aspect, AudioRung, Book, Rung};
+use crate::transcode::ladder::{Aspect, AudioCodec, AudioRung, Book, Rung};
 use crate::transcode::protocol::{Colour, Counters, Slate};
 
 mod holes;

@@ -92,6 +92,7 @@ fn audio_rung(name: &str, kbps: u32, sample_rate: u32) -> AudioRung {
         kbps,
         sample_rate,
         channels: 2,
+        codec: AudioCodec::Aac,
     }
 }
 
