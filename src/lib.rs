@@ -64,9 +64,9 @@
 //! | media, store, files, films | base |
 //! | format | media, base |
 //! | hub, manifest, rtc | media, base |
-| livekit | rtc, media, base |
+//! | livekit | rtc, media, base |
 //! | transcode, package, record, playout | hub, format, media, base |
-| ingest, forward | livekit, rtc, hub, format, media, base |
+//! | ingest, forward | livekit, rtc, hub, format, media, base |
 //! | origin | hub, manifest, media, base |
 //! | control | store, files, films, livekit, hub, record, playout, media, base |
 //! | config | base |
@@ -132,8 +132,10 @@ pub mod credentials;
 pub mod files;
 pub mod films;
 pub mod format;
+pub mod forward;
 pub mod hub;
 pub mod ingest;
+pub mod livekit;
 pub mod manifest;
 pub mod media;
 pub mod origin;
