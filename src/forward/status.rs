@@ -343,7 +343,10 @@ impl Board {
     pub fn remove(&self, told: &Told) {
         let id = told.lock().status.id.clone();
         let mut all = self.lock();
-        if all.get(&id).is_some_and(|there| Arc::ptr_eq(&there.0, &told.0)) {
+        if all
+            .get(&id)
+            .is_some_and(|there| Arc::ptr_eq(&there.0, &told.0))
+        {
             all.remove(&id);
         }
     }
@@ -363,6 +366,7 @@ impl Board {
     /// What those of a channel tell.
     pub fn of_channel(&self, channel_id: &str) -> Vec<Status> {
         let all = self.list().into_iter();
-        all.filter(|status| status.channel_id == channel_id).collect()
+        all.filter(|status| status.channel_id == channel_id)
+            .collect()
     }
 }

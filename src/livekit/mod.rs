@@ -99,11 +99,7 @@ impl Server {
     }
 
     /// The token of one request of LiveKit's own API.
-    pub fn request_token(
-        &self,
-        service: &token::Service<'_>,
-        now: Wall,
-    ) -> Result<Secret, Error> {
+    pub fn request_token(&self, service: &token::Service<'_>, now: Wall) -> Result<Secret, Error> {
         let token = token::sign_request(&self.api_key, &self.api_secret, now, service);
         token.map(Secret::new).map_err(|_| Error::Signature)
     }
