@@ -1,7 +1,5 @@
 //! What is said in a room, in our words: LiveKit's messages stay behind this file.
 
-use std::sync::Arc;
-
 use livekit_protocol as proto;
 use livekit_protocol::signal_response::Message;
 use serde::{Deserialize, Serialize};
@@ -225,7 +223,10 @@ impl Publication {
                 source: proto::TrackSource::Camera.into(),
                 width: size.0,
                 height: size.1,
-                layers: layers.iter().map(layer).collect(),
+                layers: layers
+                    .iter()
+                    .map(|one| layer(one, layers.len() > 1))
+                    .collect(),
                 ..common
             },
             Publication::Microphone { cid, stereo } => proto::AddTrackRequest {
@@ -250,13 +251,15 @@ fn features(stereo: bool) -> Vec<i32> {
     features.into_iter().flatten().map(i32::from).collect()
 }
 
-fn layer(layer: &Layer) -> proto::VideoLayer {
+/// A picture of one layer has no name in the session description.
+fn layer(layer: &Layer, is_named: bool) -> proto::VideoLayer {
+    let rid = if is_named { layer.quality.rid() } else { "" };
     proto::VideoLayer {
         quality: layer.quality.number(),
         width: layer.size.0,
         height: layer.size.1,
         bitrate: layer.bitrate_bps,
-        rid: layer.quality.rid().to_owned(),
+        rid: rid.to_owned(),
         ..proto::VideoLayer::default()
     }
 }
@@ -406,11 +409,4 @@ fn track(info: &proto::TrackInfo) -> Option<RoomTrack> {
         size: (info.width, info.height),
         simulcast: info.codecs.iter().any(|codec| codec.layers.len() > 1),
     })
-}
-
-/// The name of a layer, for who sends it.
-impl From<Quality> for Arc<str> {
-    fn from(quality: Quality) -> Arc<str> {
-        Arc::from(quality.rid())
-    }
 }
