@@ -2,6 +2,7 @@
 //! stay while renditions come and go behind them. In: a tap. Out: units for places, and when the places no
 //! longer fit the stream.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -103,21 +104,24 @@ impl<'a> Feed<'a> {
         }
     }
 
-    /// Waits until there is something to send, and for the rest of it for a moment. `None`: the stream is
-    /// over, or the tap cut off. Cancel-safe.
-    pub async fn ready(&mut self) -> Option<()> {
-        let mut some_since = None;
+    /// Waits until there is something to send, for the rest of it for a moment, and until nothing comes or
+    /// goes for `quiet`. `None`: the stream is over, or the tap cut off.
+    pub async fn ready(&mut self, quiet: Duration) -> Option<()> {
+        let mut settled = pin!(sleep(quiet));
+        let mut waited = pin!(sleep(REST_WITHIN));
+        let mut has_some = false;
         loop {
+            let before = self.plan.clone();
             self.look();
-            let plan = &self.plan;
-            let has_some = !plan.pictures.is_empty() || plan.sound.is_some();
-            if has_some {
-                let now = self.clock.monotonic();
-                let since = *some_since.get_or_insert(now);
-                if !plan.waits || now.saturating_sub(since) >= REST_WITHIN {
-                    return Some(());
-                }
+            if self.plan != before {
+                settled.set(sleep(quiet));
             }
+            let had_some = has_some;
+            has_some = !self.plan.pictures.is_empty() || self.plan.sound.is_some();
+            if has_some && !had_some {
+                waited.set(sleep(REST_WITHIN));
+            }
+            let is_whole = has_some && !self.plan.waits;
             tokio::select! {
                 event = self.tap.recv() => match event? {
                     Event::End => return None,
@@ -125,6 +129,8 @@ impl<'a> Feed<'a> {
                         self.chooser.handle(&event);
                     }
                 },
+                () = &mut settled, if is_whole => return Some(()),
+                () = &mut waited, if has_some => return Some(()),
                 () = sleep(LOOK) => {}
             }
         }

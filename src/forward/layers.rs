@@ -312,4 +312,4 @@ fn choose(mut rungs: Vec<Sized>, most: usize) -> Vec<RenditionId> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -180,4 +180,4 @@ async fn ended_of(tap: Option<&mut Tap>) {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -26,6 +26,10 @@ const METADATA: &str = r#"{"role":"publisher"}"#;
 /// Rooms that close the door may be full, or their server stops and is there again in a moment: that many
 /// times in a row it is the latter.
 const SHUT_DOORS: u32 = 3;
+/// Rungs of a ladder that begins come one after another, each within this.
+const SETTLES_WITHIN: Duration = Duration::from_millis(500);
+/// What exists is told within this.
+const KNOWN_WITHIN: Duration = Duration::from_millis(50);
 /// How long a goodbye to a connection may take.
 const GOODBYE_WITHIN: Duration = Duration::from_secs(1);
 
@@ -40,6 +44,8 @@ pub struct Room {
     name: String,
     open: Open,
     shut_doors: u32,
+    /// Whether there was an attempt.
+    is_begun: bool,
 }
 
 impl Room {
@@ -51,6 +57,7 @@ impl Room {
             name: name.to_owned(),
             open,
             shut_doors: 0,
+            is_begun: false,
         }
     }
 
@@ -58,7 +65,11 @@ impl Room {
         told.waiting();
         let clock = told.clock().clone();
         let mut feed = Feed::new(stream, tap, MOST_LAYERS, &clock);
-        if feed.ready().await.is_none() {
+        let quiet = match std::mem::replace(&mut self.is_begun, true) {
+            false => SETTLES_WITHIN,
+            true => KNOWN_WITHIN,
+        };
+        if feed.ready(quiet).await.is_none() {
             return end_of(stream);
         }
         told.note(feed.note());
