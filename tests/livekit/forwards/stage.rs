@@ -313,9 +313,9 @@ impl Stage {
     /// The encoder sends this.
     pub fn source(&mut self, clip: &Picture) {
         self.publisher.set_track(clip.track.clone());
-        self.publisher.set_track(opus_track());
         self.has_source = true;
         self.sources(clip, 0, 2);
+        self.now_90k += 2 * 90_000 / i64::from(clip.fps);
     }
 
     /// The same with pictures that are shown later than they are decoded.
@@ -394,7 +394,9 @@ impl Stage {
         sound: Option<RenditionId>,
     ) {
         let fps = clips[0].fps;
-        let mut pace = tokio::time::interval(Duration::from_secs(1) / (fps * SPEED));
+        // What an encoder sends is timed by its arrival.
+        let speed = if self.has_source { 1 } else { SPEED };
+        let mut pace = tokio::time::interval(Duration::from_secs(1) / (fps * speed));
         let step = 90_000 / i64::from(fps);
         let frames = clips[0].units.len();
         // With one clip the last of those that are made may be the sound.
