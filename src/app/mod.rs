@@ -6,6 +6,7 @@ mod console;
 pub mod demo;
 mod events;
 pub mod film;
+mod forwards;
 mod keys;
 mod listeners;
 mod measure;
@@ -38,6 +39,7 @@ use crate::control::token::Tokens;
 use crate::control::{self, Sources, StoreGate};
 use crate::credentials::{Banner, Credentials};
 use crate::files::Files;
+use crate::forward;
 use crate::hub::boundary::{OnLoss, Settings};
 use crate::hub::{self, Admission, Hub, Stream};
 use crate::media::{Ticks, Timescale};
@@ -167,6 +169,17 @@ impl App {
 
         chores::start(&config, &store, &hub, (&files, &films), &clock, &tasks);
         tasks.spawn(takeovers.run(tasks.clone()));
+        let board = forward::Board::default();
+        let forwards = forwards::Forwards::new(
+            &config,
+            commands::livekit_signaller(&config).context("LIVEKIT_URL")?,
+            Arc::new(crate::rtc::open),
+            Box::new(|_| Vec::new()),
+            &hub,
+            &board,
+            &clock,
+        );
+        tasks.spawn(forwards.run(tasks.clone()));
         let own_address = !config.listen.control.is_empty();
         let state = control::State::new(control::Setup {
             store: store.clone(),

@@ -1,6 +1,7 @@
 //! What every layer may use: clock, shutdown, child processes, ids, secrets, addresses, byte ranges, telemetry. No media, no
 //! protocol.
 
+pub mod backoff;
 pub mod child;
 pub mod clock;
 pub mod conformance;

@@ -70,6 +70,19 @@ pub fn livekit_server(config: &Config) -> Result<Option<Server>, livekit::Error>
     server.map(Some)
 }
 
+/// The LiveKit server that the settings name, as rooms are joined on it.
+pub fn livekit_signaller(
+    config: &Config,
+) -> Result<Option<crate::livekit::Server>, crate::livekit::Error> {
+    let settings = &config.livekit;
+    let (Some(url), Some(api_key), Some(api_secret)) =
+        (&settings.url, &settings.api_key, &settings.api_secret)
+    else {
+        return Ok(None);
+    };
+    crate::livekit::Server::new(url, api_key, api_secret).map(Some)
+}
+
 /// Brings the store in line with settings and credentials: first application, default channel,
 /// declared channels. At every start, before listeners open.
 pub async fn prepare(

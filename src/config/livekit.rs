@@ -52,3 +52,16 @@ pub(super) const TOKEN_PREFIX: Setting = setting(
      itself takes them without it only: false where clients connect to it with nothing in between that \
      takes it off.",
 );
+
+pub(super) const FORWARD: Setting = setting(
+    "FOREBAY_LIVEKIT_FORWARD",
+    ("livekit", "livekit_forward"),
+    Field::Text {
+        check: |text| ["broadcasts", "all", "off"].contains(&text),
+        accepts: "broadcasts, all or off",
+        at: |c| &mut c.livekit.forward,
+    },
+    "",
+    "Which streams are published in the room of their stream id, where there is a LiveKit server: those of \
+     broadcasts, those of every channel, or none.",
+);

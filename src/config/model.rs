@@ -197,6 +197,8 @@ pub struct Livekit {
     pub api_secret: Option<Secret>,
     /// Whether tokens of the API begin with `livekit_`.
     pub token_prefix: bool,
+    /// Which streams are published in rooms: `broadcasts`, `all` or `off`.
+    pub forward: String,
 }
 
 /// Section `log`.
@@ -347,6 +349,7 @@ impl Default for Livekit {
             api_key: None,
             api_secret: None,
             token_prefix: true,
+            forward: "broadcasts".to_owned(),
         }
     }
 }

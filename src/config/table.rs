@@ -447,6 +447,7 @@ pub(crate) static SETTINGS: &[Setting] = &[
     livekit::API_KEY,
     livekit::API_SECRET,
     livekit::TOKEN_PREFIX,
+    livekit::FORWARD,
     setting(
         "RUST_LOG",
         ("log", "rust_log"),

@@ -11,7 +11,6 @@ pub mod jwt;
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use base64::Engine as _;
 use base64::alphabet;
@@ -26,6 +25,7 @@ use sha2::Sha512;
 use crate::base::clock::{Clock, Wall};
 use crate::base::id::Uuid;
 use crate::base::secret::Secret;
+pub use crate::livekit::token::{Grant as LivekitGrant, sign as livekit};
 use crate::store::Store;
 
 /// How every token of the digest form begins.
@@ -332,97 +332,6 @@ impl Tokens {
     fn verify(&self, token: &str) -> Result<(String, Claims), Error> {
         verify(token, |id| (self.secret_of)(id), self.clock.wall())
     }
-}
-
-/// What a LiveKit access token allows.
-#[derive(Clone, Debug)]
-pub struct LivekitGrant<'a> {
-    /// Room to join.
-    pub room: &'a str,
-    /// Identity of the participant, unique in the room.
-    pub identity: &'a str,
-    /// Name for people.
-    pub name: Option<&'a str>,
-    /// What other participants read of it, a JSON text.
-    pub metadata: Option<&'a str>,
-    /// Whether the participant may send media.
-    pub can_publish: bool,
-    /// Whether the participant may receive media.
-    pub can_subscribe: bool,
-    /// Whether the participant may send messages; `None`: if it may send media.
-    pub can_publish_data: Option<bool>,
-    /// Participants of the room, if the token is what makes it.
-    pub max_participants: Option<u32>,
-    /// How long the token opens the room.
-    pub valid_for: Duration,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct LivekitVideo<'a> {
-    room_join: bool,
-    room: &'a str,
-    can_publish: bool,
-    can_subscribe: bool,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    can_publish_data: Option<bool>,
-}
-
-/// LiveKit's `RoomConfiguration`.
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct LivekitRoom {
-    max_participants: u32,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct LivekitClaims<'a> {
-    exp: i64,
-    iat: i64,
-    iss: &'a str,
-    nbf: i64,
-    sub: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    name: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    metadata: Option<&'a str>,
-    video: LivekitVideo<'a>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    room_config: Option<LivekitRoom>,
-}
-
-/// A LiveKit access token: a JWT signed with HS256, issuer the API key, subject the identity.
-pub fn livekit(
-    api_key: &str,
-    api_secret: &Secret,
-    now: Wall,
-    grant: &LivekitGrant<'_>,
-) -> Result<String, jsonwebtoken::errors::Error> {
-    let now = now.unix_seconds();
-    let valid_s = i64::try_from(grant.valid_for.as_secs()).unwrap_or(i64::MAX);
-    let claims = LivekitClaims {
-        exp: now.saturating_add(valid_s),
-        iat: now,
-        iss: api_key,
-        nbf: now,
-        sub: grant.identity,
-        name: grant.name,
-        metadata: grant.metadata,
-        video: LivekitVideo {
-            room_join: true,
-            room: grant.room,
-            can_publish: grant.can_publish,
-            can_subscribe: grant.can_subscribe,
-            can_publish_data: grant.can_publish_data,
-        },
-        room_config: grant
-            .max_participants
-            .map(|max_participants| LivekitRoom { max_participants }),
-    };
-    let header = jsonwebtoken::Header::new(jsonwebtoken::Algorithm::HS256);
-    let key = jsonwebtoken::EncodingKey::from_secret(api_secret.expose().as_bytes());
-    jsonwebtoken::encode(&header, &claims, &key)
 }
 
 /// What a parser of tokens must survive: any text from a URL.

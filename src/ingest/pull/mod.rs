@@ -4,11 +4,10 @@
 //!
 //! THE list of kinds is [`Protocol`]: one file each, which says how to get one session of media from an
 //! address. Everything before and after is the same for all of them and is here: when to try again
-//! (`backoff`), what the log says (`report`); where the host is and whether the gateway may go there is
+//! (`base::backoff`), what the log says (`report`); where the host is and whether the gateway may go there is
 //! decided in `base::destination`. A source is pulled as long as it is declared; what comes is a publisher like any other, beside
 //! encoders with the channel's key.
 
-mod backoff;
 mod report;
 mod srt;
 
@@ -18,12 +17,12 @@ use std::time::Duration;
 
 use tracing::Instrument;
 
+use crate::base::backoff::Backoff;
 use crate::base::clock::Clock;
 use crate::base::destination::{self, Private, Resolve, System};
 use crate::base::shutdown::Tasks;
 use crate::base::source::{Protocol, Source};
 use crate::ingest::srt::Dialer;
-use backoff::Backoff;
 use report::Report;
 use srt::Srt;
 
@@ -50,6 +49,12 @@ pub struct Config {
 /// A far side that sends media and hangs up before this is called as one that sends none: it would be
 /// called each second, and be told of each time.
 const STEADY: Duration = Duration::from_secs(5);
+
+/// Pause after the first failure, at most: a far side that restarts is there again within seconds.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+/// Longest pause. A far side that comes back is on air within a third of the default reconnect window, and
+/// one that is away costs a handshake in ten seconds.
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
 /// Pulls a channel's source until the tasks are stopped. `seed`: of the pauses, so that channels differ.
 pub async fn run(job: Job, config: Config, dialer: Dialer, seed: u64, tasks: Tasks) {
@@ -88,7 +93,7 @@ async fn pull(
     seed: u64,
     tasks: Tasks,
 ) {
-    let mut backoff = Backoff::new(seed);
+    let mut backoff = Backoff::new(FIRST_PAUSE, LONGEST_PAUSE, seed);
     let mut report = Report::default();
     let attempts = async {
         loop {
