@@ -28,7 +28,7 @@ const MAX_LAYERS: usize = 16;
 
 impl State {
     /// Takes a datagram.
-    pub fn receive(&mut self, source: SocketAddr, bytes: &[u8]) {
+    pub fn receive(&mut self, source: SocketAddr, bytes: &[u8], socket: &UdpSocket) {
         self.context.datagrams += 1;
         if self.context.faults.is_silent || self.is_lost(bytes) {
             self.context.dropped_datagrams += 1;
@@ -53,7 +53,8 @@ impl State {
                 if let Some(peer) = participant.peer(side)
                     && peer.rtc.accepts(&input)
                 {
-                    return peer.handle(input);
+                    peer.handle(input, Some(socket));
+                    return;
                 }
             }
         }
@@ -108,8 +109,9 @@ impl Room {
                 let Some(peer) = participant.peer(side) else {
                     continue;
                 };
-                peer.handle(Input::Timeout(context.now));
-                let events = peer.poll(socket, deadline);
+                let next = peer.handle(Input::Timeout(context.now), socket);
+                *deadline = next.map_or(*deadline, |next| next.min(*deadline));
+                let events = peer.take_events();
                 happened.extend(events.into_iter().map(|event| (sid.clone(), side, event)));
             }
         }
@@ -180,7 +182,6 @@ impl Room {
     }
 
     /// Passes data on to those for whom they are; to all without a list.
-    #[allow(deprecated, reason = "older clients read the older fields")]
     pub fn send_data(&mut self, from: Option<usize>, label: &str, mut packet: proto::DataPacket) {
         if let Some(sender) = from.map(|index| &self.participants[index].info) {
             packet.participant_identity.clone_from(&sender.identity);

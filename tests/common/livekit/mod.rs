@@ -5,6 +5,12 @@
 //!
 //! Not here: more than one node, TURN, TCP, codecs other than H.264 and Opus, transcoding.
 
+#![allow(
+    deprecated,
+    reason = "clients still read what the protocol calls deprecated"
+)]
+
+pub mod clients;
 pub mod egress;
 pub mod forward;
 pub mod h264;
@@ -403,7 +409,7 @@ async fn engine(shared: Arc<Shared>, socket: UdpSocket) {
                 state.context.tick();
                 for _ in 0..MAX_IN_A_ROW {
                     match socket.try_recv_from(&mut bytes) {
-                        Ok((size, source)) => state.receive(source, &bytes[..size]),
+                        Ok((size, source)) => state.receive(source, &bytes[..size], &socket),
                         Err(_) => break,
                     }
                 }

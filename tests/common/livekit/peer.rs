@@ -83,7 +83,8 @@ pub struct Peer {
     is_described: bool,
     /// Whether something has to be offered once the answer to the last offer is there.
     pub is_dirty: bool,
-    deadline: Option<Instant>,
+    /// What happened and was not dealt with yet.
+    happened: Vec<Event>,
 }
 
 impl Peer {
@@ -111,7 +112,7 @@ impl Peer {
             early: Vec::new(),
             is_described: false,
             is_dirty: false,
-            deadline: None,
+            happened: Vec::new(),
         }
     }
 
@@ -214,21 +215,13 @@ impl Peer {
         json!({"candidate": candidate, "sdpMid": "0", "sdpMLineIndex": 0}).to_string()
     }
 
-    pub fn handle(&mut self, input: Input<'_>) {
+    /// Takes a datagram or the passing of time, sends what there is to send unless the server is silent, and
+    /// keeps what happened; when this wants to be asked again. The engine holds one packet at a time, so
+    /// each datagram is followed to its end.
+    pub fn handle(&mut self, input: Input<'_>, socket: Option<&UdpSocket>) -> Option<Instant> {
         if self.rtc.is_alive() && self.rtc.handle_input(input).is_err() {
             self.rtc.disconnect();
         }
-    }
-
-    /// Whether its timer has run out.
-    pub fn is_due(&self, now: Instant) -> bool {
-        self.deadline.is_none_or(|deadline| deadline <= now)
-    }
-
-    /// Sends what there is to send, unless the server is silent, and gives what happened. `deadline` comes
-    /// down to when this wants to be asked again.
-    pub fn poll(&mut self, socket: Option<&UdpSocket>, deadline: &mut Instant) -> Vec<Event> {
-        let mut events = Vec::new();
         while self.rtc.is_alive() {
             match self.rtc.poll_output() {
                 Ok(Output::Transmit(datagram)) => {
@@ -237,11 +230,7 @@ impl Peer {
                         let _ = socket.try_send_to(&datagram.contents, datagram.destination);
                     }
                 }
-                Ok(Output::Timeout(at)) => {
-                    self.deadline = Some(at);
-                    *deadline = at.min(*deadline);
-                    break;
-                }
+                Ok(Output::Timeout(at)) => return Some(at),
                 Ok(Output::Event(event)) => {
                     match &event {
                         Event::Connected => self.is_connected = true,
@@ -250,12 +239,17 @@ impl Peer {
                         }
                         _ => {}
                     }
-                    events.push(event);
+                    self.happened.push(event);
                 }
                 Err(_) => self.rtc.disconnect(),
             }
         }
-        events
+        None
+    }
+
+    /// What happened since the last call.
+    pub fn take_events(&mut self) -> Vec<Event> {
+        std::mem::take(&mut self.happened)
     }
 
     /// Asks the publisher for a key frame of the layer that comes with that source.
