@@ -300,7 +300,14 @@ impl Room {
         }
     }
 
-    fn ask_for_key_frame(&mut self, sid: &str, layer: usize, between: Duration, context: &Context) {
+    /// Asks the publisher of a layer for a key frame, unless it was asked a moment ago.
+    pub fn ask_for_key_frame(
+        &mut self,
+        sid: &str,
+        layer: usize,
+        between: Duration,
+        context: &Context,
+    ) {
         for participant in &mut self.participants {
             let Some(track) = participant.track_mut(sid) else {
                 continue;
@@ -326,7 +333,7 @@ impl Participant {
         pt: u8,
         packet: &Packet,
     ) -> Option<(String, usize, bool)> {
-        let may = |track: &&mut super::participant::Track| track.mid == Some(mid) && !track.is_gone;
+        let may = |track: &&mut super::track::Track| track.mid == Some(mid) && !track.is_gone;
         let track = self.tracks.iter_mut().find(may)?;
         let is_video = track.is_video();
         let known = track.layers.iter().position(|one| one.layer.ssrc == ssrc);

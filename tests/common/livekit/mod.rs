@@ -14,14 +14,22 @@ pub mod clients;
 pub mod egress;
 pub mod forward;
 pub mod h264;
+pub mod ingress;
 pub mod media;
+pub mod mkv;
 pub mod participant;
 pub mod peer;
+pub mod push;
 pub mod record;
 pub mod room;
+pub mod rooms;
 pub mod signal;
 pub mod state;
 pub mod token;
+pub mod track;
+pub mod twirp;
+pub mod webhook;
+pub mod whip;
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::{SocketAddr, TcpListener, UdpSocket};
@@ -244,7 +252,7 @@ impl LivekitServer {
             let rooms = ended.chain(state.rooms.get(room));
             let all = rooms.flat_map(|room| room.departed.iter().chain(&room.participants));
             let mine = all.filter(|one| one.info.identity == identity);
-            let view = |track: &participant::Track| TrackView {
+            let view = |track: &track::Track| TrackView {
                 identity: identity.to_owned(),
                 info: track.info.clone(),
                 is_published: track.is_published,
@@ -349,6 +357,10 @@ fn run(address: SocketAddr, options: &Options) -> (Arc<Shared>, SocketAddr, Runn
         revoked: HashMap::new(),
         egress: egress::Egresses::default(),
         ingress: Vec::new(),
+        ingress_urls: (
+            "rtmp://127.0.0.1:1935/x".to_owned(),
+            "http://127.0.0.1:8080/w".to_owned(),
+        ),
         seed: 1,
     };
     let shared = Arc::new(Shared {
@@ -367,7 +379,7 @@ fn run(address: SocketAddr, options: &Options) -> (Arc<Shared>, SocketAddr, Runn
                 tokio::join!(
                     http(mine.clone(), listener),
                     engine(mine, udp),
-                    hooks_to(options, events)
+                    webhook::send_all(options, events)
                 );
             };
             tokio::select! { () = all => {}, _ = stopped => {} }
@@ -385,12 +397,10 @@ async fn http(shared: Arc<Shared>, listener: TcpListener) {
     let routes = Router::new()
         .route("/", axum::routing::get(async || "OK"))
         .merge(signal::routes())
+        .merge(twirp::routes())
+        .merge(whip::routes())
         .with_state(shared);
     let _ = axum::serve(listener, routes).await;
-}
-
-async fn hooks_to(_options: Options, mut events: tokio::sync::mpsc::Receiver<proto::WebhookEvent>) {
-    while events.recv().await.is_some() {}
 }
 
 /// Moves datagrams and time.

@@ -5,13 +5,12 @@ use std::time::Instant;
 use livekit_protocol as proto;
 use prost::Message as _;
 use proto::signal_response::Message;
-use str0m::media::Mid;
 use tokio::sync::mpsc;
 
-use super::forward::{ClockPlace, Down, Offered};
+use super::forward::{ClockPlace, Down};
 use super::peer::Peer;
-use super::record::Recorder;
 use super::token::{Claims, Grant};
+use super::track::Track;
 
 /// Signal messages that a client has not taken yet. One that reads nothing loses its connection.
 pub const MAX_MESSAGES: usize = 1024;
@@ -21,61 +20,6 @@ pub const MAX_MESSAGES: usize = 1024;
 pub enum Side {
     Publisher,
     Subscriber,
-}
-
-/// A track that was announced.
-#[derive(Debug)]
-pub struct Track {
-    pub info: proto::TrackInfo,
-    /// The client's name for it, which its offer repeats.
-    pub cid: String,
-    pub mid: Option<Mid>,
-    /// Layers of simulcast by the offer.
-    pub rids: Vec<String>,
-    /// Layers of which something came.
-    pub layers: Vec<Recorder>,
-    /// When a key frame of each layer was asked for.
-    pub asked: Vec<Option<Instant>>,
-    /// Whether media came, so that others know of it.
-    pub is_published: bool,
-    /// Unpublished, and kept for who wants to look at what came.
-    pub is_gone: bool,
-    /// Whether the publisher was told that somebody takes it.
-    pub was_taken: bool,
-}
-
-impl Track {
-    pub fn is_video(&self) -> bool {
-        self.info.r#type == proto::TrackType::Video as i32
-    }
-
-    /// `VideoQuality` of a layer: q, h and f are LiveKit's names for low, medium and high.
-    pub fn quality(&self, rid: &str) -> i32 {
-        match rid {
-            "q" => 0,
-            "h" => 1,
-            "f" | "" => 2,
-            _ => self.rids.iter().position(|known| known == rid).unwrap_or(2) as i32,
-        }
-    }
-
-    /// What may be forwarded.
-    pub fn offered(&self) -> Vec<Offered> {
-        let offered = |recorder: &Recorder| {
-            let quality = self.quality(&recorder.layer.rid);
-            let mut sizes = self.info.layers.iter();
-            let size = sizes.find(|layer| layer.quality == quality);
-            let whole = (self.info.width, self.info.height);
-            let (width, height) = size.map_or(whole, |size| (size.width, size.height));
-            Offered {
-                quality,
-                width,
-                height,
-                last_arrival: recorder.layer.last_arrival,
-            }
-        };
-        self.layers.iter().map(offered).collect()
-    }
 }
 
 /// A participant.

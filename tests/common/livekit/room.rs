@@ -10,7 +10,7 @@ use proto::signal_response::Message;
 use str0m::media::MediaKind;
 
 use super::forward::Down;
-use super::participant::{Participant, Side, Track};
+use super::participant::{Participant, Side};
 use super::peer::{Peer, sections};
 use super::state::Context;
 
@@ -348,18 +348,7 @@ impl Room {
                 ..Default::default()
             }));
         }
-        let info = track_info(context.id("TR_"), &add);
-        participant.tracks.push(Track {
-            info: info.clone(),
-            cid: add.cid.clone(),
-            mid: None,
-            rids: Vec::new(),
-            layers: Vec::new(),
-            asked: Vec::new(),
-            is_published: false,
-            is_gone: false,
-            was_taken: false,
-        });
+        let info = participant.expect_track(context.id("TR_"), &add);
         participant.send(Message::TrackPublished(proto::TrackPublishedResponse {
             cid: add.cid,
             track: Some(info),
@@ -466,36 +455,6 @@ impl Room {
     }
 }
 
-impl Participant {
-    /// Which section carries which track, by the offer. Tracks whose section sends no more are given back.
-    fn bind(&mut self, sections: &[super::peer::Section]) -> Vec<String> {
-        let mut gone = Vec::new();
-        for track in self.tracks.iter_mut().filter(|track| !track.is_gone) {
-            let named =
-                |section: &&super::peer::Section| section.sends && section.track == track.cid;
-            let bound = track.mid.map(|mid| mid.to_string());
-            let section = match &bound {
-                Some(mid) => sections
-                    .iter()
-                    .find(|section| section.mid == *mid && section.sends),
-                None => sections.iter().find(named),
-            };
-            if let Some(section) = section {
-                track.mid = Some(section.mid.as_str().into());
-                track.rids.clone_from(&section.rids);
-                track.info.simulcast = section.rids.len() > 1;
-                track.info.mid.clone_from(&section.mid);
-                for codec in &mut track.info.codecs {
-                    codec.mid.clone_from(&section.mid);
-                }
-            } else if bound.is_some() {
-                gone.push(track.info.sid.clone());
-            }
-        }
-        gone
-    }
-}
-
 fn trickle(udp: SocketAddr, side: Side) -> Message {
     let target = match side {
         Side::Publisher => proto::SignalTarget::Publisher,
@@ -506,42 +465,4 @@ fn trickle(udp: SocketAddr, side: Side) -> Message {
         target: target as i32,
         r#final: false,
     })
-}
-
-/// What becomes of an announcement. A track without a stream gets that of its source, so that camera and
-/// microphone are played in step.
-fn track_info(sid: String, add: &proto::AddTrackRequest) -> proto::TrackInfo {
-    let is_video = add.r#type == proto::TrackType::Video as i32;
-    let is_screen = add.source == proto::TrackSource::ScreenShare as i32
-        || add.source == proto::TrackSource::ScreenShareAudio as i32;
-    let by_source = if is_screen { "screenshare" } else { "camera" };
-    let mime_type = if is_video { "video/H264" } else { "audio/opus" };
-    let stream = if add.stream.is_empty() {
-        by_source
-    } else {
-        &add.stream
-    };
-    proto::TrackInfo {
-        sid,
-        r#type: add.r#type,
-        name: add.name.clone(),
-        muted: add.muted,
-        width: add.width,
-        height: add.height,
-        disable_dtx: add.disable_dtx,
-        source: add.source,
-        layers: add.layers.clone(),
-        mime_type: mime_type.to_owned(),
-        codecs: vec![proto::SimulcastCodecInfo {
-            mime_type: mime_type.to_owned(),
-            cid: add.cid.clone(),
-            layers: add.layers.clone(),
-            ..Default::default()
-        }],
-        stereo: add.stereo,
-        disable_red: add.disable_red,
-        stream: stream.to_owned(),
-        audio_features: add.audio_features.clone(),
-        ..Default::default()
-    }
 }

@@ -39,6 +39,8 @@ pub struct Faults {
     pub pli_flood: bool,
     /// Share of the media datagrams that do not come in, in percent, one by one.
     pub loss_percent: u32,
+    /// No egress worker answers.
+    pub no_workers: bool,
     /// The API answers with that status.
     pub refuse_api: Option<u16>,
 }
@@ -107,6 +109,8 @@ pub struct State {
     pub revoked: HashMap<(String, String), i64>,
     pub egress: super::egress::Egresses,
     pub ingress: Vec<proto::IngressInfo>,
+    /// Where RTMP and WHIP of an ingress go.
+    pub ingress_urls: (String, String),
     /// A number for the faults that are by chance.
     pub seed: u64,
 }
