@@ -1,5 +1,7 @@
 //! The LiveKit test server, judged by clients that others wrote.
 
+mod api;
+mod joining;
 mod media;
 
 use serde_json::{Value, json};

@@ -13,6 +13,8 @@ use super::PATIENCE;
 
 /// What docker/install-deps.sh --test installs.
 const PYTHON: &str = "target/tools/livekit/bin/python";
+/// The same with LiveKit's API library.
+const PYTHON_API: &str = "target/tools/livekit-api/bin/python";
 /// Lines that are kept.
 const MAX_LINES: usize = 20_000;
 
@@ -51,6 +53,24 @@ impl Client {
         command.arg(folder().join("client.py")).args([role, url]);
         command.args(options.split_whitespace());
         Client::start(role, command, token).await
+    }
+
+    /// Starts LiveKit's API client, or its receiver of webhooks (`hooks`).
+    pub async fn api(role: &str, url: &str, key: &str, secret: &str) -> Client {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let mut command = Command::new(root.join(PYTHON_API));
+        command.arg(folder().join("api.py")).args([role, url]);
+        Client::start(role, command, &format!("{key}:{secret}")).await
+    }
+
+    /// Calls the API; its answer, or an object with `code` and `message`.
+    pub async fn call(&mut self, method: &str, request: Value) -> Value {
+        self.order(method, request).await;
+        let said = self.next().await.expect("an answer");
+        match said["event"] == "answer" {
+            true => said["value"].clone(),
+            false => said,
+        }
     }
 
     /// Starts a client whose first line of input is the token.
