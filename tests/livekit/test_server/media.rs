@@ -1,0 +1,65 @@
+//! Media from a publisher, through the server, to viewers.
+
+use livekit_protocol::TrackType;
+
+use super::{ROOM, publisher, viewer};
+use crate::common::livekit::LivekitServer;
+use crate::common::livekit::clients::median;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn picture_and_sound_of_livekits_own_library_are_written_down() {
+    let server = LivekitServer::start();
+    let client = publisher(&server, "").await;
+    let picture = server
+        .until("60 pictures", |server| {
+            let track = server.track(ROOM, "ann", TrackType::Video)?;
+            (track.layer("").frames >= 60).then_some(track)
+        })
+        .await;
+    let layer = picture.layer("");
+    assert_eq!(picture.info.mime_type, "video/H264");
+    assert!(
+        layer.key_frames >= 1 && layer.broken_frames == 0,
+        "{layer:?}"
+    );
+    assert!(layer.units[0].key, "what is kept begins with a key frame");
+    assert!(!layer.reports.is_empty());
+    let sound = server
+        .track(ROOM, "ann", TrackType::Audio)
+        .expect("there is sound");
+    assert!(sound.layer("").frames > 60, "{:?}", sound.layer("").frames);
+    client.leave().await;
+    server
+        .until("end of the tracks", |server| {
+            let tracks = server.tracks(ROOM, "ann");
+            tracks.iter().all(|track| track.is_gone).then_some(())
+        })
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_viewer_of_livekits_own_library_sees_and_hears_in_step() {
+    let server = LivekitServer::start();
+    let publisher = publisher(&server, "").await;
+    let mut viewer = viewer(&server, "bob", &serde_json::Value::Null).await;
+    let figures = viewer.pictures("ann", 250).await;
+    let offsets = viewer.lip_offsets("ann");
+    let offset = median(&offsets);
+    let shown = format!(
+        "{figures}\nsound {:.0} ms after the picture of {} flashes",
+        offset * 1000.0,
+        offsets.len()
+    );
+    assert!(offsets.len() >= 3, "{shown}\n{:#?}", viewer.said);
+    assert!(offset.abs() < 0.12, "{shown}");
+    let (lost, packets) = (figures["lost"].as_u64(), figures["packets"].as_u64());
+    assert!(lost.unwrap() * 50 <= packets.unwrap(), "{shown}");
+    show(&shown);
+    viewer.leave().await;
+    publisher.leave().await;
+}
+
+#[expect(clippy::print_stdout, reason = "figures of a run")]
+fn show(text: &str) {
+    println!("{text}");
+}
