@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use futures_util::FutureExt;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio_rustls::TlsConnector;
 
 use crate::base::Kind;
@@ -405,18 +405,10 @@ impl<F: Units> Way<'_, F> {
                         return Err(Error::Protocol("it asks and does not read".to_owned()));
                     }
                 }
-                wrote = writer.write_buf(&mut out), if is_writing => {
+                wrote = step(&mut writer, &mut out), if !is_idle => {
                     let wrote = wrote.map_err(Error::Broken)?;
-                    if wrote == 0 {
-                        return Err(Error::Broken(io::ErrorKind::WriteZero.into()));
-                    }
                     self.counted.bytes += u64::try_from(wrote).unwrap_or(0);
-                    unflushed = true;
-                    since = clock.monotonic();
-                }
-                flushed = writer.flush(), if unflushed && !is_writing => {
-                    flushed.map_err(Error::Broken)?;
-                    unflushed = false;
+                    unflushed = is_writing;
                     since = clock.monotonic();
                 }
                 event = self.feed.recv(), if is_idle => {
@@ -461,6 +453,18 @@ impl<F: Units> Way<'_, F> {
             self.early.drain(..at);
         }
         Ok(())
+    }
+}
+
+/// Writes some of `out`, and says how much, or else flushes. Cancel-safe.
+async fn step(writer: &mut (impl AsyncWrite + Unpin), out: &mut Bytes) -> io::Result<usize> {
+    if out.is_empty() {
+        writer.flush().await?;
+        return Ok(0);
+    }
+    match writer.write_buf(out).await? {
+        0 => Err(io::ErrorKind::WriteZero.into()),
+        wrote => Ok(wrote),
     }
 }
 
