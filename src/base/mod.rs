@@ -9,6 +9,7 @@ pub mod id;
 pub mod lanes;
 pub mod lead;
 pub mod network;
+pub mod outbound;
 pub mod push;
 pub mod range;
 pub mod rfc3339;

@@ -15,7 +15,6 @@ mod health;
 pub mod livekit;
 pub mod metrics;
 mod openapi;
-mod outbound;
 pub mod pages;
 mod pcast;
 mod ports;
@@ -40,6 +39,7 @@ use http::Uri;
 
 use crate::base::clock::Clock;
 use crate::base::destination::Private;
+use crate::base::outbound;
 use crate::base::secret::Secret;
 use crate::base::shutdown::Tasks;
 use crate::files::Files;
