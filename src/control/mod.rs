@@ -60,7 +60,7 @@ pub use metrics::{
 };
 pub use openapi::document as api_description;
 pub use pcast::limit::REQUESTS_PER_SECOND;
-pub use ports::{Keys, Live, OnAir, Probes, Sources};
+pub use ports::{Forwarded, Forwards, Keys, Live, OnAir, Probes, Sources};
 pub use session::{Addresses, Caller};
 
 /// What the routers are made of.
@@ -79,6 +79,8 @@ pub struct Setup {
     pub playbill: Playbill,
     /// Figures for `/metrics` and lists.
     pub measurements: Arc<dyn Measurements>,
+    /// What pushes channels to other places.
+    pub forwards: Arc<dyn Forwards>,
     /// Readiness of what control cannot see.
     pub probes: Arc<dyn Probes>,
     /// Stream keys that are kept elsewhere.

@@ -91,7 +91,8 @@ impl Client {
         token: Option<&Secret>,
     ) -> Result<Answer, Error> {
         let place = (target.host.as_str(), target.port);
-        let addresses = destination::addresses(place, &self.private, &mut System::default());
+        let mut resolver = System::default();
+        let addresses = destination::addresses(place, &self.private, &mut resolver);
         let mut failure = io::Error::from(io::ErrorKind::NotFound);
         let mut connection = None;
         for address in addresses.await? {
