@@ -33,6 +33,8 @@ use http::{Answer, Call, Client};
 /// What gives a connection: [`rtc`]'s engine.
 pub type Open = Arc<dyn Fn(rtc::Settings) -> rtc::Pending<'static, Box<dyn Peer>> + Send + Sync>;
 
+/// How long nothing may come or go in the stream before it is offered.
+const SETTLES: Duration = Duration::from_millis(500);
 /// How long candidates are gathered. Those of the machine are there at once; servers of the last answer are
 /// asked meanwhile.
 const GATHER: Duration = Duration::from_millis(500);
@@ -152,7 +154,7 @@ impl Endpoint {
         told.waiting();
         let clock = told.clock().clone();
         let mut feed = Feed::new(stream, tap, 1, &clock);
-        if feed.ready().await.is_none() {
+        if feed.ready(SETTLES).await.is_none() {
             return end_of(stream);
         }
         told.note(feed.note());
