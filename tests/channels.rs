@@ -28,6 +28,7 @@ async fn on_air() -> (Server, Encoder) {
             slate: None,
             srt_passphrase: None,
             source: None,
+            pushes: Vec::new(),
         }];
     });
     let server = server.await;

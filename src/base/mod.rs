@@ -10,6 +10,8 @@ pub mod id;
 pub mod lanes;
 pub mod lead;
 pub mod network;
+pub mod outbound;
+pub mod push;
 pub mod range;
 pub mod rfc3339;
 pub mod secret;

@@ -208,7 +208,7 @@ fn known(name: &str) -> &str {
 }
 
 /// An IPv6 address in brackets, an IPv4 address, or a name.
-fn host_of(text: &str) -> Option<String> {
+pub(super) fn host_of(text: &str) -> Option<String> {
     if let Some(inner) = text.strip_prefix('[') {
         let address: Ipv6Addr = inner.strip_suffix(']')?.parse().ok()?;
         return Some(IpAddr::V6(address).to_string());

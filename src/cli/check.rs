@@ -333,6 +333,7 @@ mod tests {
             slate: None,
             srt_passphrase: None,
             source: Some(Source::parse(source).unwrap()),
+            pushes: Vec::new(),
         };
         config.channels = vec![
             channel("a", "srt://10.1.2.3:9000?passphrase=tell-no-one"),
@@ -420,6 +421,7 @@ mod tests {
             slate: Some("/nowhere/stage.png".into()),
             srt_passphrase: None,
             source: None,
+            pushes: Vec::new(),
         }];
         let warning = "FOREBAY_DATABASE_URL has no effect in this version".to_owned();
         let found = findings(&config, &[warning]);

@@ -11,12 +11,12 @@ use super::setting::Setting;
 use super::table::PASSPHRASE;
 use super::table::SETTINGS;
 use super::value::{is_capability, is_key, is_name, is_passphrase, secret_of};
-use super::{Channel, Error, text};
+use super::{Channel, Error, forward, text};
 use crate::base::secret::Secret;
 use crate::base::source::Source;
 
 /// Keys of a `[[channel]]`.
-const CHANNEL_KEYS: [&str; 10] = [
+const CHANNEL_KEYS: [&str; 11] = [
     "alias",
     "name",
     "key",
@@ -27,9 +27,8 @@ const CHANNEL_KEYS: [&str; 10] = [
     "srt_passphrase_file",
     "source",
     "source_file",
+    "pushes",
 ];
-/// Keys of a `[[channel]]` that come with later features.
-const LATER_CHANNEL_KEYS: [&str; 1] = ["pushes"];
 
 /// The TOML tree of a file.
 pub(super) fn parse<'a>(path: &str, text: &'a str) -> Result<DeTable<'a>, Error> {
@@ -137,6 +136,7 @@ impl<'a> File<'a> {
     ) -> Result<Channel, Error> {
         let (mut alias, mut name, mut key, mut capabilities) = (None, None, None, None);
         let (mut slate, mut srt_passphrase, mut source) = (None, None, None);
+        let mut pushes = Vec::new();
         for entry in entries {
             let refuse = |value: &str, accepted: &str| Error::Value {
                 setting: self.place(entry),
@@ -199,6 +199,7 @@ impl<'a> File<'a> {
                         return Err(refuse("(hidden)", "source or source_file, not both"));
                     }
                 }
+                "pushes" => pushes = forward::pushes(self, entry, read)?,
                 _ => {
                     let accepted = "a list of words such as [\"hd\", \"streaming\"]";
                     let words = entry.value.as_array().and_then(|items| {
@@ -226,6 +227,7 @@ impl<'a> File<'a> {
             slate,
             srt_passphrase,
             source,
+            pushes,
         })
     }
 
@@ -240,12 +242,6 @@ impl<'a> File<'a> {
         let mut entries = Vec::new();
         for (key, value) in keys {
             let entry = entry("channel", key, value);
-            if LATER_CHANNEL_KEYS.contains(&entry.key) {
-                return Err(Error::Conflict(format!(
-                    "{} is not supported in this version",
-                    self.place(&entry)
-                )));
-            }
             if !CHANNEL_KEYS.contains(&entry.key) {
                 return Err(self.unknown(&entry));
             }

@@ -6,6 +6,7 @@
 
 mod event;
 mod file;
+mod forward;
 mod livekit;
 mod model;
 pub mod parts;
@@ -24,7 +25,7 @@ use std::time::Duration;
 
 pub use crate::base::network::Network;
 pub use model::{
-    Channel, Config, Event, Identity, Limits, Listen, Livekit, Log, Media, Publish, Storage, Urls,
+    Channel, Config, Event, Forward, Identity, Limits, Listen, Livekit, Log, Media, Publish, Storage, Urls,
     Webhooks,
 };
 #[cfg(test)]

@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::parts;
 use crate::base::destination::Private;
 use crate::base::network::Network;
+use crate::base::push::Push;
 use crate::base::secret::Secret;
 use crate::base::source::Source;
 use crate::base::telemetry::LogFormat;
@@ -28,6 +29,8 @@ pub struct Config {
     pub publish: Publish,
     /// Webhooks of applications.
     pub webhooks: Webhooks,
+    /// Destinations of channels.
+    pub forward: Forward,
     /// Recordings.
     pub record: Record,
     /// Scheduled events.
@@ -151,6 +154,13 @@ pub struct Webhooks {
     pub webhooks_private: Vec<Network>,
 }
 
+/// Section `forward`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Forward {
+    /// Networks besides the internet to which channels may be pushed.
+    pub forward_private: Vec<Network>,
+}
+
 /// Section `record`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Record {
@@ -227,6 +237,8 @@ pub struct Channel {
     pub srt_passphrase: Option<Secret>,
     /// What the gateway pulls for it.
     pub source: Option<Source>,
+    /// Where the gateway pushes it.
+    pub pushes: Vec<Push>,
 }
 
 impl Default for Listen {
@@ -369,6 +381,16 @@ impl Publish {
         Private {
             networks: self.pull_private.clone(),
             setting: "FOREBAY_PULL_PRIVATE",
+        }
+    }
+}
+
+impl Forward {
+    /// Where channels may be pushed besides the internet.
+    pub fn may_go_to(&self) -> Private {
+        Private {
+            networks: self.forward_private.clone(),
+            setting: "FOREBAY_FORWARD_PRIVATE",
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::event;
+use super::forward;
 use super::livekit;
 use super::recording;
 use super::setting::{Field, Setting, Unit, later, secret, setting, span, url};
@@ -399,6 +400,7 @@ pub(crate) static SETTINGS: &[Setting] = &[
          above sd, ended after an hour without media.",
     ),
     webhook::PRIVATE,
+    forward::PRIVATE,
     recording::DAYS,
     recording::MIN_FREE,
     recording::ON_FULL,

@@ -297,6 +297,7 @@ fn channels_are_declared_in_the_file() {
                 slate: Some("stage.png".into()),
                 srt_passphrase: Some(Secret::new("from-a-file-1")),
                 source: None,
+                pushes: Vec::new(),
             },
             Channel {
                 alias: "b".to_owned(),
@@ -306,11 +307,10 @@ fn channels_are_declared_in_the_file() {
                 slate: None,
                 srt_passphrase: None,
                 source: None,
+                pushes: Vec::new(),
             }
         ]
     );
-    let push = "[[channel]]\nalias = \"a\"\npushes = [\"rtmp://x\"]";
-    assert!(message(&[], push).ends_with("line 3) is not supported in this version"));
     let twice = "[[channel]]\nalias = \"a\"\n[[channel]]\nalias = \"a\"";
     assert_eq!(message(&[], twice), "channel a is declared twice");
     let none = "[[channel]]\nname = \"a\"";
@@ -318,6 +318,42 @@ fn channels_are_declared_in_the_file() {
         message(&[], none),
         "a [[channel]] in forebay.toml has no alias"
     );
+}
+
+#[test]
+fn a_channel_may_be_pushed_and_a_bad_push_is_told_without_its_credentials() {
+    let file = |pushes: &str| format!("[[channel]]\nalias = \"a\"\npushes = {pushes}");
+    let good = "[{ rtmp = \"rtmp://h/app\", key = \"k\" }, { rtmp = \"rtmps://h/app\", key_file = \"/run/secret\" }, \
+                { whip = \"https://h/w\", token = \"t\" }, { whip = \"http://h/w\" }, { ingress = \"room\" }]";
+    let loaded = load(&[("FOREBAY_FORWARD_PRIVATE", "10.0.0.0/8")], &file(good));
+    let config = loaded.unwrap().config;
+    assert_eq!(config.forward.may_go_to().networks.len(), 1);
+    let pushes = &config.channels[0].pushes;
+    let shown: Vec<String> = pushes.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        shown,
+        ["rtmp://h/app", "rtmps://h/app", "https://h:443/…", "http://h:80/…", "room"]
+    );
+    assert_eq!(pushes[1].secret(), Some(&Secret::new("from-a-file-1")));
+    let many = format!("[{}]", "{ ingress = \"r\" }, ".repeat(17));
+    for (bad, expected) in [
+        ("7", "is no list, accepted is a list such as"),
+        ("[7]", "is push 1, accepted is a list such as"),
+        ("[{}]", "is push 1, accepted is a list such as"),
+        ("[{ rtmp = 7 }]", "is rtmp of push 1 that is no text"),
+        ("[{ srt = \"tell\" }]", "is an unknown key of push 1"),
+        ("[{ rtmp = \"rtmp://h/tell\" }]", "is url of push 1 rtmp://h…, accepted is rtmp://host"),
+        ("[{ rtmp = \"rtmp://h/app\", key = \"\" }]", "is key of push 1 (hidden)"),
+        ("[{ rtmp = \"rtmp://h/app\", token = \"tell\" }]", "is token of push 1, accepted is a key for rtmp"),
+        ("[{ ingress = \"r\", token = \"tell\" }]", "is token of push 1 (hidden), accepted is none"),
+        ("[{ ingress = \"r\" }, { ingress = \"r\" }]", "is push 2, accepted is each destination once"),
+        ("[{ whip = \"https://h/tell\", ingress = \"r\" }]", "is push 1, accepted is one kind"),
+        (&many, "is a list of 17, accepted is at most 16"),
+    ] {
+        let text = message(&[], &file(bad));
+        assert!(text.starts_with("channel.pushes (forebay.toml line 3) "), "{text}");
+        assert!(text.contains(expected) && !text.contains("tell"), "{text}");
+    }
 }
 
 #[test]

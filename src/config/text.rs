@@ -36,6 +36,21 @@ const CHANNELS: &str = "
 # [[channel]]
 # alias = \"remote\"
 # source = \"srt://camera.example.org:9000?streamid=remote&latency=250\"
+#
+# A channel may be pushed to up to 16 other places while it is on air: to a server that takes RTMP or
+# RTMPS (as the encoder sends it), to an endpoint that takes WHIP (LiveKit's own is
+# https://livekit.example.org/whip/v1), or to a room by LiveKit's Ingress service, which plays our HLS
+# and needs FOREBAY_PUBLIC_URL. Keys and tokens may lie in files (key_file, token_file); without a key
+# the last part of an RTMP path is the key. Private and loopback addresses are pushed to only if
+# FOREBAY_FORWARD_PRIVATE holds them.
+#
+# [[channel]]
+# alias = \"everywhere\"
+# pushes = [
+#     { rtmp = \"rtmps://live.example.com/app\", key_file = \"/etc/forebay/example.key\" },
+#     { whip = \"https://livekit.example.org/whip/v1\", token_file = \"/etc/forebay/whip.token\" },
+#     { ingress = \"the-room\" },
+# ]
 ";
 
 /// Width of text in the example file and the help.

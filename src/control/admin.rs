@@ -6,6 +6,7 @@ pub(super) mod broadcasts;
 pub(super) mod channels;
 pub(super) mod events;
 pub(super) mod film;
+pub(super) mod forwards;
 
 use axum::Json;
 use axum::extract::{Path, Request, State as Extract};
@@ -184,6 +185,16 @@ pub(super) fn routes() -> Vec<(&'static str, Side, MethodRouter<State>)> {
             "/api/admin/channels/{channelId}/fork/{sourceChannelId}",
             Operator,
             put(channels::fork),
+        ),
+        (
+            "/api/admin/channels/{channelId}/forwards",
+            Operator,
+            get(forwards::list).post(forwards::add),
+        ),
+        (
+            "/api/admin/channels/{channelId}/forwards/{forwardId}",
+            Operator,
+            delete(forwards::remove),
         ),
         (
             "/api/admin/channels/{channelId}/key",

@@ -15,7 +15,6 @@ mod health;
 pub mod livekit;
 pub mod metrics;
 mod openapi;
-mod outbound;
 pub mod pages;
 mod pcast;
 mod ports;
@@ -40,6 +39,7 @@ use http::Uri;
 
 use crate::base::clock::Clock;
 use crate::base::destination::Private;
+use crate::base::outbound;
 use crate::base::secret::Secret;
 use crate::base::shutdown::Tasks;
 use crate::files::Files;
@@ -60,7 +60,7 @@ pub use metrics::{
 };
 pub use openapi::document as api_description;
 pub use pcast::limit::REQUESTS_PER_SECOND;
-pub use ports::{Keys, Live, OnAir, Probes, Sources};
+pub use ports::{Forwarded, Forwards, Keys, Live, OnAir, Probes, Sources};
 pub use session::{Addresses, Caller};
 
 /// What the routers are made of.
@@ -79,6 +79,8 @@ pub struct Setup {
     pub playbill: Playbill,
     /// Figures for `/metrics` and lists.
     pub measurements: Arc<dyn Measurements>,
+    /// What pushes channels to other places.
+    pub forwards: Arc<dyn Forwards>,
     /// Readiness of what control cannot see.
     pub probes: Arc<dyn Probes>,
     /// Stream keys that are kept elsewhere.

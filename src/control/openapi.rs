@@ -8,7 +8,7 @@ use http::header;
 use serde_json::{Value, json};
 use utoipa::OpenApi;
 
-use super::admin::{applications, broadcasts, channels, events, film};
+use super::admin::{applications, broadcasts, channels, events, film, forwards};
 use super::api::{
     broadcast, chat, client, cohost, contact, error, event, file, follow, session, streaming, user,
     viewer, webhook,
@@ -73,6 +73,9 @@ const PAGE: &str = include_str!("../../assets/docs.html");
         channels::members,
         channels::kill,
         channels::fork,
+        forwards::list,
+        forwards::add,
+        forwards::remove,
         channels::key,
         channels::rotate,
         channels::send,

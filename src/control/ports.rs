@@ -5,6 +5,7 @@
 use axum::body::Bytes;
 
 use crate::base::id::Uuid;
+use crate::base::push::Push;
 use crate::base::secret::Secret;
 use crate::base::source::Source;
 use crate::hub::gate::Pending;
@@ -163,6 +164,70 @@ impl Live for Hub {
 pub trait Probes: Send + Sync {
     /// Whether every listener is bound; otherwise which one is not.
     fn listeners(&self) -> Result<(), String>;
+}
+
+/// What pushes channels to other places.
+pub trait Forwards: Send + Sync {
+    /// How those of a channel fare on this gateway, of every stream of it.
+    fn of_channel(&self, channel_id: &str) -> Vec<Forwarded>;
+
+    /// Destinations that settings give a channel, with their ids.
+    fn declared(&self, channel_id: &str) -> Vec<(String, Push)>;
+
+    /// Those in the database are not what they were.
+    fn changed(&self);
+}
+
+/// How a forward fares.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Forwarded {
+    /// Id of its destination.
+    pub id: String,
+    /// Kind of its destination.
+    pub kind: &'static str,
+    /// Where it goes, without a secret in it.
+    pub destination: String,
+    /// The word for what it does.
+    pub state: &'static str,
+    /// Since when.
+    pub since_unix_ms: i64,
+    /// Why it does not go, or did not at last.
+    pub reason: Option<String>,
+    /// When it is tried again.
+    pub next_attempt_unix_ms: Option<i64>,
+    /// What an operator should know of what is sent.
+    pub note: Option<String>,
+    /// Attempts so far.
+    pub attempts: u64,
+    /// How many of them went well.
+    pub connected: u64,
+    /// Packets or messages sent.
+    pub packets: u64,
+    /// Bytes sent.
+    pub bytes: u64,
+    /// Units left out because the destination was too slow.
+    pub dropped_units: u64,
+}
+
+impl Default for Forwarded {
+    /// One that has nothing to send.
+    fn default() -> Forwarded {
+        Forwarded {
+            id: String::new(),
+            kind: "",
+            destination: String::new(),
+            state: "waiting",
+            since_unix_ms: 0,
+            reason: None,
+            next_attempt_unix_ms: None,
+            note: None,
+            attempts: 0,
+            connected: 0,
+            packets: 0,
+            bytes: 0,
+            dropped_units: 0,
+        }
+    }
 }
 
 /// What pulls sources of channels.

@@ -8,4 +8,5 @@
 pub mod flv;
 pub mod fmp4;
 pub mod log;
+pub mod rtmp;
 pub mod ts;

@@ -21,6 +21,7 @@ mod delivery;
 mod event;
 mod file;
 mod follow;
+mod forward;
 mod hash;
 mod ingest;
 mod kept;
@@ -64,6 +65,7 @@ pub use event::{
 };
 pub use file::{File, FileLinks, FilePaths, FilesOf, MAX_FILES_OF_USER};
 pub use follow::{Follows, Hit};
+pub use forward::Forward;
 pub use ingest::{IngestOptions, SourceUri, Span};
 use known::Memory;
 pub use known::Watcher;

@@ -9,6 +9,7 @@ mod dump;
 mod events;
 mod file;
 mod files;
+mod forwards;
 mod known;
 mod messages;
 mod samples;
@@ -179,6 +180,8 @@ behaviours! {
     events::a_run_begins_once_and_with_its_broadcast_or_not_at_all,
     events::a_start_meets_no_other_event_of_its_channel,
     events::a_gateway_that_was_killed_gives_back_what_it_prepared,
+    forwards::destinations_are_their_channels_and_read_back_as_they_were_added,
+    forwards::a_channel_has_no_more_than_sixteen_destinations,
     webhooks::webhooks_are_their_applications_and_no_more_than_ten,
     webhooks::what_becomes_of_a_broadcast_is_queued_with_the_change,
     webhooks::one_gateway_at_a_time_sends_to_a_webhook_oldest_first,

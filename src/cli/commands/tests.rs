@@ -48,6 +48,7 @@ fn declared(alias: &str, key: Option<&str>) -> crate::config::Channel {
         slate: None,
         srt_passphrase: None,
         source: None,
+        pushes: Vec::new(),
     }
 }
 

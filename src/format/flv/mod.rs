@@ -7,6 +7,7 @@
 
 pub mod amf0;
 pub mod tags;
+pub mod write;
 
 use bytes::Bytes;
 

@@ -3,10 +3,10 @@
 
 use bytes::{Bytes, BytesMut};
 
-use super::chunk::{Dechunker, MAX_MESSAGE_BYTES};
 use super::publish::{Publication, announcement};
 use super::session::{Event, Session};
 use crate::format::flv::{self, amf0, tags::Tags};
+use crate::format::rtmp::chunk::{Dechunker, MAX_MESSAGE_BYTES};
 use crate::media::MediaKind;
 
 /// Chunks, given in pieces whose sizes the first byte chooses.

@@ -1,10 +1,9 @@
 //! RTMP and RTMPS ingest. In: connections of encoders. Out: tracks and access units, pushed into the
 //! hub by the connection's own task. Not here: playing over RTMP, which is refused.
 //!
-//! `chunk` (bytes to messages) → `session` (the dialogue) → `publish` (message to access unit); this
+//! `format::rtmp::chunk` (bytes to messages) → `session` (the dialogue) → `publish` (message to access unit); this
 //! file is the socket loop with every deadline, `lobby` bounds who waits.
 
-pub mod chunk;
 mod command;
 mod connection;
 #[doc(hidden)]

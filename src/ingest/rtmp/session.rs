@@ -8,9 +8,9 @@
 use bytes::{Bytes, BytesMut};
 use rml_rtmp::handshake::{Handshake, HandshakeProcessResult, PeerType};
 
-use super::chunk::{self, Dechunker, Message};
 use super::command::{self, Command};
 use crate::format::flv::amf0;
+use crate::format::rtmp::chunk::{self, Dechunker, Message};
 use crate::media::MediaKind;
 
 /// What the peer must send to make the handshake whole: C0, C1 and C2 (§5.2).

@@ -1,4 +1,4 @@
-//! From bytes to RTMP messages and, for our few replies, back. Sans-IO. In: a read buffer that the
+//! From bytes to RTMP messages and back. Sans-IO. In: a read buffer that the
 //! caller fills. Out: whole messages. Chunk size changes and aborts are obeyed here and not shown.
 //!
 //! A message that lies in one chunk of moderate size is sliced out of the read buffer; any other is
@@ -411,7 +411,21 @@ fn repeats(bytes: &[u8], candidates: &[u32]) -> Repeat {
     if unknown { Repeat::Unknown } else { Repeat::No }
 }
 
-/// Appends a message as chunks with a full first header. For replies: their times are zero.
+/// Where and when a message belongs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Head {
+    /// Chunk stream, 2 to 63.
+    pub csid: u8,
+    /// Message type id.
+    pub type_id: u8,
+    /// Message stream id.
+    pub stream_id: u32,
+    /// Milliseconds, modulo 2^32.
+    pub timestamp_ms: u32,
+}
+
+/// Writes a reply: a message at time zero with a header of type 0, in chunks of `chunk` bytes. Replies are
+/// short.
 pub fn write(
     csid: u8,
     type_id: u8,
@@ -420,19 +434,49 @@ pub fn write(
     chunk: usize,
     out: &mut Vec<u8>,
 ) {
-    debug_assert!((2..64).contains(&csid), "one-byte basic header");
-    let length = u32::try_from(payload.len()).expect("replies are short");
-    out.push(csid);
-    out.extend_from_slice(&[0, 0, 0]);
+    let head = Head {
+        csid,
+        type_id,
+        stream_id,
+        timestamp_ms: 0,
+    };
+    let fits = write_parts(&head, [payload, &[]], chunk, out);
+    debug_assert!(fits, "replies are short");
+}
+
+/// Writes a message whose body is these parts, with a header of type 0, in chunks of `chunk` bytes. False,
+/// and nothing written: it is longer than 24 bits say.
+pub fn write_parts(head: &Head, parts: [&[u8]; 2], chunk: usize, out: &mut Vec<u8>) -> bool {
+    debug_assert!((2..64).contains(&head.csid), "one-byte basic header");
+    let length = parts[0].len() + parts[1].len();
+    let Some(length) = u32::try_from(length).ok().filter(|it| *it <= EXTENDED) else {
+        return false;
+    };
+    let time = head.timestamp_ms;
+    // §5.3.1.3: it follows the headers of all chunks of the message.
+    let extended = time.to_be_bytes();
+    let extended = if time >= EXTENDED { &extended[..] } else { &[] };
+    out.push(head.csid);
+    out.extend_from_slice(&time.min(EXTENDED).to_be_bytes()[1..]);
     out.extend_from_slice(&length.to_be_bytes()[1..]);
-    out.push(type_id);
-    out.extend_from_slice(&stream_id.to_le_bytes());
-    for (index, piece) in payload.chunks(chunk).enumerate() {
-        if index > 0 {
-            out.push(0xc0 | csid);
+    out.push(head.type_id);
+    out.extend_from_slice(&head.stream_id.to_le_bytes());
+    out.extend_from_slice(extended);
+    let mut room = chunk;
+    for mut rest in parts {
+        while !rest.is_empty() {
+            if room == 0 {
+                out.push(0xc0 | head.csid);
+                out.extend_from_slice(extended);
+                room = chunk;
+            }
+            let (piece, after) = rest.split_at(rest.len().min(room));
+            out.extend_from_slice(piece);
+            room -= piece.len();
+            rest = after;
         }
-        out.extend_from_slice(piece);
     }
+    true
 }
 
 #[cfg(test)]

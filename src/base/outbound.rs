@@ -1,9 +1,10 @@
-//! HTTP requests that the gateway itself makes: of the admission service, of webhooks, and of a LiveKit server.
+//! HTTP requests that the gateway itself makes: of the admission service, of webhooks, of a LiveKit server, and
+//! of WHIP endpoints.
 //! In: an address taken apart once, a connection, a body. Out: what the far side answers. Not here: where a
 //! connection may go, deadlines, what an answer means.
 //!
 //! One request on a connection of its own: they are rare, and a connection that was kept would be one more
-//! thing that can be stale. Redirects are not followed: a body goes where it was said, and nowhere else.
+//! thing that can be stale. Redirects are not followed here: a body goes where it was said, and nowhere else.
 
 use std::fmt::Display;
 use std::sync::Arc;
@@ -22,19 +23,19 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
-use crate::base::source::percent_decoded;
+use super::source::percent_decoded;
 
 /// Longest head of an answer, in bytes.
 const MAX_HEAD: usize = 16 * 1024;
 
 /// An address, `http://` or `https://`.
-pub(super) struct Target {
+pub struct Target {
     /// Name or address of the host, without brackets.
-    pub(super) host: String,
+    pub host: String,
     /// Port, that of the scheme where none was said.
-    pub(super) port: u16,
+    pub port: u16,
     /// Whether it wants TLS.
-    pub(super) is_tls: bool,
+    pub is_tls: bool,
     /// As the `Host` header has it.
     authority: HeaderValue,
     path: Uri,
@@ -43,7 +44,7 @@ pub(super) struct Target {
 
 impl Target {
     /// Takes an address apart; otherwise why it cannot be called. It is not repeated: it may hold a password.
-    pub(super) fn of(url: &str) -> Result<Target, &'static str> {
+    pub fn of(url: &str) -> Result<Target, &'static str> {
         let uri: Uri = url.parse().map_err(|_| "no address")?;
         let (is_tls, default_port) = match uri.scheme_str() {
             Some("https") => (true, 443),
@@ -81,19 +82,26 @@ impl Target {
     }
 
     /// Whether it says who asks.
-    pub(super) fn has_user(&self) -> bool {
+    pub fn has_user(&self) -> bool {
         self.authorization.is_some()
     }
 
     /// A POST of JSON.
-    pub(super) fn post(&self, body: Bytes) -> Request<Full<Bytes>> {
+    pub fn post(&self, body: Bytes) -> Request<Full<Bytes>> {
+        let mut request = self.request(http::Method::POST, body);
+        let headers = request.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
+        request
+    }
+
+    /// A request that says neither what its body is nor what it wants.
+    pub fn request(&self, method: http::Method, body: Bytes) -> Request<Full<Bytes>> {
         let mut request = Request::new(Full::new(body));
-        *request.method_mut() = http::Method::POST;
+        *request.method_mut() = method;
         *request.uri_mut() = self.path.clone();
         let headers = request.headers_mut();
         headers.insert(HOST, self.authority.clone());
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
         headers.insert(USER_AGENT, HeaderValue::from_static("forebay"));
         if let Some(authorization) = &self.authorization {
             headers.insert(AUTHORIZATION, authorization.clone());
@@ -101,9 +109,24 @@ impl Target {
         request
     }
 
+    /// The address that a `Location` of an answer of this one means (RFC 3986 §4.2), without the parts that
+    /// nobody sends: `..` stays.
+    pub fn located(&self, location: &str) -> String {
+        let scheme = if self.is_tls { "https" } else { "http" };
+        let authority = self.authority.to_str().unwrap_or_default();
+        let path = self.path.path();
+        let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
+        match location {
+            _ if location.contains("://") => location.to_owned(),
+            _ if location.starts_with("//") => format!("{scheme}:{location}"),
+            _ if location.starts_with('/') => format!("{scheme}://{authority}{location}"),
+            _ => format!("{scheme}://{authority}{folder}/{location}"),
+        }
+    }
+
     /// Sends a request to this address over a connection to its host; what `read` makes of the answer, or
     /// why there is none.
-    pub(super) async fn exchange<T, R: Future<Output = T>>(
+    pub async fn exchange<T, R: Future<Output = T>>(
         &self,
         stream: TcpStream,
         tls: Option<&TlsConnector>,
@@ -123,25 +146,34 @@ impl Target {
 }
 
 /// A sentence about what went wrong.
-pub(super) fn failed(what: &str, error: impl Display) -> String {
+pub fn failed(what: &str, error: impl Display) -> String {
     format!("{what}: {error}")
 }
 
 /// Certificates that the machine trusts. Blocks for some milliseconds.
-pub(super) fn machine_roots() -> RootCertStore {
+pub fn machine_roots() -> RootCertStore {
     let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
     roots
 }
 
 /// Speaks TLS to those who have a certificate that `roots` vouch for.
-pub(super) fn connector(roots: RootCertStore) -> Result<TlsConnector, rustls::Error> {
+pub fn connector(roots: RootCertStore) -> Result<TlsConnector, rustls::Error> {
+    speaking(roots, vec![b"http/1.1".to_vec()])
+}
+
+/// The same for protocols that do not say in TLS what they are.
+pub fn plain_connector(roots: RootCertStore) -> Result<TlsConnector, rustls::Error> {
+    speaking(roots, Vec::new())
+}
+
+fn speaking(roots: RootCertStore, protocols: Vec<Vec<u8>>) -> Result<TlsConnector, rustls::Error> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let mut config = rustls::ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?
         .with_root_certificates(roots)
         .with_no_client_auth();
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    config.alpn_protocols = protocols;
     Ok(TlsConnector::from(Arc::new(config)))
 }
 
@@ -189,5 +221,13 @@ mod tests {
         assert_eq!((&*target.host, target.port), ("h.example", 443));
         assert_eq!((&*target.path.to_string(), target.is_tls), ("/a?b=c", true));
         assert!(!target.has_user());
+        for (location, expected) in [
+            ("/r/1", "https://h.example/r/1"),
+            ("1?x", "https://h.example/1?x"),
+            ("//o.example/1", "https://o.example/1"),
+            ("http://o.example:8/1", "http://o.example:8/1"),
+        ] {
+            assert_eq!(target.located(location), expected);
+        }
     }
 }
