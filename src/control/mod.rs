@@ -60,7 +60,7 @@ pub use metrics::{
 };
 pub use openapi::document as api_description;
 pub use pcast::limit::REQUESTS_PER_SECOND;
-pub use ports::{Keys, Live, OnAir, Probes, Sources};
+pub use ports::{Keys, Live, OnAir, Probes, Room, RoomPublisher, Rooms, Sources};
 pub use session::{Addresses, Caller};
 
 /// What the routers are made of.
