@@ -36,7 +36,7 @@ pub(super) mod session;
 mod signature;
 pub(super) mod streaming;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 pub(super) mod throttle;
 pub(super) mod time;
 pub(super) mod user;

@@ -313,6 +313,3 @@ pub(super) async fn is_removed(
     let cohost = cohost.await?;
     Ok(cohost.is_some_and(|cohost| cohost.removed.is_some()))
 }
-
-#[cfg(test)]
-mod tests;

@@ -1,5 +1,7 @@
 //! The server as it is asked for its health, and the tokens that it gives.
 
+pub(in crate::control) mod stand_in;
+
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};

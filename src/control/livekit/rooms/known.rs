@@ -258,3 +258,151 @@ impl What {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn known() -> Known {
+        Known::new(Place {
+            broadcast: Uuid::from_u128(1),
+            channel_id: "local#app#x".to_owned(),
+        })
+    }
+
+    fn person(sid: &str, identity: &str, joined: i64) -> Person {
+        Person {
+            sid: sid.to_owned(),
+            identity: identity.to_owned(),
+            role: Some("publisher".to_owned()),
+            may_publish: true,
+            joined,
+            ..Person::default()
+        }
+    }
+
+    fn ids(names: [&str; 3]) -> (String, String, String) {
+        let [sid, identity, track] = names.map(str::to_owned);
+        (sid, identity, track)
+    }
+
+    fn published(sid: &str, identity: &str, track: &str) -> What {
+        let (sid, identity, track) = ids([sid, identity, track]);
+        What::Published(sid, identity, track)
+    }
+
+    fn unpublished(sid: &str, identity: &str, track: &str) -> What {
+        let (sid, identity, track) = ids([sid, identity, track]);
+        What::Unpublished(sid, identity, track)
+    }
+
+    fn left(sid: &str, identity: &str) -> What {
+        What::Left(sid.to_owned(), identity.to_owned())
+    }
+
+    fn apply(known: &mut Known, whats: &[What]) -> Vec<String> {
+        for (at, what) in (100..).zip(whats) {
+            known.apply(Fact {
+                room: "RM_1".to_owned(),
+                at,
+                what: what.clone(),
+            });
+        }
+        let publishers = known.publishers().into_iter();
+        publishers.map(|publisher| publisher.identity).collect()
+    }
+
+    #[test]
+    fn whatever_comes_in_any_order_and_twice_the_outcome_is_the_same() {
+        let facts = [
+            What::Joined(person("PA_1", "host", 10)),
+            published("PA_1", "host", "TR_1"),
+            published("PA_1", "host", "TR_2"),
+            unpublished("PA_1", "host", "TR_1"),
+            What::Joined(person("PA_2", "guest", 20)),
+            published("PA_2", "guest", "TR_3"),
+            left("PA_2", "guest"),
+        ];
+        // Every rotation, forwards and backwards, and each of them twice.
+        for turn in 0..facts.len() {
+            let mut order = facts.to_vec();
+            order.rotate_left(turn);
+            for _ in 0..2 {
+                let twice = [order.clone(), order.clone()].concat();
+                assert_eq!(apply(&mut known(), &order), ["host"], "{order:?}");
+                assert_eq!(apply(&mut known(), &twice), ["host"], "{order:?}");
+                order.reverse();
+            }
+        }
+    }
+
+    #[test]
+    fn who_comes_again_takes_its_own_place() {
+        let mut room = known();
+        let facts = [
+            What::Joined(person("PA_1", "host", 10)),
+            published("PA_1", "host", "TR_1"),
+            What::Joined(person("PA_2", "host", 20)),
+            published("PA_2", "host", "TR_2"),
+            left("PA_1", "host"),
+            // Late, of the one before.
+            What::Joined(person("PA_1", "host", 10)),
+            published("PA_1", "host", "TR_9"),
+        ];
+        assert_eq!(apply(&mut room, &facts), ["host"]);
+        assert_eq!(room.people["host"].sid, "PA_2");
+        assert_eq!(apply(&mut room, &[left("PA_2", "host")]), Vec::<String>::new());
+    }
+
+    #[test]
+    fn those_who_were_first_are_first_and_viewers_are_counted() {
+        let mut room = known();
+        let viewer = Person {
+            may_publish: false,
+            ..person("PA_3", "viewer", 5)
+        };
+        let facts = [
+            What::Joined(person("PA_2", "second", 20)),
+            published("PA_2", "second", "TR_2"),
+            What::Joined(person("PA_1", "first", 10)),
+            published("PA_1", "first", "TR_1"),
+            What::Joined(viewer),
+        ];
+        assert_eq!(apply(&mut room, &facts), ["first", "second"]);
+        assert_eq!((room.people.len(), room.watching), (2, 1));
+        apply(&mut room, &[left("PA_3", "viewer")]);
+        assert_eq!(room.watching, 0);
+    }
+
+    #[test]
+    fn a_room_that_was_opened_again_is_another_one() {
+        let mut room = known();
+        let facts = [published("PA_1", "host", "TR_1"), What::Finished];
+        assert_eq!(apply(&mut room, &facts), Vec::<String>::new());
+        let fact = |room: &str, what| Fact {
+            room: room.to_owned(),
+            at: 1,
+            what,
+        };
+        room.apply(fact("RM_2", published("PA_5", "host", "TR_5")));
+        // Late, of the one before.
+        room.apply(fact("RM_1", What::Finished));
+        room.apply(fact("RM_1", published("PA_1", "host", "TR_7")));
+        assert_eq!(room.publishers().len(), 1);
+        assert_eq!(room.people["host"].sid, "PA_5");
+    }
+
+    #[test]
+    fn nobody_makes_it_remember_more_than_it_may() {
+        let mut room = known();
+        for number in 0..2000 {
+            let name = format!("{number}");
+            apply(&mut room, &[What::Joined(person(&name, &name, 1))]);
+            let track = published("0", "0", &format!("TR_{number}"));
+            apply(&mut room, &[track, unpublished("0", "0", &format!("gone {number}"))]);
+        }
+        assert_eq!(room.people.len(), MAX_PEOPLE);
+        assert_eq!(room.people["0"].tracks.len(), MAX_TRACKS);
+        assert_eq!(room.gone.len(), MAX_GONE);
+    }
+}
