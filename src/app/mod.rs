@@ -209,10 +209,12 @@ impl App {
             dash_base: config.urls.playback_dash_base.clone(),
             addresses: console::addresses(&config, &addresses),
             livekit: commands::livekit_server(&config).context("LIVEKIT_URL")?,
+            rooms: Arc::new(()),
             clock: clock.clone(),
         });
         events::conduct(&state, &tasks);
         tasks.spawn(control::tell_chats(state.clone()));
+        tasks.spawn(control::livekit::keep_rooms(state.clone()));
         let (public, operators) = console::routers(state, own_address);
         let access = Arc::new(TokenAccess {
             hub: hub.clone(),

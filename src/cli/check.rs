@@ -173,7 +173,7 @@ pub async fn livekit(config: &Config, now: Wall) -> Option<Finding> {
             &error,
             "start the LiveKit server, or correct host, port or scheme (wss behind TLS, else ws)",
         ),
-        Err(error @ Unwell::Code(_)) => warning(
+        Err(error) => warning(
             &error,
             "correct the address: it is that of the server's HTTP port, 7880 by default",
         ),

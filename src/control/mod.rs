@@ -48,7 +48,7 @@ use crate::record::Library;
 use crate::store::Store;
 pub use api::chat::news::run as tell_chats;
 pub use api::event::{Conductor, Planning, Playbill};
-pub use api::fuzz::{fuzz_api, fuzz_uploads};
+pub use api::fuzz::{fuzz_api, fuzz_livekit, fuzz_uploads};
 pub use api::leftover::Leftovers;
 pub use api::lifecycle::Lifecycle;
 pub use api::webhook::Webhooks;
@@ -60,7 +60,9 @@ pub use metrics::{
 };
 pub use openapi::document as api_description;
 pub use pcast::limit::REQUESTS_PER_SECOND;
-pub use ports::{Forwarded, Forwards, Keys, Live, OnAir, Probes, Sources};
+pub use ports::{
+    Forwarded, Forwards, Keys, Live, OnAir, Probes, Room, RoomPublisher, Rooms, Sources,
+};
 pub use session::{Addresses, Caller};
 
 /// What the routers are made of.
@@ -122,6 +124,8 @@ pub struct Setup {
     pub addresses: Addresses,
     /// The LiveKit server; `None`: there is none.
     pub livekit: Option<livekit::Server>,
+    /// Who follows its rooms.
+    pub rooms: Arc<dyn Rooms>,
     /// The clock.
     pub clock: Clock,
 }
@@ -145,6 +149,7 @@ pub(crate) struct Inner {
     sessions: session::Sessions,
     events: events::Events,
     streams: streams::Kept,
+    livekit: livekit::Kept,
 }
 
 impl State {
@@ -165,6 +170,7 @@ impl State {
             sessions: session::Sessions::new(setup.clock.clone()),
             events: events::Events::new(),
             streams: streams::Kept::default(),
+            livekit: livekit::Kept::default(),
             setup,
         }))
     }
@@ -211,6 +217,10 @@ impl State {
 
     fn streams(&self) -> &streams::Kept {
         &self.0.streams
+    }
+
+    fn livekit(&self) -> &livekit::Kept {
+        &self.0.livekit
     }
 }
 
@@ -270,6 +280,7 @@ fn routes() -> Vec<(&'static str, Side, MethodRouter<State>)> {
     ];
     routes.extend(admin::routes());
     routes.extend(api::routes());
+    routes.extend(livekit::proxy::routes());
     routes.extend(pcast::routes());
     routes.extend(recordings::routes());
     routes
@@ -282,7 +293,9 @@ fn router_of(state: State, wanted: impl Fn(Side) -> bool) -> Router {
     });
     // Clients put a slash between their base URL and a path that begins with one (contract, broadcasts, B-11).
     let router = match wanted(Side::Public) {
-        true => router.route("//uploads/{fileId}/{name}", get(api::file::read)),
+        true => router
+            .route("//uploads/{fileId}/{name}", get(api::file::read))
+            .route("/rtc/{*rest}", livekit::proxy::anything()),
         false => router,
     };
     // What is not there is refused in JSON, too, in the form of its API.

@@ -10,9 +10,10 @@ use utoipa::OpenApi;
 
 use super::admin::{applications, broadcasts, channels, events, film, forwards};
 use super::api::{
-    broadcast, chat, client, cohost, contact, error, event, file, follow, session, streaming, user,
+    broadcast, chat, client, cohost, contact, egress, error, event, file, follow, session, streaming, user,
     viewer, webhook,
 };
+use super::livekit;
 use super::pcast::{channel, fork, manifest, member, message};
 use super::recordings;
 
@@ -148,6 +149,14 @@ const PAGE: &str = include_str!("../../assets/docs.html");
         streaming::health,
         streaming::create,
         streaming::token,
+        livekit::webhook::receive,
+        livekit::proxy::serve,
+        livekit::proxy::second,
+        livekit::proxy::validate,
+        livekit::proxy::validate_second,
+        egress::list,
+        egress::start,
+        egress::stop,
         cohost::join,
         cohost::list,
         cohost::show,

@@ -1,5 +1,5 @@
 //! What control asks of the rest of the process: streams that live, pulled sources, stream keys that are kept
-//! elsewhere, and whether all of it is up. In and out: plain values. Not here: who answers (`hub`, `app`), but for
+//! elsewhere, who follows rooms, and whether all of it is up. In and out: plain values. Not here: who answers (`hub`, `app`), but for
 //! the hub itself, which has nothing to be translated.
 
 use axum::body::Bytes;
@@ -246,4 +246,37 @@ pub trait Keys: Send + Sync {
 
     /// Keeps a new key where the next start looks for it. May block.
     fn keep(&self, channel_id: &str, key: &Secret) -> Result<(), String>;
+}
+
+/// What follows rooms of a LiveKit server, so that they become channels.
+pub trait Rooms: Send + Sync {
+    /// How a room of a broadcast is now. Told when something of it has changed, as soon as the LiveKit server
+    /// says so, and again at intervals while somebody publishes in it. Must not wait.
+    fn handle_room(&self, room: &Room);
+}
+
+/// A room of a broadcast, as far as others than the gateway are in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Room {
+    /// Its name: the stream of the broadcast.
+    pub stream: Uuid,
+    /// The broadcast's channel.
+    pub channel_id: String,
+    /// Who publish media in it, in the order in which they came. Nobody does when it is empty, or the room is
+    /// closed.
+    pub publishers: Vec<RoomPublisher>,
+}
+
+/// Somebody who publishes media in a room.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RoomPublisher {
+    /// Identity in the room.
+    pub identity: String,
+    /// What its token says that it is: `publisher` of the host, `co_host`; `None` when it says nothing.
+    pub role: Option<String>,
+}
+
+/// Nobody follows rooms.
+impl Rooms for () {
+    fn handle_room(&self, _: &Room) {}
 }

@@ -56,6 +56,8 @@ pub(in crate::control) struct World {
     pub(in crate::control) attendees: Mutex<HashMap<Uuid, Vec<Attendee>>>,
     pub(in crate::control) forks: Mutex<Vec<Forking>>,
     pub(in crate::control) told: Mutex<Vec<String>>,
+    /// Rooms as they were told.
+    pub(in crate::control) rooms: Mutex<Vec<Room>>,
     /// Fork and its source.
     fork: Mutex<Option<(Uuid, Uuid)>>,
 }
@@ -174,6 +176,12 @@ impl Live for World {
 
     fn has_session(&self, _stream: Uuid, session: &str) -> bool {
         session == "local#publisher"
+    }
+}
+
+impl Rooms for World {
+    fn handle_room(&self, room: &Room) {
+        self.rooms.lock().unwrap().push(room.clone());
     }
 }
 
@@ -358,6 +366,7 @@ pub(in crate::control) async fn bench(change: impl FnOnce(&mut Setup)) -> Bench 
         addresses: Addresses::default(),
         tasks: tasks.clone(),
         livekit: None,
+        rooms: world.clone(),
         clock: clock.clone(),
     };
     change(&mut setup);

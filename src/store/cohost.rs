@@ -289,6 +289,19 @@ impl Store {
         .await
     }
 
+    /// Identities of co-hosts of a broadcast that were removed.
+    pub async fn removed_cohosts(&self, broadcast: Uuid) -> Result<Vec<String>, Error> {
+        let select = query(
+            "SELECT user_id FROM cohosts WHERE broadcast_id = $1 AND removed_us IS NOT NULL",
+        );
+        timed(async {
+            let select = select.bind(broadcast.to_string());
+            let rows = self.database.fetch_all(select).await?;
+            rows.iter().map(|row| row.get("user_id")).collect()
+        })
+        .await
+    }
+
     /// The co-host of this id, also when it was removed.
     pub async fn cohost(&self, broadcast: Uuid, id: Uuid) -> Result<Option<CoHost>, Error> {
         let select = query(select!("WHERE broadcast_id = $1 AND id = $2"));

@@ -88,7 +88,7 @@ async fn a_token_is_read_by_livekits_own_library_once_its_prefix_is_off() {
         }
         let expected = json!({"identity": "user-123", "name": "Zoë",
             "metadata": json!({ "role": role }).to_string(), "video": video,
-            "room": {"maxParticipants": 1000}});
+            "room": {"maxParticipants": 1002}});
         assert_eq!(read(token).await, expected);
     }
     gateway.stop().await;

@@ -66,6 +66,15 @@ impl Bases {
         }
     }
 
+    /// Where clients of LiveKit connect to: everything that names the server names this.
+    pub(in crate::control) fn signal_url(&self) -> String {
+        match self.web.split_once("://") {
+            Some(("https", rest)) => format!("wss://{rest}"),
+            Some((_, rest)) => format!("ws://{rest}"),
+            None => self.web.clone(),
+        }
+    }
+
     /// Where a stream is as HLS.
     pub(in crate::control) fn hls_url(&self, stream: Uuid) -> String {
         format!("{}/{stream}/index.m3u8", self.hls)

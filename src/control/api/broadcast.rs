@@ -210,6 +210,9 @@ pub(super) async fn change(
     let work = async move {
         let changed = then.setup().store.update_broadcast(id, &update).await?;
         news::tell(then.chats(), &changed);
+        if changed.status.is_over() {
+            then.close_room(&changed);
+        }
         Ok(changed)
     };
     to_the_end(state, work).await

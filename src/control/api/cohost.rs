@@ -1,6 +1,7 @@
 //! Co-hosts of a session (contract, broadcasts, section 5.1): who joins, what it may do, how hosts are laid
-//! out. This file changes no LiveKit room: who was removed gets no token to publish any more, and stays
-//! connected for as long as it had one.
+//! out. Who is removed is sent out of the LiveKit room, and comes back as a viewer only: it gets no token to
+//! publish, `control/livekit/proxy` takes none that it has, and `control/livekit/webhook.rs` hears of it where
+//! it goes past that.
 
 mod view;
 
@@ -12,6 +13,7 @@ use super::answer::{Answer, Done, done, ok};
 use super::broadcast::count;
 use super::call::Caller;
 use super::docs::{Lookup, Named, Sized, Usual};
+use super::streaming::check_identity;
 use super::{Call, Error};
 use crate::base::id::Uuid;
 use crate::base::secret::Secret;
@@ -34,7 +36,7 @@ const MAX_SIDE: u32 = 10;
 /// Each number of an aspect ratio.
 const MAX_RATIO: u32 = 100;
 /// Why a co-host neither joins nor gets a token to publish.
-pub(super) const REMOVED: &str = "the co-host was removed from this session";
+pub(in crate::control) const REMOVED: &str = "the co-host was removed from this session";
 
 pub(super) fn routes() -> Vec<(&'static str, Side, MethodRouter<State>)> {
     use Side::Public;
@@ -132,6 +134,7 @@ pub(in crate::control) async fn join(mut call: Call) -> Answer {
     let user_name = user_name(&mut fields)?;
     let user_name = user_name.ok_or_else(|| Error::Bad("userName is missing".to_owned()))?;
     let user_id = fields.line("userId")?.filter(|id| !id.trim().is_empty());
+    user_id.as_deref().map_or(Ok(()), check_identity)?;
     let mut permissions = Permissions::default();
     let asked = fields.object("permissions")?;
     if let Some(asked) = asked {
@@ -384,13 +387,16 @@ async fn update(mut call: Call) -> Answer {
     let store = &call.state.setup().store;
     let updated = store.update_cohost(found.id, cohost.id, &cohost.user_name, cohost.permissions);
     updated.await?;
+    let (identity, name) = (cohost.user_id.clone(), cohost.user_name.clone());
+    let state = &call.state;
+    state.update_in_room(found.stream_id, identity, name, metadata(&cohost.permissions));
     Ok(granted("Co-host updated", &cohost, None))
 }
 
 #[utoipa::path(
     delete, path = "/api/streaming/sessions/{id}/cohosts/{coHostId}", tag = "streaming",
     operation_id = "removeCohost",
-    summary = "Remove a co-host: it gets no token to publish any more. A user who removes itself leaves, and \
+    summary = "Remove a co-host: it is sent out of the room, and gets no token to publish any more. A user who removes itself leaves, and \
                may join again",
     security(("apiKey" = []), ("userToken" = []), ()), params(NamedCoHost),
     responses((status = 200, description = "It is no co-host any more.", body = inline(Done)), Usual,
@@ -404,6 +410,8 @@ pub(in crate::control) async fn remove(mut call: Call) -> Answer {
     if user.is_some_and(|user| user == cohost.user_id) {
         store.leave_cohost(found.id, cohost.id).await?;
         tracing::info!(broadcast = %found.id, cohost = %cohost.id, "co-host left");
+        let state = &call.state;
+        state.send_out_of_room(found.stream_id, cohost.user_id, false);
         return Ok(done());
     }
     let may = |permissions: &Permissions| permissions.can_remove_others;
@@ -412,7 +420,14 @@ pub(in crate::control) async fn remove(mut call: Call) -> Answer {
     }
     store.remove_cohost(found.id, cohost.id).await?;
     tracing::info!(broadcast = %found.id, cohost = %cohost.id, "co-host removed");
+    let state = &call.state;
+    state.send_out_of_room(found.stream_id, cohost.user_id, true);
     Ok(done())
+}
+
+/// What those in a room read of a co-host: its role, as clients know it (decision B-49), and what it may do.
+fn metadata(permissions: &Permissions) -> String {
+    serde_json::json!({ "role": "co_host", "permissions": permissions }).to_string()
 }
 
 #[utoipa::path(
@@ -429,12 +444,15 @@ pub(in crate::control) async fn metrics(mut call: Call) -> Answer {
     let lasted_us = found
         .started
         .map_or(0, |started| until.micros_since(started));
+    let room = call.state.livekit().rooms.figures(found.stream_id);
     Ok(ok(&Metrics {
         session_id: found.id.to_string(),
         host_count: figures.cohosts + 1,
         co_host_count: figures.cohosts,
         viewer_count: found.reported_viewers,
         peak_viewer_count: figures.peak_viewers,
+        room_participants: room.map(|room| room.participants),
+        room_publishers: room.map(|room| room.publishers),
         measured_viewers: setup.measurements.viewers(found.stream_id),
         duration_seconds: (lasted_us / 1_000_000).max(0),
     }))

@@ -20,6 +20,7 @@ pub(super) mod cohost;
 pub(super) mod contact;
 pub(super) mod cors;
 pub(super) mod docs;
+pub(super) mod egress;
 pub(super) mod error;
 pub(super) mod event;
 pub(super) mod file;
@@ -35,7 +36,7 @@ pub(super) mod session;
 mod signature;
 pub(super) mod streaming;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 pub(super) mod throttle;
 pub(super) mod time;
 pub(super) mod user;
@@ -146,6 +147,7 @@ pub(super) fn routes() -> Vec<(&'static str, Side, MethodRouter<State>)> {
     ];
     routes.extend(chat::routes());
     routes.extend(cohost::routes());
+    routes.extend(egress::routes());
     routes.extend(event::routes());
     routes.extend(file::routes());
     routes.extend(streaming::routes());

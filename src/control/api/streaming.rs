@@ -1,13 +1,15 @@
 //! Streaming (contract, broadcasts, section 5): who serves it, and tokens for LiveKit rooms. The room of a
-//! broadcast is its stream id. Not here: what happens in rooms.
+//! broadcast is its stream id. Not here: what happens in rooms (`control/livekit`).
 
 use axum::extract::State as Extract;
 use axum::response::Response;
 use axum::routing::{MethodRouter, get, post};
 use http::StatusCode;
+use http::request::Parts;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::address::Bases;
 use super::answer::{Answer, ok};
 use super::broadcast::{self, BroadcastFields};
 use super::cohost::{self, REMOVED};
@@ -15,7 +17,9 @@ use super::docs::{Conflicting, Lookup, Named, Sized, Usual};
 use super::time::seconds;
 use super::{ByClient, Call, Error};
 use crate::base::clock::Wall;
-use crate::control::livekit::{Server, TOKEN_VALID_FOR};
+use crate::control::livekit::rooms::is_own;
+use crate::control::livekit::webhook;
+use crate::control::livekit::{OWN_IDENTITY, OWN_PARTICIPANTS, TOKEN_VALID_FOR};
 use crate::control::pcast::Fields;
 use crate::control::pcast::answer::json;
 use crate::control::token::{LivekitGrant, invite};
@@ -23,7 +27,7 @@ use crate::control::{Side, State};
 use crate::store::{Broadcast, CoHost};
 
 /// Why there are no tokens, for who has to mend it.
-const NOT_CONFIGURED: &str = "LiveKit is not configured here: LIVEKIT_URL, LIVEKIT_API_KEY and LIVEKIT_API_SECRET are needed";
+pub(in crate::control) const NOT_CONFIGURED: &str = "LiveKit is not configured here: LIVEKIT_URL, LIVEKIT_API_KEY and LIVEKIT_API_SECRET are needed";
 
 /// A way to watch.
 #[derive(Serialize, ToSchema)]
@@ -96,14 +100,14 @@ pub(in crate::control) struct IceServer {
 #[derive(Serialize, ToSchema)]
 #[schema(as = LivekitHealth)]
 #[serde(rename_all = "camelCase")]
-pub(in crate::control) struct Health<'a> {
+pub(in crate::control) struct Health {
     /// `ok` or `unavailable`.
     status: &'static str,
     /// Always `livekit`.
     provider: &'static str,
     /// Where clients connect to.
     #[serde(skip_serializing_if = "Option::is_none")]
-    url: Option<&'a str>,
+    url: Option<String>,
     #[serde(flatten)]
     trouble: Option<Trouble>,
 }
@@ -150,7 +154,7 @@ pub(in crate::control) struct TokenView<'a> {
     /// The stream id.
     room: String,
     /// Where to connect to.
-    server_url: &'a str,
+    server_url: String,
     /// When the token ends.
     #[schema(value_type = String, format = DateTime)]
     expires_at: String,
@@ -192,6 +196,7 @@ pub(super) fn routes() -> Vec<(&'static str, Side, MethodRouter<State>)> {
         ("/api/streaming/providers", Public, get(providers)),
         ("/api/streaming/ice-config", Public, get(ice_config)),
         ("/api/livekit/health", Public, get(health)),
+        ("/api/livekit/webhook", Public, post(webhook::receive)),
         ("/api/streaming/sessions", Public, post(create)),
         ("/api/streaming/sessions/{id}/token", Public, post(token)),
     ]
@@ -204,10 +209,11 @@ pub(super) fn routes() -> Vec<(&'static str, Side, MethodRouter<State>)> {
 )]
 pub(in crate::control) async fn providers(call: Call) -> Answer {
     let livekit = call.state.setup().livekit.as_ref();
-    let livekit = livekit.map(|server| server.url().to_owned());
+    let bases = call.bases();
+    let livekit = livekit.map(|_| bases.signal_url());
     Ok(ok(&[
         Provider::new("livekit", "LiveKit", livekit),
-        Provider::new("hls", "HLS", Some(call.bases().hls)),
+        Provider::new("hls", "HLS", Some(bases.hls)),
     ]))
 }
 
@@ -223,17 +229,17 @@ pub(in crate::control) async fn ice_config(_: Call) -> Answer {
 #[utoipa::path(
     get, path = "/api/livekit/health", tag = "streaming", operation_id = "livekitHealth",
     summary = "Whether the LiveKit server answers and takes our credentials", security(()),
-    responses((status = 200, description = "It does.", body = inline(Health<'_>)),
-        (status = 503, description = "It does not, or there is none.", body = inline(Health<'_>))),
+    responses((status = 200, description = "It does.", body = inline(Health)),
+        (status = 503, description = "It does not, or there is none.", body = inline(Health))),
 )]
-pub(in crate::control) async fn health(Extract(state): Extract<State>) -> Response {
+pub(in crate::control) async fn health(Extract(state): Extract<State>, parts: Parts) -> Response {
     let setup = state.setup();
     let server = setup.livekit.as_ref();
     let found = match server {
         Some(server) => server.health(&setup.clock).await,
         None => return unavailable(None, NOT_CONFIGURED.to_owned()),
     };
-    let url = server.map(Server::url);
+    let url = Some(Bases::of(&state, &parts).signal_url());
     match found {
         Ok(()) => ok(&Health {
             status: "ok",
@@ -245,7 +251,7 @@ pub(in crate::control) async fn health(Extract(state): Extract<State>) -> Respon
     }
 }
 
-fn unavailable(url: Option<&str>, reason: String) -> Response {
+fn unavailable(url: Option<String>, reason: String) -> Response {
     let health = Health {
         status: "unavailable",
         provider: "livekit",
@@ -286,6 +292,7 @@ pub(in crate::control) async fn token(ByClient(mut call): ByClient) -> Answer {
     if user_id.trim().is_empty() {
         return Err(Error::Bad("userId is empty".to_owned()));
     }
+    check_identity(&user_id)?;
     let role = fields.line("role")?;
     let role = role.as_deref().map(Role::of).transpose()?;
     let user_name = fields.line("userName")?;
@@ -326,19 +333,32 @@ pub(in crate::control) async fn token(ByClient(mut call): ByClient) -> Answer {
         can_subscribe: true,
         // Viewers react over it, too.
         can_publish_data: Some(true),
-        max_participants: found.max_participants,
+        max_participants: found
+            .max_participants
+            .map(|people| people.saturating_add(OWN_PARTICIPANTS)),
         valid_for: TOKEN_VALID_FOR,
     };
     let signed = server.token(&grant, now).map_err(|err| {
         tracing::error!(%err, "LiveKit token could not be signed");
         Error::Internal
     })?;
+    call.state.make_room(&found);
     Ok(ok(&TokenView {
         token: signed.token.expose(),
         room,
-        server_url: server.url(),
+        server_url: call.bases().signal_url(),
         expires_at: seconds(signed.expires),
     }))
+}
+
+/// Refuses an identity that would be taken for one of the gateway's own.
+pub(super) fn check_identity(user_id: &str) -> Result<(), Error> {
+    match is_own(user_id) {
+        true => Err(Error::Bad(format!(
+            "userId begins with {OWN_IDENTITY}, which is the gateway itself"
+        ))),
+        false => Ok(()),
+    }
 }
 
 /// The co-host whose invite it is. It enters as itself only: others know it by its identity, and so does who

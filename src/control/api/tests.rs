@@ -33,17 +33,17 @@ mod uploads;
 mod users;
 mod webhooks;
 
-const KEY: [(&str, &str); 1] = [("x-api-key", "pk_one")];
-const OTHER_KEY: [(&str, &str); 1] = [("x-api-key", "pk_two")];
-const NOBODY: [(&str, &str); 0] = [];
+pub(in crate::control) const KEY: [(&str, &str); 1] = [("x-api-key", "pk_one")];
+pub(in crate::control) const OTHER_KEY: [(&str, &str); 1] = [("x-api-key", "pk_two")];
+pub(in crate::control) const NOBODY: [(&str, &str); 0] = [];
 const OPERATOR: [(&str, &str); 1] = [("x-admin-key", "admin-key")];
 
 /// Code and body of an answer.
-type Answer = (u16, Value);
+pub(in crate::control) type Answer = (u16, Value);
 
 impl Bench {
     /// A request of whom the headers name; code and JSON of the answer.
-    async fn api(
+    pub(in crate::control) async fn api(
         &self,
         method: &str,
         path: &str,
@@ -77,7 +77,7 @@ impl Bench {
     }
 
     /// The same of any bytes.
-    async fn raw(
+    pub(in crate::control) async fn raw(
         &self,
         method: &str,
         path: &str,
@@ -106,7 +106,7 @@ impl Bench {
     }
 
     /// A broadcast of the client with [`KEY`].
-    async fn broadcast(&self, title: &str) -> Value {
+    pub(in crate::control) async fn broadcast(&self, title: &str) -> Value {
         let body = json!({ "title": title });
         let (code, made) = self.api("POST", "/api/broadcasts", &KEY, body).await;
         assert_eq!(code, 200, "{made}");
@@ -120,7 +120,7 @@ async fn clients() -> Bench {
 }
 
 /// The same with other settings.
-async fn clients_with(change: impl FnOnce(&mut Setup)) -> Bench {
+pub(in crate::control) async fn clients_with(change: impl FnOnce(&mut Setup)) -> Bench {
     let bench = bench(|setup| {
         setup.addresses.rtmp_port = Some(1935);
         setup.addresses.srt_port = Some(9000);

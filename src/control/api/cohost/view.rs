@@ -150,6 +150,12 @@ pub(in crate::control) struct Metrics {
     pub(super) viewer_count: u32,
     /// The most that the app said.
     pub(super) peak_viewer_count: u32,
+    /// Who are in the LiveKit room, as the server said last; left out while it is not known to be there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) room_participants: Option<u64>,
+    /// Those of them who publish.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) room_publishers: Option<u64>,
     /// Who play HLS and DASH now.
     pub(super) measured_viewers: u64,
     /// Since it became active, until it ended or until now.

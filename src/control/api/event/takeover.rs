@@ -9,8 +9,11 @@ use crate::base::id::Uuid;
 use crate::control::State;
 use crate::control::api::address::Bases;
 use crate::control::api::answer::{Answer, ok};
-use crate::control::api::docs::{ById, Conflicting, Lookup, Usual};
-use crate::control::api::{ByUser, Call, Error, to_the_end};
+use crate::control::api::docs::{ById, Conflicting, Lookup, Sized, Usual};
+use crate::control::api::streaming::NOT_CONFIGURED;
+use crate::control::api::{ByUser, Call, Error, egress, to_the_end};
+use crate::control::livekit::egress::Source;
+use crate::control::pcast::Fields;
 use crate::store::{Broadcast, Event, EventStatus, ShowRow};
 
 /// An event that an encoder may take over.
@@ -28,20 +31,63 @@ pub(in crate::control) struct Door {
     srt_url: Option<String>,
 }
 
+/// What may be asked for with it.
+#[derive(ToSchema)]
+#[schema(as = EventTakeoverRequest)]
+#[serde(rename_all = "camelCase")]
+#[expect(dead_code, reason = "bodies are read field by field")]
+pub(in crate::control) struct TakeoverFields {
+    /// Has LiveKit's egress send the event's room, in the place of an encoder: `participant` its host, `room` all
+    /// who publish, in a grid. How it goes is said at `/api/broadcasts/{id}/egress`.
+    egress: Option<String>,
+}
+
 #[utoipa::path(
     post, path = "/api/events/{id}/takeover", tag = "events", operation_id = "takeoverEvent",
     summary = "Call for an encoder in the place of the film",
     description = "The film goes on until the encoder sends: it is made ready off air, goes on air at its next \
         aligned key picture, and viewers keep their player. When it ends, the film returns at the position that \
         the clock says; `start-video` sends it away.",
-    security(("userToken" = [])), params(ById),
+    request_body = Option<TakeoverFields>, security(("userToken" = [])), params(ById),
     responses((status = 200, description = "The event, and where to publish.", body = inline(Door)), Usual,
-        Lookup, Conflicting),
+        Lookup, Sized, Conflicting),
 )]
 pub(in crate::control) async fn take_over(ByUser(mut call, user): ByUser) -> Answer {
     let event = call.event_of(&user).await?;
+    let wanted = read(&mut call).await?;
     let (event, broadcast) = open(&call.state, event.id).await?;
+    if let Some(wanted) = wanted {
+        send_room(&call, &broadcast, wanted)?;
+    }
     Ok(ok(&door(&call, event, &broadcast).await?))
+}
+
+/// What a body asks for besides: that LiveKit's egress sends the event's room.
+async fn read(call: &mut Call) -> Result<Option<Option<Source>>, Error> {
+    let body = call.body().await?;
+    let mut fields = Fields::parse_optional(&body)?.without_nulls();
+    let word = fields.line("egress")?;
+    if word.is_some() && call.state.setup().livekit.is_none() {
+        return Err(Error::Unavailable(NOT_CONFIGURED));
+    }
+    word.as_deref().map(egress::source_of).transpose()
+}
+
+/// Has the room sent in the place of an encoder. Nobody waits for it: how it goes is among the broadcast's egresses.
+fn send_room(call: &Call, broadcast: &Broadcast, wanted: Option<Source>) -> Result<(), Error> {
+    let setup = call.state.setup();
+    let Some(server) = setup.livekit.clone() else {
+        return Ok(());
+    };
+    let to = egress::address(call, broadcast)?;
+    let (state, broadcast) = (call.state.clone(), broadcast.clone());
+    setup.tasks.spawn(async move {
+        let room = broadcast.stream_id;
+        if let Err(err) = egress::begin(&state, server, broadcast, wanted, to).await {
+            tracing::warn!(%err, %room, "the room of an event is not sent");
+        }
+    });
+    Ok(())
 }
 
 /// What who takes over is told.

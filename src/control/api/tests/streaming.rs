@@ -12,7 +12,7 @@ use crate::control::tests::NOW;
 
 /// Two SDK clients and a LiveKit server that nobody has to reach.
 pub(super) async fn with_livekit() -> Bench {
-    let livekit = server("ws://livekit.example.org", true);
+    let livekit = server("ws://127.0.0.1:9", true);
     clients_with(|setup| setup.livekit = Some(livekit)).await
 }
 
@@ -56,7 +56,7 @@ async fn the_first_provider_that_is_configured_can_be_used() {
     assert_eq!(without, json!([livekit, hls]));
     let with = providers(with_livekit().await).await;
     let livekit = json!({"id": "livekit", "name": "LiveKit", "provider": {"rawValue": "livekit"},
-        "isConfigured": true, "configuration": {"url": "ws://livekit.example.org"}});
+        "isConfigured": true, "configuration": {"url": "ws://media.example:8080"}});
     assert_eq!(with, json!([livekit, hls]));
 }
 
@@ -80,8 +80,9 @@ async fn health_is_what_the_server_answers() {
     assert!(none["reason"].as_str().unwrap().contains("LIVEKIT_URL"));
     let well = answering(WELL).await;
     let (code, well_said) = health(Some(server(&well.url, true))).await;
-    let url = well.url.trim_end_matches('/');
-    let expected = json!({"status": "ok", "provider": "livekit", "url": url});
+    // Clients go through the gateway, which takes the prefix off.
+    let expected =
+        json!({"status": "ok", "provider": "livekit", "url": "ws://media.example:8080"});
     assert_eq!((code, well_said), (200, expected));
     let refusing = answering("HTTP/1.1 401 Unauthorized\r\ncontent-length: 0\r\n\r\n").await;
     let (code, refused) = health(Some(server(&refusing.url, true))).await;
@@ -103,7 +104,8 @@ async fn a_streaming_session_is_a_broadcast_and_its_limit_goes_to_the_room() {
     assert_eq!((code, &read["streamKey"]), (200, &made["streamKey"]));
     let (_, token) = bench.livekit_token(id, json!({"userId": "u"})).await;
     let claims = claims(&token["token"]);
-    assert_eq!(claims["roomConfig"], json!({"maxParticipants": 1000}));
+    // The gateway's own participants take nobody's place.
+    assert_eq!(claims["roomConfig"], json!({"maxParticipants": 1002}));
     let none = json!({"title": "Mine", "maxParticipants": 0});
     assert_eq!(bench.api("POST", path, &KEY, none).await.0, 400);
 }
@@ -118,7 +120,7 @@ async fn a_token_has_the_claims_of_the_contract_whichever_id_is_used() {
         let (code, answer) = bench.livekit_token(id.as_str().unwrap(), body).await;
         assert_eq!(code, 200, "{answer}");
         assert_eq!(answer["room"], stream);
-        assert_eq!(answer["serverUrl"], "ws://livekit.example.org");
+        assert_eq!(answer["serverUrl"], "ws://media.example:8080");
         assert_eq!(answer["expiresAt"], "2026-09-21T20:13:20Z");
         let now = NOW.unix_seconds();
         let expected = json!({
