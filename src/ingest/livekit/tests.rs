@@ -1,0 +1,1 @@
+//! Hand-over between those who are followed.
