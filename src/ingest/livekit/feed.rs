@@ -105,7 +105,7 @@ impl<S: Sink> Feed<S> {
 
     /// What the participant offers now.
     pub(super) fn update(&mut self, followed: Followed, now: Duration, changes: &mut Changes) {
-        let before = changes.wanted.len();
+        let (before, was_muted) = (changes.wanted.len(), self.is_muted());
         let video = exchange(&mut self.video, followed.video.as_ref(), changes);
         if video {
             self.keys = self.keys.anew();
@@ -114,8 +114,8 @@ impl<S: Sink> Feed<S> {
                 .extend(changes.wanted[before..].iter().cloned());
         }
         let audio = exchange(&mut self.audio, followed.audio.as_ref(), changes);
-        if video || audio || self.is_muted() {
-            // What is asked for takes its time to come, and nothing comes of what is muted.
+        if video || audio || (was_muted && !self.is_muted()) {
+            // What is asked for takes its time to come.
             self.last_unit = now;
         }
         self.followed = followed;
