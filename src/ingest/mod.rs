@@ -2,10 +2,11 @@
 //! Not here: which publisher is on air, time lines, packaging.
 //!
 //! THE list of protocols: one folder each, and one `run` that `app` starts with its listener. `pull` is
-//! the door for what the gateway fetches itself.
+//! the door for what the gateway fetches itself, `livekit` that for rooms in which somebody publishes.
 
 mod counter;
 pub mod key;
+pub mod livekit;
 mod port;
 pub mod pull;
 #[cfg(test)]
