@@ -1,6 +1,6 @@
 // Tries LiveKit out as apps and viewers use it (contract, broadcasts, section 4.6): token, connect, publish, and a
 // second connection that subscribes. Each step says what it found, or what is in its way.
-import { makeReader, start as startPattern } from './pattern.js';
+import { makeEar, makeReader, start as startPattern } from './pattern.js';
 
 const STEP_MS = 15_000;
 const FRAMES = 60;
@@ -77,14 +77,13 @@ async function token({ key, broadcast, provider }) {
 async function join(livekit, options, url, entry) {
   const joined = new livekit.Room(options);
   try {
-    await joined.connect(url, entry.token, { autoSubscribe: true, maxRetries: 0, websocketTimeout: STEP_MS / 3, peerConnectionTimeout: STEP_MS / 2 });
+    await livekit.join(joined, url, entry.token);
     return joined;
   } catch (error) {
-    joined.disconnect().catch(() => {});
     const reason = String(error?.reasonName ?? error?.reason ?? '');
     const text = String(error?.message ?? error);
     if (/NotAllowed/i.test(reason) || /40[13]/.test(text)) throw new Trouble(`The LiveKit server refuses the token: is LIVEKIT_API_SECRET the server’s, do the clocks agree? (${text})`);
-    if (/pc connection|peer ?connection|negotiation/i.test(text)) throw new Trouble(`${NO_MEDIA} (${text})`);
+    if (/pc connection|peer ?connection|media connection|negotiation/i.test(text)) throw new Trouble(`${NO_MEDIA} (${text})`);
     throw new Trouble(`No socket at ${url}: does a proxy in between pass WebSockets on? (${text})`);
   }
 }
@@ -133,8 +132,10 @@ async function subscribe(of) {
   const found = Object.fromEntries(tracks().map((track) => [track.kind, track]));
   const video = byId('received');
   video.srcObject = new MediaStream([found.video.mediaStreamTrack, found.audio.mediaStreamTrack]);
+  const ear = makeEar(video.srcObject);
+  of.ends.push(ear.stop);
   video.play().catch(() => {});
-  return { found, detail: `${viewer.remoteParticipants.size === 1 ? '1 participant' : `${viewer.remoteParticipants.size} participants`}, ${tracks().length} tracks` };
+  return { found, ear, detail: `${viewer.remoteParticipants.size === 1 ? '1 participant' : `${viewer.remoteParticipants.size} participants`}, ${tracks().length} tracks` };
 }
 
 /** The receiver's figures of a kind. */
@@ -154,15 +155,16 @@ async function frames(of) {
   for (;;) {
     const [picture, sound] = [await figures(video), await figures(audio)];
     const decoded = picture.media.framesDecoded ?? 0;
-    const isHeard = (sound.media.totalAudioEnergy ?? 0) > 0 || ((sound.media.packetsReceived ?? 0) > 50 && sound.media.totalAudioEnergy === undefined);
+    const isHeard = of.ear.hears();
     if (decoded >= FRAMES && isHeard) {
       const { frameWidth, frameHeight, codecId } = picture.media;
       const seconds = (performance.now() - began) / 1000;
       const { mimeType = 'video/?' } = picture.of(codecId);
-      return { picture, detail: `${decoded} pictures of ${frameWidth} × ${frameHeight} in ${seconds.toFixed(1)} s as ${mimeType.split('/')[1]}, and sound` };
+      return { picture, detail: `${decoded} pictures of ${frameWidth} × ${frameHeight} in ${seconds.toFixed(1)} s as ${mimeType.split('/')[1]}, and the tone` };
     }
     const bytes = picture.media.bytesReceived ?? 0;
-    const silent = isHeard ? '' : ' No sound came.';
+    const packets = sound.media.packetsReceived ?? 0;
+    const silent = isHeard ? '' : ` The tone is not heard in ${packets} packets of sound.`;
     of.hint = bytes ? `${decoded} pictures of ${bytes} bytes could be decoded.${silent}` : `The viewer is connected, and no byte of the picture came.${silent} ${NO_MEDIA}`;
     await wait(CALM_MS);
   }

@@ -10,6 +10,9 @@ const BITS = 24;
 const TONE_HZ = 440;
 /** Quiet: it is heard by nobody but the test. */
 const LOUDNESS = 0.2;
+/** What counts as the tone: its loudness of 255, and how far off it may be. */
+const AUDIBLE = 90;
+const NEAR_HZ = 40;
 const WHITE = 140;
 const BLACK = 110;
 
@@ -53,6 +56,24 @@ export function start(canvas) {
       clearInterval(timer);
       audio.close().catch(() => {});
     },
+  };
+}
+
+/** Hears whether the tone is in a track that came. Its stream has to be in an element, or browsers leave it out. */
+export function makeEar(stream) {
+  const audio = new AudioContext();
+  const ear = new AnalyserNode(audio, { fftSize: 2048 });
+  new MediaStreamAudioSourceNode(audio, { mediaStream: stream }).connect(ear);
+  audio.resume().catch(() => {});
+  const levels = new Uint8Array(ear.frequencyBinCount);
+  return {
+    hears: () => {
+      ear.getByteFrequencyData(levels);
+      const loudest = levels.indexOf(Math.max(...levels));
+      const hz = (loudest * audio.sampleRate) / ear.fftSize;
+      return levels[loudest] > AUDIBLE && Math.abs(hz - TONE_HZ) < NEAR_HZ;
+    },
+    stop: () => audio.close().catch(() => {}),
   };
 }
 

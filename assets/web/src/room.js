@@ -19,6 +19,8 @@ const EMPTY_MS = 1500;
 /** How often the receiver is asked for its figures: before the picture, and later, ms. */
 const EAGER_MS = 150;
 const CALM_MS = 1000;
+/** From the year 1900, where the clock of RTCP begins, to 1970, ms (RFC 3550, section 4). */
+const NTP_MS = 2_208_988_800_000;
 /** Longest wait for the socket, and for the media connection, ms. */
 const SOCKET_MS = 5000;
 const MEDIA_MS = 8000;
@@ -67,6 +69,32 @@ export function shown(participants, most) {
   return [...all.filter(pictureOf), ...all.filter((one) => !pictureOf(one))].slice(0, most);
 }
 
+/**
+ * Joins a room, or fails in time: where all of LiveKit's paths are missing its client asks for them again and again, at
+ * once, for ever.
+ */
+export async function join(room, url, token, options) {
+  let timer = 0;
+  const late = new Promise((_, reject) => {
+    const give = (ms, why) => {
+      clearTimeout(timer);
+      timer = setTimeout(() => reject(new Error(why)), ms);
+    };
+    give(SOCKET_MS, 'no answer from the LiveKit server in time');
+    room.once(RoomEvent.SignalConnected, () => give(MEDIA_MS, 'no media connection in time'));
+  });
+  const joined = room.connect(url, token, { maxRetries: 0, websocketTimeout: SOCKET_MS, peerConnectionTimeout: MEDIA_MS, ...options });
+  try {
+    await Promise.race([joined, late]);
+  } catch (error) {
+    joined.catch(() => {});
+    room.disconnect().catch(() => {});
+    throw error;
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
 /** One stay in a room. `on` hears of it: `picture()`, `nothing()`, `left(isFinal)`. */
 export class Session {
   #room = new Room({
@@ -109,7 +137,7 @@ export class Session {
   }
 
   async enter(url, token) {
-    await this.#room.connect(url, token, { autoSubscribe: false, maxRetries: 0, websocketTimeout: SOCKET_MS, peerConnectionTimeout: MEDIA_MS });
+    await join(this.#room, url, token, { autoSubscribe: false });
     this.#look();
     this.#tick();
     this.#emptyTimer = setTimeout(() => this.#main || this.#options.on.nothing(), EMPTY_MS);
@@ -258,6 +286,7 @@ export class Session {
         if (emitted > 0) now.delay = ((one.jitterBufferDelay ?? 0) - before.buffered) / emitted;
         if (before.at && one.timestamp > before.at) now.bitrate = (8000 * (one.bytesReceived - before.bytes)) / (one.timestamp - before.at);
         Object.assign(now, { frames: one.framesDecoded ?? 0, bytes: one.bytesReceived, at: one.timestamp, buffered: one.jitterBufferDelay ?? 0, emitted: one.jitterBufferEmittedCount ?? 0 });
+        now.age = one.estimatedPlayoutTimestamp ? Date.now() + NTP_MS - one.estimatedPlayoutTimestamp : null;
       } else if (one.type === 'candidate-pair' && one.nominated) trip = one.currentRoundTripTime ?? 0;
     }
     now.trip = trip;
@@ -302,7 +331,8 @@ export class Session {
       /** Seconds from the server to the screen, as far as this end can tell: half a round trip, and what is buffered. */
       latency: () => (this.#figures.trip ?? 0) / 2 + this.#figures.delay,
       targetLatency: () => null,
-      playingDate: () => null,
+      /** By the reports that come with the pictures, in the clock of who sends them; not every browser tells. */
+      playingDate: () => (this.#figures.age ? Date.now() - this.#figures.age : null),
       livePosition: () => null,
       goLive: () => {},
       ended: () => false,

@@ -169,8 +169,7 @@ function startRoom(session) {
   engine?.destroy();
   run.end();
   if (wantedQuality === 'audio') wantedQuality = 'auto';
-  startedAt = performance.now();
-  lastMove = { at: startedAt, position: -1 };
+  lastMove = { at: performance.now(), position: -1 };
   if (phase !== 'playing') enter('loading');
   engine = session.show({ on: { levels: () => mine === generation && handleLevels() } });
   if (wantsPlay) play();
