@@ -2,11 +2,13 @@
 // second connection that subscribes. Each step says what it found, or what is in its way.
 import { makeEar, makeReader, start as startPattern } from './pattern.js';
 
-const STEP_MS = 15_000;
+const STEP_MS = 20_000;
 const FRAMES = 60;
 /** Pictures whose age is read. */
 const SAMPLES = 45;
 const CALM_MS = 100;
+/** Two connections and the paths that every server has. */
+const OLD_WAY = { singlePeerConnection: false };
 
 const byId = (id) => document.getElementById(id);
 const wait = (ms) => new Promise((resolve) => { setTimeout(resolve, ms); });
@@ -93,10 +95,15 @@ async function connect(of) {
     throw new Trouble(`LiveKit’s client cannot be loaded: ${error.message}`);
   });
   if (!window.RTCPeerConnection) throw new Trouble('This browser has no WebRTC.');
-  const publisher = await join(livekit, {}, of.url, of.tokens.publisher);
+  let note = '';
+  const publisher = await join(livekit, {}, of.url, of.tokens.publisher).catch((error) => {
+    // As its clients do, but for whatever reason: other paths may be open.
+    note = `, by the older path /rtc: /rtc/v1 fails (${error.message})`;
+    return join(livekit, OLD_WAY, of.url, of.tokens.publisher);
+  });
   of.ends.push(() => publisher.disconnect());
   const { name, version } = publisher.serverInfo ?? {};
-  return { livekit, publisher, detail: `server ${version || name || 'without a name'}` };
+  return { livekit, publisher, detail: `server ${version || name || 'without a name'}${note}` };
 }
 
 async function publish({ livekit, publisher, ends }) {
@@ -117,7 +124,7 @@ async function publish({ livekit, publisher, ends }) {
 }
 
 async function subscribe(of) {
-  const viewer = await join(of.livekit, { adaptiveStream: false, singlePeerConnection: false }, of.url, of.tokens.viewer);
+  const viewer = await join(of.livekit, OLD_WAY, of.url, of.tokens.viewer);
   of.ends.push(() => viewer.disconnect());
   const tracks = () => [...viewer.remoteParticipants.values()]
     .filter(({ identity }) => identity === of.publisher.localParticipant.identity)

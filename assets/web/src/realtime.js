@@ -147,7 +147,6 @@ export class Realtime {
       });
       this.#session = session;
       await session.enter(entry.serverUrl ?? this.#provider.configuration.url, entry.token);
-      this.#failures = 0;
       // The viewer has changed their mind meanwhile.
       if (!isCurrent()) session.leave();
     } catch (error) {
@@ -158,6 +157,7 @@ export class Realtime {
 
   #show(session) {
     clearTimeout(this.#patience);
+    this.#failures = 0;
     this.#state = 'shown';
     this.on.picture(session);
     this.#draw();

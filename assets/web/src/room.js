@@ -14,6 +14,8 @@ const GRID = { gridColumns: 2, gridRows: 2, showNames: true };
 const REQUEST_MS = 5000;
 /** Without a frame for so long there is no picture any more, ms. */
 const LOST_MS = 5000;
+/** A picture that is published, and of which nothing comes for so long, is looked for by another connection, ms. */
+const STUCK_MS = 20_000;
 /** Who has joined and sees nobody publish a picture waits so long for one, ms. */
 const EMPTY_MS = 1500;
 /** How often the receiver is asked for its figures: before the picture, and later, ms. */
@@ -116,6 +118,7 @@ export class Session {
   #wanted = 'auto';
   #figures = { frames: 0, at: 0, bytes: 0, bitrate: 0, delay: 0, buffered: 0, emitted: 0, decoded: 0 };
   #lastFrameAt = -Infinity;
+  #missingSince = null;
   #timer = 0;
   #emptyTimer = 0;
   #listeners = new AbortController();
@@ -271,6 +274,13 @@ export class Session {
       this.#hasPicture = true;
       clearTimeout(this.#emptyTimer);
       this.#options.on.picture();
+    }
+    const now = performance.now();
+    this.#missingSince = this.#main && !this.#hasPicture ? this.#missingSince ?? now : null;
+    if (this.#missingSince !== null && now - this.#missingSince > STUCK_MS) {
+      this.leave();
+      this.#options.on.left(false);
+      return;
     }
     this.#timer = setTimeout(() => this.#tick(), this.#hasPicture ? CALM_MS : EAGER_MS);
   }
