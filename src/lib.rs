@@ -64,9 +64,9 @@
 //! | media, store, files, films | base |
 //! | format | media, base |
 //! | hub, manifest, rtc | media, base |
-| livekit | rtc, media, base |
+//! | livekit | rtc, media, base |
 //! | transcode, package, record, playout | hub, format, media, base |
-| ingest, forward | livekit, rtc, hub, format, media, base |
+//! | ingest, forward | livekit, rtc, hub, format, media, base |
 //! | origin | hub, manifest, media, base |
 //! | control | store, files, films, livekit, hub, record, playout, media, base |
 //! | config | base |

@@ -23,7 +23,7 @@ use crate::control::{Side, State};
 use crate::store::{Broadcast, CoHost};
 
 /// Why there are no tokens, for who has to mend it.
-pub(super) const NOT_CONFIGURED: &str = "LiveKit is not configured here: LIVEKIT_URL, LIVEKIT_API_KEY and LIVEKIT_API_SECRET are needed";
+const NOT_CONFIGURED: &str = "LiveKit is not configured here: LIVEKIT_URL, LIVEKIT_API_KEY and LIVEKIT_API_SECRET are needed";
 
 /// A way to watch.
 #[derive(Serialize, ToSchema)]
@@ -158,7 +158,7 @@ pub(in crate::control) struct TokenView<'a> {
 
 /// What somebody is in a room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Role {
+enum Role {
     Publisher,
     CoHost,
     Subscriber,
@@ -177,7 +177,7 @@ impl Role {
     }
 
     /// What clients find out co-hosts by (decision B-49).
-    pub(super) fn metadata(self) -> &'static str {
+    fn metadata(self) -> &'static str {
         match self {
             Role::Publisher => r#"{"role":"publisher"}"#,
             Role::CoHost => r#"{"role":"co_host"}"#,
@@ -333,18 +333,13 @@ pub(in crate::control) async fn token(mut call: Call) -> Answer {
         max_participants: found.max_participants,
         valid_for: TOKEN_VALID_FOR,
     };
-    entry(server, &grant, now)
-}
-
-/// The answer that opens a room.
-pub(super) fn entry(server: &Server, grant: &LivekitGrant<'_>, now: Wall) -> Answer {
-    let signed = server.token(grant, now).map_err(|err| {
+    let signed = server.token(&grant, now).map_err(|err| {
         tracing::error!(%err, "LiveKit token could not be signed");
         Error::Internal
     })?;
     Ok(ok(&TokenView {
         token: signed.token.expose(),
-        room: grant.room.to_owned(),
+        room,
         server_url: server.url(),
         expires_at: seconds(signed.expires),
     }))

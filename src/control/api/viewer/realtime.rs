@@ -4,9 +4,12 @@
 
 use std::time::Duration;
 
-use super::super::answer::Answer;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::super::answer::{Answer, ok};
 use super::super::docs::{Conflicting, Lookup, Usual};
-use super::super::streaming::{NOT_CONFIGURED, Role, TokenView, entry};
+use super::super::time::seconds;
 use super::super::{Call, Error};
 use crate::base::id::random_key;
 use crate::control::token::LivekitGrant;
@@ -21,6 +24,24 @@ const TOKENS_PER_HOUR: u32 = 1800;
 const IDENTITY: &str = "viewer-";
 /// Letters behind that: nobody can take the identity of another page, which would throw it out.
 const IDENTITY_LETTERS: usize = 16;
+/// What clients tell viewers by (decision B-49).
+const METADATA: &str = r#"{"role":"subscriber"}"#;
+
+/// A way into a room, for who watches.
+#[derive(Serialize, ToSchema)]
+#[schema(as = RoomForViewers)]
+#[serde(rename_all = "camelCase")]
+pub(in crate::control) struct Entry<'a> {
+    /// Handed to LiveKit's client as it is.
+    token: &'a str,
+    /// The stream id.
+    room: String,
+    /// Where to connect to.
+    server_url: String,
+    /// Until when it lets in.
+    #[schema(value_type = String, format = DateTime)]
+    expires_at: String,
+}
 
 #[utoipa::path(
     post, path = "/api/streams/{id}/viewer/token", tag = "broadcast", operation_id = "viewBroadcastInRealTime",
@@ -32,7 +53,7 @@ const IDENTITY_LETTERS: usize = 16;
         ("token" = Option<String>, Query, description = "Pass, API key or user token, where no header can be sent."),
     ),
     responses((status = 200, description = "It opens the room for fifteen minutes.",
-        body = inline(TokenView<'_>)), Usual, Lookup, Conflicting),
+        body = inline(Entry<'_>)), Usual, Lookup, Conflicting),
 )]
 pub(in crate::control) async fn token(mut call: Call) -> Answer {
     let (found, _) = call.watched().await?;
@@ -44,7 +65,9 @@ pub(in crate::control) async fn token(mut call: Call) -> Answer {
     }
     let setup = call.state.setup();
     let server = setup.livekit.as_ref();
-    let server = server.ok_or(Error::Unavailable(NOT_CONFIGURED))?;
+    let server = server.ok_or(Error::Unavailable(
+        "there is no real time here: LIVEKIT_URL is not set",
+    ))?;
     if !call.caller.has_key {
         call.count_by_address("room token", TOKENS_PER_HOUR)?;
     }
@@ -55,7 +78,7 @@ pub(in crate::control) async fn token(mut call: Call) -> Answer {
         identity: &identity,
         name: None,
         // The app counts who is in its room (decision B-19), so pages are not hidden in it.
-        metadata: Some(Role::Subscriber.metadata()),
+        metadata: Some(METADATA),
         can_publish: false,
         can_subscribe: true,
         // Pages react over the chat's socket, where reactions are counted.
@@ -63,5 +86,14 @@ pub(in crate::control) async fn token(mut call: Call) -> Answer {
         max_participants: found.max_participants,
         valid_for: VALID,
     };
-    entry(server, &grant, setup.clock.wall())
+    let signed = server.token(&grant, setup.clock.wall()).map_err(|err| {
+        tracing::error!(%err, "LiveKit token could not be signed");
+        Error::Internal
+    })?;
+    Ok(ok(&Entry {
+        token: signed.token.expose(),
+        server_url: server.url().to_owned(),
+        expires_at: seconds(signed.expires),
+        room,
+    }))
 }
