@@ -35,10 +35,14 @@ await build({
     'engine-dash': 'src/engine-dash.js',
     // So is the console's player.
     preview: 'src/console/events/preview.js',
+    // And LiveKit's client, for who watches in real time, and for the page that tries it out.
+    room: 'src/room.js',
+    'livekit-test': 'src/livekit-test.js',
     style: 'src/style.css',
     'console-style': 'src/console.css',
+    'livekit-test-style': 'src/livekit-test.css',
   },
-  external: ['./engine-dash.js', './preview.js'],
+  external: ['./engine-dash.js', './preview.js', './room.js'],
   outdir: dist,
   bundle: true,
   minify: true,
@@ -47,7 +51,7 @@ await build({
   legalComments: 'none',
   logLevel: 'warning',
 });
-for (const name of ['watch.html', 'live.html', 'console.html', 'favicon.svg']) {
+for (const name of ['watch.html', 'live.html', 'console.html', 'livekit-test.html', 'favicon.svg']) {
   await cp(join(root, 'src', name), join(dist, name));
 }
 // As it is: other people's pages import it, and whoever does can read it.

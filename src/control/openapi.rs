@@ -35,6 +35,7 @@ const PAGE: &str = include_str!("../../assets/docs.html");
         broadcast::report_viewers,
         broadcast::heartbeat,
         viewer::show,
+        viewer::realtime::token,
         session::create,
         session::list,
         session::patch,

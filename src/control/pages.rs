@@ -1,5 +1,5 @@
-//! The pages that people see: watch page, list of streams, and the operators' console. In: a request.
-//! Out: files of `assets/web/dist`, which `make web` builds and this file embeds. Not here: any data but what
+//! The pages that people see: watch page, list of streams, LiveKit's self-test, and the operators' console.
+//! In: a request. Out: files of `assets/web/dist`, which `make web` builds and this file embeds. Not here: any data but what
 //! stands in the head of a broadcast's page ([`head`]); the pages fetch playlists, `/streams.json`,
 //! `/api/streams/{id}/viewer`, `/api/admin` and thumbnails like every other client.
 
@@ -37,6 +37,7 @@ const SCRIPT: &str = "text/javascript; charset=utf-8";
 const WATCH: &str = "watch.html";
 const LIVE: &str = "live.html";
 const CONSOLE: &str = "console.html";
+const LIVEKIT_TEST: &str = "livekit-test.html";
 const SYNC: &str = "sync.js";
 
 /// Everything that the pages consist of.
@@ -45,14 +46,18 @@ static FILES: &[File] = &[
     page!("watch.html", HTML),
     page!("live.html", HTML),
     page!("console.html", HTML),
+    page!("livekit-test.html", HTML),
     page!("watch.js", SCRIPT),
     page!("live.js", SCRIPT),
     page!("sync.js", SCRIPT),
     page!("console.js", SCRIPT),
     page!("engine-dash.js", SCRIPT),
+    page!("room.js", SCRIPT),
+    page!("livekit-test.js", SCRIPT),
     page!("preview.js", SCRIPT),
     page!("style.css", "text/css; charset=utf-8"),
     page!("console-style.css", "text/css; charset=utf-8"),
+    page!("livekit-test-style.css", "text/css; charset=utf-8"),
     page!("favicon.svg", "image/svg+xml"),
     page!("licences.txt", "text/plain; charset=utf-8"),
 ];
@@ -81,7 +86,8 @@ fn hash(bytes: &[u8]) -> String {
 }
 
 /// Routes of the viewers' pages, where operators have an address of their own: `/watch/{streamId}`,
-/// `/streams/{streamId}/watch`, `/live`, `/sync.js`, `/assets/{file}`, and `/`, which leads to `/live`.
+/// `/streams/{streamId}/watch`, `/live`, `/livekit-test`, `/sync.js`, `/assets/{file}`, and `/`, which leads to
+/// `/live`.
 pub fn public_routes(state: State) -> Router {
     viewers(state).route("/", get(|| async { Redirect::temporary("/live") }))
 }
@@ -104,6 +110,7 @@ fn viewers(state: State) -> Router {
         )
         .route("/watch/{streamId}", get(watch))
         .route("/streams/{streamId}/watch", get(watch))
+        .route("/livekit-test", get(livekit_test))
         .route("/sync.js", get(sync))
         .route("/assets/{file}", get(asset))
         .with_state(state)
@@ -161,26 +168,46 @@ async fn watch(Extract(state): Extract<State>, Path(id): Path<String>, parts: Pa
     let page = || FILES.iter().find(|file| file.name == WATCH);
     let page = page().expect("the page is embedded");
     let Some(head) = head::of(&state, &id, &parts).await else {
-        return serve(WATCH, &parts.headers);
+        return joining(serve(WATCH, &parts.headers), &state, &parts);
     };
     let text = head::put(page.plain, &head);
     let tag = format!("\"{}\"", hash(text.as_bytes()));
     let entity = (Bytes::from(text), page.kind, tag, false);
-    let mut response = answer(entity, &parts.headers);
+    joining(answer(entity, &parts.headers), &state, &parts)
+}
+
+/// The page that tries LiveKit out: connects, publishes, subscribes.
+async fn livekit_test(Extract(state): Extract<State>, parts: Parts) -> Response {
+    joining(serve(LIVEKIT_TEST, &parts.headers), &state, &parts)
+}
+
+/// A page that joins a chat or a room: it may open sockets to where those are. The way into rooms is at the
+/// public address, which LiveKit's client also asks by HTTP why a socket was refused.
+fn joining(mut response: Response, state: &State, parts: &Parts) -> Response {
     let caller = parts.extensions.get::<Caller>();
     let is_forwarded = caller.is_some_and(|caller| caller.trusted_proxy);
-    let host = asked(&parts.headers, &parts, is_forwarded).to_string();
+    let own = asked(&parts.headers, parts, is_forwarded).to_string();
     // Safari before version 16 does not take the origin's own sockets for `'self'`.
-    if host
-        .bytes()
-        .all(|b| b.is_ascii_alphanumeric() || b".-:[]".contains(&b))
-    {
-        let sockets = format!("connect-src 'self' ws://{host} wss://{host};");
-        let policy = CONTENT_SECURITY_POLICY.replace("connect-src 'self';", &sockets);
-        if let Ok(policy) = HeaderValue::from_str(&policy) {
-            let headers = response.headers_mut();
-            headers.insert(header::CONTENT_SECURITY_POLICY, policy);
+    let mut sources = vec![format!("ws://{own}"), format!("wss://{own}")];
+    let public = state.setup().public_url.as_deref();
+    if let Some((scheme, rest)) = public.and_then(|url| url.split_once("://")) {
+        let socket = if scheme == "https" { "wss" } else { "ws" };
+        let authority = rest.split('/').next().unwrap_or_default();
+        if authority != own {
+            sources.push(format!("{socket}://{authority}"));
+            sources.push(format!("{scheme}://{authority}"));
         }
+    }
+    let is_plain = |b: u8| b.is_ascii_alphanumeric() || b".-:/[]".contains(&b);
+    sources.retain(|source| source.bytes().all(is_plain));
+    if sources.is_empty() {
+        return response;
+    }
+    let sources = format!("connect-src 'self' {};", sources.join(" "));
+    let policy = CONTENT_SECURITY_POLICY.replace("connect-src 'self';", &sources);
+    if let Ok(policy) = HeaderValue::from_str(&policy) {
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_SECURITY_POLICY, policy);
     }
     response
 }
@@ -213,8 +240,8 @@ fn serve(name: &str, request: &HeaderMap) -> Response {
     let tag = format!("\"{}{}\"", HASHES[index], if packed { "-gz" } else { "" });
     let bytes = Bytes::from_static(if packed { file.gzip } else { file.plain });
     let mut response = answer((bytes, file.kind, tag, packed), request);
-    if name == CONSOLE {
-        // Whoever operates it must see where they are.
+    if name == CONSOLE || name == LIVEKIT_TEST {
+        // Whoever types a key must see where they are.
         let headers = response.headers_mut();
         headers.insert(header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
     }
@@ -316,7 +343,13 @@ mod tests {
 
     #[tokio::test]
     async fn every_address_in_the_pages_is_served() {
-        for page in ["/watch/live", "/streams/live/watch", "/live", "/"] {
+        for page in [
+            "/watch/live",
+            "/streams/live/watch",
+            "/live",
+            "/livekit-test",
+            "/",
+        ] {
             let (status, headers, body) = ask(page, &[]).await;
             assert_eq!(status, StatusCode::OK, "{page}");
             assert_eq!(headers[header::CONTENT_TYPE], HTML);
@@ -345,6 +378,7 @@ mod tests {
         for path in [
             "/watch/live",
             "/live",
+            "/livekit-test",
             "/",
             "/assets/style.css",
             "/assets/console-style.css",
@@ -385,6 +419,26 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn pages_that_join_a_room_may_open_sockets_to_where_it_is() {
+        let bench = bench(|setup| {
+            setup.public_url = Some("https://live.example/".to_owned());
+        })
+        .await;
+        for page in ["/watch/live", "/livekit-test"] {
+            for (host, expected) in [
+                ("live.example", ""),
+                ("10.0.0.1:8080", " wss://live.example https://live.example"),
+            ] {
+                let router = routes(bench.state.clone());
+                let (_, headers, _) = ask_of(router, page, &[("host", host)]).await;
+                let policy = headers["content-security-policy"].to_str().unwrap();
+                let sources = format!("connect-src 'self' ws://{host} wss://{host}{expected};");
+                assert!(policy.contains(&sources), "{policy}");
+            }
+        }
+    }
+
+    #[tokio::test]
     async fn pages_of_any_origin_may_import_the_module() {
         let (status, headers, body) = ask("/sync.js", &[("origin", "https://a.example")]).await;
         assert_eq!(status, StatusCode::OK);
@@ -398,8 +452,13 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn only_the_console_is_not_for_frames() {
-        for (path, refused) in [("/watch/live", false), ("/live", false), ("/", true)] {
+    async fn only_pages_that_take_keys_are_not_for_frames() {
+        for (path, refused) in [
+            ("/watch/live", false),
+            ("/live", false),
+            ("/livekit-test", true),
+            ("/", true),
+        ] {
             let (_, headers, _) = ask(path, &[]).await;
             assert_eq!(headers.contains_key(header::X_FRAME_OPTIONS), refused);
         }

@@ -5,6 +5,7 @@ import * as nativeEngine from './engine-native.js';
 import { makeMenu } from './menu.js';
 import { recall, remember, sessionId } from './memory.js';
 import { Meter } from './meter.js';
+import { Realtime } from './realtime.js';
 import { Show, when } from './show.js';
 
 const BEACON_MS = 15_000;
@@ -48,6 +49,7 @@ let lastMove = { at: performance.now(), position: 0 };
 const meter = new Meter(video);
 const run = new Show({ video, date: () => engine?.playingDate() ?? null });
 const sid = sessionId();
+let realtime = null;
 
 function chooseMode() {
   const asked = query.get('player');
@@ -65,6 +67,7 @@ const manifestUrl = () => (mode === 'dash' ? `${folder('dash', mediaId)}ll.mpd` 
 // ---------------------------------------------------------------- starting, failing, starting again
 
 async function startEngine() {
+  realtime?.yield();
   const mine = ++generation;
   clearTimeout(retryTimer);
   keepLastFrame();
@@ -154,6 +157,34 @@ function handleTrouble(kind, detail) {
 function restart() {
   attempts = 0;
   startEngine();
+}
+
+/** The room of the broadcast has a picture, which takes the place of the playlists'. */
+function startRoom(session) {
+  const mine = ++generation;
+  clearTimeout(retryTimer);
+  [retryTimer, attempts] = [0, 0];
+  keepLastFrame();
+  meter.forgive();
+  engine?.destroy();
+  run.end();
+  if (wantedQuality === 'audio') wantedQuality = 'auto';
+  lastMove = { at: performance.now(), position: -1 };
+  if (phase !== 'playing') enter('loading');
+  engine = session.show({ on: { levels: () => mine === generation && handleLevels() } });
+  if (wantsPlay) play();
+}
+
+/** And the other way round: until there is one, or because the viewer wants that. */
+function leaveRoom() {
+  if (engine?.kind === 'room') {
+    generation += 1;
+    keepLastFrame();
+    engine.destroy();
+    engine = null;
+  }
+  knownLevels = [];
+  handleBroadcast(broadcast);
 }
 
 function handleEnded() {
@@ -264,7 +295,8 @@ video.addEventListener('timeupdate', () => {
 video.addEventListener('waiting', () => {
   if (phase === 'playing' && !video.paused) byId('spinner').hidden = false;
 });
-video.addEventListener('ended', handleEnded);
+// Of a room's pictures each may end.
+video.addEventListener('ended', () => engine?.kind === 'room' || handleEnded());
 video.addEventListener('resize', () => {
   if (video.videoWidth) stage.style.setProperty('--aspect', `${video.videoWidth} / ${video.videoHeight}`);
 });
@@ -416,8 +448,10 @@ function menuItems() {
   for (const [key, label] of Object.entries(modes)) {
     if (key === 'native' && mode !== 'native') continue;
     if (key === 'hls' && !hlsEngine.supported()) continue;
-    items.push({ label, note: { hls: 'hls.js', dash: 'dash.js', native: 'built in' }[key], checked: mode === key, pick: () => setMode(key) });
+    const checked = mode === key && engine?.kind !== 'room';
+    items.push({ label, note: { hls: 'hls.js', dash: 'dash.js', native: 'built in' }[key], checked, pick: () => setMode(key) });
   }
+  if (realtime?.isOffered) items.push({ label: 'Real time', note: 'LiveKit', checked: engine?.kind === 'room', pick: () => realtime.choose('realtime') });
   return items;
 }
 const menu = makeMenu({ button: byId('quality'), menu: byId('menu'), items: menuItems, onOpen: () => wakeControls() });
@@ -444,15 +478,17 @@ function setQuality(wanted, key) {
 }
 
 function setMode(next) {
-  if (next === mode) return;
+  const isOther = next !== mode;
   mode = next;
+  if (realtime?.isOffered && realtime.way !== 'smooth') return realtime.choose('smooth');
+  if (!isOther) return undefined;
   if (wantedQuality === 'audio') wantedQuality = 'auto';
   byId('audio-only').hidden = true;
   knownLevels = [];
   const address = new URL(location.href);
   address.searchParams.set('player', next);
   history.replaceState(null, '', address);
-  restart();
+  return restart();
 }
 
 // ---------------------------------------------------------------- keyboard
@@ -523,7 +559,7 @@ function render() {
   text('f-latency', live && latency > 0 ? `${latency.toFixed(latency < 10 ? 2 : 0)} s` : '–');
   text('f-picture', wantedQuality === 'audio' ? 'Audio only' : video.videoWidth ? `${video.videoWidth} × ${video.videoHeight}` : '–');
   text('f-bitrate', bitrate >= 1e6 ? `${(bitrate / 1e6).toFixed(1)} Mb/s` : bitrate ? `${Math.round(bitrate / 1000)} kb/s` : '–');
-  text('f-buffer', live ? `${bufferAhead().toFixed(1)} s` : '–');
+  text('f-buffer', live && engine?.kind !== 'room' ? `${bufferAhead().toFixed(1)} s` : '–');
   text('f-stalls', meter.count ? `${meter.count} × · ${(meter.waitedMs() / 1000).toFixed(1)} s` : 'none');
   text('f-dropped', String(dropped));
   text('quality-label', qualityLabel());
@@ -539,6 +575,8 @@ function render() {
 
 function beacon() {
   if (video.paused || phase !== 'playing' || !UUID.test(streamId)) return;
+  // What is in the room alone is counted there.
+  if (engine?.kind === 'room' && !broadcast.onAir) return;
   fetch(`${folder('hls', streamId)}beacon?sid=${encodeURIComponent(sid)}`, { method: 'POST', keepalive: true }).catch(() => {});
 }
 
@@ -585,17 +623,21 @@ function handleBroadcast(next) {
     mediaId = streamId;
   }
   run.tell(next.event ?? null);
+  if (isOver() && engine?.kind === 'room') keepLastFrame();
+  const isJoining = realtime.tell(next);
   if (next.poster) {
     video.poster = next.poster;
     if (!engine) showPoster(next.poster);
   }
   if (isOver()) {
     run.end();
-    // What is in the buffer is played to its end, which the playlist tells.
-    if (phase !== 'playing') handleEnded();
+    // What is in the buffer is played to its end, which the playlist tells. A room has none.
+    if (phase !== 'playing' || engine?.kind === 'room') handleEnded();
     else setTimeout(handleEnded, STUCK_MS);
   } else if (engine || retryTimer) {
     // It plays, or tries to.
+  } else if (isJoining) {
+    enter('loading');
   } else if (next.status === 'created' && !(next.event && next.onAir)) {
     if (next.event) enterToCome();
     else enter('waiting', 'It has not started yet', 'It begins here by itself.');
@@ -616,7 +658,7 @@ window.forebay = {
     const { decoded, dropped } = quality();
     return {
       phase,
-      mode,
+      mode: engine?.kind === 'room' ? 'realtime' : mode,
       streamId,
       sid,
       latency: engine ? behind() : null,
@@ -648,6 +690,7 @@ video.dispatchEvent(new Event('volumechange'));
 enter('loading');
 // The server says in the page's head that it is one of a broadcast; of private ones only a pass tells.
 if (document.querySelector('meta[name=forebay-broadcast]') || query.has('pass')) {
+  realtime = new Realtime({ video, stage, player: query.get('player'), pass: query.get('pass'), on: { picture: startRoom, smooth: leaveRoom } });
   follow(name, query.get('pass'), {
     broadcast: handleBroadcast,
     missing: () => enter('denied', 'This broadcast is private', 'The link may have expired. Ask for a new one.'),
@@ -661,5 +704,5 @@ if (document.querySelector('meta[name=forebay-broadcast]') || query.has('pass'))
 setInterval(render, 250);
 const beaconTimer = setInterval(beacon, BEACON_MS);
 video.addEventListener('playing', beacon, { once: true });
-window.addEventListener('online', () => engine && phase !== 'playing' && phase !== 'ended' && restart());
+window.addEventListener('online', () => engine && engine.kind !== 'room' && phase !== 'playing' && phase !== 'ended' && restart());
 window.addEventListener('pagehide', (event) => event.persisted || clearInterval(beaconTimer));

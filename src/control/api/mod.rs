@@ -108,6 +108,11 @@ pub(super) fn routes() -> Vec<(&'static str, Side, MethodRouter<State>)> {
             patch(session::patch).put(session::replace),
         ),
         ("/api/streams/{id}/viewer", Public, get(viewer::show)),
+        (
+            "/api/streams/{id}/viewer/token",
+            Public,
+            post(viewer::realtime::token),
+        ),
         ("/api/v1/users", Public, get(client::users)),
         ("/api/users/signup", Public, post(user::sign_up)),
         ("/api/users/login", Public, post(user::sign_in)),

@@ -24,6 +24,7 @@ mod contract;
 mod credentials;
 mod events;
 mod pages;
+mod realtime;
 mod refusals;
 mod shown;
 mod strangers;

@@ -1,8 +1,10 @@
 //! What a watch page needs to know of a broadcast, and what it may show of it (contract, broadcasts, section
 //! 4.6). In: an id, and from whom. Out: title, status, counts, addresses, and a pass for the chat. Not here:
-//! secrets, media. A run of a scheduled event (`run.rs`) has its page before it is a broadcast.
+//! secrets, media. A run of a scheduled event (`run.rs`) has its page before it is a broadcast. Into its room
+//! pages come by `realtime.rs`.
 
 pub(in crate::control) mod pass;
+pub(in crate::control) mod realtime;
 pub(in crate::control) mod run;
 #[cfg(test)]
 mod tests;

@@ -5,7 +5,7 @@ use super::Kind::{self, Broadcast, Contact, Text};
 
 /// Every route below `/api` and `/ws`, with a body that its owner may send and the code of the answer to that.
 /// In this order the owner's calls are all good. Routes of operators have no line: nobody here is one.
-pub(super) const ROUTES: [(&str, About, &str, u16); 87] = [
+pub(super) const ROUTES: [(&str, About, &str, u16); 88] = [
     ("POST /api/broadcasts", Caller, r#"{"title":"t"}"#, 200),
     ("GET /api/broadcasts", Caller, "", 200),
     ("GET /api/broadcasts/{id}", Named(Broadcast), "", 200),
@@ -42,6 +42,13 @@ pub(super) const ROUTES: [(&str, About, &str, u16); 87] = [
         200,
     ),
     ("GET /api/streams/{id}/viewer", Named(Broadcast), "", 200),
+    // No LiveKit server is there.
+    (
+        "POST /api/streams/{id}/viewer/token",
+        Named(Broadcast),
+        "",
+        503,
+    ),
     // No socket comes of it, since there is no connection.
     ("GET /ws/streams/{id}/chat", Named(Broadcast), "", 400),
     // Nobody is a co-host there, and no LiveKit server is.
