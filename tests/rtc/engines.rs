@@ -195,7 +195,7 @@ async fn garbage_on_the_sockets_changes_nothing() {
     }
     let socket = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
     let noise = crate::common::noise::noise(7, 40_000);
-    for (index, chunk) in noise.chunks(90).enumerate() {
+    for (index, chunk) in noise.chunks_exact(90).enumerate() {
         // Beginnings of STUN, DTLS, RTP and RTCP (RFC 7983 §7).
         let mut packet = chunk.to_vec();
         packet[0] = [0, 1, 22, 23, 128, 144, 129, 255][index % 8];

@@ -432,5 +432,6 @@ proptest! {
     fn any_packets_end_well(data in proptest::collection::vec(any::<u8>(), 0..2000)) {
         fuzz::fuzz_depacketiser(&data);
         fuzz::fuzz_receiver(&data);
+        fuzz::fuzz_description(&data);
     }
 }

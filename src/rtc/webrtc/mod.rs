@@ -14,7 +14,7 @@ use rtc::rtp_transceiver::rtp_sender::{
 };
 use rtc::rtp_transceiver::{RTCRtpTransceiverDirection, RTCRtpTransceiverInit};
 
-use super::description::{DESCRIPTION_BYTES, sections};
+use super::description::{DESCRIPTION_BYTES, refuse_unread, sections};
 use super::{
     Candidate, Error, Event, IncomingId, Outgoing, Peer, Pending, Settings, Statistics,
 };
@@ -173,6 +173,8 @@ impl Peer for Connection {
             let engine = self.engine(Way::In).await?;
             let step = answer(Arc::clone(&engine), offer.to_owned());
             let answer = self.step(step, Error::Description).await?;
+            // The engine answers with formats of other sections where it knows none of those offered.
+            let answer = refuse_unread(offer, &answer);
             self.take(offer, &answer);
             self.described(&engine).await;
             Ok(answer)
