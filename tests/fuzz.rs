@@ -114,7 +114,10 @@ fn answers_of_an_admission_service_end_well() {
 
 #[test]
 fn rtp_payloads_end_well() {
-    run("depacketiser", forebay::rtc::packet::fuzz::fuzz_depacketiser);
+    run(
+        "depacketiser",
+        forebay::rtc::packet::fuzz::fuzz_depacketiser,
+    );
 }
 
 #[test]

@@ -64,7 +64,10 @@ impl Section {
             "msid" => self.msid = self.msid.take().or_else(|| msid(value)),
             // RFC 5576 §4.2: the first carries, the others repair.
             "ssrc-group" => {
-                let ssrcs = value.split(' ').skip(2).filter_map(|ssrc| ssrc.parse::<u32>().ok());
+                let ssrcs = value
+                    .split(' ')
+                    .skip(2)
+                    .filter_map(|ssrc| ssrc.parse::<u32>().ok());
                 repairs.extend(ssrcs.take(STREAMS));
             }
             "ssrc" => self.read_ssrc(value, repairs),
@@ -147,7 +150,10 @@ pub fn refuse_unread(offer: &str, answer: &str) -> String {
             let refused = unread.get(count).is_some_and(Option::is_some);
             count += 1;
             let mut words = media.splitn(3, ' ');
-            if refused && let (Some(kind), Some(_), Some(rest)) = (words.next(), words.next(), words.next()) {
+            if refused
+                && let (Some(kind), Some(_), Some(rest)) =
+                    (words.next(), words.next(), words.next())
+            {
                 out.push_str(&format!("m={kind} 0 {rest}\r\n"));
                 continue;
             }
@@ -181,12 +187,24 @@ mod tests {
         let sections = sections(OFFER);
         assert_eq!(sections.len(), 3);
         let (audio, video, data) = (&sections[0], &sections[1], &sections[2]);
-        assert_eq!(audio.msid, Some(("PA_x|TR_a".to_owned(), "TR_a".to_owned())));
-        assert_eq!((&audio.formats[..], &audio.ssrcs[..]), (&[(111, Format::Opus)][..], &[11][..]));
+        assert_eq!(
+            audio.msid,
+            Some(("PA_x|TR_a".to_owned(), "TR_a".to_owned()))
+        );
+        assert_eq!(
+            (&audio.formats[..], &audio.ssrcs[..]),
+            (&[(111, Format::Opus)][..], &[11][..])
+        );
         assert!(audio.repeated.is_empty());
         assert_eq!(video.msid, Some(("s".to_owned(), "t".to_owned())));
-        assert_eq!((&video.formats[..], &video.ssrcs[..]), (&[(96, Format::Avc)][..], &[21][..]));
-        assert_eq!((video.repeated.as_slice(), video.mid.as_str()), (&[96][..], "1"));
+        assert_eq!(
+            (&video.formats[..], &video.ssrcs[..]),
+            (&[(96, Format::Avc)][..], &[21][..])
+        );
+        assert_eq!(
+            (video.repeated.as_slice(), video.mid.as_str()),
+            (&[96][..], "1")
+        );
         assert!(audio.sends && video.sends && !data.sends);
         assert!(data.refused && !video.refused);
     }
@@ -206,7 +224,12 @@ mod tests {
 
     #[test]
     fn any_text_is_read() {
-        for text in ["", "m=", "m=\na=ssrc", "m=x\na=ssrc-group:FID\na=msid:\na=rtpmap:1\na=rtcp-fb:"] {
+        for text in [
+            "",
+            "m=",
+            "m=\na=ssrc",
+            "m=x\na=ssrc-group:FID\na=msid:\na=rtpmap:1\na=rtcp-fb:",
+        ] {
             sections(text);
         }
         let many = "m=video 9 x\n".repeat(10_000);

@@ -8,8 +8,8 @@ use super::avc::{Depacketiser, begins_unit};
 use super::receiver::{Out, Receiver};
 use super::timing::Origin;
 use super::{Format, Packet};
-use crate::rtc::description;
 use crate::media::{CodecConfig, MediaKind, nal};
+use crate::rtc::description;
 
 /// Payloads of 0 to 255 bytes: what is put together is well formed.
 pub fn fuzz_depacketiser(data: &[u8]) {
@@ -72,7 +72,10 @@ pub fn fuzz_receiver(data: &[u8]) {
                 match out {
                     Out::Track(new) => {
                         track = true;
-                        assert_eq!(matches!(new.config, CodecConfig::Avc(_)), format == Format::Avc);
+                        assert_eq!(
+                            matches!(new.config, CodecConfig::Avc(_)),
+                            format == Format::Avc
+                        );
                     }
                     Out::Unit(unit) => {
                         assert!(track, "a track comes before its units");

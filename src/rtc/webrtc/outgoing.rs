@@ -252,7 +252,10 @@ impl Outgoing {
         {
             return Some(report);
         }
-        let wire = self.sound.pop_front().or_else(|| self.pictures.pop_front())?;
+        let wire = self
+            .sound
+            .pop_front()
+            .or_else(|| self.pictures.pop_front())?;
         self.last = Some(wire.ssrc);
         self.free_at = self.free_at.max(now) + PACKET_TIME;
         self.statistics.packets_sent += 1;
@@ -323,9 +326,12 @@ impl Outgoing {
     }
 
     fn find(&self, ssrc: u32) -> Option<(usize, usize)> {
-        self.tracks.iter().enumerate().find_map(|(outgoing, track)| {
-            let layer = track.layers.iter().position(|layer| layer.ssrc == ssrc)?;
-            Some((outgoing, layer))
-        })
+        self.tracks
+            .iter()
+            .enumerate()
+            .find_map(|(outgoing, track)| {
+                let layer = track.layers.iter().position(|layer| layer.ssrc == ssrc)?;
+                Some((outgoing, layer))
+            })
     }
 }
