@@ -21,6 +21,7 @@ mod players;
 mod playout;
 mod pull;
 mod recordings;
+mod rtc;
 mod scenarios;
 mod secrets;
 mod srt;

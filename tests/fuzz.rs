@@ -113,6 +113,24 @@ fn answers_of_an_admission_service_end_well() {
 }
 
 #[test]
+fn rtp_payloads_end_well() {
+    run(
+        "depacketiser",
+        forebay::rtc::packet::fuzz::fuzz_depacketiser,
+    );
+}
+
+#[test]
+fn rtp_packets_end_well() {
+    run("rtp", forebay::rtc::packet::fuzz::fuzz_receiver);
+}
+
+#[test]
+fn session_descriptions_end_well() {
+    run("sdp", forebay::rtc::packet::fuzz::fuzz_description);
+}
+
+#[test]
 fn requests_end_well() {
     run("request", forebay::origin::fuzz_request);
 }

@@ -71,7 +71,10 @@ fn pictures(count: usize, from: i64, scale: usize) -> Vec<AccessUnit> {
         let data = if key {
             nals(index, &[(0x65, 4000 * scale)])
         } else {
-            nals(index, &[(0x41, 200 + (index % 7) * 400 * scale), (0x41, 50)])
+            nals(
+                index,
+                &[(0x41, 200 + (index % 7) * 400 * scale), (0x41, 50)],
+            )
         };
         let time = Ticks(from + i64::try_from(index).unwrap() * 3000);
         AccessUnit {
@@ -161,8 +164,10 @@ impl Pair {
             heard: Vec::new(),
             relay,
         };
-        let connected = |events: &[Event]| events.iter().any(|event| matches!(event, Event::Connected));
-        pair.until(|pair| connected(&pair.told) && connected(&pair.heard)).await;
+        let connected =
+            |events: &[Event]| events.iter().any(|event| matches!(event, Event::Connected));
+        pair.until(|pair| connected(&pair.told) && connected(&pair.heard))
+            .await;
         pair
     }
 
@@ -209,9 +214,10 @@ impl Pair {
             }
             let instead = relay.stand_for(from_sender, address);
             let port = format!(" {} ", address.port());
-            candidate.candidate = candidate
-                .candidate
-                .replacen(&port, &format!(" {} ", instead.port()), 1);
+            candidate.candidate =
+                candidate
+                    .candidate
+                    .replacen(&port, &format!(" {} ", instead.port()), 1);
         }
         let to = if from_sender {
             &mut self.receiver

@@ -64,7 +64,10 @@ impl Section {
             "msid" => self.msid = self.msid.take().or_else(|| msid(value)),
             // RFC 5576 §4.2: the first carries, the others repair.
             "ssrc-group" => {
-                let ssrcs = value.split(' ').skip(2).filter_map(|ssrc| ssrc.parse::<u32>().ok());
+                let ssrcs = value
+                    .split(' ')
+                    .skip(2)
+                    .filter_map(|ssrc| ssrc.parse::<u32>().ok());
                 repairs.extend(ssrcs.take(STREAMS));
             }
             "ssrc" => self.read_ssrc(value, repairs),
@@ -125,6 +128,48 @@ fn msid(value: &str) -> Option<(String, String)> {
     Some((stream, track))
 }
 
+/// An answer without what cannot be read: sections that take payload types which are another format in the offer
+/// are refused (RFC 9429 §5.3.1), and leave the bundle (RFC 9143 §7.3.3).
+pub fn refuse_unread(offer: &str, answer: &str) -> String {
+    let unread: Vec<Option<String>> = sections(offer)
+        .into_iter()
+        .zip(sections(answer))
+        .map(|(offered, answered)| {
+            let reads = |format| offered.formats.contains(format);
+            let unread = !answered.formats.is_empty() && !answered.formats.iter().any(reads);
+            unread.then_some(answered.mid)
+        })
+        .collect();
+    if unread.iter().all(Option::is_none) {
+        return answer.to_owned();
+    }
+    let mut count = 0;
+    let mut out = String::with_capacity(answer.len());
+    for line in answer.lines() {
+        if let Some(media) = line.strip_prefix("m=") {
+            let refused = unread.get(count).is_some_and(Option::is_some);
+            count += 1;
+            let mut words = media.splitn(3, ' ');
+            if refused
+                && let (Some(kind), Some(_), Some(rest)) =
+                    (words.next(), words.next(), words.next())
+            {
+                out.push_str(&format!("m={kind} 0 {rest}\r\n"));
+                continue;
+            }
+        } else if let Some(bundle) = line.strip_prefix("a=group:BUNDLE") {
+            let gone = |mid: &&str| unread.iter().flatten().any(|gone| gone == mid);
+            let kept = bundle.split_ascii_whitespace().filter(|mid| !gone(mid));
+            let kept: Vec<&str> = kept.collect();
+            out.push_str(&format!("a=group:BUNDLE {}\r\n", kept.join(" ")));
+            continue;
+        }
+        out.push_str(line);
+        out.push_str("\r\n");
+    }
+    out
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -142,19 +187,49 @@ mod tests {
         let sections = sections(OFFER);
         assert_eq!(sections.len(), 3);
         let (audio, video, data) = (&sections[0], &sections[1], &sections[2]);
-        assert_eq!(audio.msid, Some(("PA_x|TR_a".to_owned(), "TR_a".to_owned())));
-        assert_eq!((&audio.formats[..], &audio.ssrcs[..]), (&[(111, Format::Opus)][..], &[11][..]));
+        assert_eq!(
+            audio.msid,
+            Some(("PA_x|TR_a".to_owned(), "TR_a".to_owned()))
+        );
+        assert_eq!(
+            (&audio.formats[..], &audio.ssrcs[..]),
+            (&[(111, Format::Opus)][..], &[11][..])
+        );
         assert!(audio.repeated.is_empty());
         assert_eq!(video.msid, Some(("s".to_owned(), "t".to_owned())));
-        assert_eq!((&video.formats[..], &video.ssrcs[..]), (&[(96, Format::Avc)][..], &[21][..]));
-        assert_eq!((video.repeated.as_slice(), video.mid.as_str()), (&[96][..], "1"));
+        assert_eq!(
+            (&video.formats[..], &video.ssrcs[..]),
+            (&[(96, Format::Avc)][..], &[21][..])
+        );
+        assert_eq!(
+            (video.repeated.as_slice(), video.mid.as_str()),
+            (&[96][..], "1")
+        );
         assert!(audio.sends && video.sends && !data.sends);
         assert!(data.refused && !video.refused);
     }
 
     #[test]
+    fn a_section_whose_payload_types_are_another_format_is_refused() {
+        let answer = "v=0\r\na=group:BUNDLE 0 1 2\r\nm=audio 9 UDP/TLS/RTP/SAVPF 111\r\na=mid:0\r\n\
+            a=rtpmap:111 opus/48000/2\r\nm=video 9 UDP/TLS/RTP/SAVPF 98\r\na=mid:1\r\n\
+            a=rtpmap:98 H264/90000\r\nm=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\na=mid:2\r\n";
+        let refused = refuse_unread(OFFER, answer);
+        assert!(refused.contains("a=group:BUNDLE 0 2\r\n"));
+        assert!(refused.contains("m=video 0 UDP/TLS/RTP/SAVPF 98\r\n"));
+        assert_eq!(refused.lines().count(), answer.lines().count());
+        let taken = answer.replace(":98", ":96");
+        assert_eq!(refuse_unread(OFFER, &taken), taken);
+    }
+
+    #[test]
     fn any_text_is_read() {
-        for text in ["", "m=", "m=\na=ssrc", "m=x\na=ssrc-group:FID\na=msid:\na=rtpmap:1\na=rtcp-fb:"] {
+        for text in [
+            "",
+            "m=",
+            "m=\na=ssrc",
+            "m=x\na=ssrc-group:FID\na=msid:\na=rtpmap:1\na=rtcp-fb:",
+        ] {
             sections(text);
         }
         let many = "m=video 9 x\n".repeat(10_000);

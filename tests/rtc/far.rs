@@ -37,7 +37,11 @@ impl Far {
 
     pub fn answer(&mut self, offer: &str) -> String {
         let offer = SdpOffer::from_sdp_string(offer).unwrap();
-        self.rtc.sdp_api().accept_offer(offer).unwrap().to_sdp_string()
+        self.rtc
+            .sdp_api()
+            .accept_offer(offer)
+            .unwrap()
+            .to_sdp_string()
     }
 
     /// Offers what this adds.
@@ -68,7 +72,9 @@ impl Far {
             let timeout = match self.rtc.poll_output().unwrap() {
                 Output::Event(event) => return event,
                 Output::Transmit(transmit) => {
-                    let _ = self.socket.try_send_to(&transmit.contents, transmit.destination);
+                    let _ = self
+                        .socket
+                        .try_send_to(&transmit.contents, transmit.destination);
                     continue;
                 }
                 Output::Timeout(timeout) => timeout,

@@ -38,8 +38,13 @@ impl Relay {
             Arc::clone(&ends),
             |ends| ends.receiver,
         );
-        let back = carry(faces_receiver, faces_sender, 0, Arc::clone(&ends), |ends| ends.sender);
-        for way in [Box::pin(forth) as std::pin::Pin<Box<dyn Future<Output = ()> + Send>>, Box::pin(back)] {
+        let back = carry(faces_receiver, faces_sender, 0, Arc::clone(&ends), |ends| {
+            ends.sender
+        });
+        for way in [
+            Box::pin(forth) as std::pin::Pin<Box<dyn Future<Output = ()> + Send>>,
+            Box::pin(back),
+        ] {
             let stop = tasks.clone();
             tasks.spawn(async move {
                 tokio::select! {

@@ -9,6 +9,7 @@ use super::receiver::{Out, Receiver};
 use super::timing::Origin;
 use super::{Format, Packet};
 use crate::media::{CodecConfig, MediaKind, nal};
+use crate::rtc::description;
 
 /// Payloads of 0 to 255 bytes: what is put together is well formed.
 pub fn fuzz_depacketiser(data: &[u8]) {
@@ -28,6 +29,15 @@ pub fn fuzz_depacketiser(data: &[u8]) {
         }
         rest = after;
     }
+}
+
+/// Descriptions: an offer, and an answer to it behind the first zero.
+pub fn fuzz_description(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    let (offer, answer) = text.split_once('\0').unwrap_or((&text, &text));
+    assert!(description::sections(offer).len() <= 256);
+    let refused = description::refuse_unread(offer, answer);
+    assert!(refused.len() <= 2 * answer.len() + 64);
 }
 
 /// Packets with any number, time and payload, sender reports and pauses between them: tracks come before
@@ -62,7 +72,10 @@ pub fn fuzz_receiver(data: &[u8]) {
                 match out {
                     Out::Track(new) => {
                         track = true;
-                        assert_eq!(matches!(new.config, CodecConfig::Avc(_)), format == Format::Avc);
+                        assert_eq!(
+                            matches!(new.config, CodecConfig::Avc(_)),
+                            format == Format::Avc
+                        );
                     }
                     Out::Unit(unit) => {
                         assert!(track, "a track comes before its units");

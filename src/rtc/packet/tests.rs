@@ -39,7 +39,9 @@ fn packed(unit: &Bytes) -> Vec<Bytes> {
 
 fn unpacked(payloads: &[Bytes]) -> Option<Bytes> {
     let mut depacketiser = Depacketiser::default();
-    payloads.iter().for_each(|payload| depacketiser.push(payload));
+    payloads
+        .iter()
+        .for_each(|payload| depacketiser.push(payload));
     depacketiser.finish()
 }
 
@@ -89,13 +91,26 @@ fn delta(size: usize) -> Bytes {
 
 #[test]
 fn small_units_share_a_packet_and_large_ones_are_cut() {
-    let whole = unit(&[(0x67, 20), (0x68, 6), (0x06, 30), (0x65, 3 * PAYLOAD_BYTES), (0x65, 40)]);
+    let whole = unit(&[
+        (0x67, 20),
+        (0x68, 6),
+        (0x06, 30),
+        (0x65, 3 * PAYLOAD_BYTES),
+        (0x65, 40),
+    ]);
     let payloads = packed(&whole);
-    assert!(payloads.iter().all(|payload| payload.len() <= PAYLOAD_BYTES));
+    assert!(
+        payloads
+            .iter()
+            .all(|payload| payload.len() <= PAYLOAD_BYTES)
+    );
     // STAP-A with the reference bits of its units, the SPS first; then FU-A, first to last.
     assert_eq!((payloads[0][0], payloads[0][3]), (0x78, 0x67));
     let fragments: Vec<_> = payloads[1..5].iter().map(|fu| (fu[0], fu[1])).collect();
-    assert_eq!(fragments, [(0x7C, 0x85), (0x7C, 0x05), (0x7C, 0x05), (0x7C, 0x45)]);
+    assert_eq!(
+        fragments,
+        [(0x7C, 0x85), (0x7C, 0x05), (0x7C, 0x05), (0x7C, 0x45)]
+    );
     assert_eq!(payloads[5][0], 0x65);
     assert_eq!(payloads.len(), 6);
     assert_eq!(unpacked(&payloads), Some(whole));
@@ -105,7 +120,9 @@ fn small_units_share_a_packet_and_large_ones_are_cut() {
 fn an_idr_without_parameter_sets_gets_those_of_the_track() {
     let payloads = packed(&unit(&[(0x09, 2), (0x65, 100)]));
     let back = unpacked(&payloads).unwrap();
-    let kinds: Vec<u8> = nal::units(&back).map(|nal| nal.unwrap()[0] & 0x1F).collect();
+    let kinds: Vec<u8> = nal::units(&back)
+        .map(|nal| nal.unwrap()[0] & 0x1F)
+        .collect();
     assert_eq!(kinds, [9, 7, 8, 5]);
     let sets = avc::parameter_sets(&back).config().unwrap().unwrap();
     assert_eq!((sets.sps(), sets.pps()), (config().sps(), config().pps()));
@@ -140,7 +157,10 @@ fn payloads_that_make_no_sense_damage_their_unit_only() {
 fn packets_come_out_in_order_once_and_across_the_wrap() {
     let mut jitter = Jitter::new(Patience::REPEATED);
     for offset in [0u16, 2, 1, 1, 5, 4, 3, 0] {
-        jitter.handle(MS, packet(65_533_u16.wrapping_add(offset), 0, false, Bytes::new()));
+        jitter.handle(
+            MS,
+            packet(65_533_u16.wrapping_add(offset), 0, false, Bytes::new()),
+        );
     }
     let out: Vec<_> = std::iter::from_fn(|| jitter.poll(MS))
         .map(|out| match out {
@@ -184,7 +204,16 @@ fn another_numbering_counts_when_a_second_packet_goes_on_with_it() {
         jitter.handle(MS, packet(sequence, 0, false, Bytes::new()));
         std::iter::from_fn(|| jitter.poll(MS)).count()
     };
-    assert_eq!([handle(1), handle(40_000), handle(2), handle(50_000), handle(3)], [1, 0, 1, 0, 1]);
+    assert_eq!(
+        [
+            handle(1),
+            handle(40_000),
+            handle(2),
+            handle(50_000),
+            handle(3)
+        ],
+        [1, 0, 1, 0, 1]
+    );
     assert_eq!([handle(40_000), handle(40_001), handle(40_002)], [0, 2, 1]);
 }
 
@@ -217,7 +246,10 @@ fn pictures_go_on_at_a_key_unit_after_a_loss() {
     assert!(matches!(&outs[0], Out::Track(track) if matches!(track.config, CodecConfig::Avc(_))));
     assert!(matches!(outs[2], Out::Lost));
     let units = units(&outs);
-    let times: Vec<i64> = units.iter().map(|unit| unit.pts.0 - units[0].pts.0).collect();
+    let times: Vec<i64> = units
+        .iter()
+        .map(|unit| unit.pts.0 - units[0].pts.0)
+        .collect();
     assert_eq!(times, [0, 9000, 12_000]);
     let keys: Vec<bool> = units.iter().map(|unit| unit.key).collect();
     assert_eq!(keys, [true, true, false]);
@@ -250,8 +282,15 @@ fn sound_goes_on_after_a_loss_and_packets_without_payload_are_no_sound() {
     let sound = data("opus.packet");
     let mut receiver = Receiver::new(Format::Opus, false);
     for sequence in [0, 1, 3] {
-        let payload = if sequence == 1 { Bytes::new() } else { sound.clone() };
-        receiver.handle(MS, packet(sequence, u32::from(sequence) * 960, false, payload));
+        let payload = if sequence == 1 {
+            Bytes::new()
+        } else {
+            sound.clone()
+        };
+        receiver.handle(
+            MS,
+            packet(sequence, u32::from(sequence) * 960, false, payload),
+        );
     }
     receiver.handle_timeout(Duration::from_secs(1));
     let outs = outs(&mut receiver);
@@ -267,26 +306,49 @@ fn sound_goes_on_after_a_loss_and_packets_without_payload_are_no_sound() {
 #[test]
 fn reports_bring_tracks_of_a_sender_onto_one_clock() {
     let mut origin = Origin::default();
-    let (mut sound, mut picture) =
-        (TrackClock::new(Timescale::of(48_000)), TrackClock::new(Timescale::CHANNEL));
+    let (mut sound, mut picture) = (
+        TrackClock::new(Timescale::of(48_000)),
+        TrackClock::new(Timescale::CHANNEL),
+    );
     // Both tracks' first units are of the same moment, but the picture's arrives 200 ms later.
     let sound_first = sound.time(100 * MS, 1_000_000);
     let picture_first = picture.time(300 * MS, 77);
     assert_eq!((sound_first, picture_first), (Ticks(4800), Ticks(27_000)));
     let ntp = ntp_time(1_700_000_000_000_000);
     sound.report(&mut origin, 400 * MS, ntp, 1_000_000);
-    picture.report(&mut origin, 450 * MS, ntp_time(1_700_000_000_500_000), 77 + 45_000);
+    picture.report(
+        &mut origin,
+        450 * MS,
+        ntp_time(1_700_000_000_500_000),
+        77 + 45_000,
+    );
     // A second later in media: the sound's clock stays, the picture's comes to it.
     assert_eq!(sound.time(1100 * MS, 1_048_000), Ticks(4800 + 48_000));
     assert_eq!(picture.time(1300 * MS, 77 + 90_000), Ticks(9000 + 90_000));
     // Jitter of reports moves nothing, a correction does.
-    picture.report(&mut origin, 1400 * MS, ntp_time(1_700_000_001_002_000), 77 + 90_000);
+    picture.report(
+        &mut origin,
+        1400 * MS,
+        ntp_time(1_700_000_001_002_000),
+        77 + 90_000,
+    );
     assert_eq!(picture.time(1500 * MS, 77 + 93_000), Ticks(9000 + 93_000));
-    picture.report(&mut origin, 1600 * MS, ntp_time(1_700_000_001_050_000), 77 + 90_000);
-    assert_eq!(picture.time(1700 * MS, 77 + 96_000), Ticks(9000 + 96_000 + 4500));
+    picture.report(
+        &mut origin,
+        1600 * MS,
+        ntp_time(1_700_000_001_050_000),
+        77 + 90_000,
+    );
+    assert_eq!(
+        picture.time(1700 * MS, 77 + 96_000),
+        Ticks(9000 + 96_000 + 4500)
+    );
     // A sender without a clock says nothing.
     picture.report(&mut origin, 1800 * MS, 0, 0);
-    assert_eq!(picture.time(1900 * MS, 77 + 99_000), Ticks(9000 + 99_000 + 4500));
+    assert_eq!(
+        picture.time(1900 * MS, 77 + 99_000),
+        Ticks(9000 + 99_000 + 4500)
+    );
 }
 
 #[test]
@@ -316,12 +378,21 @@ fn reports_bear_media_time_and_come_at_once_and_every_second() {
     assert_eq!(sender.poll_report(MS, epoch), None);
     let millis = Timescale::MILLIS;
     let sent = sender.packet(Ticks(10_000), millis, Bytes::from_static(b"abc"), true);
-    assert_eq!((sent.sequence, sent.timestamp), (65_535, 0xFFFF_0000_u32.wrapping_add(900_000)));
+    assert_eq!(
+        (sent.sequence, sent.timestamp),
+        (65_535, 0xFFFF_0000_u32.wrapping_add(900_000))
+    );
     let report = sender.poll_report(MS, epoch).unwrap();
     assert_eq!(report.unix_micros(), epoch + 10_000_000);
-    assert_eq!((report.rtp, report.packets, report.bytes), (sent.timestamp, 1, 3));
+    assert_eq!(
+        (report.rtp, report.packets, report.bytes),
+        (sent.timestamp, 1, 3)
+    );
     let next = sender.packet(Ticks(10_040), millis, Bytes::from_static(b"d"), true);
-    assert_eq!((next.sequence, next.timestamp.wrapping_sub(sent.timestamp)), (0, 3600));
+    assert_eq!(
+        (next.sequence, next.timestamp.wrapping_sub(sent.timestamp)),
+        (0, 3600)
+    );
     assert_eq!(sender.poll_report(900 * MS, epoch), None);
     let report = sender.poll_report(1001 * MS, epoch).unwrap();
     assert_eq!(report.unix_micros(), epoch + 10_040_000);
@@ -341,10 +412,19 @@ fn packets_are_repeated_while_they_are_kept() {
     let sent: Vec<Packet> = (0..1500)
         .map(|time| sender.packet(Ticks(time), Timescale::of(48_000), Bytes::new(), false))
         .collect();
-    assert_eq!(sender.repeat(MS, sent[1499].sequence), Some(sent[1499].clone()));
+    assert_eq!(
+        sender.repeat(MS, sent[1499].sequence),
+        Some(sent[1499].clone())
+    );
     assert_eq!(sender.repeat(2 * MS, sent[1499].sequence), None);
-    assert_eq!(sender.repeat(20 * MS, sent[1499].sequence), Some(sent[1499].clone()));
-    assert_eq!(sender.repeat(MS, sent[600].sequence), Some(sent[600].clone()));
+    assert_eq!(
+        sender.repeat(20 * MS, sent[1499].sequence),
+        Some(sent[1499].clone())
+    );
+    assert_eq!(
+        sender.repeat(MS, sent[600].sequence),
+        Some(sent[600].clone())
+    );
     assert_eq!(sender.repeat(MS, sent[100].sequence), None);
     assert_eq!(sender.repeat(MS, sent[1499].sequence.wrapping_add(1)), None);
 }
@@ -432,5 +512,6 @@ proptest! {
     fn any_packets_end_well(data in proptest::collection::vec(any::<u8>(), 0..2000)) {
         fuzz::fuzz_depacketiser(&data);
         fuzz::fuzz_receiver(&data);
+        fuzz::fuzz_description(&data);
     }
 }

@@ -99,9 +99,7 @@ impl TrackClock {
             Some(offset) => offset,
             None => {
                 let micros = i64::try_from(now.as_micros()).unwrap_or(i64::MAX);
-                *self
-                    .offset
-                    .insert(self.ticks(micros).saturating_sub(rtp))
+                *self.offset.insert(self.ticks(micros).saturating_sub(rtp))
             }
         };
         let time = rtp.saturating_add(offset);

@@ -121,7 +121,13 @@ impl Link {
         }
     }
 
-    fn handle_feedback(&mut self, media: &mut Media, now: Duration, ssrc: u32, feedback: &Feedback) {
+    fn handle_feedback(
+        &mut self,
+        media: &mut Media,
+        now: Duration,
+        ssrc: u32,
+        feedback: &Feedback,
+    ) {
         let (repeated, wanted) = media.outgoing.handle(now, ssrc, feedback);
         for wire in repeated {
             self.put(Parcel::Rtp(parcel(wire)));
@@ -238,10 +244,7 @@ impl Protocol<TaggedPacket, TaggedPacket, ()> for Link {
     fn poll_timeout(&mut self) -> Option<Instant> {
         let (instant, ours) = self.seen?;
         let media = self.shared.media();
-        let deadlines = [
-            media.outgoing.poll_timeout(),
-            media.incoming.poll_timeout(),
-        ];
+        let deadlines = [media.outgoing.poll_timeout(), media.incoming.poll_timeout()];
         let at = deadlines.into_iter().flatten().min()?;
         Some(instant + at.saturating_sub(ours))
     }
@@ -258,9 +261,7 @@ impl Interceptor for Link {
         };
         let (mid, rid) = (number(MID), number(RID));
         let mut media = self.shared.media();
-        media
-            .outgoing
-            .bind(info.ssrc, info.payload_type, mid, rid);
+        media.outgoing.bind(info.ssrc, info.payload_type, mid, rid);
     }
 
     fn unbind_local_stream(&mut self, info: &StreamInfo) {

@@ -122,7 +122,10 @@ impl Incoming {
 
     /// Takes a sender report.
     pub(super) fn report(&mut self, now: Duration, ssrc: u32, ntp: u64, rtp: u32) {
-        let track = self.tracks.iter_mut().find(|track| track.ssrc == Some(ssrc));
+        let track = self
+            .tracks
+            .iter_mut()
+            .find(|track| track.ssrc == Some(ssrc));
         if let Some(track) = track {
             let name = sender(&track.stream_id);
             if !self.origins.contains_key(name) {
@@ -136,7 +139,10 @@ impl Incoming {
 
     /// The far side says goodbye for a stream (RFC 3550 §6.6).
     pub(super) fn end(&mut self, ssrc: u32, events: &mut Events) {
-        let ended = self.tracks.iter().position(|track| track.ssrc == Some(ssrc));
+        let ended = self
+            .tracks
+            .iter()
+            .position(|track| track.ssrc == Some(ssrc));
         if let Some(index) = ended {
             let track = self.tracks.swap_remove(index);
             self.lost += track.receiver.lost();
@@ -196,7 +202,10 @@ impl Incoming {
     /// The track of a stream. One that no description names is that of the only track which has none yet and takes
     /// this payload type; further layers of it are passed over.
     fn track(&mut self, ssrc: u32, payload_type: u8) -> Option<&mut InTrack> {
-        let known = self.tracks.iter().position(|track| track.ssrc == Some(ssrc));
+        let known = self
+            .tracks
+            .iter()
+            .position(|track| track.ssrc == Some(ssrc));
         let index = known.or_else(|| {
             let index = self.tracks.iter().position(|track| {
                 track.ssrc.is_none() && track.payload_types.contains(&payload_type)
@@ -205,10 +214,7 @@ impl Incoming {
             Some(index)
         })?;
         let track = &mut self.tracks[index];
-        track
-            .payload_types
-            .contains(&payload_type)
-            .then_some(track)
+        track.payload_types.contains(&payload_type).then_some(track)
     }
 }
 

@@ -9,15 +9,14 @@ use std::time::Duration;
 use ::webrtc::media_stream::track_local::static_rtp::TrackLocalStaticRTP;
 use ::webrtc::peer_connection::{PeerConnection, RTCIceCandidateInit, RTCSessionDescription};
 use rtc::media_stream::MediaStreamTrack;
+use rtc::peer_connection::transport::RTCDtlsTransportState;
 use rtc::rtp_transceiver::rtp_sender::{
     RTCRtpCodingParameters, RTCRtpEncodingParameters, RtpCodecKind,
 };
 use rtc::rtp_transceiver::{RTCRtpTransceiverDirection, RTCRtpTransceiverInit};
 
-use super::description::{DESCRIPTION_BYTES, sections};
-use super::{
-    Candidate, Error, Event, IncomingId, Outgoing, Peer, Pending, Settings, Statistics,
-};
+use super::description::{DESCRIPTION_BYTES, refuse_unread, sections};
+use super::{Candidate, Error, Event, IncomingId, Outgoing, Peer, Pending, Settings, Statistics};
 use crate::base::shutdown::Tasks;
 use crate::media::{AccessUnit, MediaKind, Track};
 use outgoing::Start;
@@ -34,6 +33,8 @@ mod shared;
 
 /// A connection is there within this of both descriptions, or is over.
 const CONNECT: Duration = Duration::from_secs(10);
+/// The far side's end is looked for this often.
+const LOOK: Duration = Duration::from_millis(500);
 /// One step of the engine: it computes, and binds sockets.
 const STEP: Duration = Duration::from_secs(10);
 /// Saying goodbye.
@@ -117,20 +118,19 @@ impl Connection {
         self.described = true;
         for candidate in std::mem::take(&mut self.early) {
             // One that makes no sense does not keep the others off.
-            let _ = self.step(hand_over(engine, &candidate), Error::Description).await;
+            let _ = self
+                .step(hand_over(engine, &candidate), Error::Description)
+                .await;
         }
         if std::mem::replace(&mut self.awaited, true) {
             return;
         }
-        let (shared, tasks) = (Arc::clone(&self.shared), self.tasks.clone());
+        let watched = watch(Arc::clone(engine), Arc::clone(&self.shared));
+        let tasks = self.tasks.clone();
         self.tasks.spawn(async move {
             tokio::select! {
-                () = tasks.stopped() => return,
-                () = tokio::time::sleep(CONNECT) => {}
-            }
-            if !shared.media().connected {
-                let seconds = CONNECT.as_secs();
-                shared.tell(Event::Closed(format!("no connection within {seconds} s")));
+                () = tasks.stopped() => {}
+                () = watched => {}
             }
         });
     }
@@ -173,6 +173,8 @@ impl Peer for Connection {
             let engine = self.engine(Way::In).await?;
             let step = answer(Arc::clone(&engine), offer.to_owned());
             let answer = self.step(step, Error::Description).await?;
+            // The engine answers with formats of other sections where it knows none of those offered.
+            let answer = refuse_unread(offer, &answer);
             self.take(offer, &answer);
             self.described(&engine).await;
             Ok(answer)
@@ -281,6 +283,47 @@ impl Drop for Connection {
     }
 }
 
+/// Ends a connection that does not come, or that the far side ends: the engine says of its DTLS only when it is
+/// asked.
+fn watch(
+    engine: Arc<dyn PeerConnection>,
+    shared: Arc<Shared>,
+) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+    Box::pin(async move {
+        let begun = shared.now();
+        loop {
+            tokio::time::sleep(LOOK).await;
+            let connected = shared.media().connected;
+            if connected && is_left(&engine).await {
+                shared.tell(Event::Closed("the far side left".to_owned()));
+                return;
+            }
+            if !connected && shared.now().saturating_sub(begun) >= CONNECT {
+                let seconds = CONNECT.as_secs();
+                shared.tell(Event::Closed(format!("no connection within {seconds} s")));
+                return;
+            }
+        }
+    })
+}
+
+/// Whether the far side ended DTLS (close_notify, RFC 8446 §6.1).
+async fn is_left(engine: &Arc<dyn PeerConnection>) -> bool {
+    let mut transport = None;
+    if let Some(sender) = engine.get_senders().await.first() {
+        transport = sender.transport().await.ok().flatten();
+    }
+    if transport.is_none()
+        && let Some(receiver) = engine.get_receivers().await.first()
+    {
+        transport = receiver.transport().await.ok().flatten();
+    }
+    match transport {
+        Some(transport) => matches!(transport.state().await, Ok(RTCDtlsTransportState::Closed)),
+        None => false,
+    }
+}
+
 /// Tells the far side that this is the end.
 fn goodbye(engine: Option<Arc<dyn PeerConnection>>) -> Pin<Box<dyn Future<Output = ()> + Send>> {
     Box::pin(async move {
@@ -304,7 +347,10 @@ fn offer(
                 track.track_id.clone(),
                 track.track_id.clone(),
                 kind(track.kind),
-                starts.iter().map(|start| encoding(track.kind, start)).collect(),
+                starts
+                    .iter()
+                    .map(|start| encoding(track.kind, start))
+                    .collect(),
             );
             let name = Arc::from(track.stream_id.as_str());
             shared

@@ -62,6 +62,8 @@ pub(super) struct Outgoing {
     /// When the line is free for a packet.
     free_at: Duration,
     paused_at: Option<Duration>,
+    /// The stream of the packet that went out last.
+    last: Option<u32>,
     /// Media time zero, microseconds since 1970.
     epoch_micros: Option<i64>,
     connected: bool,
@@ -103,6 +105,7 @@ impl Outgoing {
             pictures: VecDeque::new(),
             free_at: Duration::ZERO,
             paused_at: None,
+            last: None,
             epoch_micros: None,
             connected: false,
             payloads: Vec::new(),
@@ -233,25 +236,40 @@ impl Outgoing {
 
     /// What goes out now. Sound goes before pictures: it is small.
     pub(super) fn poll(&mut self, now: Duration) -> Option<Out> {
+        if let Some(report) = self.last.take().and_then(|ssrc| self.report(now, ssrc)) {
+            return Some(report);
+        }
         let next = self.sound.front().or_else(|| self.pictures.front())?;
         if self.free_at > now + BURST {
             self.paused_at = Some(now);
             return None;
         }
         self.paused_at = None;
+        // The far side tells a layer by the names in its packets: a report before them would be of nobody.
         let ssrc = next.ssrc;
-        let epoch = self.epoch_micros.unwrap_or_default();
-        if let Some((outgoing, layer)) = self.find(ssrc) {
-            let track = &mut self.tracks[outgoing];
-            if let Some(report) = track.layers[layer].sender.poll_report(now, epoch) {
-                return Some(Out::Report(ssrc, report, Arc::clone(&track.name)));
-            }
+        if next.extensions.is_empty()
+            && let Some(report) = self.report(now, ssrc)
+        {
+            return Some(report);
         }
-        let wire = self.sound.pop_front().or_else(|| self.pictures.pop_front())?;
+        let wire = self
+            .sound
+            .pop_front()
+            .or_else(|| self.pictures.pop_front())?;
+        self.last = Some(wire.ssrc);
         self.free_at = self.free_at.max(now) + PACKET_TIME;
         self.statistics.packets_sent += 1;
         self.statistics.bytes_sent += wire.packet.payload.len() as u64;
         Some(Out::Packet(wire))
+    }
+
+    /// A sender report of a stream, when it is time for one.
+    fn report(&mut self, now: Duration, ssrc: u32) -> Option<Out> {
+        let epoch = self.epoch_micros.unwrap_or_default();
+        let (outgoing, layer) = self.find(ssrc)?;
+        let track = &mut self.tracks[outgoing];
+        let report = track.layers[layer].sender.poll_report(now, epoch)?;
+        Some(Out::Report(ssrc, report, Arc::clone(&track.name)))
     }
 
     /// When the line is free again for what waits.
@@ -308,9 +326,12 @@ impl Outgoing {
     }
 
     fn find(&self, ssrc: u32) -> Option<(usize, usize)> {
-        self.tracks.iter().enumerate().find_map(|(outgoing, track)| {
-            let layer = track.layers.iter().position(|layer| layer.ssrc == ssrc)?;
-            Some((outgoing, layer))
-        })
+        self.tracks
+            .iter()
+            .enumerate()
+            .find_map(|(outgoing, track)| {
+                let layer = track.layers.iter().position(|layer| layer.ssrc == ssrc)?;
+                Some((outgoing, layer))
+            })
     }
 }

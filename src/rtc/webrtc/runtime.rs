@@ -77,9 +77,10 @@ impl Runtime for Ours {
 
     fn resolve_host<'a>(&'a self, host: &'a str) -> Boxed<'a, io::Result<Vec<SocketAddr>>> {
         Box::pin(async move {
-            within(LOOKUP, Box::pin(async move {
-                Ok(tokio::net::lookup_host(host).await?.collect())
-            }))
+            within(
+                LOOKUP,
+                Box::pin(async move { Ok(tokio::net::lookup_host(host).await?.collect()) }),
+            )
             .await
         })
     }
