@@ -24,6 +24,8 @@ SCHEMATHESIS='schemathesis==4.32.5'
 STANDARDWEBHOOKS='standardwebhooks==1.1.0'
 # What LiveKit's servers and clients read access tokens with.
 LIVEKIT='livekit-api==1.2.2'
+# A participant of LiveKit rooms with libwebrtc in it, which publishes and watches.
+LIVEKIT_CLIENT='livekit==1.2.1'
 # Oldest Node.js that builds the web pages; it is the one of Debian 12.
 NODE_MAJOR=18
 
@@ -158,6 +160,7 @@ install_packages $packages
 [ -z "$test" ] || install_from_pypi "$SCHEMATHESIS"
 [ -z "$test" ] || install_from_pypi "$STANDARDWEBHOOKS"
 [ -z "$test" ] || install_from_pypi "$LIVEKIT"
+[ -z "$test" ] || install_from_pypi "$LIVEKIT_CLIENT"
 if [ -n "$build" ] && ! node_is_there; then
   fail "Node.js $NODE_MAJOR or newer with npm is needed; $(node --version 2>/dev/null || echo none) was found"
 fi

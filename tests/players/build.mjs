@@ -1,5 +1,5 @@
-// Bundles the three players, each with the probe, into dist/, which play.mjs serves to the browser; and what it
-// lays over a page of ours.
+// Bundles the three players, each with the probe, into dist/, which play.mjs serves to the browser; the viewer in a
+// LiveKit room, which room.mjs serves; and what is laid over a page of ours.
 import { build } from 'esbuild';
 import { rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
@@ -18,5 +18,5 @@ const bundle = (names, more) => build({
   logLevel: 'warning',
   ...more,
 });
-await bundle(['hls', 'dash', 'shaka'], { format: 'esm' });
+await bundle(['hls', 'dash', 'shaka', 'livekit'], { format: 'esm' });
 await bundle(['watch'], { format: 'iife', globalName: 'watching' });

@@ -322,7 +322,39 @@ impl LivekitServer {
             }
         };
         let outcome = tokio::time::timeout(PATIENCE, looking).await;
-        outcome.unwrap_or_else(|_| panic!("no {what} after {PATIENCE:?}"))
+        outcome.unwrap_or_else(|_| panic!("no {what} after {PATIENCE:?}: {}", self.story()))
+    }
+
+    /// Who is where and what they said, for the message of a test that fails.
+    pub fn story(&self) -> String {
+        self.with(|state| {
+            let rooms = state.ended.iter().chain(state.rooms.values());
+            let all = rooms.flat_map(|room| room.departed.iter().chain(&room.participants));
+            let one = |one: &participant::Participant| {
+                let tracks: Vec<_> = one
+                    .tracks
+                    .iter()
+                    .map(|track| {
+                        (
+                            &track.info.sid,
+                            &track.mid,
+                            track.layers.len(),
+                            track.is_gone,
+                        )
+                    })
+                    .collect();
+                let said = &one.said[one.said.len().saturating_sub(20)..];
+                let (publisher, subscriber) = (&one.publisher, one.subscriber.as_ref());
+                format!(
+                    "\n{}: connected {} {:?}, tracks {tracks:?}, said {said:?}, errors {:?}",
+                    one.info.identity,
+                    publisher.is_connected,
+                    subscriber.map(|subscriber| subscriber.is_connected),
+                    one.errors
+                )
+            };
+            all.map(one).collect()
+        })
     }
 }
 

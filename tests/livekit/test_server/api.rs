@@ -97,7 +97,7 @@ async fn tracks_are_muted_rights_change_and_data_arrive() {
         (&json!("hi"), &json!("chat"))
     );
     bob.order("data", json!("hello")).await;
-    let told = ann.event("data").await;
+    let told = ann.until("data", |said| said["value"] == "hello").await;
     assert_eq!(
         (&told["value"], &told["identity"]),
         (&json!("hello"), &json!("bob"))

@@ -1,6 +1,7 @@
 //! Media from a publisher, through the server, to viewers.
 
 use livekit_protocol::TrackType;
+use serde_json::json;
 
 use super::{ROOM, publisher, viewer};
 use crate::common::livekit::LivekitServer;
@@ -59,7 +60,42 @@ async fn a_viewer_of_livekits_own_library_sees_and_hears_in_step() {
     publisher.leave().await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_viewer_gets_the_layer_of_the_quality_that_it_asks_for() {
+    let server = LivekitServer::start();
+    let publisher = publisher(&server, "--simulcast --no-sound --fps 15").await;
+    let mut viewer = viewer(&server, "bob", &serde_json::Value::Null).await;
+    viewer.event("picture").await;
+    let has = |server: &LivekitServer, rid: &str| {
+        let downs = server.downs(ROOM, "bob");
+        downs
+            .iter()
+            .any(|down| down.rid.as_deref() == Some(rid))
+            .then_some(())
+    };
+    server
+        .until("the best layer", |server| has(server, "h"))
+        .await;
+    viewer.order("quality", json!(0)).await;
+    server
+        .until("the smallest layer", |server| has(server, "q"))
+        .await;
+    viewer.until("stats", |said| said["width"] == 320).await;
+    viewer.order("quality", json!(2)).await;
+    server
+        .until("the best layer again", |server| has(server, "h"))
+        .await;
+    let after = viewer.until("stats", |said| said["width"] == 640).await;
+    let track = server
+        .track(ROOM, "ann", TrackType::Video)
+        .expect("a picture");
+    assert!(track.layer("q").frames > 0 && track.layer("h").frames > 0);
+    show(&format!("{after}"));
+    viewer.leave().await;
+    publisher.leave().await;
+}
+
 #[expect(clippy::print_stdout, reason = "figures of a run")]
-fn show(text: &str) {
+pub fn show(text: &str) {
     println!("{text}");
 }

@@ -1,8 +1,11 @@
 //! The LiveKit test server, judged by clients that others wrote.
 
 mod api;
+mod browser;
 mod joining;
 mod media;
+mod outputs;
+mod whip;
 
 use serde_json::{Value, json};
 

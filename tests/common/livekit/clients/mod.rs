@@ -55,6 +55,16 @@ impl Client {
         Client::start(role, command, token).await
     }
 
+    /// Starts livekit-client in headless Chromium.
+    pub async fn browser(url: &str, token: &str, options: &str) -> Client {
+        let mut command = Command::new("node");
+        command
+            .arg(folder().join("../../../players/room.mjs"))
+            .arg(url);
+        command.args(options.split_whitespace());
+        Client::start("browser", command, token).await
+    }
+
     /// Starts LiveKit's API client, or its receiver of webhooks (`hooks`).
     pub async fn api(role: &str, url: &str, key: &str, secret: &str) -> Client {
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));

@@ -1,0 +1,72 @@
+// A viewer in a LiveKit room by LiveKit's own library. `window.viewer` is what room.mjs drives it with.
+import { Room, RoomEvent, Track } from 'livekit-client';
+
+const said = [];
+const say = (event, more = {}) => said.push({ event, at: Date.now() / 1000, ...more });
+
+async function join(url, token, options) {
+  const room = new Room({ adaptiveStream: false, dynacast: false });
+  const kindOf = (track) => (track.kind === Track.Kind.Video ? 'video' : 'audio');
+  room.on(RoomEvent.TrackSubscribed, (track, publication, participant) => {
+    const element = track.attach();
+    element.dataset.sid = publication.trackSid;
+    document.body.append(element);
+    say('track', { identity: participant.identity, kind: kindOf(track), sid: publication.trackSid, source: publication.source });
+    if (track.kind !== Track.Kind.Video) return;
+    element.requestVideoFrameCallback((_, frame) => say('picture', { identity: participant.identity, width: frame.width, height: frame.height }));
+  });
+  room.on(RoomEvent.TrackUnsubscribed, (track, publication, participant) => {
+    track.detach().forEach((element) => element.remove());
+    say('track_gone', { identity: participant.identity, sid: publication.trackSid });
+  });
+  room.on(RoomEvent.ParticipantConnected, ({ identity }) => say('came', { identity }));
+  room.on(RoomEvent.ParticipantDisconnected, ({ identity }) => say('went', { identity }));
+  room.on(RoomEvent.Reconnecting, () => say('reconnecting'));
+  room.on(RoomEvent.Reconnected, () => say('reconnected'));
+  room.on(RoomEvent.Disconnected, (reason) => say('disconnected', { reason: reason ?? null }));
+  room.on(RoomEvent.DataReceived, (payload, participant, _, topic) => {
+    say('data', { value: new TextDecoder().decode(payload), identity: participant?.identity ?? '', topic });
+  });
+  const publications = () => [...room.remoteParticipants.values()].flatMap((participant) => (
+    [...participant.trackPublications.values()].map((publication) => ({ participant, publication }))));
+  async function stats() {
+    for (const { participant, publication } of publications().filter(({ publication }) => publication.track)) {
+      const report = await publication.track.receiver?.getStats();
+      const inbound = [...(report?.values() ?? [])].find((one) => one.type === 'inbound-rtp');
+      if (!inbound) continue;
+      const codec = report.get(inbound.codecId);
+      say('stats', {
+        identity: participant.identity, kind: inbound.kind, sid: publication.trackSid, codec: codec?.mimeType ?? null,
+        frames: inbound.framesDecoded ?? 0, decoded: inbound.framesDecoded ?? 0, keys: inbound.keyFramesDecoded ?? 0,
+        width: inbound.frameWidth ?? 0, height: inbound.frameHeight ?? 0, fps: inbound.framesPerSecond ?? 0,
+        dropped: inbound.framesDropped ?? 0, freezes: inbound.freezeCount ?? 0, plis: inbound.pliCount ?? 0,
+        nacks: inbound.nackCount ?? 0, packets: inbound.packetsReceived, lost: inbound.packetsLost,
+        concealed: inbound.concealedSamples ?? 0, samples: inbound.totalSamplesReceived ?? 0,
+        buffer_ms: Math.round((10_000 * inbound.jitterBufferDelay) / Math.max(1, inbound.jitterBufferEmittedCount)) / 10,
+        // When what is shown now was captured, by the publisher's clock in its reports: sound against picture.
+        playout: inbound.estimatedPlayoutTimestamp ?? null,
+      });
+    }
+  }
+  window.viewer = {
+    take: () => said.splice(0),
+    stats,
+    async obey({ do: what, value }) {
+      if (what === 'quality') publications().forEach(({ publication }) => publication.kind === 'video' && publication.setVideoQuality(value));
+      if (what === 'size') publications().forEach(({ publication }) => publication.kind === 'video' && publication.setVideoDimensions(value));
+      if (what === 'subscribe') publications().forEach(({ publication }) => publication.setSubscribed(value));
+      if (what === 'data') await room.localParticipant.publishData(new TextEncoder().encode(value), { reliable: true, topic: 'test' });
+      if (what === 'leave') await room.disconnect();
+      say(what === 'leave' ? 'left' : 'done', { what });
+    },
+  };
+  try {
+    await room.connect(url, token, { autoSubscribe: options.autoSubscribe });
+    await room.startAudio();
+    say('connected', { sid: room.localParticipant.sid, others: [...room.remoteParticipants.values()].map(({ identity }) => identity) });
+  } catch (error) {
+    say('refused', { why: String(error) });
+  }
+}
+
+window.join = join;
