@@ -282,13 +282,12 @@ async fn the_sources_own_opus_is_passed_on_as_it_is() {
     let sent: Vec<Bytes> = units.iter().map(|unit| unit.data.clone()).collect();
     room.publish(units, sound.timescale).await;
     room.until(|room| room.units("opus").len() > 80).await;
-    let got = room.units("opus").iter().map(|unit| &unit.data);
-    assert!(got.zip(&sent[sent.len().min(0)..]).count() > 80);
-    assert!(
-        room.units("opus")
-            .iter()
-            .all(|unit| sent.contains(&unit.data))
-    );
+    let got: Vec<Bytes> = room
+        .units("opus")
+        .iter()
+        .map(|unit| unit.data.clone())
+        .collect();
+    assert!(sent.windows(got.len()).any(|part| part == got));
     assert_eq!(room.status.worker_pid(), None, "nothing has to be encoded");
     assert_eq!(room.renditions["opus"].track.config, sound.config);
     room.tasks.finish().await;
@@ -389,9 +388,9 @@ async fn after_a_hole_a_room_hears_what_comes_then_and_no_silence_of_before() {
     let scale = sound.timescale;
     let all: Vec<Unit> = source.units.into_iter().chain(sound_units).collect();
     let mut room = Room::open(OPUS, &[&source.track, &sound]).await;
-    room.publish(seconds(&all, scale, -1.0..1.0), scale).await;
+    room.publish(seconds(&all, scale, -1.0..0.9), scale).await;
     room.until(|room| room.units("opus").len() > 20).await;
-    let mut later = seconds(&all, scale, 1.0..2.0);
+    let mut later = seconds(&all, scale, 0.9..2.0);
     for unit in &mut later {
         let by = match unit.kind {
             MediaKind::Video => 6 * 90_000,
