@@ -10,11 +10,12 @@ use crate::hub::tap::Demand;
 use crate::media::codec::PixelAspect;
 use crate::media::{Boundary, MediaKind, Ticks, Track};
 use crate::transcode::protocol::{Message, Unit};
-use crate::transcode::worker::tests::sound::encoded_tone;
+use crate::transcode::worker::tests::sound::{encoded_tone, onset_of};
 use crate::transcode::worker::tests::{stamp, time_of, video};
 
 mod history;
 mod replaced;
+mod rooms;
 
 /// This test is the worker process of the others: they run this very program with its name.
 #[test]
@@ -214,6 +215,34 @@ async fn a_stream_gets_its_planned_rungs_whole() {
     assert_eq!(shown[0].units, 60);
     assert!(shown[0].lag_p95 >= shown[0].lag_median && shown[0].lag_median.is_some());
     assert_eq!(running.status.restarts(), 0);
+    running.tasks.finish().await;
+}
+
+#[tokio::test]
+async fn a_key_unit_that_somebody_wants_is_made_by_the_worker() {
+    let mut source = video(0..120, 160, 90, 30);
+    stamp(&mut source.units, &[0, 60]);
+    let mut running = start(config("auto"), "vvld,multi-bitrate");
+    open(&running, &source.track, false).await;
+    let rest = source.units.split_off(40);
+    feed(&running, source.units).await;
+    let (mut keys, mut times, mut rest) = (Vec::new(), Vec::new(), Some(rest));
+    while let Some(call) = running.calls.recv().await {
+        let Call::Push(0, unit) = call else { continue };
+        if let Some(rest) = rest.take() {
+            running.demand.want(RenditionId(9));
+            running.demand.want(RenditionId(0));
+            tokio::task::yield_now().await;
+            feed(&running, rest).await;
+            running.events.send(Event::End).await.unwrap();
+        }
+        keys.extend(unit.key.then_some(unit.pts.0));
+        times.push(unit.pts.0);
+    }
+    assert_eq!(keys.len(), 3, "{keys:?}");
+    assert_eq!((keys[0], keys[2].max(keys[1])), (time_of(0), keys[2]));
+    assert!(keys.contains(&time_of(60)));
+    assert!(times.windows(2).all(|pair| pair[1] - pair[0] == 6000));
     running.tasks.finish().await;
 }
 

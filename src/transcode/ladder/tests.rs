@@ -1,5 +1,7 @@
 use super::*;
 
+mod file;
+
 fn words(text: &str) -> Vec<String> {
     text.split(',').map(str::to_owned).collect()
 }
@@ -435,94 +437,4 @@ fn the_promised_peak_holds_the_mean_and_the_rate_buffer() {
     });
     // 830 kbit/s and 0.6 s of it in a segment of 1.5 s, plus 3 %.
     assert_eq!(plan.video[0].peak_bps, 1_196_860);
-}
-
-#[test]
-fn a_ladders_file_that_contradicts_itself_is_refused() {
-    let text = include_str!("../../../pipelines/ladders.toml");
-    assert!(Book::parse(text).is_ok());
-    for (from, to) in [
-        ("default_quality = \"hd\"", "default_quality = \"best\""),
-        ("name = \"vld\"", "name = \"ld\""),
-        ("name = \"vld\"", "name = \"../x\""),
-        ("lines = 240", "lines = 0"),
-        ("[\"hd\", \"sd\", \"ld\"]", "[\"hd\", \"4k\"]"),
-        ("vbv_ms = 600", "vbv_msec = 600"),
-    ] {
-        let broken = text.replacen(from, to, 1);
-        assert_ne!(broken, text);
-        assert!(Book::parse(&broken).is_err(), "{to}");
-    }
-}
-
-#[test]
-fn what_stands_in_for_a_listed_source_has_its_form() {
-    let stand_in = |capabilities, video, passthrough| {
-        let plan = plan(&Case {
-            choice: "auto",
-            capabilities,
-            video: Some(video),
-            passthrough,
-            cores: 4,
-        });
-        plan.stand_in
-            .map(|rung| (rung.name.clone(), rung.width, rung.height, rung.kbps))
-    };
-    let source = |width, height, kbps| Some(("source".to_owned(), width, height, kbps));
-    for (video, expected) in [
-        ((1280, 720, 30), source(1280, 720, 1600)),
-        // At any rate, whatever the quality word.
-        ((1920, 1080, 60), source(1920, 1080, 3000)),
-        ((2560, 1440, 30), source(2560, 1440, 4619)),
-        ((608, 1080, 30), source(608, 1080, 1242)),
-    ] {
-        assert_eq!(stand_in(HD, video, true), expected);
-    }
-    // Nothing to stand in for.
-    assert_eq!(stand_in(HD, (1280, 720, 30), false), None);
-    let cut = "hd,multi-bitrate,aspect-ratio=9x16";
-    assert_eq!(stand_in(cut, (1280, 720, 30), true), None);
-    assert_eq!(stand_in("hd,streaming", (1280, 720, 30), true), None);
-}
-
-#[test]
-fn the_least_valuable_rung_goes_first_and_the_last_one_stays() {
-    let book = Book::built_in();
-    let mut rungs = words("source,hd,sd,ld,vld,uld");
-    let mut gone = Vec::new();
-    while let Some(name) = book.least_valuable(&rungs) {
-        rungs.retain(|rung| *rung != name);
-        gone.push(name);
-    }
-    assert_eq!(gone, ["uld", "vld", "sd", "hd", "ld"]);
-}
-
-#[test]
-fn capabilities_that_change_no_encoding_ask_for_the_same() {
-    let book = Book::built_in();
-    let words = |text: &str| -> Vec<String> { text.split(',').map(str::to_owned).collect() };
-    let same = |choice: &Choice, one: &str, other: &str| {
-        book.asks_for_the_same(choice, &words(one), &words(other))
-    };
-    let base = "hd,multi-bitrate,streaming";
-    for (other, expected) in [
-        (
-            "hd,multi-bitrate,streaming,token-auth,on-demand,own-word",
-            true,
-        ),
-        ("multi-bitrate,streaming", true),
-        ("hd,multi-bitrate,streaming,sd", true),
-        ("hd,multi-bitrate,streaming,fhd", false),
-        ("hd,multi-bitrate,streaming,aspect-ratio=9x16", false),
-        ("hd,multi-bitrate,streaming,audio-only", false),
-        ("hd,streaming", false),
-    ] {
-        assert_eq!(same(&Choice::Auto, base, other), expected, "{other}");
-        assert!(same(&Choice::Off, base, other), "nothing is encoded");
-    }
-    assert!(same(
-        &Choice::Auto,
-        "streaming",
-        "fhd,aspect-ratio=9x16,streaming"
-    ));
 }

@@ -253,7 +253,7 @@ fn encoder(rung: &AudioRung) -> String {
         // Half of the effort: at this rate it is not heard. The loss that is announced makes frames depend
         // less on one another; much more of it would turn music into speech with redundancy.
         AudioCodec::Opus => format!(
-            "opusenc bitrate={bitrate} bitrate-type=constrained-vbr frame-size=20 complexity=5 \
+            "audioconvert ! opusenc bitrate={bitrate} bitrate-type=constrained-vbr frame-size=20 complexity=5 \
              inband-fec=true packet-loss-percentage=5"
         ),
     }

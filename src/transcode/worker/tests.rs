@@ -12,6 +12,7 @@ use crate::transcode::ladder::{Aspect, AudioCodec, AudioRung, Book, Rung};
 use crate::transcode::protocol::{Colour, Counters, Slate};
 
 mod holes;
+mod keys;
 pub(in crate::transcode) mod sound;
 mod sources;
 

@@ -20,7 +20,7 @@ async fn pictures_to(running: &mut Running, last: usize) -> (Vec<i64>, Vec<i64>)
     (times, keys)
 }
 
-fn signal(status: &Status, name: &str) {
+pub(super) fn signal(status: &Status, name: &str) {
     let pid = status.worker_pid().unwrap().to_string();
     let mut kill = std::process::Command::new("kill");
     assert!(kill.args([name, &pid]).status().unwrap().success());
@@ -231,6 +231,8 @@ async fn a_rung_is_given_up_when_the_worker_is_too_slow() {
         }),
         capabilities: vec!["ld".to_owned(), "multi-bitrate".to_owned()],
         placed: None,
+        rooms: None,
+        key_units: Demand::default().follow(Clock::system()),
         slate: Some(Slate::default()),
         stand_in: None,
         config: Arc::new(config),

@@ -60,30 +60,43 @@ pub(in crate::transcode) fn encoded_tone(
     (track, units)
 }
 
-/// Seconds after `START` at which the decoded AAC gets loud, and the sample rate it has.
+/// Seconds after `START` at which the decoded sound of an encoding gets loud.
 fn onset(made: &Made, index: u8) -> f64 {
-    let track = &made.tracks[&index][0];
-    let CodecConfig::Aac(config) = &track.config else {
-        panic!("not AAC");
+    let units = made.units[&index].iter();
+    let units: Vec<(Ticks, Bytes)> = units.map(|(_, pts, data)| (*pts, data.clone())).collect();
+    onset_of(&made.tracks[&index][0], &units) - START as f64 / 90_000.0
+}
+
+/// Channel time in seconds at which decoded sound gets loud. Opus is decoded as a room does: from the
+/// first packet on, nothing of it skipped.
+pub(in crate::transcode) fn onset_of(track: &Track, units: &[(Ticks, Bytes)]) -> f64 {
+    let (caps, decoder) = match &track.config {
+        CodecConfig::Aac(config) => {
+            let hex: String = config.record.iter().map(|b| format!("{b:02x}")).collect();
+            let rate = config.sample_rate;
+            let caps = format!(
+                "audio/mpeg,mpegversion=4,stream-format=raw,framed=true,rate={rate},channels=2,\
+                 codec_data=(buffer){hex}"
+            );
+            (caps, "avdec_aac")
+        }
+        CodecConfig::Opus(_) => (
+            "audio/x-opus,rate=48000,channels=2,channel-mapping-family=0".to_owned(),
+            "opusdec",
+        ),
+        _ => panic!("no sound"),
     };
-    let hex: String = config.record.iter().map(|b| format!("{b:02x}")).collect();
-    let caps = format!(
-        "audio/mpeg,mpegversion=4,stream-format=raw,framed=true,rate={},channels=2,\
-         codec_data=(buffer){hex}",
-        config.sample_rate
-    );
-    let units = &made.units[&index];
+    let rate = f64::from(track.sample_rate().unwrap());
     let input = units
         .iter()
-        .map(|(_, _, data)| gst::Buffer::from_slice(data.clone()));
-    let chain = "avdec_aac ! audioconvert ! audio/x-raw,format=F32LE,layout=interleaved";
-    let (_, samples) = through(&caps, chain, input.collect());
+        .map(|(_, data)| gst::Buffer::from_slice(data.clone()));
+    let chain = format!("{decoder} ! audioconvert ! audio/x-raw,format=F32LE,layout=interleaved");
+    let (_, samples) = through(&caps, &chain, input.collect());
     let sound: Vec<u8> = samples.iter().flat_map(|s| payload(s).to_vec()).collect();
     let loud = sound
         .chunks_exact(8)
         .position(|frame| f32::from_le_bytes(frame[..4].try_into().unwrap()).abs() > 0.2);
-    let first = units[0].1.0 as f64 / f64::from(config.sample_rate);
-    first + loud.unwrap() as f64 / f64::from(config.sample_rate) - START as f64 / 90_000.0
+    (units[0].0.0 as f64 + loud.unwrap() as f64) / rate
 }
 
 fn audio_rung(name: &str, kbps: u32, sample_rate: u32) -> AudioRung {
@@ -111,6 +124,29 @@ fn opus_becomes_aac_in_sync() {
         assert!((at - 1.0).abs() < 0.005, "encoding {index}: beep at {at} s");
         let times = made.times(index);
         assert!(times.windows(2).all(|pair| pair[1] - pair[0] == 1024));
+    }
+}
+
+#[test]
+fn aac_becomes_opus_in_sync() {
+    for rate in [48_000, 44_100] {
+        let (track, units) = encoded_tone("aac", rate, 1.0);
+        let opus = AudioRung {
+            codec: AudioCodec::Opus,
+            ..audio_rung("opus", 96, 48_000)
+        };
+        let made = run(setup(Vec::new(), vec![opus]), messages(&track, units));
+        assert_eq!(made.last, Some(Message::Finished));
+        let made_track = &made.tracks[&0][0];
+        assert_eq!(made_track.codec_string(), "opus");
+        assert_eq!(made_track.timescale, Timescale::of(48_000));
+        let at = onset(&made, 0);
+        assert!((at - 1.0).abs() < 0.003, "{rate}: beep at {at} s");
+        let times = made.times(0);
+        assert!(times.windows(2).all(|pair| pair[1] - pair[0] == 960));
+        for (_, _, packet) in &made.units[&0] {
+            assert_eq!(opus::packet_samples(packet), Ok(960));
+        }
     }
 }
 
