@@ -24,7 +24,7 @@ impl Backoff {
     }
 
     /// The pause after one more failure.
-    pub fn next(&mut self) -> Duration {
+    pub fn pause(&mut self) -> Duration {
         let pause = self.first * 2_u32.saturating_pow(self.failures.min(16));
         self.failures = self.failures.saturating_add(1);
         self.cut(pause.min(self.longest))
@@ -74,7 +74,7 @@ mod tests {
             for _ in 0..2 {
                 for longest_ms in [1000, 2000, 4000, 8000, 10_000, 10_000, 10_000] {
                     let longest = Duration::from_millis(longest_ms);
-                    let pause = backoff.next();
+                    let pause = backoff.pause();
                     assert!(longest / 2 <= pause && pause <= longest, "{pause:?}");
                 }
                 assert!(backoff.longest() >= LONGEST / 2);
@@ -82,14 +82,14 @@ mod tests {
                 backoff.reset();
             }
             for _ in 0..100 {
-                assert!(backoff.next() <= LONGEST);
+                assert!(backoff.pause() <= LONGEST);
             }
         }
     }
 
     #[test]
     fn the_seed_alone_decides_and_seeds_differ() {
-        let first = |seed| Backoff::new(FIRST, LONGEST, seed).next();
+        let first = |seed| Backoff::new(FIRST, LONGEST, seed).pause();
         assert_eq!(first(7), first(7));
         let mut pauses: Vec<Duration> = (0..100).map(first).collect();
         pauses.sort();

@@ -132,7 +132,7 @@ async fn attempts(stream: &Stream, carrier: &mut dyn Carrier, told: &Told, seed:
         let pause = match ended.again {
             Again::AtOnce | Again::Never => continue,
             Again::Soon => backoff.first(),
-            Again::Later => backoff.next(),
+            Again::Later => backoff.pause(),
             Again::Refused => backoff.longest(),
         };
         let first = told.failed(&ended, pause);

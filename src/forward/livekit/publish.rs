@@ -180,7 +180,7 @@ impl<'a> Publisher<'a> {
         }
     }
 
-    fn handle_peer(&mut self, event: Option<rtc::Event>) -> Option<Ended> {
+    fn handle_peer(&self, event: Option<rtc::Event>) -> Option<Ended> {
         match event {
             Some(rtc::Event::Candidate(candidate)) => {
                 let said = self.session.candidate(Target::Publisher, candidate);

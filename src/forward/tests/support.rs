@@ -85,7 +85,7 @@ impl Timeline for Unplayed {
 pub(crate) struct Bench {
     pub(crate) hub: Hub,
     pub(crate) stream: Arc<Stream>,
-    pub(crate) publisher: Publisher,
+    _publisher: Publisher,
 }
 
 impl Bench {
@@ -129,7 +129,7 @@ impl Bench {
         Bench {
             hub,
             stream,
-            publisher,
+            _publisher: publisher,
         }
     }
 

@@ -107,7 +107,7 @@ async fn pull(
                 backoff.reset();
                 report.handle_media();
             }
-            let pause = backoff.next();
+            let pause = backoff.pause();
             if !report.handle_failure(&visit.reason) {
                 tracing::debug!(reason = visit.reason, ?pause, "source is away");
             }
