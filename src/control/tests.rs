@@ -56,6 +56,8 @@ pub(in crate::control) struct World {
     pub(in crate::control) attendees: Mutex<HashMap<Uuid, Vec<Attendee>>>,
     pub(in crate::control) forks: Mutex<Vec<Forking>>,
     pub(in crate::control) told: Mutex<Vec<String>>,
+    pub(in crate::control) forwards: Mutex<Vec<Forwarded>>,
+    pub(in crate::control) pushes: Mutex<Vec<(String, crate::base::push::Push)>>,
     /// Fork and its source.
     fork: Mutex<Option<(Uuid, Uuid)>>,
 }
@@ -185,6 +187,20 @@ impl Sources for World {
 
     fn stop(&self, channel_id: &str) {
         self.told.lock().unwrap().push(format!("stop {channel_id}"));
+    }
+}
+
+impl Forwards for World {
+    fn of_channel(&self, _: &str) -> Vec<Forwarded> {
+        self.forwards.lock().unwrap().clone()
+    }
+
+    fn declared(&self, _: &str) -> Vec<(String, crate::base::push::Push)> {
+        self.pushes.lock().unwrap().clone()
+    }
+
+    fn changed(&self) {
+        self.told.lock().unwrap().push("forwards changed".to_owned());
     }
 }
 
@@ -331,6 +347,7 @@ pub(in crate::control) async fn bench(change: impl FnOnce(&mut Setup)) -> Bench 
         live: world.clone(),
         playbill: Playbill::new(store.clone(), stage),
         measurements: world.clone(),
+        forwards: world.clone(),
         probes: world.clone(),
         keys: world.clone(),
         tokens: tokens.clone(),
