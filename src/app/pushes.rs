@@ -6,21 +6,23 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use anyhow::Context;
 use tokio::sync::Notify;
 use tokio::time::MissedTickBehavior;
 use tokio_rustls::TlsConnector;
 
-use super::forwards::Wanted;
+use super::forwards::{Forwards, Wanted};
 use crate::base::clock::Clock;
 use crate::base::destination::Private;
 use crate::base::id::Uuid;
 use crate::base::outbound;
 use crate::base::push::Push;
 use crate::base::shutdown::Tasks;
+use crate::cli::commands;
 use crate::config::Config;
 use crate::control::{self, Forwarded};
 use crate::forward::{self, Board, Carrier, Status, ingress, rtmp, whip};
-use crate::hub::Stream;
+use crate::hub::{Hub, Stream};
 use crate::livekit::Server;
 use crate::rtc;
 use crate::store::Store;
@@ -44,6 +46,31 @@ struct Inner {
     whip: whip::Config,
     /// `None`: there is no LiveKit server.
     ingress: Option<ingress::Config>,
+}
+
+/// Runs the forwards of all streams: into rooms, and to destinations of their channels.
+pub(super) fn start(
+    config: &Config,
+    (hub, store): (&Hub, &Store),
+    clock: &Clock,
+    tasks: &Tasks,
+) -> anyhow::Result<Pushes> {
+    let server = commands::livekit_signaller(config).context("LIVEKIT_URL")?;
+    let board = Board::default();
+    let pushes = Pushes::new(config, server.clone(), &board, clock, tasks);
+    tasks.spawn(pushes.clone().follow(store.clone(), tasks.clone()));
+    let wanted = pushes.clone();
+    let forwards = Forwards::new(
+        config,
+        server,
+        Arc::new(rtc::open),
+        Box::new(move |stream| wanted.wanted(stream)),
+        hub,
+        &board,
+        clock,
+    );
+    tasks.spawn(forwards.run(tasks.clone()));
+    Ok(pushes)
 }
 
 impl Pushes {

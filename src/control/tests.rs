@@ -58,6 +58,8 @@ pub(in crate::control) struct World {
     pub(in crate::control) told: Mutex<Vec<String>>,
     /// Rooms as they were told.
     pub(in crate::control) rooms: Mutex<Vec<Room>>,
+    pub(in crate::control) forwards: Mutex<Vec<Forwarded>>,
+    pub(in crate::control) pushes: Mutex<Vec<(String, crate::base::push::Push)>>,
     /// Fork and its source.
     fork: Mutex<Option<(Uuid, Uuid)>>,
 }
@@ -193,6 +195,20 @@ impl Sources for World {
 
     fn stop(&self, channel_id: &str) {
         self.told.lock().unwrap().push(format!("stop {channel_id}"));
+    }
+}
+
+impl Forwards for World {
+    fn of_channel(&self, _: &str) -> Vec<Forwarded> {
+        self.forwards.lock().unwrap().clone()
+    }
+
+    fn declared(&self, _: &str) -> Vec<(String, crate::base::push::Push)> {
+        self.pushes.lock().unwrap().clone()
+    }
+
+    fn changed(&self) {
+        self.told.lock().unwrap().push("forwards changed".to_owned());
     }
 }
 
@@ -339,6 +355,7 @@ pub(in crate::control) async fn bench(change: impl FnOnce(&mut Setup)) -> Bench 
         live: world.clone(),
         playbill: Playbill::new(store.clone(), stage),
         measurements: world.clone(),
+        forwards: world.clone(),
         probes: world.clone(),
         keys: world.clone(),
         tokens: tokens.clone(),

@@ -15,6 +15,7 @@ use crate::hub::{ChannelMember, TrackState};
 
 mod channels;
 mod contract;
+mod forwards;
 mod limits;
 mod live;
 mod messages;

@@ -377,7 +377,7 @@ impl<F: Units> Way<'_, F> {
             }
             let is_writing = !out.is_empty();
             let is_idle = !is_writing && !unflushed;
-            if is_idle && self.ended {
+            if is_idle && self.ended && self.early.is_empty() {
                 break;
             }
             if is_idle {

@@ -69,6 +69,9 @@ export const purge = (id) => call('DELETE', `${channel(id)}/messages`);
 export const send = (id, text) => call('PUT', `${channel(id)}/message`, {
   message: { from: { screenName: 'Console', role: 'Moderator', lastUpdate: Date.now() }, mimeType: 'text/plain', message: text, tags: [] },
 });
+export const forwards = async (id) => (await call('GET', `${channel(id)}/forwards`)).forwards;
+export const addForward = (id, wanted) => call('POST', `${channel(id)}/forwards`, wanted);
+export const removeForward = (id, forward) => call('DELETE', `${channel(id)}/forwards/${segment(forward)}`);
 /** The newest ones, and whether there are more. */
 export const recordings = (id) => call('GET', `recordings?channel=${segment(id)}&limit=100`);
 /** One, with the number of files it is downloaded as. */

@@ -4,6 +4,7 @@ import * as api from './api.js';
 import { broadcastPanel } from './broadcast.js';
 import { ask, attempt, choice, field } from './dialogs.js';
 import { Rows, button, facts, make, panel, say, show, toggle, write } from './dom.js';
+import { forwards } from './forwards.js';
 import { picture as thumbnail } from './picture.js';
 import { publisherCard } from './publisher.js';
 import { bytes, channelWord, count, isLive, lasting, millis, moment, sentence } from './words.js';
@@ -275,17 +276,17 @@ export function channelView(first, context) {
     'Switched',
   ), context.rates));
   const [about, made, mended, happened] = [particulars(context), rungs(), repairs(), history()];
-  const [publish, viewing, said, kept] = [publishing(context, get), watching(context, get), messages(id), recordings(id, (path) => viewersBase(context) + path)];
+  const [publish, viewing, pushed, said, kept] = [publishing(context, get), watching(context, get), forwards(id), messages(id), recordings(id, (path) => viewersBase(context) + path)];
   const element = make('div', { class: 'channel' },
     make('header', { class: 'head' },
       make('div', { class: 'title' }, title, make('p', {}, state, summary), about.element),
       make('div', { class: 'row' }, watch, fork, kill, remove)),
     make('div', { class: 'columns' },
       make('div', { class: 'wide' }, banner, publishers, nobody, made.element, mended.element, happened.element),
-      make('div', { class: 'narrow' }, picture.element, broadcast.element, publish.element, viewing.element, said.element, kept.element)));
+      make('div', { class: 'narrow' }, picture.element, broadcast.element, publish.element, viewing.element, pushed.element, said.element, kept.element)));
 
   /** Parts that are asked for, and not shown while there is no answer. */
-  const asked = [said, kept];
+  const asked = [pushed, said, kept];
   function load() {
     for (const part of asked) {
       if (document.hidden) continue;
