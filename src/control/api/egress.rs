@@ -145,7 +145,7 @@ impl From<Unwell> for Error {
 impl Call {
     /// The broadcast that the path names, for who made it: an egress costs cores, so nobody without credentials
     /// starts one. And the server.
-    async fn to_send(&mut self) -> Result<(Broadcast, Server), Error> {
+    async fn sendable(&mut self) -> Result<(Broadcast, Server), Error> {
         let found = self.broadcast_to_change().await?;
         if !self.has_made(&found) {
             return Err(if self.caller.is_anonymous() {
@@ -169,7 +169,7 @@ impl Call {
         Conflicting),
 )]
 pub(in crate::control) async fn start(mut call: Call) -> Answer {
-    let (found, server) = call.to_send().await?;
+    let (found, server) = call.sendable().await?;
     let body = call.body().await?;
     let mut fields = Fields::parse_optional(&body)?.without_nulls();
     let wanted = read(&mut fields)?;
@@ -284,7 +284,7 @@ async fn host(state: &State, server: &Server, of: &Broadcast) -> Result<String, 
     responses((status = 200, description = "All of them.", body = inline(Vec<View>)), Usual, Lookup),
 )]
 pub(in crate::control) async fn list(mut call: Call) -> Answer {
-    let (found, server) = call.to_send().await?;
+    let (found, server) = call.sendable().await?;
     let room = found.stream_id.to_string();
     let now = call.state.setup().clock.wall();
     let egresses = match server.egresses(&room, now).await {
@@ -308,7 +308,7 @@ pub(in crate::control) async fn list(mut call: Call) -> Answer {
     responses((status = 200, description = "It is ending.", body = inline(View)), Usual, Lookup, Conflicting),
 )]
 pub(in crate::control) async fn stop(mut call: Call) -> Answer {
-    let (found, server) = call.to_send().await?;
+    let (found, server) = call.sendable().await?;
     let id = call.parameter("egressId").await?;
     let missing = Error::NotFound("egress");
     let is_id = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');

@@ -276,7 +276,8 @@ impl Place {
 }
 
 async fn find(state: &State, stream: Uuid) -> Result<Option<Broadcast>, store::Error> {
-    let found = state.setup().store.find_broadcast(&stream.to_string());
+    let id = stream.to_string();
+    let found = state.setup().store.find_broadcast(&id);
     // A broadcast is found by another id of its, too, which names no room.
     Ok(found.await?.filter(|found| found.stream_id == stream))
 }

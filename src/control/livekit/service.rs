@@ -194,6 +194,7 @@ impl Server {
         revoked: Revoked,
         now: Wall,
     ) -> Result<(), Unwell> {
+        let grant = Grant::admin(room);
         let who = lk::RoomParticipantIdentity {
             room: room.to_owned(),
             identity: identity.to_owned(),
@@ -206,7 +207,7 @@ impl Server {
         };
         let done = self.room_service::<lk::RemoveParticipantResponse>(
             "RemoveParticipant",
-            &Grant::admin(room),
+            &grant,
             &who,
             (DEADLINE, now),
         );
@@ -220,6 +221,7 @@ impl Server {
         (name, metadata): (&str, &str),
         now: Wall,
     ) -> Result<(), Unwell> {
+        let grant = Grant::admin(room);
         let new = lk::UpdateParticipantRequest {
             room: room.to_owned(),
             identity: identity.to_owned(),
@@ -230,7 +232,7 @@ impl Server {
         let times = (DEADLINE, now);
         let done = self.room_service::<lk::ParticipantInfo>(
             "UpdateParticipant",
-            &Grant::admin(room),
+            &grant,
             &new,
             times,
         );

@@ -4,7 +4,6 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-use super::*;
 use crate::base::id::Uuid;
 use crate::control::livekit::tests::server;
 use crate::control::livekit::tests::stand_in::{ask, gateway, signed};
