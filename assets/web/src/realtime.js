@@ -3,7 +3,7 @@
 import { recall, remember } from './memory.js';
 
 /** From the wish to the first picture of the room, ms; then the playlists begin, and the room may still come. */
-const PATIENCE_MS = 6000;
+const PATIENCE_MS = 4000;
 /** Waits before the room is tried again, ms. The last one repeats; a fifth is added at random. */
 const RETRY_MS = [5000, 10_000, 20_000, 40_000, 120_000];
 const REQUEST_MS = 5000;
@@ -34,6 +34,8 @@ export class Realtime {
   #state = 'none';
   #attempt = 0;
   #failures = 0;
+  /** Whether the room is not tried again by itself. */
+  #isFinal = false;
   #timer = 0;
   #patience = 0;
 
@@ -124,6 +126,7 @@ export class Realtime {
 
   async #enter() {
     const attempt = ++this.#attempt;
+    this.#isFinal = false;
     const isCurrent = () => attempt === this.#attempt;
     clearTimeout(this.#timer);
     this.#draw();
@@ -174,6 +177,7 @@ export class Realtime {
 
   #fail(isFinal) {
     this.#attempt += 1;
+    this.#isFinal = isFinal;
     const session = this.#session;
     this.#session = null;
     this.#giveWay();
@@ -197,7 +201,10 @@ export class Realtime {
   #draw() {
     byId('ways').hidden = !this.isOffered;
     for (const way of ['realtime', 'smooth']) byId(`way-${way}`).setAttribute('aria-pressed', String(this.way === way));
-    const says = { coming: 'Joining in real time…', away: 'No real-time picture now: it plays smoothly, and changes back by itself.' };
+    const says = {
+      coming: 'Joining in real time…',
+      away: `No real-time picture now: it plays smoothly${this.#isFinal ? '.' : ', and changes back by itself.'}`,
+    };
     const text = this.isOffered && this.way === 'realtime' ? says[this.#state] ?? '' : '';
     if (byId('way-state').textContent !== text) byId('way-state').textContent = text;
   }

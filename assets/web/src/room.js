@@ -16,8 +16,6 @@ const REQUEST_MS = 5000;
 const LOST_MS = 5000;
 /** A picture that is published, and of which nothing comes for so long, is looked for by another connection, ms. */
 const STUCK_MS = 20_000;
-/** Who has joined and sees nobody publish a picture waits so long for one, ms. */
-const EMPTY_MS = 1500;
 /** How often the receiver is asked for its figures: before the picture, and later, ms. */
 const EAGER_MS = 150;
 const CALM_MS = 1000;
@@ -120,7 +118,6 @@ export class Session {
   #lastFrameAt = -Infinity;
   #missingSince = null;
   #timer = 0;
-  #emptyTimer = 0;
   #listeners = new AbortController();
   #report = () => {};
 
@@ -140,16 +137,18 @@ export class Session {
   }
 
   async enter(url, token) {
+    // Who is there is known before anything can be received of them: of nobody nothing is waited for.
+    this.#room.once(RoomEvent.SignalConnected, () => {
+      if (![...this.#room.remoteParticipants.values()].some(pictureOf)) this.#options.on.nothing();
+    });
     await join(this.#room, url, token, { autoSubscribe: false });
     this.#look();
     this.#tick();
-    this.#emptyTimer = setTimeout(() => this.#main || this.#options.on.nothing(), EMPTY_MS);
   }
 
   leave() {
     this.hide();
     clearTimeout(this.#timer);
-    clearTimeout(this.#emptyTimer);
     this.#listeners.abort();
     this.#probe.srcObject = null;
     this.#room.removeAllListeners();
@@ -272,7 +271,6 @@ export class Session {
       this.#options.on.nothing();
     } else if (!this.#hasPicture && !isLate) {
       this.#hasPicture = true;
-      clearTimeout(this.#emptyTimer);
       this.#options.on.picture();
     }
     const now = performance.now();
