@@ -204,7 +204,7 @@ impl Pair {
     }
 
     async fn pass(&mut self, from_sender: bool, mut candidate: Candidate) {
-        if let Some(relay) = &mut self.relay {
+        if let Some(relay) = &self.relay {
             let Some(address) = address(&candidate.candidate) else {
                 return;
             };

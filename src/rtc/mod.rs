@@ -186,6 +186,3 @@ pub trait Peer: Send {
 pub fn open(settings: Settings) -> Pending<'static, Box<dyn Peer>> {
     Box::pin(async move { Ok(Box::new(webrtc::Connection::new(settings)) as Box<dyn Peer>) })
 }
-
-#[cfg(test)]
-mod tests;

@@ -14,7 +14,7 @@ use super::*;
 /// Our engine and the other.
 struct Mixed {
     ours: Box<dyn Peer>,
-    far: Far,
+    far: Box<Far>,
     told: Vec<Event>,
     data: Vec<MediaData>,
     connected: bool,
@@ -69,7 +69,7 @@ impl Mixed {
 }
 
 async fn we_offer(tracks: &[Outgoing]) -> Mixed {
-    let (mut ours, mut far) = (open().await, Far::new().await);
+    let (mut ours, mut far) = (open().await, Box::new(Far::new().await));
     let offer = ours.offer(tracks).await.unwrap();
     let answer = far.answer(&offer);
     ours.accept(&answer).await.unwrap();
@@ -208,7 +208,7 @@ fn write(far: &mut Far, mid: Mid, codec: Codec, time: MediaTime, data: Vec<u8>) 
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn offers_of_another_engine_are_answered_again_and_again() {
-    let (mut ours, mut far) = (open().await, Far::new().await);
+    let (mut ours, mut far) = (open().await, Box::new(Far::new().await));
     let mut mids = HashMap::new();
     let offer = far.offer(|change| {
         change.add_channel("_reliable".to_owned());

@@ -62,7 +62,7 @@ impl Relay {
     }
 
     /// The address to tell the other side instead of this one.
-    pub fn stand_for(&mut self, of_sender: bool, address: SocketAddr) -> SocketAddr {
+    pub fn stand_for(&self, of_sender: bool, address: SocketAddr) -> SocketAddr {
         let mut ends = self.ends.lock().unwrap();
         if of_sender {
             ends.sender = Some(address);

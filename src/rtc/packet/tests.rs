@@ -74,10 +74,12 @@ fn outs(receiver: &mut Receiver) -> Vec<Out> {
 }
 
 fn units(outs: &[Out]) -> Vec<&AccessUnit> {
-    let unit = |out| match out {
-        &Out::Unit(ref unit) => Some(unit),
-        _ => None,
-    };
+    fn unit(out: &Out) -> Option<&AccessUnit> {
+        match out {
+            Out::Unit(unit) => Some(unit),
+            _ => None,
+        }
+    }
     outs.iter().filter_map(unit).collect()
 }
 
@@ -135,7 +137,7 @@ fn payloads_that_make_no_sense_damage_their_unit_only() {
     let end = Bytes::from_static(&[0x7C, 0x45, 3]);
     let whole = Bytes::from_static(&[0, 0, 0, 4, 0x65, 1, 2, 3]);
     let bad: [&[Bytes]; 6] = [
-        &[end.clone()],
+        std::slice::from_ref(&end),
         std::slice::from_ref(&start),
         &[start.clone(), start.clone(), end.clone()],
         &[start.clone(), Bytes::from_static(&[0x41, 1]), end.clone()],

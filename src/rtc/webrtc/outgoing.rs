@@ -23,13 +23,15 @@ const PAUSE: Duration = Duration::from_millis(2);
 /// Requests for key units of one layer that are passed on are this far apart.
 const KEY_UNIT_INTERVAL: Duration = Duration::from_millis(200);
 
+/// Header extensions (RFC 8285) by negotiated number.
+pub(super) type Extensions = Arc<[(u8, Bytes)]>;
+
 /// A packet for the line.
 #[derive(Clone, Debug)]
 pub(super) struct Wire {
     pub(super) ssrc: u32,
     pub(super) payload_type: u8,
-    /// Header extensions (RFC 8285) by negotiated number.
-    pub(super) extensions: Arc<[(u8, Bytes)]>,
+    pub(super) extensions: Extensions,
     pub(super) packet: Packet,
 }
 
@@ -85,7 +87,7 @@ struct Layer {
     rid: Option<Bytes>,
     sender: Sender,
     /// Payload type and header extensions; `None` until the far side agreed.
-    line: Option<(u8, Arc<[(u8, Bytes)]>)>,
+    line: Option<(u8, Extensions)>,
     waits_for_key_unit: bool,
     asked: Option<Duration>,
 }

@@ -70,7 +70,7 @@ pub(super) fn connection(
 ) -> Pending<'static, Arc<dyn PeerConnection>> {
     let built = builder(settings, way, shared, tasks);
     Box::pin(async move {
-        let build = built.map_err(setup)?.build();
+        let build = Box::pin(built.map_err(setup)?.build());
         let connection = build.await.map_err(setup)?;
         Ok(Arc::new(connection) as Arc<dyn PeerConnection>)
     })
