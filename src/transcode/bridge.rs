@@ -58,6 +58,9 @@ pub struct Config {
     pub slate: bool,
     /// Slates of channels that have an image of their own, by channel id.
     pub slates: HashMap<String, PathBuf>,
+    /// Whether pictures of streams without a ladder are remembered since their last key unit, so that a
+    /// room that needs one has it at once, however long the encoder's groups of pictures are.
+    pub rooms_at_once: bool,
     /// For lags and pauses between log lines.
     pub clock: Clock,
 }
@@ -80,6 +83,7 @@ impl Config {
             arguments: vec!["worker".to_owned()],
             slate: true,
             slates: HashMap::new(),
+            rooms_at_once: false,
             clock,
         })
     }

@@ -39,6 +39,7 @@ pub fn attach_rooms(stream: &Arc<Stream>, config: Arc<Config>, tasks: &Tasks) ->
     let rooms = Rooms {
         stream: Arc::downgrade(stream),
         needs: stream.needs(),
+        keeps: config.rooms_at_once && !stream.has_ladder(),
         config,
         tasks: tasks.clone(),
         status: status.clone(),
@@ -54,6 +55,8 @@ struct Rooms {
     /// Not held while nobody needs anything: the task ends with the stream.
     stream: Weak<Stream>,
     needs: watch::Receiver<Needs>,
+    /// Pictures are remembered while nobody needs any.
+    keeps: bool,
     config: Arc<Config>,
     tasks: Tasks,
     status: Arc<Status>,
@@ -63,7 +66,7 @@ impl Rooms {
     async fn run(mut self) {
         loop {
             let needs = *self.needs.borrow_and_update();
-            if !needs.is_empty() {
+            if self.keeps || !needs.is_empty() {
                 let Some(stream) = self.stream.upgrade() else {
                     return;
                 };
@@ -88,7 +91,12 @@ impl Rooms {
             ids: Mutex::default(),
         });
         let mut bridge = Bridge {
-            inlet: Supply::new(stream.clone(), self.needs.clone(), outlet.clone()),
+            inlet: Supply::new(
+                stream.clone(),
+                self.needs.clone(),
+                self.keeps,
+                outlet.clone(),
+            ),
             outlet,
             capabilities: Vec::new(),
             placed: None,
@@ -116,7 +124,7 @@ impl Rooms {
                     bridge.outlet.drop_rendition(name);
                 }
             }
-            if needs.is_empty() {
+            if needs.is_empty() && !self.keeps {
                 tracing::info!("nobody needs anything any more");
                 return false;
             }
@@ -185,6 +193,7 @@ impl Bridge<Supply> {
             self.remember(event, history);
             // Nobody waits for what is behind.
             if encoded.is_empty() {
+                history.pass_over();
                 history.release_all();
             }
         }

@@ -30,6 +30,8 @@ pub(super) struct Supply {
     stream: Arc<Stream>,
     units: Subscriber,
     needs: watch::Receiver<Needs>,
+    /// Pictures are supplied while nobody needs any, to be remembered.
+    keeps: bool,
     outlet: Arc<dyn Outlet>,
     /// What is made now.
     made: Needs,
@@ -57,12 +59,14 @@ impl Supply {
     pub(super) fn new(
         stream: Arc<Stream>,
         needs: watch::Receiver<Needs>,
+        keeps: bool,
         outlet: Arc<dyn Outlet>,
     ) -> Supply {
         Supply {
             units: stream.subscribe(QUEUE_UNITS),
             stream,
             needs,
+            keeps,
             outlet,
             made: Needs::default(),
             lapse: None,
@@ -109,6 +113,10 @@ impl Supply {
             // Without pictures a worker starts at any sound.
             *history = History::default();
             self.start_over();
+        }
+        if !before.picture && self.made.picture {
+            // Of what is remembered nothing is shown: a room sees what comes now.
+            self.next_group = None;
         }
         self.pass_on();
         let encoded = self.encoded();
@@ -200,7 +208,8 @@ impl Supply {
         if track.kind() == MediaKind::Video {
             let first = self.video.replace(track.clone()).is_none();
             self.is_other |= first && self.is_started && self.made.picture;
-            return self.made.picture.then_some(Event::Track(track));
+            let supplied = self.made.picture || self.keeps;
+            return supplied.then_some(Event::Track(track));
         }
         let passed = self.passes();
         let first = self.audio.replace(track.clone()).is_none();
@@ -213,14 +222,16 @@ impl Supply {
     }
 
     fn handle_picture(&mut self, unit: AccessUnit) -> Option<Event> {
-        if !self.made.picture || (self.pictures == 0 && !unit.key) {
+        let supplied = self.made.picture || self.keeps;
+        if !supplied || (self.pictures == 0 && !unit.key) {
             return None;
         }
         if self.pictures == 0 {
             self.next_group = None;
         }
         self.pictures = self.pictures.saturating_add(1);
-        let boundary = self.mark(unit.pts);
+        let made = self.made.picture;
+        let boundary = made.then(|| self.mark(unit.pts)).flatten();
         Some(Event::Unit { unit, boundary })
     }
 

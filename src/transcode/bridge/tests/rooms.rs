@@ -429,3 +429,31 @@ async fn after_a_hole_a_room_hears_what_comes_then_and_no_silence_of_before() {
     assert!(late_ms.abs() < 5.0, "{late_ms} ms");
     room.tasks.finish().await;
 }
+
+#[tokio::test]
+async fn a_room_has_a_picture_at_once_however_long_the_encoders_groups_are() {
+    let source = video(0..120, 160, 90, 120);
+    let (sound, sound_units) = encoded_tone("aac", 48_000, 1.5);
+    let scale = sound.timescale;
+    let all: Vec<Unit> = source.units.into_iter().chain(sound_units).collect();
+    let config = Config {
+        rooms_at_once: true,
+        ..config("off")
+    };
+    let mut room = Room::with(config, Needs::default(), &[&source.track, &sound]).await;
+    room.publish(seconds(&all, scale, -1.0..1.5), scale).await;
+    assert_eq!(room.status.worker_pid(), None, "nobody needs anything");
+    room.tap.need(BOTH);
+    room.settle().await;
+    room.publish(seconds(&all, scale, 1.5..4.0), scale).await;
+    room.until(|room| room.units("room").len() > 50).await;
+    let first = room.units("room")[0].clone();
+    assert!(first.key);
+    let number = (first.pts.0 - room.offset() - time_of(0)) / 3000;
+    assert!(
+        (45..52).contains(&number),
+        "what comes now, not what was: {number}"
+    );
+    assert!(room.units("opus").len() > 5);
+    room.tasks.finish().await;
+}
