@@ -91,6 +91,11 @@ fn chats_passes_and_phone_numbers_end_well() {
 }
 
 #[test]
+fn requests_and_webhooks_of_livekit_end_well() {
+    run("livekit", forebay::control::fuzz_livekit);
+}
+
+#[test]
 fn headers_of_uploads_end_well() {
     run("tus", forebay::control::fuzz_uploads);
 }

@@ -10,8 +10,8 @@ use utoipa::OpenApi;
 
 use super::admin::{applications, broadcasts, channels, events, film, forwards};
 use super::api::{
-    broadcast, chat, client, cohost, contact, egress, error, event, file, follow, session, streaming, user,
-    viewer, webhook,
+    broadcast, chat, client, cohost, contact, egress, error, event, file, follow, session,
+    streaming, user, viewer, webhook,
 };
 use super::livekit;
 use super::pcast::{channel, fork, manifest, member, message};

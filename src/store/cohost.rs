@@ -291,9 +291,8 @@ impl Store {
 
     /// Identities of co-hosts of a broadcast that were removed.
     pub async fn removed_cohosts(&self, broadcast: Uuid) -> Result<Vec<String>, Error> {
-        let select = query(
-            "SELECT user_id FROM cohosts WHERE broadcast_id = $1 AND removed_us IS NOT NULL",
-        );
+        let select =
+            query("SELECT user_id FROM cohosts WHERE broadcast_id = $1 AND removed_us IS NOT NULL");
         timed(async {
             let select = select.bind(broadcast.to_string());
             let rows = self.database.fetch_all(select).await?;

@@ -389,7 +389,12 @@ async fn update(mut call: Call) -> Answer {
     updated.await?;
     let (identity, name) = (cohost.user_id.clone(), cohost.user_name.clone());
     let state = &call.state;
-    state.update_in_room(found.stream_id, identity, name, metadata(&cohost.permissions));
+    state.update_in_room(
+        found.stream_id,
+        identity,
+        name,
+        metadata(&cohost.permissions),
+    );
     Ok(granted("Co-host updated", &cohost, None))
 }
 

@@ -111,11 +111,7 @@ pub(in crate::control) struct NamedEgress {
 pub(super) fn routes() -> Vec<(&'static str, Side, MethodRouter<State>)> {
     use Side::Public;
     vec![
-        (
-            "/api/broadcasts/{id}/egress",
-            Public,
-            get(list).post(start),
-        ),
+        ("/api/broadcasts/{id}/egress", Public, get(list).post(start)),
         (
             "/api/broadcasts/{id}/egress/{egressId}",
             Public,
@@ -298,7 +294,10 @@ pub(in crate::control) async fn list(mut call: Call) -> Answer {
             known
         }
     };
-    Ok(ok(&egresses.into_iter().map(View::from).collect::<Vec<_>>()))
+    Ok(ok(&egresses
+        .into_iter()
+        .map(View::from)
+        .collect::<Vec<_>>()))
 }
 
 #[utoipa::path(

@@ -157,7 +157,10 @@ mod tests {
             ("iat", json!(1_790_000_061)),
             ("video", json!({"room": "r"})),
             ("video", json!({"roomJoin": true})),
-            ("video", json!({"roomJoin": true, "room": "r", "canPublish": "true"})),
+            (
+                "video",
+                json!({"roomJoin": true, "room": "r", "canPublish": "true"}),
+            ),
         ] {
             let mut bad = claims();
             bad[claim] = value;

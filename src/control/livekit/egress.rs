@@ -222,7 +222,12 @@ impl From<lk::EgressInfo> for Egress {
             status,
             started: time(info.started_at),
             ended: time(info.ended_at),
-            retries: info.stream_results.iter().map(|one| one.retries).max().unwrap_or(0),
+            retries: info
+                .stream_results
+                .iter()
+                .map(|one| one.retries)
+                .max()
+                .unwrap_or(0),
             error: error(&info.error),
         }
     }
@@ -284,7 +289,12 @@ impl Said {
             status: Status::of(status?),
             started: time(self.started_at),
             ended: time(self.ended_at),
-            retries: self.stream_results.iter().map(|one| one.retries).max().unwrap_or(0),
+            retries: self
+                .stream_results
+                .iter()
+                .map(|one| one.retries)
+                .max()
+                .unwrap_or(0),
             error: error(&self.error),
         })
     }

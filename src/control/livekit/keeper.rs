@@ -156,7 +156,9 @@ async fn look(
     }
     let publishes = people.iter().any(|person| !person.tracks.is_empty());
     let place = place.clone();
-    rooms.list(state, (stream, place), (sid, people), facts).await;
+    rooms
+        .list(state, (stream, place), (sid, people), facts)
+        .await;
     Ok(publishes)
 }
 

@@ -30,9 +30,9 @@ use super::token::{LivekitGrant, livekit};
 use crate::base::clock::{Clock, Wall};
 use crate::base::secret::Secret;
 pub use keeper::run as keep_rooms;
+pub(in crate::control) use proxy::fuzz as fuzz_signals;
 pub use service::Unwell;
 pub(in crate::control) use webhook::fuzz as fuzz_webhooks;
-pub(in crate::control) use proxy::fuzz as fuzz_signals;
 
 /// How long a token opens its room (contract, broadcasts, B-48).
 pub const TOKEN_VALID_FOR: Duration = Duration::from_secs(6 * 3600);

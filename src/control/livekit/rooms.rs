@@ -12,8 +12,8 @@ use std::time::Duration;
 use crate::base::id::{Uuid, region_of};
 use crate::control::{RoomPublisher, State};
 use crate::store::{self, Broadcast};
-pub(super) use known::{Fact, Person, What, is_present, role};
 pub(in crate::control) use known::is_own;
+pub(super) use known::{Fact, Person, What, is_present, role};
 use known::{Known, MAX_PEOPLE};
 
 /// Rooms that are remembered: more than there may be channels by default. Bounds memory to some megabytes.
@@ -96,7 +96,9 @@ impl Rooms {
     /// Who publishes in a room.
     pub(in crate::control) fn publishers(&self, stream: Uuid) -> Vec<RoomPublisher> {
         let kept = self.lock();
-        kept.rooms.get(&stream).map_or_else(Vec::new, Known::publishers)
+        kept.rooms
+            .get(&stream)
+            .map_or_else(Vec::new, Known::publishers)
     }
 
     /// Notes that there will be a room. Whether the server is yet to be asked for it.
@@ -105,7 +107,10 @@ impl Rooms {
         if kept.rooms.len() >= MAX_ROOMS && !kept.rooms.contains_key(&stream) {
             return false;
         }
-        let known = kept.rooms.entry(stream).or_insert_with(|| Known::new(place));
+        let known = kept
+            .rooms
+            .entry(stream)
+            .or_insert_with(|| Known::new(place));
         !std::mem::replace(&mut known.is_made, true)
     }
 
@@ -118,7 +123,10 @@ impl Rooms {
 
     /// Counts facts about a room; see [`Rooms::list`].
     pub(super) fn facts(&self, stream: Uuid) -> u64 {
-        self.lock().rooms.get(&stream).map_or(0, |known| known.facts)
+        self.lock()
+            .rooms
+            .get(&stream)
+            .map_or(0, |known| known.facts)
     }
 
     /// Notes a fact, and tells who follows rooms if others publish now.
@@ -162,7 +170,10 @@ impl Rooms {
             if kept.rooms.len() >= MAX_ROOMS && !kept.rooms.contains_key(&stream) {
                 return;
             }
-            let known = kept.rooms.entry(stream).or_insert_with(|| Known::new(place));
+            let known = kept
+                .rooms
+                .entry(stream)
+                .or_insert_with(|| Known::new(place));
             let before = known.publishers();
             change(known);
             let room = known.room(stream);
@@ -201,7 +212,9 @@ impl Rooms {
     pub(super) fn all_facts(&self) -> HashMap<Uuid, u64> {
         let kept = self.lock();
         let rooms = kept.rooms.iter();
-        rooms.map(|(stream, known)| (*stream, known.facts)).collect()
+        rooms
+            .map(|(stream, known)| (*stream, known.facts))
+            .collect()
     }
 
     /// Forgets a room that was closed, and tells so who follows it.

@@ -156,17 +156,17 @@ impl Server {
     }
 
     /// Closes a room: everybody is sent away. That there is none is as good.
-    pub(in crate::control) async fn delete_room(&self, room: &str, now: Wall) -> Result<(), Unwell> {
+    pub(in crate::control) async fn delete_room(
+        &self,
+        room: &str,
+        now: Wall,
+    ) -> Result<(), Unwell> {
         let gone = lk::DeleteRoomRequest {
             room: room.to_owned(),
         };
         let times = (DEADLINE, now);
-        let done = self.room_service::<lk::DeleteRoomResponse>(
-            "DeleteRoom",
-            &Grant::CREATE,
-            &gone,
-            times,
-        );
+        let done =
+            self.room_service::<lk::DeleteRoomResponse>("DeleteRoom", &Grant::CREATE, &gone, times);
         unless_missing(done.await.map(drop))
     }
 
@@ -230,12 +230,8 @@ impl Server {
             ..lk::UpdateParticipantRequest::default()
         };
         let times = (DEADLINE, now);
-        let done = self.room_service::<lk::ParticipantInfo>(
-            "UpdateParticipant",
-            &grant,
-            &new,
-            times,
-        );
+        let done =
+            self.room_service::<lk::ParticipantInfo>("UpdateParticipant", &grant, &new, times);
         unless_missing(done.await.map(drop))
     }
 

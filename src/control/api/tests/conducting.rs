@@ -16,6 +16,7 @@ use crate::playout::Stage;
 use crate::store::{AssetKind, Event, EventStatus, NewAsset, Received, Status, Store};
 
 mod others;
+mod rooms;
 
 const SECOND: i64 = 1_000_000;
 const HOUR: i64 = 3600 * SECOND;
@@ -55,7 +56,10 @@ fn iso(wall: Wall) -> String {
 impl Show {
     /// An event of an hour that begins in a minute, with more fields.
     async fn scheduled(more: Value) -> Show {
-        let bench = clients().await;
+        Show::scheduled_at(clients().await, more).await
+    }
+
+    async fn scheduled_at(bench: Bench, more: Value) -> Show {
         let person = person(&bench, "ann", "").await;
         let starts = bench.clock.wall().plus_micros(60 * SECOND);
         let mut body = json!({"title": "Film", "scheduledStartTime": iso(starts),

@@ -81,8 +81,7 @@ async fn health_is_what_the_server_answers() {
     let well = answering(WELL).await;
     let (code, well_said) = health(Some(server(&well.url, true))).await;
     // Clients go through the gateway, which takes the prefix off.
-    let expected =
-        json!({"status": "ok", "provider": "livekit", "url": "ws://media.example:8080"});
+    let expected = json!({"status": "ok", "provider": "livekit", "url": "ws://media.example:8080"});
     assert_eq!((code, well_said), (200, expected));
     let refusing = answering("HTTP/1.1 401 Unauthorized\r\ncontent-length: 0\r\n\r\n").await;
     let (code, refused) = health(Some(server(&refusing.url, true))).await;

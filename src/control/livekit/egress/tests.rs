@@ -68,10 +68,13 @@ async fn the_host_is_sent_with_the_broadcasts_key_which_nobody_is_told() {
     assert_eq!(output.protocol(), lk::StreamProtocol::Rtmp);
     // One at a time.
     let items = vec![info(&made, lk::EgressStatus::EgressActive)];
-    livekit.answers("ListEgress", &lk::ListEgressResponse {
-        items,
-        next_page_token: None,
-    });
+    livekit.answers(
+        "ListEgress",
+        &lk::ListEgressResponse {
+            items,
+            next_page_token: None,
+        },
+    );
     assert_eq!(bench.api("POST", &path, &KEY, "").await.0, 409);
     let (code, listed) = bench.api("GET", &path, &KEY, "").await;
     assert_eq!((code, &listed[0]["status"]), (200, &json!("active")));
@@ -88,7 +91,11 @@ async fn the_host_is_sent_with_the_broadcasts_key_which_nobody_is_told() {
         ("EG_1", &NOBODY[..], 401),
     ] {
         let one = format!("{path}/{id}");
-        assert_eq!(bench.api("DELETE", &one, headers, "").await.0, expected, "{id}");
+        assert_eq!(
+            bench.api("DELETE", &one, headers, "").await.0,
+            expected,
+            "{id}"
+        );
     }
 }
 

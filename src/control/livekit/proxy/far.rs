@@ -111,12 +111,16 @@ async fn read(response: Response<Incoming>, upgrades: bool) -> Result<Answer, St
         let upgraded = upgraded.map_err(|err| failed("no WebSocket", err))?;
         return Ok(Answer::Open(headers, upgraded));
     }
-    let is_empty = response.headers().get(CONTENT_LENGTH).is_some_and(|length| length == "0");
+    let is_empty = response
+        .headers()
+        .get(CONTENT_LENGTH)
+        .is_some_and(|length| length == "0");
     let text = match is_empty {
         true => Bytes::new(),
         false => {
             let body = Limited::new(response.into_body(), MAX_TEXT).collect().await;
-            body.map(http_body_util::Collected::to_bytes).unwrap_or_default()
+            body.map(http_body_util::Collected::to_bytes)
+                .unwrap_or_default()
         }
     };
     let text = scrubbed(code, &String::from_utf8_lossy(&text));

@@ -117,11 +117,11 @@ impl Refusal {
                 StatusCode::UNAUTHORIZED,
                 "the access token is missing, or not, or no longer, good",
             ),
-            Refusal::Over => (StatusCode::FORBIDDEN, "the session is over: its room is closed"),
-            Refusal::Removed => (
+            Refusal::Over => (
                 StatusCode::FORBIDDEN,
-                crate::control::api::cohost::REMOVED,
+                "the session is over: its room is closed",
             ),
+            Refusal::Removed => (StatusCode::FORBIDDEN, crate::control::api::cohost::REMOVED),
             Refusal::Unknown => (
                 StatusCode::SERVICE_UNAVAILABLE,
                 "the database does not answer",

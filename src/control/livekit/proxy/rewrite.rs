@@ -190,12 +190,42 @@ mod tests {
     #[test]
     fn the_prefix_is_taken_off_wherever_a_token_is() {
         for (uri, header, target, authorization) in [
-            ("/rtc?access_token=livekit_a.b.c&sdk=js", "", "/rtc?access_token=a.b.c&sdk=js", None),
-            ("/rtc?sdk=js&access_token=a.b.c", "", "/rtc?sdk=js&access_token=a.b.c", None),
-            ("/rtc?access%5Ftoken=livekit%5Fa.b.c", "", "/rtc?access_token=a.b.c", None),
-            ("/rtc/v1?a=b+c%20d&e", "Bearer livekit_a.b.c", "/rtc/v1?a=b+c%20d&e", Some("Bearer a.b.c")),
-            ("/rtc/validate", "bearer a.b.c", "/rtc/validate", Some("Bearer a.b.c")),
-            ("/rtc?access_token=livekit_a.b.c", "Bearer a.b.c", "/rtc?access_token=a.b.c", Some("Bearer a.b.c")),
+            (
+                "/rtc?access_token=livekit_a.b.c&sdk=js",
+                "",
+                "/rtc?access_token=a.b.c&sdk=js",
+                None,
+            ),
+            (
+                "/rtc?sdk=js&access_token=a.b.c",
+                "",
+                "/rtc?sdk=js&access_token=a.b.c",
+                None,
+            ),
+            (
+                "/rtc?access%5Ftoken=livekit%5Fa.b.c",
+                "",
+                "/rtc?access_token=a.b.c",
+                None,
+            ),
+            (
+                "/rtc/v1?a=b+c%20d&e",
+                "Bearer livekit_a.b.c",
+                "/rtc/v1?a=b+c%20d&e",
+                Some("Bearer a.b.c"),
+            ),
+            (
+                "/rtc/validate",
+                "bearer a.b.c",
+                "/rtc/validate",
+                Some("Bearer a.b.c"),
+            ),
+            (
+                "/rtc?access_token=livekit_a.b.c",
+                "Bearer a.b.c",
+                "/rtc?access_token=a.b.c",
+                Some("Bearer a.b.c"),
+            ),
         ] {
             let headers = [("authorization", header)];
             let headers = if header.is_empty() { &[][..] } else { &headers };
@@ -217,7 +247,10 @@ mod tests {
             ("sec-websocket-version", "13"),
             ("sec-websocket-protocol", "one"),
             ("sec-websocket-protocol", "two"),
-            ("sec-websocket-extensions", "permessage-deflate; client_max_window_bits"),
+            (
+                "sec-websocket-extensions",
+                "permessage-deflate; client_max_window_bits",
+            ),
             ("user-agent", "test"),
             ("cookie", "forebay-session=1"),
             ("x-forwarded-for", "192.0.2.1"),

@@ -108,13 +108,19 @@ async fn a_client_speaks_with_the_server_which_gets_its_token_without_the_prefix
         let asked = handshake(&format!("{path}?sdk=js&access_token=livekit_{token}&x=%20"));
         let ((mut near, head), mut far, asked) = world.exchange(&asked, SWITCHED).await;
         assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
-        for line in ["sec-websocket-accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=", "sec-websocket-protocol: any"] {
+        for line in [
+            "sec-websocket-accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=",
+            "sec-websocket-protocol: any",
+        ] {
             assert!(head.contains(line), "{head}");
         }
         let first = format!("GET /below{path}?sdk=js&access_token={token}&x=%20 HTTP/1.1\r\n");
         assert!(asked.starts_with(&first), "{asked}");
         let lower = asked.to_ascii_lowercase();
-        assert!(lower.contains("sec-websocket-key: dghlihnhbxbszsbub25jzq=="), "{asked}");
+        assert!(
+            lower.contains("sec-websocket-key: dghlihnhbxbszsbub25jzq=="),
+            "{asked}"
+        );
         assert!(!lower.contains("cookie"), "{asked}");
         // What came right behind the head is not lost, and any bytes go through.
         let mut text = [0; 4];
@@ -133,7 +139,9 @@ async fn a_client_speaks_with_the_server_which_gets_its_token_without_the_prefix
 async fn the_servers_refusals_are_handed_on_without_what_they_repeat() {
     let world = World::new().await;
     let token = token("room", "u", true);
-    let asked = format!("GET /rtc/validate HTTP/1.1\r\nhost: h\r\nauthorization: Bearer livekit_{token}\r\n\r\n");
+    let asked = format!(
+        "GET /rtc/validate HTTP/1.1\r\nhost: h\r\nauthorization: Bearer livekit_{token}\r\n\r\n"
+    );
     for (code, text, expected) in [
         (200, "success".to_owned(), "success".to_owned()),
         (404, "no such room".to_owned(), "no such room".to_owned()),
@@ -154,13 +162,21 @@ async fn the_servers_refusals_are_handed_on_without_what_they_repeat() {
         assert!(head.contains("access-control-allow-origin: *"), "{head}");
         assert_eq!(said(near, &head).await, (code, expected));
         let header = format!("authorization: Bearer {token}\r\n");
-        assert!(asked.to_ascii_lowercase().contains(&header.to_ascii_lowercase()), "{asked}");
+        assert!(
+            asked
+                .to_ascii_lowercase()
+                .contains(&header.to_ascii_lowercase()),
+            "{asked}"
+        );
     }
     let preflight = "OPTIONS /rtc/validate HTTP/1.1\r\nhost: h\r\norigin: http://o\r\n\
         access-control-request-method: GET\r\n\r\n";
     let (_, head) = ask(&world.address, preflight).await;
     assert!(head.starts_with("HTTP/1.1 204"), "{head}");
-    assert!(head.contains("access-control-allow-headers: Authorization"), "{head}");
+    assert!(
+        head.contains("access-control-allow-headers: Authorization"),
+        "{head}"
+    );
 }
 
 #[tokio::test]
@@ -171,7 +187,10 @@ async fn strangers_do_not_reach_the_server() {
         ("/rtc".to_owned(), 401),
         ("/rtc?access_token=livekit_x".to_owned(), 401),
         (format!("/rtc?access_token={foreign}"), 401),
-        (format!("/rtc?access_token={foreign}&access_token={foreign}"), 400),
+        (
+            format!("/rtc?access_token={foreign}&access_token={foreign}"),
+            400,
+        ),
         (format!("/rtc?access_token={}", "a".repeat(30_000)), 431),
     ] {
         let (code, text) = world.refused(&handshake(&path)).await;
@@ -221,7 +240,9 @@ async fn a_removed_co_host_comes_back_as_a_viewer_only_and_nobody_to_a_closed_ro
     assert_eq!(code, 403);
     assert!(text.contains("removed"), "{text}");
     for (identity, can_publish) in [("guest", false), ("another", true)] {
-        let ((_, head), ..) = world.exchange(&asked(identity, can_publish), SWITCHED).await;
+        let ((_, head), ..) = world
+            .exchange(&asked(identity, can_publish), SWITCHED)
+            .await;
         assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
     }
     let update = crate::store::BroadcastUpdate {

@@ -351,7 +351,10 @@ mod tests {
         ];
         assert_eq!(apply(&mut room, &facts), ["host"]);
         assert_eq!(room.people["host"].sid, "PA_2");
-        assert_eq!(apply(&mut room, &[left("PA_2", "host")]), Vec::<String>::new());
+        assert_eq!(
+            apply(&mut room, &[left("PA_2", "host")]),
+            Vec::<String>::new()
+        );
     }
 
     #[test]
@@ -399,7 +402,10 @@ mod tests {
             let name = format!("{number}");
             apply(&mut room, &[What::Joined(person(&name, &name, 1))]);
             let track = published("0", "0", &format!("TR_{number}"));
-            apply(&mut room, &[track, unpublished("0", "0", &format!("gone {number}"))]);
+            apply(
+                &mut room,
+                &[track, unpublished("0", "0", &format!("gone {number}"))],
+            );
         }
         assert_eq!(room.people.len(), MAX_PEOPLE);
         assert_eq!(room.people["0"].tracks.len(), MAX_TRACKS);

@@ -61,7 +61,10 @@ impl World {
         let fields = more.as_object().unwrap().clone();
         said.as_object_mut().unwrap().extend(fields);
         let body = said.to_string();
-        assert_eq!(self.post(body.as_bytes(), &token(body.as_bytes())).await, 200);
+        assert_eq!(
+            self.post(body.as_bytes(), &token(body.as_bytes())).await,
+            200
+        );
     }
 
     fn told(&self) -> Vec<Room> {
@@ -145,11 +148,17 @@ async fn who_follows_rooms_hears_who_publishes_each_time_that_changes() {
     let world = World::new().await;
     world.say("room_started", 1, json!({})).await;
     let host = participant("host", "publisher");
-    world.say("participant_joined", 2, json!({ "participant": host })).await;
+    world
+        .say("participant_joined", 2, json!({ "participant": host }))
+        .await;
     let viewer = participant("viewer", "subscriber");
-    world.say("participant_joined", 3, json!({ "participant": viewer })).await;
+    world
+        .say("participant_joined", 3, json!({ "participant": viewer }))
+        .await;
     let own = participant("forebay", "publisher");
-    world.say("participant_joined", 4, json!({ "participant": own })).await;
+    world
+        .say("participant_joined", 4, json!({ "participant": own }))
+        .await;
     world.say("track_published", 5, track("forebay")).await;
     assert_eq!(world.told(), []);
     world.say("track_published", 6, track("host")).await;
@@ -167,7 +176,10 @@ async fn who_follows_rooms_hears_who_publishes_each_time_that_changes() {
     world.say("track_published", 6, track("another")).await;
     let foreign = json!({"room": {"sid": "RM_2", "name": Uuid::from_u128(9).to_string()}});
     let mut elsewhere = track("another");
-    elsewhere.as_object_mut().unwrap().extend(foreign.as_object().unwrap().clone());
+    elsewhere
+        .as_object_mut()
+        .unwrap()
+        .extend(foreign.as_object().unwrap().clone());
     world.say("track_published", 7, elsewhere).await;
     assert_eq!(world.told(), []);
     let gone = json!({"participant": participant("host", "publisher")});
@@ -181,14 +193,15 @@ async fn a_removed_co_host_is_sent_out_at_once_and_again_when_it_comes_back_to_p
     let world = World::new().await;
     let id = world.join("guest").await;
     let guest = json!({"participant": participant("guest", "co_host")});
-    world.say("participant_joined", 1, guest.clone()).await;
     world.cohost("DELETE", &id, &json!({})).await;
     let room = world.stream.to_string();
     let removals = |times| {
         let livekit = world.livekit.clone();
         async move {
             let method = "RemoveParticipant";
-            livekit.once_asked::<lk::RoomParticipantIdentity>(method, times).await
+            livekit
+                .once_asked::<lk::RoomParticipantIdentity>(method, times)
+                .await
         }
     };
     let first = removals(1).await.remove(0);
@@ -202,7 +215,13 @@ async fn a_removed_co_host_is_sent_out_at_once_and_again_when_it_comes_back_to_p
     let other = json!({"participant": participant("other", "co_host")});
     world.say("participant_joined", 4, other).await;
     // And where no webhook is heard, the next look finds it.
-    world.livekit.has_room(&room, vec![person("guest", "co_host", 1), person("host", "publisher", 1)]);
+    world.livekit.has_room(
+        &room,
+        vec![
+            person("guest", "co_host", 1),
+            person("host", "publisher", 1),
+        ],
+    );
     let server = world.livekit.server();
     keeper::sweep(&world.bench.state, &server).await.unwrap();
     assert_eq!(removals(3).await.len(), 3);
@@ -238,7 +257,10 @@ async fn an_identity_of_the_gateways_own_is_for_nobody_else() {
     let session = format!("/api/streaming/sessions/{}", world.id);
     for (path, body) in [
         ("token", json!({"userId": "forebay"})),
-        ("token", json!({"userId": "forebay-listener", "role": "publisher"})),
+        (
+            "token",
+            json!({"userId": "forebay-listener", "role": "publisher"}),
+        ),
         ("join-cohost", json!({"userId": "forebay", "userName": "n"})),
     ] {
         let path = format!("{session}/{path}");
@@ -256,7 +278,10 @@ async fn a_room_is_made_once_with_its_limit_and_closed_with_its_broadcast() {
     let id = made["id"].as_str().unwrap();
     let path = format!("/api/streaming/sessions/{id}/token");
     for _ in 0..3 {
-        let (code, token) = world.bench.api("POST", &path, &KEY, json!({"userId": "u"})).await;
+        let (code, token) = world
+            .bench
+            .api("POST", &path, &KEY, json!({"userId": "u"}))
+            .await;
         assert_eq!(code, 200, "{token}");
     }
     let created: Vec<lk::CreateRoomRequest> = world.livekit.once_asked("CreateRoom", 1).await;
@@ -276,14 +301,22 @@ async fn a_room_of_a_broadcast_that_is_over_is_closed_however_it_ended_and_whene
     let (state, server) = (&world.bench.state, world.livekit.server());
     world.say("room_started", 1, json!({})).await;
     keeper::close_over(state, &server).await;
-    assert_eq!(world.livekit.asked::<lk::DeleteRoomRequest>("DeleteRoom"), []);
+    assert_eq!(
+        world.livekit.asked::<lk::DeleteRoomRequest>("DeleteRoom"),
+        []
+    );
     // By silence, or at another gateway: nobody tells.
     let update = crate::store::BroadcastUpdate {
         status: Some(crate::store::Status::Error),
         ..crate::store::BroadcastUpdate::default()
     };
     let id = Uuid::parse_str(&world.id).unwrap();
-    world.bench.store.update_broadcast(id, &update).await.unwrap();
+    world
+        .bench
+        .store
+        .update_broadcast(id, &update)
+        .await
+        .unwrap();
     world.livekit.refuses("DeleteRoom", 503, "unavailable");
     keeper::close_over(state, &server).await;
     keeper::close_over(state, &server).await;
@@ -293,8 +326,13 @@ async fn a_room_of_a_broadcast_that_is_over_is_closed_however_it_ended_and_whene
     };
     // In vain, and not at once again.
     asked(1);
-    world.livekit.answers("DeleteRoom", &lk::DeleteRoomResponse::default());
-    world.bench.clock.advance(std::time::Duration::from_secs(15));
+    world
+        .livekit
+        .answers("DeleteRoom", &lk::DeleteRoomResponse::default());
+    world
+        .bench
+        .clock
+        .advance(std::time::Duration::from_secs(15));
     keeper::close_over(state, &server).await;
     asked(2);
     keeper::close_over(state, &server).await;
@@ -303,7 +341,9 @@ async fn a_room_of_a_broadcast_that_is_over_is_closed_however_it_ended_and_whene
     let guest = json!({"participant": participant("guest", "co_host")});
     world.say("participant_joined", 2, guest).await;
     let _: Vec<lk::DeleteRoomRequest> = world.livekit.once_asked("DeleteRoom", 3).await;
-    world.livekit.has_room(&world.stream.to_string(), Vec::new());
+    world
+        .livekit
+        .has_room(&world.stream.to_string(), Vec::new());
     keeper::sweep(state, &server).await.unwrap();
     asked(4);
 }
@@ -314,9 +354,14 @@ async fn who_publishes_in_a_room_is_a_sign_of_life_also_without_webhooks() {
     let (state, server) = (&world.bench.state, world.livekit.server());
     let name = world.stream.to_string();
     let own = person("forebay", "publisher", 2);
-    world.livekit.has_room(&name, vec![own.clone(), person("host", "publisher", 2)]);
+    world
+        .livekit
+        .has_room(&name, vec![own.clone(), person("host", "publisher", 2)]);
     let lives = async |seconds| {
-        world.bench.clock.advance(std::time::Duration::from_secs(seconds));
+        world
+            .bench
+            .clock
+            .advance(std::time::Duration::from_secs(seconds));
         let silence = crate::store::Silence {
             active: world.bench.clock.wall().plus_micros(-90_000_000),
             anonymous: NOW,
@@ -335,7 +380,12 @@ async fn who_publishes_in_a_room_is_a_sign_of_life_also_without_webhooks() {
     keeper::sweep(state, &server).await.unwrap();
     assert_eq!(world.told().last().unwrap().publishers, []);
     assert_eq!(world.metrics().await["roomParticipants"], 0);
-    world.livekit.answers("ListRooms", &lk::ListRoomsResponse { rooms: vec![room("another")] });
+    world.livekit.answers(
+        "ListRooms",
+        &lk::ListRoomsResponse {
+            rooms: vec![room("another")],
+        },
+    );
     keeper::sweep(state, &server).await.unwrap();
     assert_eq!(world.metrics().await.get("roomParticipants"), None);
     assert!(!lives(90).await);
