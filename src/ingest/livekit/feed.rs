@@ -231,7 +231,7 @@ impl<S: Sink> Feed<S> {
             }
             Err(refusal) => {
                 self.stats.refused_total.add(1);
-                let pause = self.backoff.next();
+                let pause = self.backoff.pause();
                 let identity = &self.followed.identity;
                 tracing::info!(identity, reason = %refusal, ?pause, "publish from the room refused");
                 self.closed_until = now + pause;
@@ -264,7 +264,7 @@ impl<S: Sink> Feed<S> {
             self.stats.evicted_total.add(1);
             let identity = &self.followed.identity;
             tracing::info!(identity, reason, "publish from the room ended");
-            self.closed_until = now + self.backoff.next();
+            self.closed_until = now + self.backoff.pause();
         }
     }
 

@@ -110,7 +110,9 @@ impl Channel for OfHub {
 fn address_of(server: &Server) -> SocketAddr {
     let unknown = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
     let place = server.url().split('/').nth(2);
-    place.and_then(|place| place.parse().ok()).unwrap_or(unknown)
+    place
+        .and_then(|place| place.parse().ok())
+        .unwrap_or(unknown)
 }
 
 /// Listens to a room until the tasks are stopped, or until nobody is there and it is not wanted any more.
@@ -157,7 +159,7 @@ async fn listen(
             backoff.reset();
             told = None;
         }
-        let pause = backoff.next();
+        let pause = backoff.pause();
         if told.as_ref() != Some(&reason) {
             span.in_scope(|| tracing::info!(reason, ?pause, "room is away, trying on"));
             told = Some(reason.clone());

@@ -81,7 +81,12 @@ impl Room {
             role,
             joined_ms: participant.joined_at_ms,
             identity: participant.identity.clone(),
-            tracks: participant.tracks.iter().take(MAX_TRACKS).cloned().collect(),
+            tracks: participant
+                .tracks
+                .iter()
+                .take(MAX_TRACKS)
+                .cloned()
+                .collect(),
         };
         self.candidates.insert(participant.sid.clone(), candidate);
     }

@@ -214,7 +214,11 @@ async fn pictures_that_cannot_be_decoded_are_not_passed_on() {
     for unit in [delta(), key(), delta()] {
         bench.unit(1, unit).await;
     }
-    bench.cast.of(IncomingId(1)).unwrap().handle_lost(IncomingId(1));
+    bench
+        .cast
+        .of(IncomingId(1))
+        .unwrap()
+        .handle_lost(IncomingId(1));
     for unit in [delta(), delta()] {
         bench.unit(1, unit).await;
     }

@@ -103,7 +103,10 @@ impl<'a, C: Channel> Visit<'a, C> {
         }
         drop(self.cast);
         let (session, mut peer) = (self.session, self.peer);
-        let _ = timeout(GOODBYE, async { tokio::join!(session.leave(), peer.close()) }).await;
+        let _ = timeout(GOODBYE, async {
+            tokio::join!(session.leave(), peer.close())
+        })
+        .await;
         (end, self.delivered)
     }
 
@@ -185,6 +188,7 @@ impl<'a, C: Channel> Visit<'a, C> {
             }
             rtc::Event::Unit(id, unit) => return self.handle_unit(id, unit).await,
             rtc::Event::Lost(id) => {
+                tracing::debug!(?id, "units from the room are missing");
                 if let Some(feed) = self.cast.of(id) {
                     feed.handle_lost(id);
                 }

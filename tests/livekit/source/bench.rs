@@ -129,7 +129,9 @@ impl Bench {
             valid_for: Duration::from_secs(600),
         };
         let server = Server::new(&self.livekit.url(), KEY, &Secret::new(SECRET));
-        let token = server.expect("an address").token(&grant, Clock::system().wall());
+        let token = server
+            .expect("an address")
+            .token(&grant, Clock::system().wall());
         let token = token.expect("a token");
         let url = self.livekit.url();
         let mut client = Client::python("publish", &url, token.expose(), options).await;
@@ -146,7 +148,8 @@ impl Bench {
 
     pub async fn until_live(&self, identity: &str) {
         let live = State::Live(identity.to_owned());
-        self.until_state(identity, |state| state == Some(&live)).await;
+        self.until_state(identity, |state| state == Some(&live))
+            .await;
     }
 
     /// Waits until `found` finds something; looks again whenever a little time has passed.
@@ -263,8 +266,19 @@ impl Watched {
     }
 
     /// Milliseconds between the units for which this holds.
-    pub fn gaps_ms(units: &[AccessUnit], per_ms: i64, of: impl Fn(&AccessUnit) -> bool) -> Vec<i64> {
-        let times: Vec<i64> = units.iter().filter(|unit| of(unit)).map(|unit| unit.pts.0).collect();
-        times.windows(2).map(|pair| (pair[1] - pair[0]) / per_ms).collect()
+    pub fn gaps_ms(
+        units: &[AccessUnit],
+        per_ms: i64,
+        of: impl Fn(&AccessUnit) -> bool,
+    ) -> Vec<i64> {
+        let times: Vec<i64> = units
+            .iter()
+            .filter(|unit| of(unit))
+            .map(|unit| unit.pts.0)
+            .collect();
+        times
+            .windows(2)
+            .map(|pair| (pair[1] - pair[0]) / per_ms)
+            .collect()
     }
 }
