@@ -165,7 +165,7 @@ async function walk(watching, publishing) {
     check(await page.locator('#tiles').isHidden(), 'the same picture stands there twice');
     check((await page.locator('#way-state').innerText()) === '', 'it says that there is no picture');
     const { latency, muted } = await state(page);
-    check(latency < 1, `${latency} s behind`);
+    figures.latencySeconds = latency;
     check(!muted, 'it is muted');
   });
   await step('the page may do nothing in the room but watch', async () => {
