@@ -40,7 +40,8 @@
 //! - the life of a broadcast: `store/broadcast.rs` (made with its channel and its key, over without them),
 //!   `control/api/lifecycle.rs` (signs of life), `control/watch.rs` (what lost its channel goes off the air);
 //! - a watch page of a broadcast: `control/pages.rs` (its head), `control/api/viewer.rs` (what it shows, and its
-//!   pass), `control/api/chat/socket.rs`, `assets/web/src/broadcast.js`;
+//!   pass), `control/api/chat/socket.rs`, `assets/web/src/broadcast.js`; in real time `control/api/viewer/realtime.rs`
+//!   (the way into its room), `assets/web/src/realtime.js` (room or playlists), `assets/web/src/room.js` (whom it shows);
 //! - the page of a show: `control/api/viewer/run.rs` (before there is a broadcast), `assets/web/src/show.js`, and
 //!   `assets/web/sync.js` (every viewer at the same position);
 //! - a chat message: `control/api/chat/socket.rs` (one connection), `control/api/chat/frame.rs` (what it says),

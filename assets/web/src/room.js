@@ -19,8 +19,6 @@ const STUCK_MS = 20_000;
 /** How often the receiver is asked for its figures: before the picture, and later, ms. */
 const EAGER_MS = 150;
 const CALM_MS = 1000;
-/** From the year 1900, where the clock of RTCP begins, to 1970, ms (RFC 3550, section 4). */
-const NTP_MS = 2_208_988_800_000;
 /** Longest wait for the socket, and for the media connection, ms. */
 const SOCKET_MS = 5000;
 const MEDIA_MS = 8000;
@@ -294,7 +292,6 @@ export class Session {
         if (emitted > 0) now.delay = ((one.jitterBufferDelay ?? 0) - before.buffered) / emitted;
         if (before.at && one.timestamp > before.at) now.bitrate = (8000 * (one.bytesReceived - before.bytes)) / (one.timestamp - before.at);
         Object.assign(now, { frames: one.framesDecoded ?? 0, bytes: one.bytesReceived, at: one.timestamp, buffered: one.jitterBufferDelay ?? 0, emitted: one.jitterBufferEmittedCount ?? 0 });
-        now.age = one.estimatedPlayoutTimestamp ? Date.now() + NTP_MS - one.estimatedPlayoutTimestamp : null;
       } else if (one.type === 'candidate-pair' && one.nominated) trip = one.currentRoundTripTime ?? 0;
     }
     now.trip = trip;
@@ -339,8 +336,8 @@ export class Session {
       /** Seconds from the server to the screen, as far as this end can tell: half a round trip, and what is buffered. */
       latency: () => (this.#figures.trip ?? 0) / 2 + this.#figures.delay,
       targetLatency: () => null,
-      /** By the reports that come with the pictures, in the clock of who sends them; not every browser tells. */
-      playingDate: () => (this.#figures.age ? Date.now() - this.#figures.age : null),
+      // Servers rewrite the reports that would tell: what they say is off by seconds.
+      playingDate: () => null,
       livePosition: () => null,
       goLive: () => {},
       ended: () => false,

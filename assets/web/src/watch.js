@@ -556,8 +556,8 @@ function render() {
   const text = (id, value) => {
     if (byId(id).textContent !== value) byId(id).textContent = value;
   };
-  // Without the sender's clock it is known only how long the way from the room is.
-  text('f-latency-of', engine?.kind === 'room' && engine.playingDate() === null ? 'Behind the room' : 'Behind live');
+  // How long a picture was on its way to the room is not known.
+  text('f-latency-of', engine?.kind === 'room' ? 'Behind the room' : 'Behind live');
   text('f-latency', live && latency > 0 ? `${latency.toFixed(latency < 10 ? 2 : 0)} s` : '–');
   text('f-picture', wantedQuality === 'audio' ? 'Audio only' : video.videoWidth ? `${video.videoWidth} × ${video.videoHeight}` : '–');
   text('f-bitrate', bitrate >= 1e6 ? `${(bitrate / 1e6).toFixed(1)} Mb/s` : bitrate ? `${Math.round(bitrate / 1000)} kb/s` : '–');

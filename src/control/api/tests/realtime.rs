@@ -19,6 +19,7 @@ async fn a_page_gets_a_token_that_receives_and_sends_nothing_for_minutes() {
         let (code, answer) = page_token(&bench, id.as_str().unwrap(), "").await;
         assert_eq!(code, 200, "{answer}");
         assert_eq!(answer["room"], stream);
+        assert_eq!(answer["serverUrl"], "ws://media.example:8080");
         let claims = claims(&answer["token"]);
         assert_eq!(claims["exp"], NOW.unix_seconds() + 15 * 60);
         let video = json!({"roomJoin": true, "room": stream, "canSubscribe": true,

@@ -92,7 +92,7 @@ pub(in crate::control) async fn token(mut call: Call) -> Answer {
     })?;
     Ok(ok(&Entry {
         token: signed.token.expose(),
-        server_url: server.url().to_owned(),
+        server_url: call.bases().signal_url(),
         expires_at: seconds(signed.expires),
         room,
     }))
