@@ -4,9 +4,10 @@
 //! sequence, program date time and decode time of the stream run on, and no viewer reloads.
 //!
 //! ```text
-//!  RTMP ─┬ ingest ──┐
-//!  SRT ──┘          ├─> hub ── program ── package ── Timeline ── origin ── players, CDN
-//!                   │                                   └─ record ── storage, VOD, MP4
+//!  RTMP ──┬ ingest ──┐
+//!  SRT ───┤          ├─> hub ── program ── package ── Timeline ── origin ── players, CDN
+//!  rooms ─┘ (rtc)    │    └── tap ── forward       └─ record ── storage, VOD, MP4
+//!                    │                └─ rooms (rtc), WHIP, RTMP servers
 //!  ladder <── transcode (own process) ──> its renditions back into the hub
 //!  films (uploads) ── transcode::film (own process) ──> playout ── Timeline ── origin
 //!  control (HTTP APIs, pages) ──> hub, playout, store (SQLite or PostgreSQL), files
@@ -47,6 +48,15 @@
 //! - a chat message: `control/api/chat/socket.rs` (one connection), `control/api/chat/frame.rs` (what it says),
 //!   `control/api/chat/rooms.rs` (to all who listen), `store/chat.rs` (the history);
 //! - a file: `control/api/file/upload.rs` (a form, piece by piece), `files/mod.rs` (to the disk), `store/file.rs`;
+//! - a stream into its room: `app/forwards.rs` (which streams go where), `hub/tap.rs` (its renditions, off the
+//!   frame path), `forward/layers.rs` (which of them), `forward/livekit/publish.rs` (in the room),
+//!   `rtc/webrtc/outgoing.rs` (unit to packets); what is made for rooms alone in `transcode/bridge/rooms.rs`;
+//!   other destinations are folders beside `forward/livekit/`, declared through `app/pushes.rs`;
+//! - a room into a channel: `control/livekit/webhook.rs` (who publishes there), `app/rooms.rs`,
+//!   `ingest/livekit/room.rs` (whom to follow), `ingest/livekit/visit.rs` (in the room), `rtc/webrtc/incoming.rs`
+//!   (packets to unit), then like any publisher;
+//! - an app on its way to LiveKit: `control/api/streaming.rs` (its token), `control/livekit/proxy/mod.rs` (its
+//!   signalling, through us);
 //! - a fork: `control/pcast/fork.rs`, `hub/fork.rs`, then `hub/fence.rs` (an end of its own on its source's
 //!   timeline) or `hub/relay.rs` (a ladder of its own);
 //! - a recording: `app/recordings.rs`, `record/follow.rs`, `record/recorder.rs` (to the disk),
@@ -113,7 +123,7 @@
 //! | short id | a broadcast's number for people: r5 |
 //! | user, contact | who signed up at a tenant; a number in a user's address book, whoever has it |
 //! | pass | what a watch page has in the place of a key: it opens one broadcast and its chat, for minutes |
-//! | room | where a broadcast is in LiveKit, named by its stream id; here, those who listen to its chat |
+//! | room | where a broadcast is in LiveKit, named by its stream id; in `chat`, those who listen to it |
 //! | co-host | who may publish into a broadcast's room beside its host, by an invite |
 //! | webhook, delivery | where an application wants to hear of its events; one event on its way there |
 //! | event | what a scheduler declared: a title, a time, a file, perhaps a repetition |
@@ -122,6 +132,10 @@
 //! | slate | a still picture with the title: before and after a film, and in a hole |
 //! | cut | a row of a show's log: from this channel time on, slate, film, encoder or nothing |
 //! | takeover, leg | an encoder in a film's place; its segments as the show lists them |
+//! | tap | who takes a stream's renditions as they are, off the frame path |
+//! | forward | a stream on its way to one destination: its room, a WHIP endpoint, an RTMP server |
+//! | layer | one of up to three sizes of a picture in a room (simulcast): a rung, sent untouched |
+//! | listener | the gateway in a room that becomes a channel |
 //! | timeline | the port between packager and HTTP: a snapshot of the window, bytes of a part |
 
 pub mod app;

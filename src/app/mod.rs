@@ -13,7 +13,9 @@ mod measure;
 mod preparation;
 mod publishing;
 mod pulls;
+mod pushes;
 mod recordings;
+mod rooms;
 mod rules;
 mod takeover;
 
@@ -39,7 +41,6 @@ use crate::control::token::Tokens;
 use crate::control::{self, Sources, StoreGate};
 use crate::credentials::{Banner, Credentials};
 use crate::files::Files;
-use crate::forward;
 use crate::hub::boundary::{OnLoss, Settings};
 use crate::hub::{self, Admission, Hub, Stream};
 use crate::media::{Ticks, Timescale};
@@ -153,15 +154,21 @@ impl App {
             srt: listeners.srt,
         };
         let both = (&tasks, &ingest);
-        let (pulls, lanes) =
-            publishing::start(ports, &config, tls.as_ref(), &hub, &figures, &clock, both)?;
+        let publishing::Started {
+            pulls,
+            rooms,
+            threads,
+        } = publishing::start(ports, &config, tls.as_ref(), &hub, &figures, &clock, both)?;
         for job in pulls::jobs(&config) {
             pulls.start(&job.channel_id, job.source);
         }
         let watch = Arc::new(control::watch::Watch {
             region: config.identity.region.clone(),
             live: Arc::new(hub.clone()),
-            sources: pulls,
+            sources: Arc::new(rooms::Feeds {
+                pulls,
+                rooms: rooms.clone(),
+            }),
         });
         // Since the memory was read nothing was followed, so that nothing that came or went is missed.
         store.watch(&watch).await?;
@@ -169,17 +176,7 @@ impl App {
 
         chores::start(&config, &store, &hub, (&files, &films), &clock, &tasks);
         tasks.spawn(takeovers.run(tasks.clone()));
-        let board = forward::Board::default();
-        let forwards = forwards::Forwards::new(
-            &config,
-            commands::livekit_signaller(&config).context("LIVEKIT_URL")?,
-            Arc::new(crate::rtc::open),
-            Box::new(|_| Vec::new()),
-            &hub,
-            &board,
-            &clock,
-        );
-        tasks.spawn(forwards.run(tasks.clone()));
+        let pushes = pushes::start(&config, (&hub, &store), &clock, &tasks)?;
         let own_address = !config.listen.control.is_empty();
         let state = control::State::new(control::Setup {
             store: store.clone(),
@@ -190,6 +187,7 @@ impl App {
             playbill: playbill.clone(),
             planning: events::planning(&config),
             measurements: figures.clone(),
+            forwards: Arc::new(pushes),
             probes: figures.clone(),
             keys: Arc::new(keys::Keys(config.clone())),
             tasks: tasks.clone(),
@@ -209,7 +207,7 @@ impl App {
             dash_base: config.urls.playback_dash_base.clone(),
             addresses: console::addresses(&config, &addresses),
             livekit: commands::livekit_server(&config).context("LIVEKIT_URL")?,
-            rooms: Arc::new(()),
+            rooms,
             clock: clock.clone(),
         });
         events::conduct(&state, &tasks);
@@ -259,7 +257,7 @@ impl App {
             ingest,
             housekeeping,
             _watch: watch,
-            _lanes: lanes,
+            _lanes: threads,
         })
     }
 
@@ -386,6 +384,7 @@ fn make_hub(
         executable: worker,
         slate: on_loss == OnLoss::Slate,
         slates: slates.collect(),
+        rooms_at_once: config.livekit.url.is_some() && config.livekit.forward != "off",
         ..transcode::Config::new(choice, clock.clone())?
     };
     let transcoder = Arc::new(transcoder);
@@ -403,6 +402,7 @@ fn make_hub(
             let status = transcode::attach(stream, transcoder.clone(), &bridge_tasks);
             figures.watch_ladder(stream.id(), status);
         }
+        transcode::attach_rooms(stream, transcoder.clone(), &bridge_tasks);
         live as Arc<dyn crate::media::timeline::Timeline>
     };
     let hub_config = hub::Config {

@@ -9,9 +9,11 @@ use tokio::net::TcpListener;
 use super::Tls;
 use super::measure::Figures;
 use super::pulls::Pulls;
+use super::rooms::Rooms;
 use crate::base::clock::Clock;
 use crate::base::lanes::{Lanes, Threads};
 use crate::base::shutdown::Tasks;
+use crate::cli::commands;
 use crate::config::Config;
 use crate::control::admission::{self, OnFailure};
 use crate::hub::Hub;
@@ -22,6 +24,16 @@ pub(super) struct Ports {
     pub(super) rtmp: Vec<TcpListener>,
     pub(super) rtmps: Vec<TcpListener>,
     pub(super) srt: srt::Listeners,
+}
+
+/// What runs.
+pub(super) struct Started {
+    /// Sources of channels.
+    pub(super) pulls: Arc<Pulls>,
+    /// Rooms that become channels.
+    pub(super) rooms: Arc<Rooms>,
+    /// Publishers' threads, and those of pulls and rooms.
+    pub(super) threads: Threads,
 }
 
 /// The service that is asked before a publish is accepted, if the settings name one.
@@ -46,7 +58,7 @@ pub(super) fn start(
     figures: &Arc<Figures>,
     clock: &Clock,
     (tasks, ingest): (&Tasks, &Tasks),
-) -> anyhow::Result<(Arc<Pulls>, Threads)> {
+) -> anyhow::Result<Started> {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let (lanes, threads) = Lanes::start(cores).context("cannot start threads for ingest")?;
     let rtmp_config = rtmp::Config {
@@ -75,9 +87,15 @@ pub(super) fn start(
     let port = ports.srt.for_calls().context("cannot pull")?;
     let server = srt::Server::new(port, hub.clone(), srt_config, ingest.clone());
     let server = server.context("cannot pull: SRT does not start")?;
-    let pulls = Pulls::new(config, server.dialer(), lanes, clock, ingest);
+    let pulls = Pulls::new(config, server.dialer(), lanes.clone(), clock, ingest);
     tasks.spawn(server.run());
-    Ok((Arc::new(pulls), threads))
+    let livekit = commands::livekit_signaller(config).context("LIVEKIT_URL")?;
+    let rooms = Rooms::new(livekit, config, hub, figures, lanes, clock, ingest);
+    Ok(Started {
+        pulls: Arc::new(pulls),
+        rooms: Arc::new(rooms),
+        threads,
+    })
 }
 
 fn srt_config(config: &Config, lanes: Lanes) -> srt::Config {

@@ -4,9 +4,11 @@
 use std::sync::Arc;
 
 use super::measure::Figures;
+use super::pulls::Pulls;
 use crate::base::clock::Clock;
 use crate::base::lanes::Lanes;
 use crate::base::shutdown::Tasks;
+use crate::base::source::Source;
 use crate::config::Config;
 use crate::control::{self, Room};
 use crate::hub::Hub;
@@ -65,5 +67,24 @@ impl control::Rooms for Rooms {
         let mut publishers = room.publishers.iter();
         let is_published = publishers.any(|one| has_role(&one.role));
         listeners.handle_room(&room.channel_id, &room.stream.to_string(), is_published);
+    }
+}
+
+/// What channels get from elsewhere: sources that are pulled, and rooms.
+pub(super) struct Feeds {
+    /// Sources.
+    pub(super) pulls: Arc<Pulls>,
+    /// Rooms.
+    pub(super) rooms: Arc<Rooms>,
+}
+
+impl control::Sources for Feeds {
+    fn start(&self, channel_id: &str, source: Source) {
+        self.pulls.start(channel_id, source);
+    }
+
+    fn stop(&self, channel_id: &str) {
+        self.pulls.stop(channel_id);
+        self.rooms.stop(channel_id);
     }
 }
