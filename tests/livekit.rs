@@ -1,0 +1,3 @@
+//! Rooms of LiveKit.
+
+mod test_server;
