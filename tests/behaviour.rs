@@ -16,6 +16,7 @@ mod holes;
 mod hostile;
 mod inputs;
 mod lifecycle;
+mod livekit;
 mod passthrough;
 mod players;
 mod playout;

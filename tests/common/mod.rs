@@ -6,6 +6,7 @@ pub mod encoder;
 pub mod film;
 pub mod gateway;
 pub mod http;
+pub mod livekit;
 pub mod lossy;
 pub mod media;
 pub mod noise;

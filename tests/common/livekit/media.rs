@@ -83,7 +83,7 @@ impl State {
         }
         let socket = (!self.context.faults.is_silent).then_some(socket);
         for room in self.rooms.values_mut() {
-            room.ask_for_key_frames(&mut self.context);
+            room.ask_for_key_frames(&self.context);
             let mut is_busy = true;
             while is_busy {
                 is_busy = room.poll(socket, &mut deadline, &mut self.context);
@@ -138,11 +138,11 @@ impl Room {
                     });
                 }
             }
-            Event::IceConnectionStateChange(IceConnectionState::Disconnected) => {
-                // One without signalling has nothing else to say goodbye with.
-                if participant.signal.is_none() && participant.lost.is_none() {
-                    participant.lost = Some(context.now);
-                }
+            // One without signalling has nothing else to say goodbye with.
+            Event::IceConnectionStateChange(IceConnectionState::Disconnected)
+                if participant.signal.is_none() =>
+            {
+                participant.lost.get_or_insert(context.now);
             }
             Event::RtpPacket(packet) => self.packet(index, packet, context),
             Event::SenderFeedback(feedback) => {
@@ -234,6 +234,16 @@ impl Room {
         let Some((sid, layer, is_first)) = participant.record(mid, &rid, *ssrc, pt, &packet) else {
             return;
         };
+        if participant
+            .track(&sid)
+            .is_some_and(|track| track.is_video())
+        {
+            // libwebrtc sends again without a stream of retransmissions too, which its H.264 offers lack.
+            let mut api = participant.publisher.rtc.direct_api();
+            if let Some(stream) = api.stream_rx(&ssrc) {
+                stream.suppress_nack(false);
+            }
+        }
         if is_first {
             self.publish(index, &sid, context);
         }
@@ -264,7 +274,7 @@ impl Room {
     }
 
     /// A subscriber's decoder asks for a key frame.
-    fn key_frame_wanted(&mut self, index: usize, request: &KeyframeRequest, context: &mut Context) {
+    fn key_frame_wanted(&mut self, index: usize, request: &KeyframeRequest, context: &Context) {
         let mut downs = self.participants[index].downs.iter_mut();
         let Some(down) = downs.find(|down| down.mid == Some(request.mid)) else {
             return;
@@ -277,7 +287,7 @@ impl Room {
     }
 
     /// Asks for the key frames that subscribers wait for to begin or to change their layer.
-    fn ask_for_key_frames(&mut self, context: &mut Context) {
+    fn ask_for_key_frames(&mut self, context: &Context) {
         let tracks = self.participants.iter().flat_map(|one| &one.tracks);
         let video = tracks.filter(|track| track.is_video() && track.is_published && !track.is_gone);
         let mut wanted: Vec<(String, usize, Duration)> = Vec::new();

@@ -59,13 +59,12 @@ pub fn sections(sdp: &str) -> Vec<Section> {
             section.track = msid.split(' ').nth(1).unwrap_or("").to_owned();
         } else if line == "a=recvonly" || line == "a=inactive" {
             section.sends = false;
-        } else if let Some(rid) = line.strip_prefix("a=rid:") {
-            if let Some((rid, "send")) = rid
-                .split_once(' ')
-                .map(|(rid, rest)| (rid, rest.split(' ').next().unwrap_or("")))
-            {
-                section.rids.push(rid.to_owned());
-            }
+        } else if let Some((rid, way)) = line
+            .strip_prefix("a=rid:")
+            .and_then(|rid| rid.split_once(' '))
+            && way.split(' ').next() == Some("send")
+        {
+            section.rids.push(rid.to_owned());
         }
     }
     sections

@@ -136,7 +136,7 @@ impl Pusher {
         }
     }
 
-    fn send(&mut self, is_video: bool, units: &[(f64, Unit)]) {
+    fn send(&self, is_video: bool, units: &[(f64, Unit)]) {
         let Some(running) = &self.running else { return };
         for (at, unit) in units {
             let at = at - running.begin;

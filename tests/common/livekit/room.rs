@@ -79,7 +79,7 @@ impl Room {
     }
 
     /// Takes a participant in; it has its join answer already.
-    pub fn enter(&mut self, participant: Participant, context: &mut Context) -> usize {
+    pub fn enter(&mut self, participant: Participant, context: &Context) -> usize {
         self.participants.push(participant);
         self.empty_since = None;
         let index = self.participants.len() - 1;
@@ -178,7 +178,7 @@ impl Room {
     }
 
     /// Offers what is new and takes out what is gone, once the answer to the offer before is there.
-    pub fn negotiate(&mut self, index: usize, context: &mut Context) {
+    pub fn negotiate(&mut self, index: usize, context: &Context) {
         let stream_of = |sid: &str| {
             let track = |one: &Participant| {
                 let track = one.track(sid)?;
@@ -289,15 +289,13 @@ impl Room {
                     timestamp: context.unix_ms,
                 }));
             }
-            Request::UpdateMetadata(update) => {
-                if participant.permission().can_update_metadata {
-                    participant.info.metadata = update.metadata;
-                    if !update.name.is_empty() {
-                        participant.info.name = update.name;
-                    }
-                    participant.info.attributes.extend(update.attributes);
-                    self.changed(index);
+            Request::UpdateMetadata(update) if participant.permission().can_update_metadata => {
+                participant.info.metadata = update.metadata;
+                if !update.name.is_empty() {
+                    participant.info.name = update.name;
                 }
+                participant.info.attributes.extend(update.attributes);
+                self.changed(index);
             }
             _ => {}
         }
@@ -337,7 +335,7 @@ impl Room {
         }
     }
 
-    fn add_track(&mut self, index: usize, add: proto::AddTrackRequest, context: &mut Context) {
+    fn add_track(&mut self, index: usize, add: proto::AddTrackRequest, context: &Context) {
         let participant = &mut self.participants[index];
         if !participant.may_publish(add.source) {
             let request = proto::request_response::Request::AddTrack(add);
@@ -435,7 +433,7 @@ impl Room {
         &mut self,
         index: usize,
         update: &proto::UpdateSubscription,
-        context: &mut Context,
+        context: &Context,
     ) {
         let listed = update
             .participant_tracks

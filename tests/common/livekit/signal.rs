@@ -25,6 +25,8 @@ pub fn routes() -> Router<Arc<Shared>> {
     Router::new()
         .route("/rtc", get(upgrade))
         .route("/rtc/validate", get(validate))
+        // Pages fall back to version 0 only if they may read that version 1 is not there.
+        .fallback(async || refuse(Refusal::new(404, "404 page not found\n")))
 }
 
 /// Status and text, readable for pages of any origin.

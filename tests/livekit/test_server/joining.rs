@@ -128,3 +128,49 @@ async fn a_refused_upgrade_a_goodbye_and_a_crash_are_seen_by_clients() {
     server.until("sound after all was forgotten", media).await;
     ann.kill().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn silence_ends_a_client_and_a_flood_of_requests_does_not() {
+    let server = LivekitServer::start();
+    let mut ann = publisher(&server, "--no-sound --fps 10").await;
+    let picture = |server: &LivekitServer| server.track(ROOM, "ann", TrackType::Video);
+    server.until("a picture", picture).await;
+    server.faults(|faults| faults.pli_flood = true);
+    let flooded = |server: &LivekitServer| {
+        let track = picture(server)?;
+        let layer = track.layer("");
+        (layer.key_frame_requests >= 50 && layer.key_frames >= 5).then_some(())
+    };
+    server.until("an answered flood", flooded).await;
+    server.faults(|faults| {
+        faults.pli_flood = false;
+        faults.is_silent = true;
+    });
+    ann.event("reconnecting").await;
+    server.faults(|faults| faults.is_silent = false);
+    ann.event("reconnected").await;
+    ann.kill().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lost_packets_come_again_in_both_directions() {
+    let server = LivekitServer::start();
+    let ann = publisher(&server, "--no-sound").await;
+    server.faults(|faults| faults.loss_percent = 5);
+    let mut bob = viewer(&server, "bob", &Value::Null).await;
+    let figures = bob.pictures("ann", 150).await;
+    let track = server
+        .track(ROOM, "ann", TrackType::Video)
+        .expect("a picture");
+    let layer = track.layer("");
+    let dropped = server.with(|state| state.context.dropped_datagrams);
+    assert!(dropped > 10, "{dropped}");
+    let said = format!(
+        "{dropped} dropped, {} of {} broken",
+        layer.broken_frames, layer.frames
+    );
+    assert!(layer.broken_frames * 10 < layer.frames, "{said}: {figures}");
+    super::media::show(&format!("{said}: {figures}"));
+    ann.kill().await;
+    bob.kill().await;
+}

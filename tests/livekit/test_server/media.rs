@@ -69,28 +69,29 @@ async fn a_viewer_gets_the_layer_of_the_quality_that_it_asks_for() {
     let has = |server: &LivekitServer, rid: &str| {
         let downs = server.downs(ROOM, "bob");
         downs
-            .iter()
-            .any(|down| down.rid.as_deref() == Some(rid))
-            .then_some(())
+            .into_iter()
+            .find(|down| down.rid.as_deref() == Some(rid))
     };
     server
         .until("the best layer", |server| has(server, "h"))
         .await;
-    viewer.order("quality", json!(0)).await;
-    server
-        .until("the smallest layer", |server| has(server, "q"))
-        .await;
-    viewer.until("stats", |said| said["width"] == 320).await;
-    viewer.order("quality", json!(2)).await;
-    server
-        .until("the best layer again", |server| has(server, "h"))
-        .await;
-    let after = viewer.until("stats", |said| said["width"] == 640).await;
+    let mut frames = viewer.pictures("ann", 30).await["frames"].as_u64().unwrap();
+    for (quality, rid) in [(0, "q"), (2, "h"), (0, "q")] {
+        viewer.order("quality", json!(quality)).await;
+        server.until(rid, |server| has(server, rid)).await;
+        let before = frames;
+        frames = viewer.pictures("ann", before + 45).await["frames"]
+            .as_u64()
+            .unwrap();
+    }
+    let down = has(&server, "q").expect("it gets that layer");
+    assert!(down.switches >= 3, "{down:?}");
     let track = server
         .track(ROOM, "ann", TrackType::Video)
         .expect("a picture");
-    assert!(track.layer("q").frames > 0 && track.layer("h").frames > 0);
-    show(&format!("{after}"));
+    assert!(track.layer("q").frames > 60 && track.layer("h").frames > 60);
+    let figures = viewer.pictures("ann", frames + 15).await;
+    show(&format!("{} changes of layer: {figures}", down.switches));
     viewer.leave().await;
     publisher.leave().await;
 }
