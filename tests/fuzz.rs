@@ -76,6 +76,19 @@ fn rtmp_sessions_end_well() {
 }
 
 #[test]
+fn answers_of_rtmp_servers_end_well() {
+    run(
+        "rtmp_server",
+        forebay::forward::rtmp::session::fuzz_rtmp_server,
+    );
+}
+
+#[test]
+fn answers_of_whip_endpoints_end_well() {
+    run("whip", forebay::forward::whip::fuzz_whip_link);
+}
+
+#[test]
 fn stream_ids_end_well() {
     run("streamid", forebay::ingest::srt::streamid::fuzz_streamid);
 }

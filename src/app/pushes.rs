@@ -159,7 +159,9 @@ impl Pushes {
         let channel_id = &stream.admission().channel_id;
         let mut all = control::Forwards::declared(self, channel_id);
         all.extend(self.stored().get(channel_id).cloned().unwrap_or_default());
-        all.into_iter().map(|(id, push)| self.want(id, push)).collect()
+        all.into_iter()
+            .map(|(id, push)| self.want(id, push))
+            .collect()
     }
 
     fn want(&self, id: String, push: Push) -> Wanted {
@@ -177,9 +179,7 @@ impl Pushes {
 impl Inner {
     fn carrier(&self, push: &Push) -> Box<dyn Carrier> {
         match push {
-            Push::Rtmp(target) => {
-                Box::new(rtmp::Restream::new(target.clone(), self.rtmp.clone()))
-            }
+            Push::Rtmp(target) => Box::new(rtmp::Restream::new(target.clone(), self.rtmp.clone())),
             Push::Whip(target) => Box::new(whip::Endpoint::new(target.clone(), self.whip.clone())),
             Push::Ingress(target) => match &self.ingress {
                 Some(config) => Box::new(ingress::Room::new(target.clone(), config.clone())),

@@ -311,11 +311,36 @@ mod tests {
     #[test]
     fn an_rtmp_address_has_its_key_beside_it_or_as_its_last_part() {
         for (url, key, shown, stored) in [
-            ("rtmp://a.example.org/live2", Some("abc-1"), "rtmp://a.example.org/live2", "abc-1"),
-            ("rtmp://a.example.org/live2/abc-1", None, "rtmp://a.example.org/live2", "abc-1"),
-            ("RTMPS://h:443/rtmp/", Some("k?sig=1&x"), "rtmps://h/rtmp", "k?sig=1&x"),
-            ("rtmps://h:1936/app/inst", Some("k"), "rtmps://h:1936/app/inst", "k"),
-            ("rtmp://[2001:db8::7]/app/k?s=1", None, "rtmp://[2001:db8::7]/app", "k?s=1"),
+            (
+                "rtmp://a.example.org/live2",
+                Some("abc-1"),
+                "rtmp://a.example.org/live2",
+                "abc-1",
+            ),
+            (
+                "rtmp://a.example.org/live2/abc-1",
+                None,
+                "rtmp://a.example.org/live2",
+                "abc-1",
+            ),
+            (
+                "RTMPS://h:443/rtmp/",
+                Some("k?sig=1&x"),
+                "rtmps://h/rtmp",
+                "k?sig=1&x",
+            ),
+            (
+                "rtmps://h:1936/app/inst",
+                Some("k"),
+                "rtmps://h:1936/app/inst",
+                "k",
+            ),
+            (
+                "rtmp://[2001:db8::7]/app/k?s=1",
+                None,
+                "rtmp://[2001:db8::7]/app",
+                "k?s=1",
+            ),
             ("rtmp://[::1]:1/app", Some("k"), "rtmp://[::1]:1/app", "k"),
         ] {
             let push = Push::parse("rtmp", url, key).unwrap();

@@ -2,10 +2,10 @@
 
 use std::path::Path;
 
+use super::Error;
 use super::file::{Entry, File};
 use super::setting::{Field, Setting, setting};
 use super::value::read_secret;
-use super::Error;
 use crate::base::push::{MAX_PUSHES, Push};
 
 pub(super) const PRIVATE: Setting = setting(
@@ -56,9 +56,7 @@ pub(super) fn pushes(
                     .ok_or_else(|| refuse(&format!("{} that is no text", place(key)), ACCEPTED))
             };
             let twice = match key {
-                "rtmp" | "whip" | "ingress" => {
-                    target.replace((key, given(text)?)).is_some()
-                }
+                "rtmp" | "whip" | "ingress" => target.replace((key, given(text)?)).is_some(),
                 "key" | "token" => secret.replace((key, given(text)?)).is_some(),
                 "key_file" | "token_file" => {
                     let path = given(text)?;
@@ -81,9 +79,16 @@ pub(super) fn pushes(
         {
             return Err(refuse(&place(key), "a key for rtmp, a token for whip"));
         }
-        let push = Push::parse(kind, &target, secret.as_ref().map(|(_, text)| text.as_str()));
+        let push = Push::parse(
+            kind,
+            &target,
+            secret.as_ref().map(|(_, text)| text.as_str()),
+        );
         let push = push.map_err(|error| {
-            refuse(&format!("{} {}", place(error.field), error.value), error.accepted)
+            refuse(
+                &format!("{} {}", place(error.field), error.value),
+                error.accepted,
+            )
         })?;
         if pushes.contains(&push) {
             return Err(refuse(&place(""), "each destination once"));

@@ -332,7 +332,13 @@ fn a_channel_may_be_pushed_and_a_bad_push_is_told_without_its_credentials() {
     let shown: Vec<String> = pushes.iter().map(ToString::to_string).collect();
     assert_eq!(
         shown,
-        ["rtmp://h/app", "rtmps://h/app", "https://h:443/…", "http://h:80/…", "room"]
+        [
+            "rtmp://h/app",
+            "rtmps://h/app",
+            "https://h:443/…",
+            "http://h:80/…",
+            "room"
+        ]
     );
     assert_eq!(pushes[1].secret(), Some(&Secret::new("from-a-file-1")));
     let many = format!("[{}]", "{ ingress = \"r\" }, ".repeat(17));
@@ -342,16 +348,37 @@ fn a_channel_may_be_pushed_and_a_bad_push_is_told_without_its_credentials() {
         ("[{}]", "is push 1, accepted is a list such as"),
         ("[{ rtmp = 7 }]", "is rtmp of push 1 that is no text"),
         ("[{ srt = \"tell\" }]", "is an unknown key of push 1"),
-        ("[{ rtmp = \"rtmp://h/tell\" }]", "is url of push 1 rtmp://h…, accepted is rtmp://host"),
-        ("[{ rtmp = \"rtmp://h/app\", key = \"\" }]", "is key of push 1 (hidden)"),
-        ("[{ rtmp = \"rtmp://h/app\", token = \"tell\" }]", "is token of push 1, accepted is a key for rtmp"),
-        ("[{ ingress = \"r\", token = \"tell\" }]", "is token of push 1 (hidden), accepted is none"),
-        ("[{ ingress = \"r\" }, { ingress = \"r\" }]", "is push 2, accepted is each destination once"),
-        ("[{ whip = \"https://h/tell\", ingress = \"r\" }]", "is push 1, accepted is one kind"),
+        (
+            "[{ rtmp = \"rtmp://h/tell\" }]",
+            "is url of push 1 rtmp://h…, accepted is rtmp://host",
+        ),
+        (
+            "[{ rtmp = \"rtmp://h/app\", key = \"\" }]",
+            "is key of push 1 (hidden)",
+        ),
+        (
+            "[{ rtmp = \"rtmp://h/app\", token = \"tell\" }]",
+            "is token of push 1, accepted is a key for rtmp",
+        ),
+        (
+            "[{ ingress = \"r\", token = \"tell\" }]",
+            "is token of push 1 (hidden), accepted is none",
+        ),
+        (
+            "[{ ingress = \"r\" }, { ingress = \"r\" }]",
+            "is push 2, accepted is each destination once",
+        ),
+        (
+            "[{ whip = \"https://h/tell\", ingress = \"r\" }]",
+            "is push 1, accepted is one kind",
+        ),
         (&many, "is a list of 17, accepted is at most 16"),
     ] {
         let text = message(&[], &file(bad));
-        assert!(text.starts_with("channel.pushes (forebay.toml line 3) "), "{text}");
+        assert!(
+            text.starts_with("channel.pushes (forebay.toml line 3) "),
+            "{text}"
+        );
         assert!(text.contains(expected) && !text.contains("tell"), "{text}");
     }
 }

@@ -208,7 +208,10 @@ impl Forwards for World {
     }
 
     fn changed(&self) {
-        self.told.lock().unwrap().push("forwards changed".to_owned());
+        self.told
+            .lock()
+            .unwrap()
+            .push("forwards changed".to_owned());
     }
 }
 

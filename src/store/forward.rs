@@ -114,7 +114,11 @@ impl Store {
 
     /// Destinations of all channels. One that is damaged takes no other with it.
     pub async fn forwards(&self) -> Result<Vec<Forward>, Error> {
-        let select = query(concat!("SELECT ", columns!(), " FROM forwards ORDER BY channel_id, id"));
+        let select = query(concat!(
+            "SELECT ",
+            columns!(),
+            " FROM forwards ORDER BY channel_id, id"
+        ));
         timed(async {
             let rows = self.database.fetch_all(select).await?;
             let forwards = rows.iter().filter_map(|row| match Forward::try_from(row) {

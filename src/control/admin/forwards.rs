@@ -222,7 +222,11 @@ async fn views(state: &State, channel: &Arc<Channel>) -> Result<Vec<View>, Error
     }
     // What is left is neither: rooms that the gateway publishes in by itself.
     for told in told.into_iter().filter(|told| told.kind == "livekit") {
-        let (kind, url, id) = (told.kind.to_owned(), told.destination.clone(), told.id.clone());
+        let (kind, url, id) = (
+            told.kind.to_owned(),
+            told.destination.clone(),
+            told.id.clone(),
+        );
         views.push(filled((id, kind, url, None), false, Some(told)));
     }
     Ok(views)

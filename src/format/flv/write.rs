@@ -182,16 +182,34 @@ mod tests {
         let mut chunks = Dechunker::new(MAX_MESSAGE_BYTES);
         let messages = std::iter::from_fn(|| chunks.next(&mut buffer).ok().flatten());
         let media = messages.filter(|message| matches!(message.type_id, 8 | 9));
-        media.map(|message| (message.type_id, message.payload)).collect()
+        media
+            .map(|message| (message.type_id, message.payload))
+            .collect()
     }
 
     #[test]
     fn tags_of_real_encoders_are_written_as_they_were() {
         for (name, recording, least) in [
-            ("librtmp", &include_bytes!("../../../tests/data/rtmp/librtmp-h264-aac.bin")[..], 20),
-            ("ffmpeg 5", include_bytes!("../../../tests/data/rtmp/ffmpeg5-h264-aac.bin"), 20),
-            ("hevc", include_bytes!("../../../tests/data/rtmp/ffmpeg9-hevc-aac.bin"), 20),
-            ("av1", include_bytes!("../../../tests/data/rtmp/ffmpeg9-av1-opus.bin"), 20),
+            (
+                "librtmp",
+                &include_bytes!("../../../tests/data/rtmp/librtmp-h264-aac.bin")[..],
+                20,
+            ),
+            (
+                "ffmpeg 5",
+                include_bytes!("../../../tests/data/rtmp/ffmpeg5-h264-aac.bin"),
+                20,
+            ),
+            (
+                "hevc",
+                include_bytes!("../../../tests/data/rtmp/ffmpeg9-hevc-aac.bin"),
+                20,
+            ),
+            (
+                "av1",
+                include_bytes!("../../../tests/data/rtmp/ffmpeg9-av1-opus.bin"),
+                20,
+            ),
         ] {
             let mut configs: [Option<CodecConfig>; 2] = [None, None];
             let mut written = 0;
@@ -201,7 +219,10 @@ mod tests {
                     _ => (1, parse_audio(&body).unwrap()),
                 };
                 match tag {
-                    Tag::Config { codec, record: data } => {
+                    Tag::Config {
+                        codec,
+                        record: data,
+                    } => {
                         let config = config_of(codec, data);
                         let again = [&config_head(&config)[..], &record(&config)].concat();
                         assert_eq!(again, body, "{name}");
@@ -250,9 +271,19 @@ mod tests {
             key: false,
             data: Bytes::from_static(b"picture"),
         };
-        for (given, expected) in [(0, 0), (80, 80), (-80, -80), (i64::MAX, 0x7f_ffff), (i64::MIN, -0x7f_ffff)] {
+        for (given, expected) in [
+            (0, 0),
+            (80, 80),
+            (-80, -80),
+            (i64::MAX, 0x7f_ffff),
+            (i64::MIN, -0x7f_ffff),
+        ] {
             let body = [&frame_head(&config, &unit, given)[..], &unit.data].concat();
-            let Tag::Frame { composition_time_ms, .. } = parse_video(&body.into()).unwrap() else {
+            let Tag::Frame {
+                composition_time_ms,
+                ..
+            } = parse_video(&body.into()).unwrap()
+            else {
                 panic!("no frame");
             };
             assert_eq!(composition_time_ms, expected);

@@ -64,7 +64,8 @@ impl Offer {
         let of = |kind| self.all.values().filter(move |one| one.kind() == kind);
         let video = of(MediaKind::Video).max_by_key(|one| (one.source, one.average_bps));
         let is_aac = |one: &Rendition| matches!(one.track.config, CodecConfig::Aac(_));
-        let audio = of(MediaKind::Audio).max_by_key(|one| (is_aac(one), one.source, one.average_bps));
+        let audio =
+            of(MediaKind::Audio).max_by_key(|one| (is_aac(one), one.source, one.average_bps));
         Choice {
             video: video.map(|one| one.id),
             audio: audio.map(|one| one.id),
@@ -112,7 +113,9 @@ impl Publication {
     pub(super) fn handle_track(&mut self, kind: MediaKind, track: Arc<Track>) {
         let lane = self.lane(kind);
         let last_ms = lane.as_ref().map_or(0, |lane| lane.last_ms);
-        let same = lane.as_ref().is_some_and(|lane| lane.told && lane.track == track);
+        let same = lane
+            .as_ref()
+            .is_some_and(|lane| lane.told && lane.track == track);
         *lane = Some(Lane {
             track,
             told: same,
@@ -123,7 +126,9 @@ impl Publication {
     /// FourCCs that a server has to know.
     pub(super) fn four_ccs(&self) -> Vec<&'static str> {
         let lanes = self.video.iter().chain(&self.audio);
-        lanes.filter_map(|lane| write::four_cc(&lane.track.config)).collect()
+        lanes
+            .filter_map(|lane| write::four_cc(&lane.track.config))
+            .collect()
     }
 
     /// Sends a unit, and before it what has to be there: of the first one, metadata and the configuration of

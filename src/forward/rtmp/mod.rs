@@ -21,12 +21,12 @@ use futures_util::FutureExt;
 use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio_rustls::TlsConnector;
 
+use super::status::Counted;
+use super::{Again, Carrier, Carrying, Ended, Told};
 use crate::base::Kind;
 use crate::base::clock::Clock;
 use crate::base::destination::{self, Private, System};
 use crate::base::push;
-use super::status::Counted;
-use super::{Again, Carrier, Carrying, Ended, Told};
 use crate::hub::{Stream, tap};
 use crate::media::{AccessUnit, MediaKind, RenditionId};
 use dial::Connection;
@@ -180,11 +180,7 @@ impl Restream {
 
     /// Sends a stream until it ends, or until the server does not take it. A pause in the media ends a publish,
     /// and its end begins another one.
-    pub async fn run<F: Units>(
-        &mut self,
-        feed: &mut F,
-        told: &Told,
-    ) -> Result<(), Error> {
+    pub async fn run<F: Units>(&mut self, feed: &mut F, told: &Told) -> Result<(), Error> {
         let mut way = Way {
             feed,
             offer: Offer::default(),
@@ -228,7 +224,11 @@ impl Restream {
         let mut session = Session::new(&self.target, media.four_ccs(), &random);
         while !session.is_publishing() {
             let output = std::mem::take(session.output());
-            connection.stream.write_all(&output).await.map_err(Error::Broken)?;
+            connection
+                .stream
+                .write_all(&output)
+                .await
+                .map_err(Error::Broken)?;
             connection.stream.flush().await.map_err(Error::Broken)?;
             connection.read(&mut session).await?;
             match said(&mut session, &mut connection.input)? {
@@ -343,9 +343,13 @@ impl<F: Units> Way<'_, F> {
     fn choose(&mut self) {
         let choice = self.offer.choice();
         self.feed.choose(&choice.ids());
-        for (kind, id) in [(MediaKind::Video, choice.video), (MediaKind::Audio, choice.audio)] {
+        for (kind, id) in [
+            (MediaKind::Video, choice.video),
+            (MediaKind::Audio, choice.audio),
+        ] {
             let rendition = id.and_then(|id| self.offer.rendition(id)).cloned();
-            self.publication.set(kind, rendition.as_ref().map(Arc::as_ref));
+            self.publication
+                .set(kind, rendition.as_ref().map(Arc::as_ref));
         }
     }
 

@@ -192,9 +192,25 @@ impl Session {
     pub(super) fn finish(&mut self) {
         if self.stage == Stage::Publishing {
             let key = self.key.clone();
-            self.command(0, &["FCUnpublish".into(), 6.0.into(), Value::Null, key.expose().into()]);
+            self.command(
+                0,
+                &[
+                    "FCUnpublish".into(),
+                    6.0.into(),
+                    Value::Null,
+                    key.expose().into(),
+                ],
+            );
             let stream = f64::from(self.message_stream);
-            self.command(0, &["deleteStream".into(), 7.0.into(), Value::Null, stream.into()]);
+            self.command(
+                0,
+                &[
+                    "deleteStream".into(),
+                    7.0.into(),
+                    Value::Null,
+                    stream.into(),
+                ],
+            );
         }
         self.stage = Stage::Closed;
     }
@@ -206,14 +222,24 @@ impl Session {
             ("app".to_owned(), self.application.as_str().into()),
             ("type".to_owned(), "nonprivate".into()),
             // What servers look at that were made for Flash's encoder.
-            ("flashVer".to_owned(), "FMLE/3.0 (compatible; Forebay)".into()),
+            (
+                "flashVer".to_owned(),
+                "FMLE/3.0 (compatible; Forebay)".into(),
+            ),
             ("tcUrl".to_owned(), self.address.as_str().into()),
         ];
         if !self.four_ccs.is_empty() {
-            let list = self.four_ccs.iter().map(|name| Value::from(*name)).collect();
+            let list = self
+                .four_ccs
+                .iter()
+                .map(|name| Value::from(*name))
+                .collect();
             properties.push(("fourCcList".to_owned(), Value::StrictArray(list)));
         }
-        self.command(0, &["connect".into(), CONNECT.into(), Value::Object(properties)]);
+        self.command(
+            0,
+            &["connect".into(), CONNECT.into(), Value::Object(properties)],
+        );
     }
 
     fn handle(&mut self, message: &Message) -> Result<Option<Said>, Error> {
@@ -261,7 +287,10 @@ impl Session {
                 // Servers of the Flash family want the first two; the others answer anything, or nothing.
                 self.command(0, &["releaseStream".into(), 2.0.into(), Value::Null, key()]);
                 self.command(0, &["FCPublish".into(), 3.0.into(), Value::Null, key()]);
-                self.command(0, &["createStream".into(), CREATE_STREAM.into(), Value::Null]);
+                self.command(
+                    0,
+                    &["createStream".into(), CREATE_STREAM.into(), Value::Null],
+                );
             }
             ("_result", Stage::Creating) if transaction == CREATE_STREAM => {
                 let id = info.and_then(Value::as_number).ok_or(Error::NoStream)?;
@@ -270,7 +299,13 @@ impl Session {
                 self.stage = Stage::Asking;
                 let key = self.key.clone();
                 let stream = self.message_stream;
-                let publish = ["publish".into(), 5.0.into(), Value::Null, key.expose().into(), "live".into()];
+                let publish = [
+                    "publish".into(),
+                    5.0.into(),
+                    Value::Null,
+                    key.expose().into(),
+                    "live".into(),
+                ];
                 self.command(stream, &publish);
             }
             ("_error", Stage::Connecting) if transaction == CONNECT => {
@@ -288,7 +323,9 @@ impl Session {
                         Some(Said::Ready)
                     }
                     (_, Stage::Publishing)
-                        if failed || code.ends_with("Unpublish.Success") || code.ends_with("Closed") =>
+                        if failed
+                            || code.ends_with("Unpublish.Success")
+                            || code.ends_with("Closed") =>
                     {
                         self.stage = Stage::Closed;
                         Some(Said::Over(self.sentence(code, description)))

@@ -46,7 +46,9 @@ fn restream(address: SocketAddr, private: &str) -> Restream {
     let Ok(Push::Rtmp(target)) = Push::parse("rtmp", &url, Some("the-key")) else {
         panic!("no destination");
     };
-    let networks = private.split_whitespace().map(|network| network.parse().unwrap());
+    let networks = private
+        .split_whitespace()
+        .map(|network| network.parse().unwrap());
     let private = Private {
         networks: networks.collect(),
         setting: "FOREBAY_FORWARD_PRIVATE",
@@ -162,7 +164,8 @@ async fn every_unit_arrives_with_its_times_pictures_out_of_order_too() {
     for event in renditions() {
         script.send(event).await.unwrap();
     }
-    let sound = |ms: i64, data: &str| unit(1, 48 * (5_000_000 + ms), 48 * (5_000_000 + ms), true, data);
+    let sound =
+        |ms: i64, data: &str| unit(1, 48 * (5_000_000 + ms), 48 * (5_000_000 + ms), true, data);
     let shown = |ms: i64, later: i64, key: bool, data: &str| {
         unit(0, epoch + 90 * ms, epoch + 90 * (ms + later), key, data)
     };
@@ -340,7 +343,16 @@ async fn a_server_that_reads_no_more_is_given_up_and_nothing_piles_up() {
     let publish = way.publish(connection, session, &clock, &told);
     let (ended, queued) = tokio::join!(publish, async {
         let mut queued = 0;
-        while script.send(unit(0, queued * 3_600, queued * 3_600, true, &"x".repeat(500))).await.is_ok()
+        while script
+            .send(unit(
+                0,
+                queued * 3_600,
+                queued * 3_600,
+                true,
+                &"x".repeat(500),
+            ))
+            .await
+            .is_ok()
             && queued < 7
         {
             queued += 1;

@@ -115,7 +115,9 @@ fn server(link: &str) -> Option<IceServer> {
 }
 
 fn unquoted(value: &str) -> String {
-    let inner = value.strip_prefix('"').and_then(|value| value.strip_suffix('"'));
+    let inner = value
+        .strip_prefix('"')
+        .and_then(|value| value.strip_suffix('"'));
     let Some(inner) = inner else {
         return value.to_owned();
     };
@@ -182,7 +184,11 @@ mod tests {
         let urls: Vec<&str> = servers.iter().map(|server| &*server.urls[0]).collect();
         assert_eq!(
             urls,
-            ["stun:stun.example.net", "turn:turn.example.net?transport=udp", "stun:b"]
+            [
+                "stun:stun.example.net",
+                "turn:turn.example.net?transport=udp",
+                "stun:b"
+            ]
         );
         assert_eq!(servers[1].username, "us,er");
         assert_eq!(servers[1].credential.expose(), "my\"Pass;word");

@@ -67,11 +67,16 @@ impl Client {
             let target = Target::of(&url).map_err(Error::Address)?;
             let answer = self.exchange(call, &target, token).await?;
             // RFC 9110 §15.4: the two that keep method and body.
-            let redirects = [StatusCode::TEMPORARY_REDIRECT, StatusCode::PERMANENT_REDIRECT];
+            let redirects = [
+                StatusCode::TEMPORARY_REDIRECT,
+                StatusCode::PERMANENT_REDIRECT,
+            ];
             if !redirects.contains(&answer.status) {
                 return Ok(answer);
             }
-            let location = answer.location.ok_or(Error::Redirect("without an address"))?;
+            let location = answer
+                .location
+                .ok_or(Error::Redirect("without an address"))?;
             let next = Target::of(location.expose()).map_err(Error::Address)?;
             if target.is_tls && !next.is_tls {
                 return Err(Error::Redirect("from https to http"));

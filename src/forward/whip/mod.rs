@@ -91,7 +91,8 @@ impl From<Error> for Ended {
             // What is said to be busy or in need of time is no refusal.
             Error::Status(code)
                 if code.is_client_error()
-                    && ![StatusCode::TOO_MANY_REQUESTS, StatusCode::REQUEST_TIMEOUT].contains(code) =>
+                    && ![StatusCode::TOO_MANY_REQUESTS, StatusCode::REQUEST_TIMEOUT]
+                        .contains(code) =>
             {
                 Again::Refused
             }
@@ -197,9 +198,8 @@ impl Endpoint {
         let answer = std::str::from_utf8(&answer.body).map_err(|_| Error::Answer("is no text"))?;
         visit.peer.accept(answer).await?;
         let connected = timeout(CONNECTED_WITHIN, visit.connected()).await;
-        connected.map_err(|_| {
-            Error::Closed(format!("none within {} s", CONNECTED_WITHIN.as_secs()))
-        })?
+        connected
+            .map_err(|_| Error::Closed(format!("none within {} s", CONNECTED_WITHIN.as_secs())))?
     }
 
     /// RFC 9725 §4.2: a POST of the offer, a 201 with the answer and the place of the session.
@@ -226,7 +226,11 @@ impl Endpoint {
                 method: Method::DELETE,
                 url: session.expose(),
                 // The session may be at another host: a token goes where the endpoint's address does.
-                token: self.target.token.as_ref().filter(|_| self.is_ours(&session)),
+                token: self
+                    .target
+                    .token
+                    .as_ref()
+                    .filter(|_| self.is_ours(&session)),
                 body: Bytes::new(),
             };
             if let Err(err) = self.client.send(&call).await {
@@ -388,6 +392,3 @@ fn end_of(stream: &Stream) -> Ended {
         false => Ended::new("what the stream has to tell was not read", Again::Soon),
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -34,7 +34,11 @@ pub(super) async fn destinations_are_their_channels_and_read_back_as_they_were_a
     let pushed: Vec<Push> = added.iter().map(|forward| forward.push.clone()).collect();
     assert_eq!(pushed, pushes);
     assert_eq!(read.forwards().await.unwrap().len(), 5);
-    for (channel, id) in [(&other, added[0].id), (&one, elsewhere.id), (&one, Uuid::new_v4())] {
+    for (channel, id) in [
+        (&other, added[0].id),
+        (&one, elsewhere.id),
+        (&one, Uuid::new_v4()),
+    ] {
         let missing = read.remove_forward(channel, id).await;
         assert!(matches!(missing, Err(Error::Missing { .. })));
     }

@@ -11,7 +11,11 @@ async fn destinations_are_added_listed_and_removed_and_never_show_their_keys() {
     let none = bench.operate("GET", PATH, "").await;
     assert_eq!(none.json(), json!({"status": "ok", "forwards": []}));
     let added = bench
-        .operate("POST", PATH, json!({"kind": "rtmp", "url": "rtmp://h/app", "key": "tell-no-one"}))
+        .operate(
+            "POST",
+            PATH,
+            json!({"kind": "rtmp", "url": "rtmp://h/app", "key": "tell-no-one"}),
+        )
         .await;
     assert_eq!(added.word(), (200, "ok".to_owned()), "{}", added.text);
     let forward = added.json()["forward"].clone();
@@ -20,7 +24,10 @@ async fn destinations_are_added_listed_and_removed_and_never_show_their_keys() {
         (&forward["url"], &forward["state"], &forward["removable"]),
         (&json!("rtmp://h/app"), &json!("waiting"), &json!(true))
     );
-    assert_eq!(forward["keyFingerprint"], Secret::new("tell-no-one").fingerprint());
+    assert_eq!(
+        forward["keyFingerprint"],
+        Secret::new("tell-no-one").fingerprint()
+    );
     for body in [
         json!({"kind": "rtmp", "url": "rtmps://h/app/tell-no-one"}),
         json!({"kind": "whip", "url": "https://h/w/tell-no-one", "token": "tell-no-one"}),
@@ -33,7 +40,11 @@ async fn destinations_are_added_listed_and_removed_and_never_show_their_keys() {
     let same = json!({"kind": "rtmp", "url": "rtmp://h/app/tell-no-one"});
     let again = bench.operate("POST", PATH, &same).await;
     assert_eq!(again.word(), (409, "already-exists".to_owned()));
-    assert_eq!(bench.world.told.lock().unwrap().len(), 5, "each is followed at once");
+    assert_eq!(
+        bench.world.told.lock().unwrap().len(),
+        5,
+        "each is followed at once"
+    );
     *bench.world.forwards.lock().unwrap() = vec![Forwarded {
         id: id.clone(),
         kind: "rtmp",
@@ -47,10 +58,17 @@ async fn destinations_are_added_listed_and_removed_and_never_show_their_keys() {
     let list = bench.operate("GET", PATH, "").await;
     let forwards = list.json()["forwards"].as_array().unwrap().clone();
     assert!(!list.text.contains("tell"), "{}", list.text);
-    let kinds: Vec<&str> = forwards.iter().filter_map(|one| one["kind"].as_str()).collect();
+    let kinds: Vec<&str> = forwards
+        .iter()
+        .filter_map(|one| one["kind"].as_str())
+        .collect();
     assert_eq!(kinds, ["rtmp", "rtmp", "whip", "ingress"]);
     assert_eq!(
-        (&forwards[0]["state"], &forwards[0]["nextAttemptUnixMs"], &forwards[0]["attempts"]),
+        (
+            &forwards[0]["state"],
+            &forwards[0]["nextAttemptUnixMs"],
+            &forwards[0]["attempts"]
+        ),
         (&json!("retrying"), &json!(5), &json!(3))
     );
     let one = format!("{PATH}/{id}");
@@ -65,14 +83,29 @@ async fn what_is_no_destination_is_refused_by_its_field() {
     let bench = bench(|_| {}).await;
     for (body, reason) in [
         (json!({}), "kind is missing"),
-        (json!({"kind": "srt", "url": "srt://h:1"}), "kind is not rtmp, whip or ingress"),
+        (
+            json!({"kind": "srt", "url": "srt://h:1"}),
+            "kind is not rtmp, whip or ingress",
+        ),
         (json!({"kind": "rtmp"}), "url is missing"),
         (json!({"kind": "whip", "url": 7}), "url is not a text"),
         (json!({"kind": "ingress"}), "room is missing"),
-        (json!({"kind": "rtmp", "url": "rtmp://h/a", "token": "tell"}), "token is nothing that rtmp has"),
-        (json!({"kind": "whip", "url": "https://h/", "room": "r"}), "room is nothing that whip has"),
-        (json!({"kind": "whip", "url": "ftp://h/tell"}), "url is ftp://h…, accepted is https://"),
-        (json!({"kind": "rtmp", "url": "rtmp://h/a", "key": "tell it"}), "key is (hidden), accepted is 1 to"),
+        (
+            json!({"kind": "rtmp", "url": "rtmp://h/a", "token": "tell"}),
+            "token is nothing that rtmp has",
+        ),
+        (
+            json!({"kind": "whip", "url": "https://h/", "room": "r"}),
+            "room is nothing that whip has",
+        ),
+        (
+            json!({"kind": "whip", "url": "ftp://h/tell"}),
+            "url is ftp://h…, accepted is https://",
+        ),
+        (
+            json!({"kind": "rtmp", "url": "rtmp://h/a", "key": "tell it"}),
+            "key is (hidden), accepted is 1 to",
+        ),
     ] {
         let refused = bench.operate("POST", PATH, &body).await;
         assert_eq!(refused.word(), (400, "bad-request".to_owned()), "{body}");
@@ -83,7 +116,9 @@ async fn what_is_no_destination_is_refused_by_its_field() {
         let missing = bench.operate("DELETE", &format!("{PATH}/{id}"), "").await;
         assert_eq!(missing.word(), (404, "not-found".to_owned()));
     }
-    let nowhere = bench.operate("GET", "/api/admin/channels/none/forwards", "").await;
+    let nowhere = bench
+        .operate("GET", "/api/admin/channels/none/forwards", "")
+        .await;
     assert_eq!(nowhere.word().0, 404);
 }
 
@@ -101,8 +136,14 @@ async fn destinations_of_the_settings_are_shown_and_stay() {
     }];
     let list = bench.operate("GET", PATH, "").await;
     let forwards = list.json()["forwards"].clone();
-    assert_eq!((&forwards[0]["id"], &forwards[0]["removable"]), (&json!("file-1"), &json!(false)));
-    assert_eq!((&forwards[1]["id"], &forwards[1]["state"]), (&json!("room"), &json!("live")));
+    assert_eq!(
+        (&forwards[0]["id"], &forwards[0]["removable"]),
+        (&json!("file-1"), &json!(false))
+    );
+    assert_eq!(
+        (&forwards[1]["id"], &forwards[1]["state"]),
+        (&json!("room"), &json!("live"))
+    );
     let refused = bench.operate("DELETE", &format!("{PATH}/file-1"), "").await;
     assert_eq!(refused.word(), (409, "conflict".to_owned()));
 }

@@ -352,7 +352,14 @@ fn what_is_written_reads_back() {
 fn a_message_of_two_parts_reads_back_whole_with_its_time_whatever_the_sizes() {
     let data: Vec<u8> = (0..=255).cycle().take(1000).collect();
     for time in [0, 1, 0xff_fffe, 0xff_ffff, 0x0100_0000, u32::MAX] {
-        for (cut, chunk) in [(0, 128), (5, 128), (128, 128), (130, 128), (5, 4096), (1000, 1)] {
+        for (cut, chunk) in [
+            (0, 128),
+            (5, 128),
+            (128, 128),
+            (130, 128),
+            (5, 4096),
+            (1000, 1),
+        ] {
             let head = Head {
                 csid: 6,
                 type_id: 9,
@@ -361,12 +368,22 @@ fn a_message_of_two_parts_reads_back_whole_with_its_time_whatever_the_sizes() {
             };
             let mut out = Vec::new();
             let size = u32::try_from(chunk).unwrap();
-            write(2, TYPE_SET_CHUNK_SIZE, 0, &size.to_be_bytes(), 128, &mut out);
+            write(
+                2,
+                TYPE_SET_CHUNK_SIZE,
+                0,
+                &size.to_be_bytes(),
+                128,
+                &mut out,
+            );
             let parts = [&data[..cut], &data[cut..]];
             assert!(write_parts(&head, parts, chunk, &mut out));
             let messages = read_all(&out).unwrap();
             assert_eq!(messages.len(), 1);
-            assert_eq!((messages[0].timestamp_ms, &messages[0].payload[..]), (time, &data[..]));
+            assert_eq!(
+                (messages[0].timestamp_ms, &messages[0].payload[..]),
+                (time, &data[..])
+            );
         }
     }
     let long = vec![0; 0x0100_0000];

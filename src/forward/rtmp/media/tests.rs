@@ -12,11 +12,17 @@ fn track(config: CodecConfig, rate: u32) -> Arc<Track> {
 
 fn picture() -> Arc<Track> {
     let record = include_bytes!("../../../../tests/data/codec/avc_crop.avcc").as_slice();
-    track(CodecConfig::Avc(avc::Config::parse(Bytes::from_static(record)).unwrap()), 90_000)
+    track(
+        CodecConfig::Avc(avc::Config::parse(Bytes::from_static(record)).unwrap()),
+        90_000,
+    )
 }
 
 fn aac() -> Arc<Track> {
-    track(CodecConfig::Aac(aac::Config::new_lc(48_000, 2).unwrap()), 48_000)
+    track(
+        CodecConfig::Aac(aac::Config::new_lc(48_000, 2).unwrap()),
+        48_000,
+    )
 }
 
 fn rendition(id: u8, name: &str, track: Arc<Track>, bps: u32) -> Arc<Rendition> {
@@ -39,7 +45,14 @@ fn the_encoders_own_goes_out_and_a_rung_only_where_it_has_none() {
     offer.add(rendition(0, "source", picture(), 1));
     offer.add(rendition(1, "hd", picture(), 9));
     offer.add(rendition(2, "source-audio", opus, 9));
-    let ids = |offer: &Offer| offer.choice().ids().iter().map(|id| id.0).collect::<Vec<_>>();
+    let ids = |offer: &Offer| {
+        offer
+            .choice()
+            .ids()
+            .iter()
+            .map(|id| id.0)
+            .collect::<Vec<_>>()
+    };
     assert_eq!(ids(&offer), [0, 2]);
     offer.add(rendition(3, "audio", aac(), 1));
     assert_eq!(ids(&offer), [0, 3], "AAC is what servers take");

@@ -15,12 +15,19 @@ fn connected(key: &str, four_ccs: Vec<&'static str>) -> (Session, Vec<Message>) 
     random[8] = 9;
     let mut session = Session::new(&target(key), four_ccs, &random);
     let hello = std::mem::take(session.output());
-    assert_eq!((hello.len(), &hello[..9]), (1 + PACKET_BYTES, &[3, 0, 0, 0, 0, 0, 0, 0, 0][..]));
+    assert_eq!(
+        (hello.len(), &hello[..9]),
+        (1 + PACKET_BYTES, &[3, 0, 0, 0, 0, 0, 0, 0, 0][..])
+    );
     assert_eq!(hello[9], 9);
     let mut buffer = BytesMut::from(&[VERSION][..]);
     buffer.extend_from_slice(&[5; PACKET_BYTES]);
     assert_eq!(session.poll_said(&mut buffer), Ok(None));
-    assert_eq!(std::mem::take(session.output()), [5; PACKET_BYTES], "S1 sent back");
+    assert_eq!(
+        std::mem::take(session.output()),
+        [5; PACKET_BYTES],
+        "S1 sent back"
+    );
     buffer.extend_from_slice(&[6; PACKET_BYTES]);
     assert_eq!(session.poll_said(&mut buffer), Ok(None));
     let sent = sent(&mut session);
@@ -43,7 +50,9 @@ fn sent(session: &mut Session) -> Vec<Message> {
 
 fn commands(messages: &[Message]) -> Vec<Vec<Value>> {
     let commands = messages.iter().filter(|message| message.type_id == 20);
-    commands.map(|message| amf0::decode(&message.payload).unwrap()).collect()
+    commands
+        .map(|message| amf0::decode(&message.payload).unwrap())
+        .collect()
 }
 
 /// What the server says.
@@ -71,11 +80,19 @@ fn asking(key: &str) -> Session {
     let result = ["_result".into(), 1.0.into(), Value::Null, Value::Null];
     assert_eq!(answer(&mut session, &result), Ok(None));
     let names = commands(&sent(&mut session));
-    let names: Vec<&str> = names.iter().filter_map(|values| values[0].as_str()).collect();
+    let names: Vec<&str> = names
+        .iter()
+        .filter_map(|values| values[0].as_str())
+        .collect();
     assert_eq!(names, ["releaseStream", "FCPublish", "createStream"]);
     // Many servers know none of the first two.
     for transaction in [2.0, 3.0] {
-        let error = ["_error".into(), transaction.into(), Value::Null, Value::Null];
+        let error = [
+            "_error".into(),
+            transaction.into(),
+            Value::Null,
+            Value::Null,
+        ];
         assert_eq!(answer(&mut session, &error), Ok(None));
     }
     let result = ["_result".into(), 4.0.into(), Value::Null, 1.0.into()];
@@ -84,7 +101,13 @@ fn asking(key: &str) -> Session {
     assert_eq!(publish.last().unwrap().stream_id, 1);
     assert_eq!(
         commands(publish),
-        [vec!["publish".into(), 5.0.into(), Value::Null, key.into(), "live".into()]]
+        [vec![
+            "publish".into(),
+            5.0.into(),
+            Value::Null,
+            key.into(),
+            "live".into()
+        ]]
     );
     session
 }
@@ -96,8 +119,14 @@ fn a_publish_is_asked_for_step_by_step_and_begins_with_the_servers_word() {
     let object = &connect[0][2];
     let text = |name| object.get(name).and_then(Value::as_str).unwrap();
     assert_eq!(connect[0][..2], ["connect".into(), 1.0.into()]);
-    assert_eq!((text("app"), text("tcUrl")), ("app/inst", "rtmp://h:1936/app/inst"));
-    assert_eq!(object.get("fourCcList"), Some(&Value::StrictArray(vec!["hvc1".into()])));
+    assert_eq!(
+        (text("app"), text("tcUrl")),
+        ("app/inst", "rtmp://h:1936/app/inst")
+    );
+    assert_eq!(
+        object.get("fourCcList"),
+        Some(&Value::StrictArray(vec!["hvc1".into()]))
+    );
     let mut session = asking("key");
     assert!(!session.is_publishing());
     let start = status("status", "NetStream.Publish.Start", "");
@@ -105,16 +134,26 @@ fn a_publish_is_asked_for_step_by_step_and_begins_with_the_servers_word() {
     assert!(session.is_publishing());
     assert!(session.send(9, 40, [b"head", b"data"]));
     let media = sent(&mut session);
-    assert_eq!((media[0].timestamp_ms, &media[0].payload[..]), (40, &b"headdata"[..]));
+    assert_eq!(
+        (media[0].timestamp_ms, &media[0].payload[..]),
+        (40, &b"headdata"[..])
+    );
     session.finish();
     let names = commands(&sent(&mut session));
-    assert_eq!((&names[0][0], &names[1][0]), (&"FCUnpublish".into(), &"deleteStream".into()));
+    assert_eq!(
+        (&names[0][0], &names[1][0]),
+        (&"FCUnpublish".into(), &"deleteStream".into())
+    );
 }
 
 #[test]
 fn a_refusal_is_told_in_the_servers_words_and_without_the_key() {
     let mut session = asking("tell-no-one?sign=tell-too");
-    let bad = status("error", "NetStream.Publish.BadName", "tell-no-one?sign=tell-too and tell-no-one\n!");
+    let bad = status(
+        "error",
+        "NetStream.Publish.BadName",
+        "tell-no-one?sign=tell-too and tell-no-one\n!",
+    );
     let Ok(Some(Said::Refused(text))) = answer(&mut session, &bad) else {
         panic!("not refused");
     };
@@ -125,7 +164,11 @@ fn a_refusal_is_told_in_the_servers_words_and_without_the_key() {
     let refused = Said::Refused("NetConnection.Connect.Rejected".to_owned());
     assert_eq!(answer(&mut session, &error), Ok(Some(refused)));
     let mut session = asking("key");
-    answer(&mut session, &status("status", "NetStream.Publish.Start", "")).unwrap();
+    answer(
+        &mut session,
+        &status("status", "NetStream.Publish.Start", ""),
+    )
+    .unwrap();
     let over = status("status", "NetStream.Unpublish.Success", "bye");
     let said = Said::Over("NetStream.Unpublish.Success: bye".to_owned());
     assert_eq!(answer(&mut session, &over), Ok(Some(said)));
@@ -139,7 +182,10 @@ fn pings_windows_and_acknowledgements_are_answered() {
     assert_eq!(hear(&mut session, 5, &1_u32.to_be_bytes()), Ok(None));
     session.handle_received(16 * 1024);
     let answers = sent(&mut session);
-    let answers: Vec<(u8, &[u8])> = answers.iter().map(|one| (one.type_id, &one.payload[..])).collect();
+    let answers: Vec<(u8, &[u8])> = answers
+        .iter()
+        .map(|one| (one.type_id, &one.payload[..]))
+        .collect();
     assert_eq!(
         answers,
         [
@@ -155,7 +201,13 @@ fn what_is_no_rtmp_ends_with_an_error() {
     let mut session = Session::new(&target("key"), Vec::new(), &[0; PACKET_BYTES]);
     let mut buffer = BytesMut::from(&b"HTTP/1.1 400"[..]);
     assert_eq!(session.poll_said(&mut buffer), Err(Error::Version(b'H')));
-    for id in [Value::Null, (-1.0).into(), 0.5.into(), f64::NAN.into(), 1e10.into()] {
+    for id in [
+        Value::Null,
+        (-1.0).into(),
+        0.5.into(),
+        f64::NAN.into(),
+        1e10.into(),
+    ] {
         let (mut session, _) = connected("key", Vec::new());
         answer(&mut session, &["_result".into(), 1.0.into(), Value::Null]).unwrap();
         let result = ["_result".into(), 4.0.into(), Value::Null, id];
