@@ -140,7 +140,7 @@ async fn listen(
             (&room, &channel),
             &config,
             &mut known,
-            (&mut wanted, &state),
+            (&wanted, &state),
             seed,
             &tasks,
         );
@@ -178,7 +178,7 @@ async fn visit<C: Channel>(
     (room, channel): (&str, &C),
     config: &Config,
     known: &mut Room,
-    (wanted, state): (&mut watch::Receiver<bool>, &watch::Sender<State>),
+    (wanted, state): (&watch::Receiver<bool>, &watch::Sender<State>),
     seed: u64,
     tasks: &Tasks,
 ) -> Result<(End, bool), String> {

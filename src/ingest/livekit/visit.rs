@@ -91,7 +91,7 @@ impl<'a, C: Channel> Visit<'a, C> {
     /// Stays until the end. Also says whether anything came.
     pub(super) async fn run(
         mut self,
-        wanted: &mut watch::Receiver<bool>,
+        wanted: &watch::Receiver<bool>,
         tasks: &Tasks,
     ) -> (End, bool) {
         let end = match self.arrange() {
@@ -110,7 +110,7 @@ impl<'a, C: Channel> Visit<'a, C> {
         (end, self.delivered)
     }
 
-    async fn stay(&mut self, wanted: &mut watch::Receiver<bool>, tasks: &Tasks) -> End {
+    async fn stay(&mut self, wanted: &watch::Receiver<bool>, tasks: &Tasks) -> End {
         let mut tick = interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
