@@ -174,7 +174,7 @@ impl App {
             &config,
             commands::livekit_signaller(&config).context("LIVEKIT_URL")?,
             Arc::new(crate::rtc::open),
-            Box::new(|_| Vec::new()),
+            Box::new(|_: &Stream| Vec::new()),
             &hub,
             &board,
             &clock,
