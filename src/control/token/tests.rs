@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use super::*;
 
 const NOW: Wall = Wall(1_790_000_000_000_000);

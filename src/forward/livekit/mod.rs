@@ -145,6 +145,3 @@ fn left(reason: &Reason) -> Ended {
     };
     Ended::new(reason, again)
 }
-
-#[cfg(test)]
-mod tests;

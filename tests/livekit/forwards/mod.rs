@@ -1,6 +1,7 @@
 //! Streams in rooms of a LiveKit server: a stream of the hub, the forward, and LiveKit's protocol and WebRTC
 //! as the test server speaks them. What is encoded is real; who encodes for rooms is the test.
 
+mod app;
 mod stage;
 
 use std::time::Duration;
