@@ -177,6 +177,28 @@ impl Pair {
         }
     }
 
+    /// The same while media goes on: a packet that is lost at the end is missed only when another one follows.
+    async fn until_with(
+        &mut self,
+        pictures: &[AccessUnit],
+        sounds: &[AccessUnit],
+        done: impl Fn(&Pair) -> bool,
+    ) {
+        let (picture, sound) = (picture(), sound());
+        let mut tail = pictures.iter().zip(sounds);
+        let mut ticks = tokio::time::interval(Duration::from_millis(40));
+        while !done(self) {
+            tokio::select! {
+                _ = ticks.tick() => {
+                    let (unit, spoken) = tail.next().expect("everything arrives before this ends");
+                    self.sender.send(0, 0, &picture, unit).unwrap();
+                    self.sender.send(1, 0, &sound, spoken).unwrap();
+                }
+                () = self.step() => {}
+            }
+        }
+    }
+
     async fn step(&mut self) {
         let next = async {
             tokio::select! {

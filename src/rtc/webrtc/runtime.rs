@@ -14,6 +14,7 @@ use webrtc::runtime::{
     TokioRuntime,
 };
 
+use super::setup::SOCKET_BYTES;
 use super::shared::Shared;
 use crate::base::shutdown::Tasks;
 use crate::rtc::Event;
@@ -56,6 +57,9 @@ impl Runtime for Ours {
     }
 
     fn wrap_udp_socket(&self, socket: std::net::UdpSocket) -> io::Result<Arc<dyn AsyncUdpSocket>> {
+        let options = socket2::SockRef::from(&socket);
+        let _ = options.set_recv_buffer_size(SOCKET_BYTES);
+        let _ = options.set_send_buffer_size(SOCKET_BYTES);
         TokioRuntime.wrap_udp_socket(socket)
     }
 

@@ -49,6 +49,12 @@ const FAILED: Duration = Duration::from_secs(10);
 const KEEPALIVE: Duration = Duration::from_secs(2);
 /// Connectivity checks: several a second, for as long as a connection may take.
 const CHECKS: (Duration, u16) = (Duration::from_millis(100), 100);
+/// Packets after which one that comes late still counts: a repeated packet follows those of a whole key unit. 64,
+/// the least that RFC 3711 §3.3.2 asks for, would refuse it.
+const REPLAY_PACKETS: usize = 4096;
+/// Datagrams that wait to be read, bytes: a key unit may come at once while this process has no processor. The
+/// system takes less where its limit is lower.
+pub(super) const SOCKET_BYTES: usize = 1024 * 1024;
 /// What data channels may hold: nobody reads them.
 const DATA_BYTES: u32 = 64 * 1024;
 
@@ -117,6 +123,7 @@ fn setting_engine(settings: &Settings) -> SettingEngine {
         .with_include_loopback_candidate(settings.loopback)
         .with_ice_timeouts(Some(DISCONNECTED), Some(FAILED), Some(KEEPALIVE))
         .with_ice_connection_attempts(Some(CHECKS.0), Some(CHECKS.1))
+        .with_srtp_replay_protection_window(REPLAY_PACKETS)
         .with_sctp_max_receive_buffer_size(DATA_BYTES)
         .build()
 }
