@@ -25,8 +25,8 @@ use std::time::Duration;
 
 pub use crate::base::network::Network;
 pub use model::{
-    Channel, Config, Event, Forward, Identity, Limits, Listen, Livekit, Log, Media, Publish, Storage, Urls,
-    Webhooks,
+    Channel, Config, Event, Forward, Identity, Limits, Listen, Livekit, Log, Media, Publish,
+    Storage, Urls, Webhooks,
 };
 #[cfg(test)]
 pub(crate) use setting::Field;

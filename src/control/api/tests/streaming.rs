@@ -148,7 +148,8 @@ async fn a_token_has_the_claims_of_the_contract_whichever_id_is_used() {
 }
 
 #[tokio::test]
-async fn a_token_needs_a_key_of_the_sessions_tenant_or_an_operators_an_identity_and_an_open_session() {
+async fn a_token_needs_a_key_of_the_sessions_tenant_or_an_operators_an_identity_and_an_open_session()
+ {
     let bench = with_livekit().await;
     let made = bench.broadcast("one").await;
     let id = made["id"].as_str().unwrap();
