@@ -64,7 +64,7 @@ pub fn fuzz_receiver(data: &[u8]) {
             );
             if step % 11 == 5 {
                 let ntp = u64::from(time) << (sequence % 57);
-                receiver.report(&mut origin, now, ntp, u32::from(sequence) << 24);
+                receiver.report(&mut origin, ntp, u32::from(sequence) << 24);
             }
             assert!(receiver.poll_asks(now).len() <= 256);
             receiver.poll_key_unit(now);

@@ -83,9 +83,9 @@ impl Receiver {
     }
 
     /// Takes a sender report.
-    pub fn report(&mut self, origin: &mut Origin, now: Duration, ntp: u64, rtp: u32) {
+    pub fn report(&mut self, origin: &mut Origin, ntp: u64, rtp: u32) {
         let rtp = self.unwrap.extend(rtp);
-        self.clock.report(origin, now, ntp, rtp);
+        self.clock.report(origin, ntp, rtp);
     }
 
     /// Lets time pass.

@@ -121,7 +121,7 @@ impl Incoming {
     }
 
     /// Takes a sender report.
-    pub(super) fn report(&mut self, now: Duration, ssrc: u32, ntp: u64, rtp: u32) {
+    pub(super) fn report(&mut self, ssrc: u32, ntp: u64, rtp: u32) {
         let track = self
             .tracks
             .iter_mut()
@@ -132,7 +132,7 @@ impl Incoming {
                 self.origins.insert(name.to_owned(), Origin::default());
             }
             if let Some(origin) = self.origins.get_mut(name) {
-                track.receiver.report(origin, now, ntp, rtp);
+                track.receiver.report(origin, ntp, rtp);
             }
         }
     }

@@ -84,6 +84,8 @@ pub struct Down {
     pub switches: u32,
     pub key_frame_requests: u64,
     offset: i64,
+    /// Numbers of packets without payload since the switch, which subscribers do not get.
+    paddings: Vec<u64>,
     base: u64,
     last_sequence: u64,
     shift: u32,
@@ -104,6 +106,7 @@ impl Down {
             switches: 0,
             key_frame_requests: 0,
             offset: 0,
+            paddings: Vec::new(),
             base: 0,
             last_sequence: 1000,
             shift: 0,
@@ -147,7 +150,14 @@ impl Down {
         let Some(pt) = payload_type(rtc, mid) else {
             return;
         };
-        if self.wish.is_disabled || self.is_gone || packet.payload.is_empty() {
+        if self.wish.is_disabled || self.is_gone {
+            return;
+        }
+        if packet.payload.is_empty() {
+            // Probing of the publisher's line. Its number would be a hole in the subscriber's.
+            if self.layer == Some(layer) && packet.sequence >= self.base {
+                self.paddings.push(packet.sequence);
+            }
             return;
         }
         let wall = wall(packet, clock);
@@ -161,7 +171,9 @@ impl Down {
         if packet.sequence < self.base {
             return;
         }
-        let sequence = packet.sequence.wrapping_add_signed(self.offset);
+        let before = self.paddings.iter().filter(|at| **at < packet.sequence);
+        let offset = self.offset - i64::try_from(before.count()).unwrap_or(0);
+        let sequence = packet.sequence.wrapping_add_signed(offset);
         let timestamp = packet.timestamp.wrapping_add(self.shift);
         if sequence > self.last_sequence {
             self.last_sequence = sequence;
@@ -185,6 +197,7 @@ impl Down {
     /// Numbers and times go on where the layer before ended.
     fn switch(&mut self, layer: usize, packet: &Packet, wall: Instant, clock_rate: u32) {
         self.base = packet.sequence;
+        self.paddings.clear();
         let next = self.last_sequence + 1;
         self.offset = next.wrapping_sub(packet.sequence) as i64;
         if let Some((timestamp, before)) = self.last {
