@@ -157,6 +157,18 @@ async fn what_is_published_by_whip_is_in_the_room_until_it_is_deleted() {
     assert_eq!(track.info.name, "synthesized-camera");
     assert_eq!(track.layer("").broken_frames, 0);
     assert_eq!(track.layer("").lost_packets, 0);
+    // A line that loses: what is missing is asked for and comes again.
+    server.faults(|faults| faults.loss_percent = 5);
+    let enough = |server: &LivekitServer| {
+        let track = server.track(ROOM, "cam", TrackType::Video)?;
+        (track.layer("").frames >= 150).then_some(track)
+    };
+    let track = server.until("100 pictures more", enough).await;
+    server.faults(|faults| faults.loss_percent = 0);
+    let dropped = server.with(|state| state.context.dropped_datagrams);
+    let (broken, lost) = (track.layer("").broken_frames, track.layer("").lost_packets);
+    assert!(dropped > 0);
+    assert_eq!((broken, lost), (0, 0), "{dropped} datagrams were dropped");
     let gone = http::request(server.address(), "DELETE", &location, &headers[1..]).await;
     assert_eq!(gone.status, 200);
     assert!(server.participants(ROOM).is_empty());
