@@ -221,6 +221,7 @@ impl Room {
         else {
             return;
         };
+        let layer_rid = rid;
         let rid = rid.map(|rid| rid.to_string()).unwrap_or_default();
         let arrived = packet.timestamp;
         let pt: u8 = *packet.header.payload_type;
@@ -234,15 +235,13 @@ impl Room {
         let Some((sid, layer, is_first)) = participant.record(mid, &rid, *ssrc, pt, &packet) else {
             return;
         };
-        if participant
-            .track(&sid)
-            .is_some_and(|track| track.is_video())
-        {
-            // libwebrtc sends again without a stream of retransmissions too, which its H.264 offers lack.
+        let track = participant.track(&sid).expect("it was found above");
+        if track.is_video() && track.layers[layer].layer.packets == 1 {
+            // libwebrtc sends again without a stream of retransmissions too, which its H.264 offers lack. To
+            // expect the source once more has the engine look again at who wants repairs.
             let mut api = participant.publisher.rtc.direct_api();
-            if let Some(stream) = api.stream_rx(&ssrc) {
-                stream.suppress_nack(false);
-            }
+            let stream = api.expect_stream_rx(ssrc, None, mid, layer_rid);
+            stream.suppress_nack(false);
         }
         if is_first {
             self.publish(index, &sid, context);

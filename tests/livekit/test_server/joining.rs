@@ -151,26 +151,3 @@ async fn silence_ends_a_client_and_a_flood_of_requests_does_not() {
     ann.event("reconnected").await;
     ann.kill().await;
 }
-
-#[tokio::test(flavor = "multi_thread")]
-async fn lost_packets_come_again_in_both_directions() {
-    let server = LivekitServer::start();
-    let ann = publisher(&server, "--no-sound").await;
-    server.faults(|faults| faults.loss_percent = 5);
-    let mut bob = viewer(&server, "bob", &Value::Null).await;
-    let figures = bob.pictures("ann", 150).await;
-    let track = server
-        .track(ROOM, "ann", TrackType::Video)
-        .expect("a picture");
-    let layer = track.layer("");
-    let dropped = server.with(|state| state.context.dropped_datagrams);
-    assert!(dropped > 10, "{dropped}");
-    let said = format!(
-        "{dropped} dropped, {} of {} broken",
-        layer.broken_frames, layer.frames
-    );
-    assert!(layer.broken_frames * 10 < layer.frames, "{said}: {figures}");
-    super::media::show(&format!("{said}: {figures}"));
-    ann.kill().await;
-    bob.kill().await;
-}
