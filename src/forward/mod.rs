@@ -9,9 +9,12 @@
 //! [`Tap`](crate::hub::tap::Tap).
 
 pub mod feed;
+pub mod ingress;
 pub mod layers;
 pub mod livekit;
+pub mod rtmp;
 pub mod status;
+pub mod whip;
 
 use std::future::Future;
 use std::pin::Pin;
