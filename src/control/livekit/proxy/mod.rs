@@ -174,8 +174,12 @@ fn said(code: StatusCode, text: impl Into<String>) -> Response {
             content_type = "text/plain", body = String),
         (status = 404, description = "There is no LiveKit server.", content_type = "text/plain", body = String),
         (status = 502, description = "The server cannot be reached.", content_type = "text/plain", body = String),
+        (status = 400, description = "The request can be read in two ways.", content_type = "text/plain",
+            body = String),
+        (status = 431, description = "The request is too long.", content_type = "text/plain", body = String),
         (status = 503, description = "Too many clients are connected.", content_type = "text/plain",
-            body = String)),
+            body = String),
+        (status = 504, description = "The server does not answer.", content_type = "text/plain", body = String)),
 )]
 pub(in crate::control) async fn serve(
     Extract(state): Extract<State>,
