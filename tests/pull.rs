@@ -86,6 +86,7 @@ fn channel(source: &str) -> Channel {
         slate: None,
         srt_passphrase: None,
         source: Some(Source::parse(source).expect("a source")),
+        pushes: Vec::new(),
     }
 }
 

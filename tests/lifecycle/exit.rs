@@ -43,6 +43,7 @@ async fn calling(other: &Server) -> Server {
             slate: None,
             srt_passphrase: None,
             source: Some(Source::parse(&source).expect("a source")),
+            pushes: Vec::new(),
         }];
     })
     .await
