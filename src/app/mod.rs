@@ -154,21 +154,16 @@ impl App {
             srt: listeners.srt,
         };
         let both = (&tasks, &ingest);
-        let publishing::Started {
-            pulls,
-            rooms,
-            threads,
-        } = publishing::start(ports, &config, tls.as_ref(), &hub, &figures, &clock, both)?;
+        let started =
+            publishing::start(ports, &config, tls.as_ref(), &hub, &figures, &clock, both)?;
+        let publishing::Started { feeds, threads } = started;
         for job in pulls::jobs(&config) {
-            pulls.start(&job.channel_id, job.source);
+            feeds.start(&job.channel_id, job.source);
         }
         let watch = Arc::new(control::watch::Watch {
             region: config.identity.region.clone(),
             live: Arc::new(hub.clone()),
-            sources: Arc::new(rooms::Feeds {
-                pulls,
-                rooms: rooms.clone(),
-            }),
+            sources: feeds.clone(),
         });
         // Since the memory was read nothing was followed, so that nothing that came or went is missed.
         store.watch(&watch).await?;
@@ -207,7 +202,7 @@ impl App {
             dash_base: config.urls.playback_dash_base.clone(),
             addresses: console::addresses(&config, &addresses),
             livekit: commands::livekit_server(&config).context("LIVEKIT_URL")?,
-            rooms,
+            rooms: feeds.rooms.clone(),
             clock: clock.clone(),
         });
         events::conduct(&state, &tasks);

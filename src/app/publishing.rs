@@ -9,7 +9,7 @@ use tokio::net::TcpListener;
 use super::Tls;
 use super::measure::Figures;
 use super::pulls::Pulls;
-use super::rooms::Rooms;
+use super::rooms::{Feeds, Rooms};
 use crate::base::clock::Clock;
 use crate::base::lanes::{Lanes, Threads};
 use crate::base::shutdown::Tasks;
@@ -28,10 +28,8 @@ pub(super) struct Ports {
 
 /// What runs.
 pub(super) struct Started {
-    /// Sources of channels.
-    pub(super) pulls: Arc<Pulls>,
-    /// Rooms that become channels.
-    pub(super) rooms: Arc<Rooms>,
+    /// Sources of channels that are pulled, and rooms that become channels.
+    pub(super) feeds: Arc<Feeds>,
     /// Publishers' threads, and those of pulls and rooms.
     pub(super) threads: Threads,
 }
@@ -91,11 +89,11 @@ pub(super) fn start(
     tasks.spawn(server.run());
     let livekit = commands::livekit_signaller(config).context("LIVEKIT_URL")?;
     let rooms = Rooms::new(livekit, config, hub, figures, lanes, clock, ingest);
-    Ok(Started {
-        pulls: Arc::new(pulls),
+    let feeds = Arc::new(Feeds {
+        pulls,
         rooms: Arc::new(rooms),
-        threads,
-    })
+    });
+    Ok(Started { feeds, threads })
 }
 
 fn srt_config(config: &Config, lanes: Lanes) -> srt::Config {

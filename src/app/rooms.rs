@@ -73,7 +73,7 @@ impl control::Rooms for Rooms {
 /// What channels get from elsewhere: sources that are pulled, and rooms.
 pub(super) struct Feeds {
     /// Sources.
-    pub(super) pulls: Arc<Pulls>,
+    pub(super) pulls: Pulls,
     /// Rooms.
     pub(super) rooms: Arc<Rooms>,
 }

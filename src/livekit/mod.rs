@@ -5,7 +5,7 @@
 
 mod error;
 mod event;
-mod session;
+mod signal;
 mod thread;
 pub mod token;
 
@@ -13,7 +13,7 @@ use crate::base::clock::Wall;
 use crate::base::secret::Secret;
 pub use error::{Error, Reason};
 pub use event::{Event, Layer, Participant, Publication, Quality, RoomTrack, Source, Target};
-pub use session::{Entry, Joined, Session};
+pub use signal::{Entry, Joined, Session};
 
 /// How the identities of the gateway itself begin: tokens that the APIs hand out name no other ones so.
 pub const OWN_IDENTITY: &str = "forebay";

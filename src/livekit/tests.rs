@@ -419,7 +419,7 @@ async fn pings_without_an_interval_are_no_reason_to_fall() {
 async fn events_that_nobody_reads_end_the_session_and_not_the_memory() {
     let (mut session, mut socket, _) = session().await;
     let flood = async {
-        for _ in 0..3 * super::session::QUEUE_EVENTS {
+        for _ in 0..3 * super::signal::QUEUE_EVENTS {
             let update = proto::ParticipantUpdate {
                 participants: Vec::new(),
             };
@@ -443,5 +443,5 @@ async fn events_that_nobody_reads_end_the_session_and_not_the_memory() {
     while !matches!(next(&mut session).await, Some(Event::Left(_))) {
         events += 1;
     }
-    assert!(events <= super::session::QUEUE_EVENTS);
+    assert!(events <= super::signal::QUEUE_EVENTS);
 }

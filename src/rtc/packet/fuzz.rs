@@ -53,18 +53,19 @@ pub fn fuzz_receiver(data: &[u8]) {
             let (payload, after) = after.split_at(after.len().min(usize::from(size)));
             now += Duration::from_millis(u64::from(step));
             let far = if step > 250 { 0x7FF0 } else { 0 };
-            receiver.handle(
-                now,
-                Packet {
-                    sequence: u16::from(sequence).wrapping_add(far),
-                    timestamp: u32::from(time) << (step % 25),
-                    marker: step.is_multiple_of(3),
-                    payload: Bytes::copy_from_slice(payload),
-                },
-            );
+            let packet = Packet {
+                sequence: u16::from(sequence).wrapping_add(far),
+                timestamp: u32::from(time) << (step % 25),
+                marker: step.is_multiple_of(3),
+                payload: Bytes::copy_from_slice(payload),
+            };
+            if let Some((ntp, rtp)) = receiver.begin(&packet) {
+                receiver.report(&mut origin, now, ntp, rtp);
+            }
+            receiver.handle(now, packet);
             if step % 11 == 5 {
                 let ntp = u64::from(time) << (sequence % 57);
-                receiver.report(&mut origin, ntp, u32::from(sequence) << 24);
+                receiver.report(&mut origin, now, ntp, u32::from(sequence) << 24);
             }
             assert!(receiver.poll_asks(now).len() <= 256);
             receiver.poll_key_unit(now);

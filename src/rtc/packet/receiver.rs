@@ -17,6 +17,9 @@ use crate::media::{AccessUnit, CodecConfig, Ticks, Track};
 /// because it is asked again.
 const KEY_UNIT_INTERVAL: Duration = Duration::from_millis(500);
 
+/// A report before the first packet is of a time this near to that one's, or knows nothing of it.
+const EARLIEST_REPORT: Duration = Duration::from_secs(10);
+
 /// What comes out of a stream.
 #[derive(Clone, Debug)]
 pub enum Out {
@@ -35,6 +38,9 @@ pub struct Receiver {
     jitter: Jitter,
     unwrap: Unwrap,
     clock: TrackClock,
+    begun: bool,
+    /// NTP and RTP time of a report that came before the first packet.
+    early: Option<(u64, u32)>,
     depacketiser: Depacketiser,
     /// The RTP time of the unit that is being put together.
     unit: Option<u32>,
@@ -64,6 +70,8 @@ impl Receiver {
             jitter: Jitter::new(patience),
             unwrap: Unwrap::default(),
             clock: TrackClock::new(format.clock()),
+            begun: false,
+            early: None,
             depacketiser: Depacketiser::default(),
             unit: None,
             config: None,
@@ -76,6 +84,19 @@ impl Receiver {
         }
     }
 
+    /// NTP and RTP time of the report that came before the first packet, where `packet` is that one: to be
+    /// taken by [`Receiver::report`] before the packet. Not one whose time is another: some report before
+    /// they know which time their first packet will have (str0m says zero).
+    pub fn begin(&mut self, packet: &Packet) -> Option<(u64, u32)> {
+        if std::mem::replace(&mut self.begun, true) {
+            return None;
+        }
+        let (ntp, rtp) = self.early.take()?;
+        let apart = i64::from(rtp.wrapping_sub(packet.timestamp).cast_signed());
+        let longest = Ticks::from_duration(EARLIEST_REPORT, self.format.clock());
+        (apart.abs() <= longest.0).then_some((ntp, rtp))
+    }
+
     /// Takes a packet as it arrives.
     pub fn handle(&mut self, now: Duration, packet: Packet) {
         self.jitter.handle(now, packet);
@@ -83,9 +104,13 @@ impl Receiver {
     }
 
     /// Takes a sender report.
-    pub fn report(&mut self, origin: &mut Origin, ntp: u64, rtp: u32) {
+    pub fn report(&mut self, origin: &mut Origin, now: Duration, ntp: u64, rtp: u32) {
+        if !self.begun {
+            self.early = Some((ntp, rtp));
+            return;
+        }
         let rtp = self.unwrap.extend(rtp);
-        self.clock.report(origin, ntp, rtp);
+        self.clock.report(origin, now, ntp, rtp);
     }
 
     /// Lets time pass.

@@ -63,25 +63,30 @@ impl TrackClock {
     }
 
     /// Takes a sender report: `rtp` (unwrapped) is `ntp` (RFC 3550 §4, seconds since 1900 in 32.32 bits).
-    pub fn report(&mut self, origin: &mut Origin, ntp: u64, rtp: i64) {
-        // A sender without a clock says zero (RFC 3550 §6.4.1). One that reports before its first packet may
-        // not know yet which time that will have (str0m says zero).
-        let Some(own) = self.offset.filter(|_| ntp != 0) else {
+    pub fn report(&mut self, origin: &mut Origin, now: Duration, ntp: u64, rtp: i64) {
+        // A sender without a clock says zero (RFC 3550 §6.4.1).
+        if ntp == 0 {
             return;
-        };
+        }
         let at = self.ticks(ntp_micros(ntp));
         let offset = match origin.offset {
             Some(offset) => at.saturating_add(self.ticks(offset)).saturating_sub(rtp),
             None => {
                 // The first report of a sender moves nothing: its clock is laid under the times that are.
-                let here = rtp.saturating_add(own);
+                let mine = self.offset.unwrap_or_else(|| {
+                    self.ticks(i64::try_from(now.as_micros()).unwrap_or(i64::MAX))
+                        .saturating_sub(rtp)
+                });
+                let here = rtp.saturating_add(mine);
                 let micros = rescale(Ticks(here), self.scale, Timescale::MICROS).0;
                 origin.offset = Some(micros.saturating_sub(ntp_micros(ntp)));
-                own
+                mine
             }
         };
         let limit = Ticks::from_duration(DEADBAND, self.scale).0;
-        let moved = own.abs_diff(offset) > limit.unsigned_abs();
+        let moved = self
+            .offset
+            .is_none_or(|before| before.abs_diff(offset) > limit.unsigned_abs());
         if !self.reported || moved {
             self.offset = Some(offset);
         }

@@ -98,7 +98,7 @@ impl Link {
             self.handle_blocks(&mut media, now, &report.reports);
             media
                 .incoming
-                .report(report.ssrc, report.ntp_time, report.rtp_time);
+                .report(now, report.ssrc, report.ntp_time, report.rtp_time);
         } else if let Some(goodbye) = packet.downcast_ref::<Goodbye>() {
             let Media {
                 incoming, events, ..

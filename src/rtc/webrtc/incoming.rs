@@ -116,12 +116,18 @@ impl Incoming {
         let Some(track) = self.track(ssrc, payload_type) else {
             return;
         };
+        if let Some((ntp, rtp)) = track.receiver.begin(&packet) {
+            self.report(now, ssrc, ntp, rtp);
+        }
+        let Some(track) = self.track(ssrc, payload_type) else {
+            return;
+        };
         track.receiver.handle(now, packet);
         track.hand_out(events);
     }
 
     /// Takes a sender report.
-    pub(super) fn report(&mut self, ssrc: u32, ntp: u64, rtp: u32) {
+    pub(super) fn report(&mut self, now: Duration, ssrc: u32, ntp: u64, rtp: u32) {
         let track = self
             .tracks
             .iter_mut()
@@ -132,7 +138,7 @@ impl Incoming {
                 self.origins.insert(name.to_owned(), Origin::default());
             }
             if let Some(origin) = self.origins.get_mut(name) {
-                track.receiver.report(origin, ntp, rtp);
+                track.receiver.report(origin, now, ntp, rtp);
             }
         }
     }
