@@ -131,7 +131,9 @@ fn remove(call: &Call) -> Result<Response, Error> {
         from => from,
     };
     let who = (request.room, request.identity);
-    state.revoked.insert(who, from);
+    if !state.context.faults.no_revocation {
+        state.revoked.insert(who, from);
+    }
     drop(state);
     removed?;
     call.answer(&proto::RemoveParticipantResponse::default())

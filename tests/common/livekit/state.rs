@@ -41,6 +41,8 @@ pub struct Faults {
     pub loss_percent: u32,
     /// No egress worker answers.
     pub no_workers: bool,
+    /// Removal revokes no tokens.
+    pub no_revocation: bool,
     /// The API answers with that status.
     pub refuse_api: Option<u16>,
 }

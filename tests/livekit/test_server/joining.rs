@@ -123,6 +123,8 @@ async fn a_refused_upgrade_a_goodbye_and_a_crash_are_seen_by_clients() {
 
     let mut ann = publisher(&server, "--no-picture").await;
     server.until("sound", media).await;
+    // It publishes again only what it knows that it has published.
+    ann.event("published").await;
     server.start_again();
     ann.event("reconnecting").await;
     server.until("sound after all was forgotten", media).await;
