@@ -133,6 +133,7 @@
 //! | cut | a row of a show's log: from this channel time on, slate, film, encoder or nothing |
 //! | takeover, leg | an encoder in a film's place; its segments as the show lists them |
 //! | tap | who takes a stream's renditions as they are, off the frame path |
+//! | push, destination | another place that a channel goes to while it is on air |
 //! | forward | a stream on its way to one destination: its room, a WHIP endpoint, an RTMP server |
 //! | layer | one of up to three sizes of a picture in a room (simulcast): a rung, sent untouched |
 //! | listener | the gateway in a room that becomes a channel |

@@ -44,6 +44,8 @@ pub(super) struct StreamView {
     findings: Vec<FindingView>,
     rungs: Vec<RungView>,
     repairs: RepairsView,
+    /// Where its channel goes: rooms and other destinations.
+    forwards: Vec<forwards::View>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) history: Option<Vec<IncidentView>>,
 }
@@ -326,6 +328,7 @@ fn view(state: &State, health: Health) -> StreamView {
     let current = live.on_air(&health.channel_id).map(|stream| stream.id);
     let origin = live.origin(health.id);
     StreamView {
+        forwards: forwards::running(state, &health.channel_id),
         stream_id: health.id.to_string(),
         channel_id: health.channel_id,
         alias: health.alias,

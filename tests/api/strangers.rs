@@ -9,6 +9,7 @@ use tokio::process::Command;
 
 use super::{ADMIN_KEY, Client, SECRET, SETTINGS};
 use crate::common::gateway::{Folder, Gateway};
+use crate::common::livekit::{self, LivekitServer};
 
 /// What docker/install-deps.sh --test installs.
 const SCHEMATHESIS: &str = "target/tools/schemathesis/bin/schemathesis";
@@ -82,7 +83,16 @@ async fn client(gateway: &Gateway, name: &str) -> [String; 2] {
 #[tokio::test(flavor = "multi_thread")]
 async fn broadcasts_answer_strangers_as_their_description_says() {
     let folder = Folder::new();
-    let gateway = folder.serve(&SETTINGS).await;
+    // Without one, what is asked of it is answered with 503.
+    let livekit = LivekitServer::start();
+    let url = livekit.url();
+    let mut settings = SETTINGS.to_vec();
+    settings.extend([
+        ("LIVEKIT_URL", url.as_str()),
+        ("LIVEKIT_API_KEY", livekit::KEY),
+        ("LIVEKIT_API_SECRET", livekit::SECRET),
+    ]);
+    let gateway = folder.serve(&settings).await;
     let base = format!("http://{}", gateway.http());
     let key = format!("X-Admin-Key: {ADMIN_KEY}");
     run(&folder, &base, "^/api/admin/sdk-clients", &["-H", &key]).await;

@@ -19,7 +19,7 @@ use crate::store::{Channel, Forward};
 #[derive(Serialize, ToSchema)]
 #[schema(as = Forward)]
 #[serde(rename_all = "camelCase")]
-struct View {
+pub(super) struct View {
     /// UUID; of those that the gateway makes by itself, another name.
     id: String,
     /// `rtmp`, `whip`, `ingress` or `livekit`.
@@ -199,6 +199,21 @@ fn read(mut fields: Fields) -> Result<Push, Error> {
     };
     let push = Push::parse(&kind, &place, secret.as_deref());
     push.map_err(|error| Error::Bad(format!("{} is {error}", error.field)))
+}
+
+/// Where a channel goes now, without asking the database.
+pub(super) fn running(state: &State, channel_id: &str) -> Vec<View> {
+    let told = state.setup().forwards.of_channel(channel_id).into_iter();
+    let views = told.map(|told| {
+        let about = (
+            told.id.clone(),
+            told.kind.to_owned(),
+            told.destination.clone(),
+            None,
+        );
+        filled(about, false, Some(told))
+    });
+    views.collect()
 }
 
 async fn views(state: &State, channel: &Arc<Channel>) -> Result<Vec<View>, Error> {

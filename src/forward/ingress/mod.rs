@@ -99,7 +99,7 @@ impl Room {
         }
     }
 
-    async fn attempt(&mut self, stream: &Stream, tap: &mut Tap, told: &Told) -> Ended {
+    async fn attempt(&self, stream: &Stream, tap: &mut Tap, told: &Told) -> Ended {
         told.waiting();
         if !has_media(tap).await || !lasts(tap, SETTLES).await {
             return Ended::over();

@@ -355,7 +355,7 @@ impl Visit<'_> {
         sent.err().map(|err| Ended::new(err, Again::Later))
     }
 
-    fn handle_peer(&mut self, event: Option<rtc::Event>) -> Option<Ended> {
+    fn handle_peer(&self, event: Option<rtc::Event>) -> Option<Ended> {
         match event {
             Some(rtc::Event::KeyUnitWanted { outgoing, .. }) => {
                 if self.picture == Some(outgoing) {

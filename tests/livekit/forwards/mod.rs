@@ -247,7 +247,7 @@ async fn who_is_sent_away_says_so_and_comes_back_seldom() {
 #[tokio::test]
 async fn a_refused_token_is_shown_and_no_token_is_in_it() {
     let server = LivekitServer::start();
-    let mut stage = Stage::with_secret(&server, ROOM, "a-secret-of-another-server-entirely").await;
+    let stage = Stage::with_secret(&server, ROOM, "a-secret-of-another-server-entirely").await;
     let clip = Picture::encode(320, 180, 30, 15);
     stage.make_picture("room", &clip);
     stage.until(State::Refused).await;
@@ -263,7 +263,7 @@ async fn a_refused_token_is_shown_and_no_token_is_in_it() {
 async fn a_server_that_does_not_answer_an_offer_is_tried_again() {
     let server = LivekitServer::start();
     server.faults(|faults| faults.no_answer = true);
-    let mut stage = Stage::new(&server, ROOM).await;
+    let stage = Stage::new(&server, ROOM).await;
     let clip = Picture::encode(320, 180, 30, 15);
     stage.make_picture("room", &clip);
     stage.until(State::Retrying).await;

@@ -368,11 +368,11 @@ impl Stage {
         self.stream.add_private(new).unwrap()
     }
 
-    pub fn make_picture(&mut self, name: &str, clip: &Picture) -> RenditionId {
+    pub fn make_picture(&self, name: &str, clip: &Picture) -> RenditionId {
         self.make(name, clip.track.clone(), clip.fps)
     }
 
-    pub fn make_opus(&mut self) -> RenditionId {
+    pub fn make_opus(&self) -> RenditionId {
         self.make("opus", opus_track(), 0)
     }
 

@@ -1,5 +1,6 @@
 // The broadcast of a channel: how far it has come, whose it is, and who watches.
 import { facts, make, panel, show } from './dom.js';
+import { fact } from './forwards.js';
 import { picture } from './picture.js';
 import { isLive, moment, statusWord } from './words.js';
 
@@ -28,6 +29,7 @@ export function broadcastPanel() {
         ['Visibility', VISIBILITIES[broadcast.visibility] ?? broadcast.visibility],
         ['Short id', broadcast.shortId],
         [broadcast.startedAt ? 'Started' : 'Made', moment(Date.parse(begun))],
+        ...(stream?.forwards ?? []).map(fact),
         ['Made by', broadcast.anonymous ? 'A stranger' : 'The tenant', false, 'A stranger has no credentials'],
       ]);
     },

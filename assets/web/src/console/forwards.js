@@ -7,6 +7,13 @@ import { bytes, moment, sentence } from './words.js';
 const KINDS = { rtmp: 'RTMP', whip: 'WHIP', ingress: 'LiveKit Ingress', livekit: 'LiveKit room' };
 const STATES = { waiting: 'Waiting', connecting: 'Connecting', live: 'Live', retrying: 'Tries again', refused: 'Refused' };
 
+/** What is known of a forward, as a row of facts: kind, state with its reason, whether it is bad, where it goes. */
+export function fact(forward) {
+  const isAway = forward.state === 'retrying' || forward.state === 'refused';
+  const why = isAway && forward.reason ? `: ${forward.reason}` : '';
+  return [KINDS[forward.kind] ?? forward.kind, `${STATES[forward.state] ?? forward.state}${why}`, isAway, forward.note ?? forward.url];
+}
+
 /** Fields of the kinds: those of others are not shown, and not sent. */
 function form() {
   const text = (properties) => make('input', { type: 'text', autocomplete: 'off', spellcheck: 'false', ...properties });

@@ -67,10 +67,11 @@ async fn read(call: &mut Call) -> Result<Option<Option<Source>>, Error> {
     let body = call.body().await?;
     let mut fields = Fields::parse_optional(&body)?.without_nulls();
     let word = fields.line("egress")?;
-    if word.is_some() && call.state.setup().livekit.is_none() {
+    let wanted = word.as_deref().map(egress::source_of).transpose()?;
+    if wanted.is_some() && call.state.setup().livekit.is_none() {
         return Err(Error::Unavailable(NOT_CONFIGURED));
     }
-    word.as_deref().map(egress::source_of).transpose()
+    Ok(wanted)
 }
 
 /// Has the room sent in the place of an encoder. Nobody waits for it: how it goes is among the broadcast's egresses.

@@ -104,7 +104,11 @@ enum Refusal {
 impl Refusal {
     fn answer(self) -> (StatusCode, &'static str) {
         match self {
-            Refusal::NotConfigured => (StatusCode::NOT_FOUND, "there is no LiveKit server here"),
+            // Not 404: livekit-client would ask the older path at once, and this one again, for ever.
+            Refusal::NotConfigured => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "there is no LiveKit server here",
+            ),
             Refusal::TooLong => (
                 StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
                 "the request is too long",
@@ -172,12 +176,12 @@ fn said(code: StatusCode, text: impl Into<String>) -> Response {
         (status = 401, description = "The token is missing or refused.", content_type = "text/plain", body = String),
         (status = 403, description = "The room is closed, or the co-host was removed.",
             content_type = "text/plain", body = String),
-        (status = 404, description = "There is no LiveKit server.", content_type = "text/plain", body = String),
+        (status = 404, description = "The server has no such path.", content_type = "text/plain", body = String),
         (status = 502, description = "The server cannot be reached.", content_type = "text/plain", body = String),
         (status = 400, description = "The request can be read in two ways.", content_type = "text/plain",
             body = String),
         (status = 431, description = "The request is too long.", content_type = "text/plain", body = String),
-        (status = 503, description = "Too many clients are connected.", content_type = "text/plain",
+        (status = 503, description = "There is no LiveKit server, or too many clients are connected.", content_type = "text/plain",
             body = String),
         (status = 504, description = "The server does not answer.", content_type = "text/plain", body = String)),
 )]
@@ -206,8 +210,10 @@ macro_rules! described {
                     body = String),
                 (status = 401, description = "The token is missing or refused.",
                     content_type = "text/plain", body = String),
-                (status = 404, description = "There is no LiveKit server, or it has no such path.",
-                    content_type = "text/plain", body = String)),
+                (status = 404, description = "The server has no such path.", content_type = "text/plain",
+                    body = String),
+                (status = 503, description = "There is no LiveKit server.", content_type = "text/plain",
+                    body = String)),
         )]
         #[expect(dead_code, reason = "it describes what `serve` answers")]
         pub(in crate::control) fn $name() {}

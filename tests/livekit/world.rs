@@ -1,0 +1,131 @@
+//! A gateway with a LiveKit server, each calling the other, and a broadcast that is live.
+
+use std::net::SocketAddr;
+
+use serde_json::{Value, json};
+use tokio::io::copy_bidirectional;
+use tokio::net::{TcpListener, TcpStream};
+
+use crate::common::gateway::{Folder, Gateway};
+use crate::common::http;
+use crate::common::livekit::{KEY, LivekitServer, Options, SECRET};
+
+const ADMIN_KEY: &str = "ApiAdmin0123456789";
+
+/// A gateway, a LiveKit server whose webhooks reach it, and a session that is live.
+pub struct World {
+    pub gateway: Gateway,
+    pub livekit: LivekitServer,
+    key: String,
+    /// Id of the broadcast.
+    pub id: String,
+    /// Its stream, and so its room.
+    pub room: String,
+    /// Its stream key.
+    pub stream_key: String,
+    _folder: Folder,
+}
+
+/// Hands what comes on to an address that is known later: of two servers that call each other one starts first.
+#[expect(clippy::disallowed_methods, reason = "ended with the test")]
+fn hand_on(listener: TcpListener, to: SocketAddr) {
+    tokio::spawn(async move {
+        while let Ok((mut near, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                if let Ok(mut far) = TcpStream::connect(to).await {
+                    let _ = copy_bidirectional(&mut near, &mut far).await;
+                }
+            });
+        }
+    });
+}
+
+impl World {
+    pub async fn new() -> World {
+        let hooks = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let hooks_at = hooks.local_addr().expect("it has an address");
+        let livekit = LivekitServer::start_with(Options {
+            webhooks: Some(format!("http://{hooks_at}/api/livekit/webhook")),
+            ..Options::default()
+        });
+        let folder = Folder::new();
+        let url = livekit.url();
+        let settings = [
+            ("FOREBAY_ADMIN_KEY", ADMIN_KEY),
+            ("LIVEKIT_URL", url.as_str()),
+            ("LIVEKIT_API_KEY", KEY),
+            ("LIVEKIT_API_SECRET", SECRET),
+        ];
+        let gateway = folder.serve(&settings).await;
+        hand_on(hooks, gateway.http());
+        let mut world = World {
+            gateway,
+            livekit,
+            key: String::new(),
+            id: String::new(),
+            room: String::new(),
+            stream_key: String::new(),
+            _folder: folder,
+        };
+        let client = json!({"name": "App", "contactEmail": "a@example.org", "agreeTerms": true});
+        let client = world.post("/api/admin/sdk-clients", client).await;
+        world.key = client["apiKey"].as_str().expect("text").to_owned();
+        let made = world
+            .post("/api/broadcasts", json!({"title": "Talk"}))
+            .await;
+        world.id = made["id"].as_str().expect("text").to_owned();
+        world.room = made["streamId"].as_str().expect("text").to_owned();
+        world.stream_key = made["streamKey"].as_str().expect("text").to_owned();
+        world.become_("active").await;
+        world
+    }
+
+    pub async fn send(&self, method: &str, path: &str, body: Value) -> Value {
+        let who = match self.key.is_empty() {
+            true => ("X-Admin-Key", ADMIN_KEY),
+            false => ("X-API-Key", self.key.as_str()),
+        };
+        let headers = [who, ("Content-Type", "application/json")];
+        let address = self.gateway.http();
+        let answer = http::send(address, method, path, &headers, &body.to_string()).await;
+        let text = answer.text();
+        assert_eq!(answer.status, 200, "{method} {path}: {text}");
+        serde_json::from_str(text).expect("JSON")
+    }
+
+    pub async fn post(&self, path: &str, body: Value) -> Value {
+        self.send("POST", path, body).await
+    }
+
+    pub async fn become_(&self, status: &str) {
+        let path = format!("/api/broadcasts/{}/status", self.id);
+        self.post(&path, json!({ "status": status })).await;
+    }
+
+    /// A token and where it leads to.
+    pub async fn token(&self, identity: &str, role: &str) -> (String, String) {
+        let path = format!("/api/streaming/sessions/{}/token", self.id);
+        let answer = self
+            .post(&path, json!({"userId": identity, "role": role}))
+            .await;
+        let text = |name: &str| answer[name].as_str().expect("text").to_owned();
+        assert_eq!(text("serverUrl"), format!("ws://{}", self.gateway.http()));
+        assert!(text("token").starts_with("livekit_"));
+        (text("serverUrl"), text("token"))
+    }
+
+    /// How the publishers of the broadcast's stream reach it: the one on air, and all.
+    pub async fn publishers(&self) -> (Option<String>, Vec<String>) {
+        let key = [("X-Admin-Key", ADMIN_KEY)];
+        let path = format!("/api/admin/streams/{}", self.room);
+        let answer = http::request(self.gateway.http(), "GET", &path, &key).await;
+        let known: Value = serde_json::from_str(answer.text()).unwrap_or_default();
+        let publishers = known["publishers"].as_array().cloned().unwrap_or_default();
+        let proto = |publisher: &Value| Some(publisher["proto"].as_str()?.to_owned());
+        let on_air = publishers.iter().find(|one| one["onAir"] == true);
+        (
+            on_air.and_then(proto),
+            publishers.iter().filter_map(proto).collect(),
+        )
+    }
+}
