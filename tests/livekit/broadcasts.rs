@@ -30,14 +30,15 @@ fn encoder(world: &World) -> Child {
         .expect("ffmpeg starts")
 }
 
-/// The variants of the broadcast, once they are listed.
+/// The variants of the broadcast, once they are listed with AAC.
 async fn variants(world: &World) -> String {
     let path = format!("/hls/{}/index.m3u8", world.room);
     let listed = async || {
         let answer = world.gateway.get(&path).await;
-        (answer.status == 200).then(|| answer.text().to_owned())
+        let text = answer.text();
+        (answer.status == 200 && text.contains("mp4a.40.2")).then(|| text.to_owned())
     };
-    world.gateway.until("variants", listed).await
+    world.gateway.until("variants with AAC", listed).await
 }
 
 /// The newest media sequence of the sound, and whether the stream is over.
@@ -93,7 +94,7 @@ async fn an_encoder_of_a_broadcast_is_in_its_room_by_itself() {
     // LiveKit's own library at both ends is as far off on a busy machine; the gateway's own share is held
     // to a millisecond by sender reports (`forwards::picture_and_sound_are_on_one_clock`).
     assert!(offset.abs() < 0.12, "sound {offset} s after the picture");
-    assert!(variants(&world).await.contains("mp4a.40.2"));
+    assert!(variants(&world).await.contains("avc1."));
     viewer.leave().await;
     drop(encoder);
     world.gateway.stop().await;
@@ -101,15 +102,12 @@ async fn an_encoder_of_a_broadcast_is_in_its_room_by_itself() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn who_publishes_in_the_room_is_played_with_aac_and_takes_turns_with_an_encoder() {
-    let world = World::new().await;
+    let world = World::with_ladder("auto").await;
     let (url, token) = world.token("host", "publisher").await;
     let mut host = Client::python("publish", &url, &token, "").await;
     host.event("connected").await;
     let listed = variants(&world).await;
-    assert!(
-        listed.contains("avc1.") && listed.contains("mp4a.40.2"),
-        "{listed}"
-    );
+    assert!(listed.contains("avc1."), "{listed}");
     assert!(!listed.contains("opus"), "{listed}");
     let of_the_room = on_air(&world, "livekit").await;
     let _encoder = encoder(&world);

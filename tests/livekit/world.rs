@@ -41,7 +41,12 @@ fn hand_on(listener: TcpListener, to: SocketAddr) {
 }
 
 impl World {
+    /// Without a ladder.
     pub async fn new() -> World {
+        World::with_ladder("off").await
+    }
+
+    pub async fn with_ladder(ladder: &str) -> World {
         let hooks = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let hooks_at = hooks.local_addr().expect("it has an address");
         let livekit = LivekitServer::start_with(Options {
@@ -52,6 +57,7 @@ impl World {
         let url = livekit.url();
         let settings = [
             ("FOREBAY_ADMIN_KEY", ADMIN_KEY),
+            ("FOREBAY_LADDER", ladder),
             ("LIVEKIT_URL", url.as_str()),
             ("LIVEKIT_API_KEY", KEY),
             ("LIVEKIT_API_SECRET", SECRET),

@@ -116,6 +116,7 @@ async fn operators_see_publishers_findings_and_history_of_every_stream() {
             "sinceUnixMs": NOW.unix_millis(),
             "viewers": 3,
             "hasThumbnail": true,
+            "forwards": [],
             "publishers": [{
                 "id": 1,
                 "proto": "rtmp",

@@ -294,12 +294,14 @@ impl<S: Sink> Feed<S> {
         lanes.into_iter().all(|lane| lane.muted)
     }
 
-    /// Says what will come, where that is news. What is muted may come later, and nobody waits for it.
+    /// Says what will come, where that is news. What is muted may come later, and nobody waits for it. A
+    /// picture that is not published is waited for as if it were (the hub does so for 3 s): apps publish one
+    /// track after the other, often the sound first.
     fn announce(&mut self) {
-        let comes = |lane: &Option<Lane>| lane.as_ref().is_some_and(|lane| !lane.muted);
+        let comes = |lane: &Option<Lane>| lane.as_ref().map(|lane| !lane.muted);
         let announced = Announcement {
-            video: Some(comes(&self.video)),
-            audio: Some(comes(&self.audio)),
+            video: Some(comes(&self.video).unwrap_or(true)),
+            audio: comes(&self.audio),
             encoder: Some("LiveKit".to_owned()),
             ..Announcement::default()
         };
