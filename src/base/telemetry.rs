@@ -13,9 +13,10 @@ pub enum LogFormat {
     Json,
 }
 
-/// Libraries' lines that tell of a peer's fault: anybody can cause as many as they like. Whoever wants them
-/// names the library.
-const QUIET: &str = "h2=error";
+/// Libraries' lines that tell of a peer's fault, or of each step of each connection: anybody can cause as many
+/// as they like. Whoever wants them names the library. By the beginning of their names: the WebRTC engine's
+/// (`rtc_ice`, `rtc_dtls` and others) call errors what a far side does.
+const QUIET: &str = "h2=error,livekit=off,rtc=off,webrtc=off";
 
 /// Installs the process-wide subscriber, on standard error. `filter` is in `RUST_LOG` syntax.
 /// A second call changes nothing.
@@ -44,8 +45,12 @@ mod tests {
 
     #[test]
     fn a_library_that_tells_of_peers_is_quiet_unless_it_is_named() {
-        assert_eq!(quiet("info").to_string(), "h2=error,info");
-        assert_eq!(quiet("info,h2=debug").to_string(), "h2=debug,info");
-        assert_eq!(quiet("=,=").to_string(), "h2=error,info");
+        let plain = "livekit=off,webrtc=off,rtc=off,h2=error,info";
+        assert_eq!(quiet("info").to_string(), plain);
+        assert_eq!(
+            quiet("info,h2=debug").to_string(),
+            "livekit=off,webrtc=off,rtc=off,h2=debug,info"
+        );
+        assert_eq!(quiet("=,=").to_string(), plain);
     }
 }
