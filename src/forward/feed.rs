@@ -10,6 +10,7 @@ use tokio::time::sleep;
 
 use super::layers::{Chooser, Plan};
 use super::status::LayerStatus;
+use super::{Again, Ended};
 use crate::base::clock::Clock;
 use crate::hub::Stream;
 use crate::hub::tap::{Event, Tap};
@@ -43,6 +44,18 @@ pub enum Step {
     Over,
     /// The tap was cut off, because it was not read.
     CutOff,
+}
+
+impl Step {
+    /// The unit, or how the attempt ends without one.
+    pub fn unit(self, stream: &Stream) -> Result<(Place, Arc<Track>, AccessUnit), Ended> {
+        Err(match self {
+            Step::Unit(place, track, unit) => return Ok((place, track, unit)),
+            Step::Grown => Ended::new("the stream has more than was published", Again::AtOnce),
+            Step::Over => Ended::over(),
+            Step::CutOff => Ended::unread(stream),
+        })
+    }
 }
 
 /// A picture that is sent.

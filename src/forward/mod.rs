@@ -76,6 +76,14 @@ impl Ended {
         }
     }
 
+    /// A tap gives nothing any more.
+    pub fn unread(stream: &Stream) -> Ended {
+        match stream.is_ended() {
+            true => Ended::over(),
+            false => Ended::new("what the stream has to tell was not read", Again::Soon),
+        }
+    }
+
     /// Something failed.
     pub fn new(reason: impl ToString, again: Again) -> Ended {
         Ended {

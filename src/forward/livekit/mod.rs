@@ -70,7 +70,7 @@ impl Room {
             true => KNOWN_WITHIN,
         };
         if feed.ready(quiet).await.is_none() {
-            return end_of(stream);
+            return Ended::unread(stream);
         }
         told.note(feed.note());
         told.connecting();
@@ -126,14 +126,6 @@ impl Carrier for Room {
         told: &'a Told,
     ) -> Carrying<'a> {
         Box::pin(self.attempt(stream, tap, told))
-    }
-}
-
-/// What it means that a tap gives nothing any more.
-fn end_of(stream: &Stream) -> Ended {
-    match stream.is_ended() {
-        true => Ended::over(),
-        false => Ended::new("what the stream has to tell was not read", Again::Soon),
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
-use super::{Again, Ended, GOODBYE_WITHIN, Told, end_of, left};
+use super::{Again, Ended, GOODBYE_WITHIN, Told, left};
 use crate::forward::feed::{Feed, Offered, Place, Step};
 use crate::forward::status::Counted;
 use crate::hub::Stream;
@@ -160,14 +160,9 @@ impl<'a> Publisher<'a> {
     }
 
     fn handle_step(&mut self, step: Step, stream: &Stream) -> Option<Ended> {
-        let (place, track, unit) = match step {
-            Step::Unit(place, track, unit) => (place, track, unit),
-            Step::Grown => {
-                let reason = "the stream has more than was published";
-                return Some(Ended::new(reason, Again::AtOnce));
-            }
-            Step::Over => return Some(Ended::over()),
-            Step::CutOff => return Some(end_of(stream)),
+        let (place, track, unit) = match step.unit(stream) {
+            Ok(unit) => unit,
+            Err(ended) => return Some(ended),
         };
         let (outgoing, layer) = match place {
             Place::Picture(layer) => (self.picture?, layer),

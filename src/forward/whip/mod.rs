@@ -156,7 +156,7 @@ impl Endpoint {
         let clock = told.clock().clone();
         let mut feed = Feed::new(stream, tap, 1, &clock);
         if feed.ready(SETTLES).await.is_none() {
-            return end_of(stream);
+            return Ended::unread(stream);
         }
         told.note(feed.note());
         told.connecting();
@@ -338,14 +338,9 @@ impl Visit<'_> {
     }
 
     fn handle_step(&mut self, step: Step, stream: &Stream) -> Option<Ended> {
-        let (place, track, unit) = match step {
-            Step::Unit(place, track, unit) => (place, track, unit),
-            Step::Grown => {
-                let reason = "the stream has more than was published";
-                return Some(Ended::new(reason, Again::AtOnce));
-            }
-            Step::Over => return Some(Ended::over()),
-            Step::CutOff => return Some(end_of(stream)),
+        let (place, track, unit) = match step.unit(stream) {
+            Ok(unit) => unit,
+            Err(ended) => return Some(ended),
         };
         let outgoing = match place {
             Place::Picture(_) => self.picture?,
@@ -382,13 +377,5 @@ impl Visit<'_> {
         });
         self.told.note(self.feed.note());
         self.told.layers(self.feed.layers());
-    }
-}
-
-/// What it means that a tap gives nothing any more.
-fn end_of(stream: &Stream) -> Ended {
-    match stream.is_ended() {
-        true => Ended::over(),
-        false => Ended::new("what the stream has to tell was not read", Again::Soon),
     }
 }
