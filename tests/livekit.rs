@@ -4,6 +4,7 @@
 mod broadcasts;
 mod control;
 mod forwards;
+mod shows;
 mod source;
 mod test_server;
 mod world;

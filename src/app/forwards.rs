@@ -1,5 +1,6 @@
-//! Forwards in the running gateway: which streams go where. In: what the hub has, settings, and what else is
-//! wanted of a channel. Out: a running forward for each stream and destination, for as long as both are there.
+//! Forwards in the running gateway: which streams go where. In: what the hub has, shows that are on, settings,
+//! and what else is wanted of a channel. Out: a running forward for each stream and destination, for as long as
+//! both are there.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -9,6 +10,7 @@ use tokio::task::JoinHandle;
 use tokio::time::MissedTickBehavior;
 use tracing::Instrument;
 
+use super::screens::Screens;
 use crate::base::clock::Clock;
 use crate::base::id::Uuid;
 use crate::base::shutdown::Tasks;
@@ -16,7 +18,8 @@ use crate::config::Config;
 use crate::forward::livekit::{KIND, Open, Room};
 use crate::forward::status::About;
 use crate::forward::{Board, Carrier, Told};
-use crate::hub::{Hub, Stream};
+use crate::hub::Hub;
+use crate::hub::tap::Tapped;
 use crate::livekit::Server;
 
 /// How often it is looked for streams that came or went.
@@ -40,8 +43,18 @@ pub(super) struct Wanted {
     pub(super) make: Arc<dyn Fn() -> Box<dyn Carrier> + Send + Sync>,
 }
 
-/// Says what is wanted of a stream besides its room. Asked several times a second: nothing is waited for.
-pub(super) type Others = dyn Fn(&Stream) -> Vec<Wanted> + Send + Sync;
+/// Says what is wanted of a channel's stream besides its room, by the channel's id. Asked several times a
+/// second: nothing is waited for.
+pub(super) type Others = dyn Fn(&str) -> Vec<Wanted> + Send + Sync;
+
+/// A stream that could be sent on.
+struct Candidate<'a> {
+    stream: Uuid,
+    channel_id: &'a str,
+    /// For people.
+    name: &'a str,
+    is_broadcast: bool,
+}
 
 /// Streams that go into rooms.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,6 +66,7 @@ enum Which {
 
 /// A forward that runs.
 struct Running {
+    source: Arc<dyn Tapped>,
     tasks: Tasks,
     done: JoinHandle<()>,
 }
@@ -64,6 +78,7 @@ pub(super) struct Forwards {
     open: Open,
     others: Box<Others>,
     hub: Hub,
+    screens: Screens,
     board: Board,
     clock: Clock,
     running: HashMap<(Uuid, String), Running>,
@@ -78,7 +93,7 @@ impl Forwards {
         server: Option<Server>,
         open: Open,
         others: Box<Others>,
-        hub: &Hub,
+        (hub, screens): (&Hub, Screens),
         board: &Board,
         clock: &Clock,
     ) -> Forwards {
@@ -92,6 +107,7 @@ impl Forwards {
             open,
             others,
             hub: hub.clone(),
+            screens,
             board: board.clone(),
             clock: clock.clone(),
             running: HashMap::new(),
@@ -104,6 +120,7 @@ impl Forwards {
         let mut look = tokio::time::interval(LOOK);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut looks = 0_u32;
+        tasks.spawn(self.screens.clone().keep(tasks.clone()));
         loop {
             tokio::select! {
                 () = tasks.stopped() => return,
@@ -118,48 +135,90 @@ impl Forwards {
     }
 
     fn look(&mut self, tasks: &Tasks) {
-        let streams = self.hub.all();
-        let mut wanted = HashMap::new();
-        for stream in streams.iter().filter(|stream| !stream.is_ended()) {
-            for one in self.wanted(stream) {
-                wanted.insert((stream.id(), one.id.clone()), (stream.clone(), one));
-            }
-        }
+        let mut wanted = self.wanted_of_streams();
+        wanted.extend(self.wanted_of_shows(tasks));
         self.running.retain(|key, running| {
             // One that has ended is begun again if its stream goes on: it was carried to an end by mistake.
             if running.done.is_finished() {
                 return false;
             }
-            let is_over = || {
-                let stream = streams.iter().find(|stream| stream.id() == key.0);
-                stream.is_some_and(|stream| stream.is_ended())
-            };
             // One whose stream is over says goodbye by itself.
-            if !wanted.contains_key(key) && !is_over() {
+            if !wanted.contains_key(key) && !running.source.is_ended() {
                 running.tasks.stop();
             }
             true
         });
-        for (key, (stream, one)) in wanted {
+        for (key, (source, one)) in wanted {
             if !self.running.contains_key(&key) {
-                let running = self.start(stream, one, tasks);
+                let running = self.start(source, one, tasks);
                 self.running.insert(key, running);
             }
         }
     }
 
-    fn wanted(&mut self, stream: &Stream) -> Vec<Wanted> {
-        let mut wanted = (self.others)(stream);
+    fn wanted_of_streams(&mut self) -> HashMap<(Uuid, String), (Arc<dyn Tapped>, Wanted)> {
+        let mut wanted = HashMap::new();
+        for stream in self.hub.all() {
+            let admission = stream.admission();
+            // What is in a film's place is sent on with the film.
+            if stream.is_ended() || admission.placed.is_some() {
+                continue;
+            }
+            let candidate = Candidate {
+                stream: stream.id(),
+                channel_id: &admission.channel_id,
+                name: &admission.name,
+                is_broadcast: admission.lasting.is_some(),
+            };
+            for one in self.wanted(&candidate) {
+                let source: Arc<dyn Tapped> = stream.clone();
+                wanted.insert((stream.id(), one.id.clone()), (source, one));
+            }
+        }
+        wanted
+    }
+
+    /// Shows are read for those that are wanted only, and by one gateway.
+    fn wanted_of_shows(
+        &mut self,
+        tasks: &Tasks,
+    ) -> HashMap<(Uuid, String), (Arc<dyn Tapped>, Wanted)> {
+        let mut wanted = HashMap::new();
+        let mut open = Vec::new();
+        for showing in self.screens.showing() {
+            let all = self.wanted(&Candidate {
+                stream: showing.stream,
+                channel_id: &showing.channel_id,
+                name: &showing.title,
+                is_broadcast: true,
+            });
+            if all.is_empty() {
+                continue;
+            }
+            open.push(showing.stream);
+            let Some(screen) = self.screens.open(&showing, tasks) else {
+                continue;
+            };
+            for one in all {
+                let source: Arc<dyn Tapped> = screen.clone();
+                wanted.insert((showing.stream, one.id.clone()), (source, one));
+            }
+        }
+        self.screens.close_others(&open);
+        wanted
+    }
+
+    fn wanted(&mut self, candidate: &Candidate<'_>) -> Vec<Wanted> {
+        let mut wanted = (self.others)(candidate.channel_id);
         let goes = match self.which {
-            Which::Broadcasts => stream.admission().lasting.is_some(),
+            Which::Broadcasts => candidate.is_broadcast,
             Which::All => true,
             Which::None => false,
         };
         if let Some(server) = self.server.clone().filter(|_| goes)
-            && !self.is_from_room(stream)
+            && !self.is_from_room(candidate.stream)
         {
-            let room = stream.id().to_string();
-            let name = stream.admission().name.clone();
+            let (room, name) = (candidate.stream.to_string(), candidate.name.to_owned());
             let (destination, open) = (server.url().to_owned(), self.open.clone());
             let make = move || -> Box<dyn Carrier> {
                 Box::new(Room::new(&server, &room, &name, open.clone()))
@@ -175,25 +234,25 @@ impl Forwards {
     }
 
     /// Whether what is on air comes from a room: it would hear itself.
-    fn is_from_room(&mut self, stream: &Stream) -> bool {
+    fn is_from_room(&mut self, stream: Uuid) -> bool {
         let hub = &self.hub;
         let ask = || {
-            let members = hub.health(stream.id()).map(|health| health.members);
+            let members = hub.health(stream).map(|health| health.members);
             let mut members = members.into_iter().flatten();
             members.any(|member| member.on_air && member.proto == FROM_ROOM)
         };
-        *self.from_room.entry(stream.id()).or_insert_with(ask)
+        *self.from_room.entry(stream).or_insert_with(ask)
     }
 
-    fn start(&self, stream: Arc<Stream>, wanted: Wanted, tasks: &Tasks) -> Running {
+    fn start(&self, source: Arc<dyn Tapped>, wanted: Wanted, tasks: &Tasks) -> Running {
         let mut seed = [0; 8];
         // Without random numbers all forwards try again at once: a pity, not an error.
         let _ = getrandom::fill(&mut seed);
         let about = About {
-            id: format!("{}/{}", stream.id(), wanted.id),
+            id: format!("{}/{}", source.id(), wanted.id),
             kind: wanted.kind,
-            channel_id: stream.admission().channel_id.clone(),
-            stream_id: stream.id().to_string(),
+            channel_id: source.channel_id().to_owned(),
+            stream_id: source.id().to_string(),
             destination: wanted.destination,
         };
         let span = tracing::info_span!(
@@ -208,7 +267,7 @@ impl Forwards {
         let (board, child) = (self.board.clone(), tasks.child());
         let carrier = (wanted.make)();
         let run = crate::forward::run(
-            stream,
+            source.clone(),
             carrier,
             told.clone(),
             u64::from_ne_bytes(seed),
@@ -219,6 +278,7 @@ impl Forwards {
             board.remove(&told);
         };
         Running {
+            source,
             tasks: child,
             done: tasks.spawn(run.instrument(span)),
         }

@@ -9,6 +9,7 @@ pub mod film;
 mod forwards;
 mod keys;
 mod listeners;
+mod live;
 mod measure;
 mod preparation;
 mod publishing;
@@ -17,6 +18,7 @@ mod pushes;
 mod recordings;
 mod rooms;
 mod rules;
+mod screens;
 mod takeover;
 
 use std::net::SocketAddr;
@@ -30,7 +32,7 @@ use axum::Router;
 use tokio::task::JoinHandle;
 use tracing::{info, warn};
 
-use crate::base::clock::{Clock, Wall};
+use crate::base::clock::Clock;
 use crate::base::id::Uuid;
 use crate::base::lanes;
 use crate::base::shutdown::Tasks;
@@ -41,11 +43,8 @@ use crate::control::token::Tokens;
 use crate::control::{self, Sources, StoreGate};
 use crate::credentials::{Banner, Credentials};
 use crate::files::Files;
-use crate::hub::boundary::{OnLoss, Settings};
-use crate::hub::{self, Admission, Hub, Stream};
-use crate::media::{Ticks, Timescale};
+use crate::hub::Hub;
 use crate::origin::{self, Origin};
-use crate::package::Live;
 use crate::playout::Stage;
 use crate::store::Store;
 use crate::transcode;
@@ -53,7 +52,6 @@ use access::{NoPlayback, TokenAccess};
 use listeners::{Listeners, reachable};
 use measure::Figures;
 use recordings::Recordings;
-use rules::{PASSTHROUGH_TARGET_S, film_rules, playlist_rules, target_duration};
 
 /// A stop takes no longer: what has not ended by then is left behind.
 pub const STOP_DEADLINE: Duration = Duration::from_secs(9);
@@ -62,8 +60,6 @@ pub const STOP_DEADLINE: Duration = Duration::from_secs(9);
 const LAST_FETCH: Duration = Duration::from_millis(500);
 /// Folder of users' files in the data folder.
 const UPLOADS: &str = "uploads";
-/// Capability that asks for a ladder.
-const MULTI_BITRATE: &str = "multi-bitrate";
 
 /// The TLS settings in force, replaced by a reload.
 type Tls = Arc<ArcSwap<rustls::ServerConfig>>;
@@ -137,7 +133,8 @@ impl App {
         let recordings = Recordings::open(&config, &clock, &tasks).await?;
         let terms = takeover::Terms::new(&config, playbill.stage(), &clock);
         let admitting = takeover::Beside::new(gate.clone(), terms.clone());
-        let hub = make_hub(&config, &clock, admitting, worker, &figures, &ingest)?;
+        let transcoder = live::transcoder(&config, &clock, worker)?;
+        let hub = live::hub(&config, &clock, admitting, &transcoder, &figures, &ingest);
         let takeovers = takeover::Takeovers::new(terms, hub.clone(), store.clone());
         recordings.keep(&hub);
         figures.watch(hub.clone());
@@ -171,7 +168,8 @@ impl App {
 
         chores::start(&config, &store, &hub, (&files, &films), &clock, &tasks);
         tasks.spawn(takeovers.run(tasks.clone()));
-        let pushes = pushes::start(&config, (&hub, &store), &clock, &tasks)?;
+        let screens = screens::Screens::new(&playbill, &hub, &store, &transcoder, &clock);
+        let pushes = pushes::start(&config, (&hub, &store), screens, &clock, &tasks)?;
         let own_address = !config.listen.control.is_empty();
         let state = control::State::new(control::Setup {
             store: store.clone(),
@@ -327,103 +325,6 @@ impl App {
     }
 }
 
-fn make_hub(
-    config: &Config,
-    clock: &Clock,
-    gate: impl hub::Gate + 'static,
-    worker: PathBuf,
-    figures: &Arc<Figures>,
-    tasks: &Tasks,
-) -> anyhow::Result<Hub> {
-    let media = config.media.clone();
-    let ladder_on = media.ladder != "off";
-    let has_ladder = move |admission: &Admission| {
-        ladder_on
-            && admission
-                .capabilities
-                .iter()
-                .any(|word| word == MULTI_BITRATE)
-    };
-    let target = target_duration(config, true);
-    let segment_target = Ticks::from_duration(media.segment, Timescale::CHANNEL);
-    let on_loss = match config.publish.on_loss.as_str() {
-        "freeze" => OnLoss::Freeze,
-        "gap" => OnLoss::Gap,
-        _ => OnLoss::Slate,
-    };
-    let rules = move |admission: &Admission| {
-        let ladder = has_ladder(admission);
-        let longest = if ladder {
-            target
-        } else {
-            PASSTHROUGH_TARGET_S.max(target)
-        };
-        let longest_segment = Ticks(i64::from(longest) * 90_000);
-        Settings {
-            segment_target,
-            longest_segment,
-            ladder,
-            on_loss,
-        }
-    };
-    let rules_config = config.clone();
-    let held = figures.clone();
-    let media_bytes = move || held.media_bytes();
-    let figures = figures.clone();
-    let choice = transcode::ladder::Choice::from_setting(&media.ladder);
-    let slates = config.channels.iter().filter_map(|channel| {
-        let id = config.identity.channel_id(&channel.alias);
-        Some((id, channel.slate.clone()?))
-    });
-    let transcoder = transcode::Config {
-        executable: worker,
-        slate: on_loss == OnLoss::Slate,
-        slates: slates.collect(),
-        rooms_at_once: config.livekit.url.is_some() && config.livekit.forward != "off",
-        ..transcode::Config::new(choice, clock.clone())?
-    };
-    let transcoder = Arc::new(transcoder);
-    let asked = transcoder.clone();
-    let bridge_tasks = tasks.clone();
-    let opener = move |stream: &Arc<Stream>, now: Wall| {
-        let rules = match stream.admission().placed {
-            Some(_) => film_rules(&rules_config, stream.epoch()),
-            None => playlist_rules(&rules_config, stream.epoch(), stream.has_ladder()),
-        };
-        let live = Live::new(rules, now);
-        stream.attach(live.outlet());
-        figures.watch_timeline(stream.id(), live.clone());
-        if stream.has_ladder() {
-            let status = transcode::attach(stream, transcoder.clone(), &bridge_tasks);
-            figures.watch_ladder(stream.id(), status);
-        }
-        transcode::attach_rooms(stream, transcoder.clone(), &bridge_tasks);
-        live as Arc<dyn crate::media::timeline::Timeline>
-    };
-    let hub_config = hub::Config {
-        reconnect: config.publish.reconnect,
-        silence: config.publish.silence,
-        window: config.media.window,
-        retention: config.media.window * 2,
-        kill_holdoff: config.publish.kill_holdoff,
-        region: config.identity.region.clone(),
-        same_renditions: hub::SameRenditions::new(move |one, other| {
-            asked.book.asks_for_the_same(&asked.choice, one, other)
-        }),
-        max_publishers: usize::try_from(config.limits.max_publishers).unwrap_or(usize::MAX),
-        max_media_bytes: config.limits.max_memory_bytes(machine_memory()),
-    };
-    Ok(Hub::new(
-        hub_config,
-        clock.clone(),
-        Arc::new(gate),
-        Box::new(rules),
-        Box::new(opener),
-        Box::new(media_bytes),
-        tasks.clone(),
-    ))
-}
-
 fn make_origin(
     config: &Config,
     streams: Arc<dyn origin::Streams>,
@@ -469,14 +370,6 @@ fn for_connections(descriptors: usize) -> usize {
 fn descriptors() -> usize {
     let limit = rlimit::Resource::NOFILE.get_soft();
     limit.map_or(1024, |limit| usize::try_from(limit).unwrap_or(usize::MAX))
-}
-
-/// Bytes of memory of this machine; 2 GiB where the kernel does not tell.
-fn machine_memory() -> u64 {
-    let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
-    let line = text.lines().find_map(|line| line.strip_prefix("MemTotal:"));
-    let kib = line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<u64>().ok());
-    kib.map_or(2 << 30, |kib| kib * 1024)
 }
 
 /// What `forebay check` says of the transcoder.

@@ -12,6 +12,7 @@ use tokio::time::MissedTickBehavior;
 use tokio_rustls::TlsConnector;
 
 use super::forwards::{Forwards, Wanted};
+use super::screens::Screens;
 use crate::base::clock::Clock;
 use crate::base::destination::Private;
 use crate::base::id::Uuid;
@@ -22,7 +23,8 @@ use crate::cli::commands;
 use crate::config::Config;
 use crate::control::{self, Forwarded};
 use crate::forward::{self, Board, Carrier, Status, ingress, rtmp, whip};
-use crate::hub::{Hub, Stream};
+use crate::hub::Hub;
+use crate::hub::tap::{Tap, Tapped};
 use crate::livekit::Server;
 use crate::rtc;
 use crate::store::Store;
@@ -52,6 +54,7 @@ struct Inner {
 pub(super) fn start(
     config: &Config,
     (hub, store): (&Hub, &Store),
+    screens: Screens,
     clock: &Clock,
     tasks: &Tasks,
 ) -> anyhow::Result<Pushes> {
@@ -64,8 +67,8 @@ pub(super) fn start(
         config,
         server,
         Arc::new(rtc::open),
-        Box::new(move |stream| wanted.wanted(stream)),
-        hub,
+        Box::new(move |channel_id| wanted.wanted(channel_id)),
+        (hub, screens),
         &board,
         clock,
     );
@@ -154,9 +157,8 @@ impl Pushes {
         self.0.stored.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What is wanted of a stream.
-    pub(super) fn wanted(&self, stream: &Stream) -> Vec<Wanted> {
-        let channel_id = &stream.admission().channel_id;
+    /// What is wanted of a channel's stream.
+    pub(super) fn wanted(&self, channel_id: &str) -> Vec<Wanted> {
         let mut all = control::Forwards::declared(self, channel_id);
         all.extend(self.stored().get(channel_id).cloned().unwrap_or_default());
         all.into_iter()
@@ -210,8 +212,8 @@ struct NoServer;
 impl Carrier for NoServer {
     fn carry<'a>(
         &'a mut self,
-        _stream: &'a Stream,
-        _tap: &'a mut crate::hub::tap::Tap,
+        _stream: &'a dyn Tapped,
+        _tap: &'a mut Tap,
         _told: &'a forward::Told,
     ) -> forward::Carrying<'a> {
         let reason = "there is no LiveKit server: LIVEKIT_URL, its key and its secret are not set";

@@ -47,7 +47,7 @@ use crate::films::Films;
 use crate::record::Library;
 use crate::store::Store;
 pub use api::chat::news::run as tell_chats;
-pub use api::event::{Conductor, Planning, Playbill};
+pub use api::event::{Conductor, Planning, Playbill, Showing};
 pub use api::fuzz::{fuzz_api, fuzz_livekit, fuzz_uploads};
 pub use api::leftover::Leftovers;
 pub use api::lifecycle::Lifecycle;

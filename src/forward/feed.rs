@@ -12,8 +12,7 @@ use super::layers::{Chooser, Plan};
 use super::status::LayerStatus;
 use super::{Again, Ended};
 use crate::base::clock::Clock;
-use crate::hub::Stream;
-use crate::hub::tap::{Event, Tap};
+use crate::hub::tap::{Event, Tap, Tapped};
 use crate::media::{AccessUnit, RenditionId, Track};
 
 /// How long the rest of a stream is waited for when some of it is there.
@@ -48,7 +47,7 @@ pub enum Step {
 
 impl Step {
     /// The unit, or how the attempt ends without one.
-    pub fn unit(self, stream: &Stream) -> Result<(Place, Arc<Track>, AccessUnit), Ended> {
+    pub fn unit(self, stream: &dyn Tapped) -> Result<(Place, Arc<Track>, AccessUnit), Ended> {
         Err(match self {
             Step::Unit(place, track, unit) => return Ok((place, track, unit)),
             Step::Grown => Ended::new("the stream has more than was published", Again::AtOnce),
@@ -102,7 +101,7 @@ pub struct Feed<'a> {
 
 impl<'a> Feed<'a> {
     /// Takes a stream's tap, for up to `most` layers.
-    pub fn new(stream: &Stream, tap: &'a mut Tap, most: usize, clock: &Clock) -> Feed<'a> {
+    pub fn new(stream: &dyn Tapped, tap: &'a mut Tap, most: usize, clock: &Clock) -> Feed<'a> {
         Feed {
             tap,
             chooser: Chooser::new(stream.has_ladder(), most),

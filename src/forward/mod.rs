@@ -25,8 +25,7 @@ use tokio::time::sleep;
 
 use crate::base::backoff::Backoff;
 use crate::base::shutdown::Tasks;
-use crate::hub::Stream;
-use crate::hub::tap::Tap;
+use crate::hub::tap::{Tap, Tapped};
 pub use status::{Board, LayerStatus, State, Status, Told};
 
 /// Events of a stream that wait for its forward: some three seconds of a picture with three layers and sound.
@@ -77,7 +76,7 @@ impl Ended {
     }
 
     /// A tap gives nothing any more.
-    pub fn unread(stream: &Stream) -> Ended {
+    pub fn unread(stream: &dyn Tapped) -> Ended {
         match stream.is_ended() {
             true => Ended::over(),
             false => Ended::new("what the stream has to tell was not read", Again::Soon),
@@ -102,7 +101,7 @@ pub trait Carrier: Send {
     /// returns when that is over. Every wait on the far side has a deadline. Dropping it ends it.
     fn carry<'a>(
         &'a mut self,
-        stream: &'a Stream,
+        stream: &'a dyn Tapped,
         tap: &'a mut Tap,
         told: &'a Told,
     ) -> Carrying<'a>;
@@ -111,13 +110,13 @@ pub trait Carrier: Send {
 /// Carries a stream to a destination until it is over or the tasks are stopped. `seed`: of the pauses, so
 /// that forwards differ.
 pub async fn run(
-    stream: Arc<Stream>,
+    stream: Arc<dyn Tapped>,
     mut carrier: Box<dyn Carrier>,
     told: Told,
     seed: u64,
     tasks: Tasks,
 ) {
-    let attempts = attempts(&stream, &mut *carrier, &told, seed);
+    let attempts = attempts(&*stream, &mut *carrier, &told, seed);
     tokio::select! {
         () = attempts => {}
         () = tasks.stopped() => {}
@@ -125,7 +124,7 @@ pub async fn run(
     told.over();
 }
 
-async fn attempts(stream: &Stream, carrier: &mut dyn Carrier, told: &Told, seed: u64) {
+async fn attempts(stream: &dyn Tapped, carrier: &mut dyn Carrier, told: &Told, seed: u64) {
     let mut backoff = Backoff::new(FIRST_PAUSE, LONGEST_PAUSE, seed);
     let mut before: Option<Tap> = None;
     loop {
@@ -161,7 +160,7 @@ async fn attempts(stream: &Stream, carrier: &mut dyn Carrier, told: &Told, seed:
 }
 
 async fn attempt(
-    stream: &Stream,
+    stream: &dyn Tapped,
     carrier: &mut dyn Carrier,
     (tap, before): (&mut Tap, &mut Option<Tap>),
     told: &Told,

@@ -34,7 +34,7 @@ struct Scripted {
 impl Carrier for Scripted {
     fn carry<'a>(
         &'a mut self,
-        stream: &'a Stream,
+        stream: &'a dyn Tapped,
         tap: &'a mut Tap,
         told: &'a Told,
     ) -> Carrying<'a> {
@@ -224,7 +224,7 @@ async fn a_feed_keeps_its_places_while_renditions_come_and_go() {
     let high = bench.make("high", picture(1280, 720, 100, Some(0)));
     let sound = bench.make("opus", sound_opus());
     let mut tap = stream.tap(100);
-    let mut feed = Feed::new(&stream, &mut tap, 3, &clock);
+    let mut feed = Feed::new(&*stream, &mut tap, 3, &clock);
     feed.ready(QUIET).await.unwrap();
     let offered = feed.open();
     assert_eq!(offered.pictures.len(), 2);
@@ -275,7 +275,7 @@ async fn a_stream_that_outgrows_its_places_has_them_made_anew_after_a_while() {
     let stream = bench.stream.clone();
     bench.make("opus", sound_opus());
     let mut tap = stream.tap(100);
-    let mut feed = Feed::new(&stream, &mut tap, 3, &clock);
+    let mut feed = Feed::new(&*stream, &mut tap, 3, &clock);
     feed.ready(QUIET).await.unwrap();
     assert!(feed.open().pictures.is_empty());
     feed.start();
@@ -301,7 +301,7 @@ async fn a_feed_says_what_it_needs_and_waits_for_it_a_moment_only() {
     bench.make("aac", sound_aac());
     bench.make("low", picture(640, 360, 100, Some(0)));
     let mut tap = stream.tap(100);
-    let mut feed = Feed::new(&stream, &mut tap, 3, &clock);
+    let mut feed = Feed::new(&*stream, &mut tap, 3, &clock);
     feed.ready(QUIET).await.unwrap();
     assert!(needs.borrow().opus);
     let offered = feed.open();

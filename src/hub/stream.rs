@@ -15,7 +15,7 @@ use super::placed::Placed;
 use super::program::Program;
 use super::story::Happening;
 use super::subscriber::{Event, Feed, Subscriber};
-use super::tap::Wishes;
+use super::tap::{Taps, Wishes};
 use crate::base::clock::{Clock, Wall};
 use crate::base::id::Uuid;
 use crate::media::{AccessUnit, MediaKind, RenditionId, Ticks, Timescale, Track};
@@ -24,7 +24,6 @@ pub use health::Stats;
 pub(super) use places::Joining;
 use renditions::Plan;
 use state::State;
-use taps::Taps;
 
 /// Publisher sessions on one key: a primary and backups (ARCHITECTURE.md, `Member`).
 pub const MAX_MEMBERS: usize = 4;
@@ -460,7 +459,7 @@ impl Stream {
             feed.send(Event::End, MediaKind::Video);
         });
         state.feeds.clear();
-        state.end_taps();
+        state.taps.end();
         state.evict("the stream has ended");
     }
 

@@ -3,6 +3,8 @@
 //! A tap sees every rendition, also those that are made for rooms only (Opus, a picture without B-frames)
 //! and stand in no manifest. It says what it needs; who makes that follows the needs of all taps.
 
+mod taps;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,8 +12,12 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 
-use crate::base::clock::Clock;
+use super::{NewRendition, Subscriber};
+use crate::base::clock::{Clock, Wall};
+use crate::base::id::Uuid;
 use crate::media::{AccessUnit, Rendition, RenditionId, Track};
+
+pub(super) use taps::Taps;
 
 /// Time between two key units that are made on demand of one rendition (ARCHITECTURE.md, decision 12): each
 /// of them costs those who watch it bits.
@@ -60,6 +66,46 @@ impl Needs {
             picture: self.picture || other.picture,
         }
     }
+}
+
+/// What can be tapped: a live stream, or a show on a [`Screen`](super::Screen).
+pub trait Tapped: Send + Sync {
+    /// Its stream id.
+    fn id(&self) -> Uuid;
+
+    /// The channel that it is on.
+    fn channel_id(&self) -> &str;
+
+    /// Wall-clock point of its times' zero.
+    fn epoch(&self) -> Wall;
+
+    /// Whether its pictures come as rungs, which are worth waiting for.
+    fn has_ladder(&self) -> bool;
+
+    /// Whether it is over.
+    fn is_ended(&self) -> bool;
+
+    /// A queue of the units of chosen renditions, of every encoding that exists; what exists is told first.
+    fn tap(&self, queue_units: usize) -> Tap;
+
+    /// A queue of what those encode who make something for taps: the source's units, or a show's sound.
+    fn subscribe(&self, queue_units: usize) -> Subscriber;
+
+    /// What all taps together need, now and from now on.
+    fn needs(&self) -> watch::Receiver<Needs>;
+
+    /// Key units that taps ask for from now on, of whatever rendition.
+    fn key_units(&self) -> KeyUnits;
+
+    /// Adds a rendition that taps see and nobody else; one of a name that is there is made anew. `None` when
+    /// it is over or there are too many.
+    fn add_private(&self, new: NewRendition) -> Option<RenditionId>;
+
+    /// A unit of such a rendition, in channel time.
+    fn push_private(&self, id: RenditionId, unit: AccessUnit);
+
+    /// Nothing of such a rendition follows, until it is added again.
+    fn drop_private(&self, id: RenditionId);
 }
 
 /// The reading end of a bounded queue of one reader's choice. When the reader is too slow, units of a

@@ -8,6 +8,7 @@ pub mod grid;
 mod leg;
 mod listing;
 mod piece;
+mod projector;
 mod runs;
 pub mod schedule;
 mod shelf;
@@ -26,6 +27,7 @@ use crate::media::{Ticks, Timescale};
 
 pub use asset::Facts;
 pub use grid::Grid;
+pub use projector::project;
 pub use stage::{Config, Stage};
 
 /// What a cut puts on.

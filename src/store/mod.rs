@@ -28,6 +28,7 @@ mod kept;
 mod known;
 mod message;
 mod node;
+mod screen;
 mod show;
 mod stream;
 #[cfg(test)]

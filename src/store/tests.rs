@@ -163,6 +163,7 @@ behaviours! {
     files::files_of_another_tenant_are_not_there,
     files::images_of_a_user_are_its_newest,
     files::files_go_with_their_user,
+    shows::one_gateway_at_a_time_sends_a_show_on,
     shows::encoders_that_come_and_go_for_ever_are_refused_and_sent_off,
     shows::files_of_other_events_do_not_hold_a_file,
     events::an_event_is_read_as_it_was_made_with_its_first_run,

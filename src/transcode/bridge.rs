@@ -31,7 +31,7 @@ use super::protocol::{Frames, Setup, Slate};
 use crate::base::clock::Clock;
 use crate::base::shutdown::Tasks;
 use crate::hub::story::Happening;
-use crate::hub::tap::{KeyUnits, Needs};
+use crate::hub::tap::{KeyUnits, Needs, Tapped as _};
 use crate::hub::{Event, NewRendition, Placed, Stream, Subscriber};
 use crate::media::{AccessUnit, CodecConfig, MediaKind, RenditionId, Track};
 

@@ -10,7 +10,8 @@ use crate::common::gateway::{Folder, Gateway};
 use crate::common::http;
 use crate::common::livekit::{KEY, LivekitServer, Options, SECRET};
 
-const ADMIN_KEY: &str = "ApiAdmin0123456789";
+/// Opens everything.
+pub const ADMIN_KEY: &str = "ApiAdmin0123456789";
 
 /// A gateway, a LiveKit server whose webhooks reach it, and a session that is live.
 pub struct World {
@@ -23,7 +24,7 @@ pub struct World {
     pub room: String,
     /// Its stream key.
     pub stream_key: String,
-    _folder: Folder,
+    folder: Folder,
 }
 
 /// Hands what comes on to an address that is known later: of two servers that call each other one starts first.
@@ -71,7 +72,7 @@ impl World {
             id: String::new(),
             room: String::new(),
             stream_key: String::new(),
-            _folder: folder,
+            folder,
         };
         let client = json!({"name": "App", "contactEmail": "a@example.org", "agreeTerms": true});
         let client = world.post("/api/admin/sdk-clients", client).await;
@@ -84,6 +85,11 @@ impl World {
         world.stream_key = made["streamKey"].as_str().expect("text").to_owned();
         world.become_("active").await;
         world
+    }
+
+    /// The gateway's folder.
+    pub fn folder(&self) -> &Folder {
+        &self.folder
     }
 
     pub async fn send(&self, method: &str, path: &str, body: Value) -> Value {

@@ -47,7 +47,7 @@ use change::{Change, Declared};
 pub use conductor::Conductor;
 use docs::{EventChange, EventFields};
 pub use plan::Planning;
-pub use playbill::Playbill;
+pub use playbill::{Playbill, Showing};
 use recurrence::{Slot, clash};
 pub(in crate::control) use view::View;
 

@@ -38,3 +38,19 @@ pub(super) fn unity_matrix(out: &mut Vec<u8>) {
         out.put_u32(value);
     }
 }
+
+/// The boxes of some bytes (§4.2): type, place and size of each; `None` when they are not whole.
+pub(super) fn boxes(bytes: &[u8]) -> Option<Vec<([u8; 4], usize, usize)>> {
+    let mut found = Vec::new();
+    let mut at = 0;
+    while at < bytes.len() {
+        let head = bytes.get(at..at + 8)?;
+        let size = u32::from_be_bytes(head[..4].try_into().ok()?);
+        let size = usize::try_from(size).ok().filter(|size| *size >= 8)?;
+        let kind = head[4..8].try_into().ok()?;
+        bytes.get(at..at.checked_add(size)?)?;
+        found.push((kind, at, size));
+        at += size;
+    }
+    Some(found)
+}

@@ -3,20 +3,16 @@
 //! point past their heads, so that nothing of them is written anew.
 
 use bytes::{BufMut, Bytes};
-use mp4_atom::{Decode, Moof};
 
-use super::boxes::{boxed, full};
+use super::boxes::{boxed, boxes, full};
+use super::read::runs;
 use crate::media::time::rescale;
 use crate::media::{Ticks, Timescale};
 
 /// Ticks per second of the movie header and of edit lists.
 const MOVIE_SCALE: Timescale = Timescale::CHANNEL;
-/// Samples of a fragment. Parts are of a fifth of a second; bounds what a damaged head may claim.
-const MAX_FRAGMENT_SAMPLES: usize = 1 << 16;
 /// Head of an `mdat` with a size of 64 bits (§4.2).
 const MDAT_HEAD: u64 = 16;
-/// `sample_is_non_sync_sample` (§8.8.3.1).
-const FLAG_NON_SYNC: u32 = 0x0001_0000;
 
 /// The samples of one track.
 #[derive(Debug, Default)]
@@ -50,31 +46,18 @@ pub struct MovieTrack {
 impl Samples {
     /// Adds what a fragment holds; its `moof` stands `at` bytes behind the beginning of the media. `None`
     /// when that is no head of a fragment of one track.
-    pub fn take(&mut self, mut moof: &[u8], at: u64) -> Option<()> {
-        let moof = Moof::decode(&mut moof).ok()?;
-        let [fragment] = &moof.traf[..] else {
-            return None;
-        };
-        let head = &fragment.tfhd;
-        let time = fragment.tfdt.as_ref()?.base_media_decode_time;
-        let mut time = i64::try_from(time).ok()?;
-        for run in &fragment.trun {
-            let count = run.samples.len();
-            if count > MAX_FRAGMENT_SAMPLES {
-                return None;
-            }
-            let place = at.checked_add_signed(i64::from(run.data_offset?))?;
-            self.chunks.push((place, u32::try_from(count).ok()?));
-            for sample in run.samples.iter() {
-                let duration = sample.duration.or(head.default_sample_duration)?;
-                let flags = sample.flags.or(head.default_sample_flags)?;
-                let presented = time.checked_add(sample.cts.unwrap_or(0))?;
-                self.push(time, presented, duration)?;
-                self.sizes.push(sample.size.or(head.default_sample_size)?);
-                if flags & FLAG_NON_SYNC == 0 {
+    pub fn take(&mut self, moof: &[u8], at: u64) -> Option<()> {
+        for run in runs(moof)? {
+            let place = at.checked_add_signed(run.data_offset)?;
+            self.chunks
+                .push((place, u32::try_from(run.samples.len()).ok()?));
+            for sample in run.samples {
+                let presented = sample.decoded.checked_add(sample.composition)?;
+                self.push(sample.decoded, presented, sample.duration)?;
+                self.sizes.push(sample.size);
+                if sample.key {
                     self.keys.push(u32::try_from(self.sizes.len()).ok()?);
                 }
-                time = time.checked_add(i64::from(duration))?;
             }
         }
         Some(())
@@ -335,22 +318,6 @@ fn within(
     let mut done = None;
     boxed(out, kind, |out| done = body(out));
     done
-}
-
-/// The boxes of some bytes (§4.2): type, place and size of each; `None` when they are not whole.
-fn boxes(bytes: &[u8]) -> Option<Vec<([u8; 4], usize, usize)>> {
-    let mut found = Vec::new();
-    let mut at = 0;
-    while at < bytes.len() {
-        let head = bytes.get(at..at + 8)?;
-        let size = u32::from_be_bytes(head[..4].try_into().ok()?);
-        let size = usize::try_from(size).ok().filter(|size| *size >= 8)?;
-        let kind = head[4..8].try_into().ok()?;
-        bytes.get(at..at.checked_add(size)?)?;
-        found.push((kind, at, size));
-        at += size;
-    }
-    Some(found)
 }
 
 /// The first box of a type, with its head.

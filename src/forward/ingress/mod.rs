@@ -19,8 +19,7 @@ use crate::base::clock::Clock;
 use crate::base::id::Uuid;
 use crate::base::push;
 use crate::base::shutdown::Tasks;
-use crate::hub::Stream;
-use crate::hub::tap::{Event, Tap};
+use crate::hub::tap::{Event, Tap, Tapped};
 use crate::livekit::{OWN_IDENTITY, Server};
 use service::{Client, Error};
 
@@ -99,7 +98,7 @@ impl Room {
         }
     }
 
-    async fn attempt(&self, stream: &Stream, tap: &mut Tap, told: &Told) -> Ended {
+    async fn attempt(&self, stream: &dyn Tapped, tap: &mut Tap, told: &Told) -> Ended {
         told.waiting();
         if !has_media(tap).await || !lasts(tap, SETTLES).await {
             return Ended::over();
@@ -194,7 +193,7 @@ impl Room {
 impl Carrier for Room {
     fn carry<'a>(
         &'a mut self,
-        stream: &'a Stream,
+        stream: &'a dyn Tapped,
         tap: &'a mut Tap,
         told: &'a Told,
     ) -> Carrying<'a> {

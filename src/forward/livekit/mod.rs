@@ -13,8 +13,7 @@ use std::time::Duration;
 use super::feed::Feed;
 use super::layers::MOST_LAYERS;
 use super::{Again, Carrier, Carrying, Ended, Told};
-use crate::hub::Stream;
-use crate::hub::tap::Tap;
+use crate::hub::tap::{Tap, Tapped};
 use crate::livekit::{Entry, Error, OWN_IDENTITY, Reason, Server, Session};
 use crate::rtc::{self, Peer};
 use publish::Publisher;
@@ -61,7 +60,7 @@ impl Room {
         }
     }
 
-    async fn attempt(&mut self, stream: &Stream, tap: &mut Tap, told: &Told) -> Ended {
+    async fn attempt(&mut self, stream: &dyn Tapped, tap: &mut Tap, told: &Told) -> Ended {
         told.waiting();
         let clock = told.clock().clone();
         let mut feed = Feed::new(stream, tap, MOST_LAYERS, &clock);
@@ -121,7 +120,7 @@ impl Room {
 impl Carrier for Room {
     fn carry<'a>(
         &'a mut self,
-        stream: &'a Stream,
+        stream: &'a dyn Tapped,
         tap: &'a mut Tap,
         told: &'a Told,
     ) -> Carrying<'a> {

@@ -8,7 +8,7 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 use super::{Again, Ended, GOODBYE_WITHIN, Told, left};
 use crate::forward::feed::{Feed, Offered, Place, Step};
 use crate::forward::status::Counted;
-use crate::hub::Stream;
+use crate::hub::tap::Tapped;
 use crate::livekit::{Event, Layer, Publication, Quality, Session, Target};
 use crate::media::MediaKind;
 use crate::rtc::{self, Outgoing, Peer};
@@ -59,7 +59,7 @@ impl<'a> Publisher<'a> {
     }
 
     /// Publishes, and sends until that is over.
-    pub(super) async fn run(&mut self, stream: &Stream) -> Ended {
+    pub(super) async fn run(&mut self, stream: &dyn Tapped) -> Ended {
         let connecting = timeout(CONNECTED_WITHIN, self.connect());
         match connecting.await {
             Ok(Ok(())) => {}
@@ -139,7 +139,7 @@ impl<'a> Publisher<'a> {
         outgoing
     }
 
-    async fn send(&mut self, stream: &Stream) -> Ended {
+    async fn send(&mut self, stream: &dyn Tapped) -> Ended {
         let mut count = interval(COUNT_EVERY);
         count.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -159,7 +159,7 @@ impl<'a> Publisher<'a> {
         }
     }
 
-    fn handle_step(&mut self, step: Step, stream: &Stream) -> Option<Ended> {
+    fn handle_step(&mut self, step: Step, stream: &dyn Tapped) -> Option<Ended> {
         let (place, track, unit) = match step.unit(stream) {
             Ok(unit) => unit,
             Err(ended) => return Some(ended),

@@ -27,7 +27,7 @@ use crate::base::Kind;
 use crate::base::clock::Clock;
 use crate::base::destination::{self, Private, System};
 use crate::base::push;
-use crate::hub::{Stream, tap};
+use crate::hub::tap::{self, Tapped};
 use crate::media::{AccessUnit, MediaKind, RenditionId};
 use dial::Connection;
 use media::{Offer, Publication};
@@ -243,7 +243,7 @@ impl Restream {
 impl Carrier for Restream {
     fn carry<'a>(
         &'a mut self,
-        _stream: &'a Stream,
+        _stream: &'a dyn Tapped,
         tap: &'a mut tap::Tap,
         told: &'a Told,
     ) -> Carrying<'a> {

@@ -11,6 +11,7 @@ use crate::base::secret::Secret;
 use crate::base::shutdown::Tasks;
 use crate::hub::boundary::{OnLoss, Settings};
 use crate::hub::gate::Pending;
+use crate::hub::tap::Tapped as _;
 use crate::hub::{
     Admission, Config, Gate, Hub, NewRendition, PublishRequest, Publisher, Record, Refusal,
     SameRenditions, Sign, Stream,

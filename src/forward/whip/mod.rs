@@ -23,8 +23,7 @@ use super::{Again, Carrier, Carrying, Ended, Told};
 use crate::base::destination::{self, Private};
 use crate::base::push;
 use crate::base::secret::Secret;
-use crate::hub::Stream;
-use crate::hub::tap::Tap;
+use crate::hub::tap::{Tap, Tapped};
 use crate::media::MediaKind;
 use crate::rtc::{self, Candidate, IceServer, Outgoing, Peer};
 pub use description::fuzz_whip_link;
@@ -151,7 +150,7 @@ impl Endpoint {
         }
     }
 
-    async fn attempt(&mut self, stream: &Stream, tap: &mut Tap, told: &Told) -> Ended {
+    async fn attempt(&mut self, stream: &dyn Tapped, tap: &mut Tap, told: &Told) -> Ended {
         told.waiting();
         let clock = told.clock().clone();
         let mut feed = Feed::new(stream, tap, 1, &clock);
@@ -253,7 +252,7 @@ impl Endpoint {
 impl Carrier for Endpoint {
     fn carry<'a>(
         &'a mut self,
-        stream: &'a Stream,
+        stream: &'a dyn Tapped,
         tap: &'a mut Tap,
         told: &'a Told,
     ) -> Carrying<'a> {
@@ -314,7 +313,7 @@ impl Visit<'_> {
     }
 
     /// Sends until one side has enough.
-    async fn send(&mut self, stream: &Stream) -> Ended {
+    async fn send(&mut self, stream: &dyn Tapped) -> Ended {
         self.peer.set_epoch(stream.epoch().0);
         self.feed.start();
         self.told.live();
@@ -337,7 +336,7 @@ impl Visit<'_> {
         }
     }
 
-    fn handle_step(&mut self, step: Step, stream: &Stream) -> Option<Ended> {
+    fn handle_step(&mut self, step: Step, stream: &dyn Tapped) -> Option<Ended> {
         let (place, track, unit) = match step.unit(stream) {
             Ok(unit) => unit,
             Err(ended) => return Some(ended),

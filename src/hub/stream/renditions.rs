@@ -120,7 +120,7 @@ impl State {
                 Flow::Gone
             };
             if is_over {
-                self.tell_taps(&Event::Removed(id));
+                self.taps.tell(&Event::Removed(id));
             }
         }
         self.stale_list = true;
@@ -146,7 +146,7 @@ impl State {
         });
         listed.next_track = Some(track);
         let rendition = listed.rendition.clone();
-        self.tell_taps(&Event::Rendition(rendition));
+        self.taps.tell(&Event::Rendition(rendition));
         self.source_video = None;
         self.program.disconnect();
         self.stale_list = true;
@@ -160,7 +160,7 @@ impl State {
         };
         let scale = listed.rendition.track.timescale;
         if matches!(listed.flow, Flow::Live | Flow::Joining) {
-            self.tap_unit(id, &unit);
+            self.taps.unit(id, &unit);
         }
         let listed = &mut self.renditions[usize::from(id.0)];
         let mut cursor = listed.cursor;
@@ -211,7 +211,7 @@ impl State {
         self.outlets
             .iter_mut()
             .for_each(|outlet| outlet.handle_rendition(&rendition));
-        self.tell_taps(&Event::Rendition(rendition.clone()));
+        self.taps.tell(&Event::Rendition(rendition.clone()));
         self.stale_list = true;
         self.renditions.push(Listed {
             rendition,

@@ -10,7 +10,7 @@ use super::health::{Record, Stats};
 use super::log::Line;
 use super::member::Member;
 use super::renditions::{Listed, Plan};
-use super::taps::Taps;
+
 use super::{MemberId, Stream};
 use crate::base::clock::{Clock, Wall};
 use crate::hub::NewRendition;
@@ -19,7 +19,7 @@ use crate::hub::outlet::Outlet;
 use crate::hub::program::{Output, Program};
 use crate::hub::story::Cover;
 use crate::hub::subscriber::{Event, Feed};
-use crate::hub::tap;
+use crate::hub::tap::{self, Taps};
 use crate::media::{
     AccessUnit, Boundary, MediaKind, RenditionId, Ticks, Timescale, Track, rescale,
 };
@@ -247,7 +247,7 @@ impl State {
                 }
                 Output::Break => {
                     self.feed(&Event::Break);
-                    self.tell_taps(&tap::Event::Break);
+                    self.taps.tell(&tap::Event::Break);
                 }
                 Output::Unit {
                     unit,
@@ -287,7 +287,7 @@ impl State {
             return;
         }
         if let Some(id) = self.source_id(track.kind()) {
-            self.tell_taps(&tap::Event::Track(id, track.clone()));
+            self.taps.tell(&tap::Event::Track(id, track.clone()));
             self.renditions[usize::from(id.0)].next_track = Some(track.clone());
             return;
         }

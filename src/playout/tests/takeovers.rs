@@ -152,8 +152,8 @@ impl Legs for Wings {
 }
 
 /// A show with its viewers and its encoder.
-struct Stand {
-    set: Set,
+pub(super) struct Stand {
+    pub(super) set: Set,
     facts: Facts,
     show: Show,
     timeline: Arc<dyn Timeline>,
@@ -164,13 +164,13 @@ struct Stand {
     silent: Option<Duration>,
     /// Parts that were announced and have not come, by rendition.
     hinted: BTreeMap<&'static str, u64>,
-    cuts: Vec<Cut>,
+    pub(super) cuts: Vec<Cut>,
     /// Whether all is held to the rules.
     looks: bool,
 }
 
 impl Stand {
-    async fn new(show: Show) -> Stand {
+    pub(super) async fn new(show: Show) -> Stand {
         let set = Set::new(Film::new(30, 219));
         set.at(9_000);
         let wings = Arc::new(Wings::default());
@@ -191,7 +191,7 @@ impl Stand {
         }
     }
 
-    fn connect(&mut self, now_ms: i64) {
+    pub(super) fn connect(&mut self, now_ms: i64) {
         let now = EPOCH.plus_micros(now_ms * 1000);
         let placed = takeover::place(&self.show, &self.facts, SEGMENT, now).expect("a film is on");
         let encoder = Encoder::start(placed, &self.facts, now_ms);
@@ -201,7 +201,7 @@ impl Stand {
     }
 
     /// What happens every 50 ms of a span, with an encoder whose stream goes on where `feeds`.
-    fn run(&mut self, from_ms: i64, to_ms: i64, feeds: bool) {
+    pub(super) fn run(&mut self, from_ms: i64, to_ms: i64, feeds: bool) {
         for now_ms in (from_ms..to_ms).step_by(50) {
             self.set.at(now_ms);
             if let Some(encoder) = self.encoder.as_mut().filter(|_| feeds) {

@@ -43,6 +43,30 @@ pub(super) async fn files_of_other_events_do_not_hold_a_file(bench: Bench) {
     }
 }
 
+pub(super) async fn one_gateway_at_a_time_sends_a_show_on(bench: Bench) {
+    let (store, other) = (bench.store().await, bench.store_of("other").await);
+    let ann = user(&store, "app", "ann").await;
+    let show = made(&bench, &store, &ann, "film", 60).await.stream_id;
+    assert!(!store.claim_show(Uuid::new_v4(), false).await.unwrap());
+    assert!(store.claim_show(show, false).await.unwrap());
+    assert!(!other.claim_show(show, false).await.unwrap());
+    // As long as it is heard of.
+    for _ in 0..4 {
+        bench.clock.advance(Duration::from_secs(4));
+        assert!(store.claim_show(show, false).await.unwrap());
+        assert!(!other.claim_show(show, false).await.unwrap());
+    }
+    bench.clock.advance(Duration::from_secs(11));
+    assert!(other.claim_show(show, false).await.unwrap());
+    assert!(!store.claim_show(show, false).await.unwrap());
+    // Whoever has the encoder comes first, and whoever has nothing gives nothing away.
+    assert!(store.claim_show(show, true).await.unwrap());
+    other.release_show(show).await.unwrap();
+    assert!(!other.claim_show(show, false).await.unwrap());
+    store.release_show(show).await.unwrap();
+    assert!(other.claim_show(show, false).await.unwrap());
+}
+
 /// A look at what has changed reads that, and not the cuts of every show there is.
 #[tokio::test]
 async fn what_changed_is_found_by_indexes() {

@@ -19,8 +19,8 @@ use super::{Bridge, Config, Outlet, QUEUE_UNITS, Status, lock};
 use crate::base::Kind;
 use crate::base::shutdown::Tasks;
 use crate::hub::story::Happening;
-use crate::hub::tap::Needs;
-use crate::hub::{Event, NewRendition, Stream};
+use crate::hub::tap::{Needs, Tapped};
+use crate::hub::{Event, NewRendition};
 use crate::media::{AccessUnit, MediaKind, RenditionId};
 use crate::transcode::Error;
 use crate::transcode::ladder::{ROOM_PICTURE, ROOM_SOUND};
@@ -34,18 +34,18 @@ const COUNTED_PICTURES: u32 = 8;
 const PATIENT_FRAMES: u32 = 100;
 
 /// Makes what the taps of a stream need, in a task of `tasks`, until the stream ends.
-pub fn attach_rooms(stream: &Arc<Stream>, config: Arc<Config>, tasks: &Tasks) -> Arc<Status> {
+pub fn attach_rooms(stream: Arc<dyn Tapped>, config: Arc<Config>, tasks: &Tasks) -> Arc<Status> {
     let status = Arc::new(Status::default());
     let rooms = Rooms {
-        stream: Arc::downgrade(stream),
+        stream: Arc::downgrade(&stream),
         needs: stream.needs(),
         keeps: config.rooms_at_once && !stream.has_ladder(),
         config,
         tasks: tasks.clone(),
         status: status.clone(),
     };
-    let channel = &stream.admission().channel_id;
-    let span = tracing::info_span!(parent: None, "rooms", channel = %channel);
+    let channel = stream.channel_id();
+    let span = tracing::info_span!(parent: None, "rooms", channel);
     tasks.spawn(rooms.run().instrument(span));
     status
 }
@@ -53,7 +53,7 @@ pub fn attach_rooms(stream: &Arc<Stream>, config: Arc<Config>, tasks: &Tasks) ->
 /// One stream's rooms.
 struct Rooms {
     /// Not held while nobody needs anything: the task ends with the stream.
-    stream: Weak<Stream>,
+    stream: Weak<dyn Tapped>,
     needs: watch::Receiver<Needs>,
     /// Pictures are remembered while nobody needs any.
     keeps: bool,
@@ -85,7 +85,7 @@ impl Rooms {
     }
 
     /// Makes what is needed until nothing is. Whether the stream is over.
-    async fn serve(&self, stream: Arc<Stream>) -> bool {
+    async fn serve(&self, stream: Arc<dyn Tapped>) -> bool {
         let outlet = Arc::new(Private {
             stream: stream.clone(),
             ids: Mutex::default(),
@@ -233,7 +233,7 @@ fn names(setup: &Setup) -> Vec<(String, MediaKind)> {
 
 /// Renditions that only taps see.
 struct Private {
-    stream: Arc<Stream>,
+    stream: Arc<dyn Tapped>,
     ids: Mutex<BTreeMap<Arc<str>, RenditionId>>,
 }
 

@@ -2,6 +2,7 @@
 
 use forebay::base::secret::Secret;
 use forebay::config::Config;
+use forebay::hub::tap::Tapped as _;
 use livekit_protocol as proto;
 use proto::TrackType;
 

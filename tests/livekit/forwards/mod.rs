@@ -7,6 +7,7 @@ mod stage;
 use std::time::Duration;
 
 use forebay::forward::State;
+use forebay::hub::tap::Tapped as _;
 use livekit_protocol as proto;
 use proto::TrackType;
 

@@ -14,7 +14,7 @@ use forebay::forward::status::About;
 use forebay::forward::{self, State, Told};
 use forebay::hub::boundary::{OnLoss, Settings};
 use forebay::hub::gate::Pending;
-use forebay::hub::tap::Needs;
+use forebay::hub::tap::{Needs, Tapped as _};
 use forebay::hub::{
     Admission, Config, Gate, Hub, NewRendition, PublishRequest, Publisher, Record, Refusal,
     SameRenditions, Sign, Stream,

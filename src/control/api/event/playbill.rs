@@ -40,6 +40,19 @@ struct Entries {
     facts: HashMap<Uuid, Arc<Facts>>,
 }
 
+/// A run that is on, as far as sending it on needs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Showing {
+    /// Its stream, and its broadcast's.
+    pub stream: Uuid,
+    /// The channel of its broadcast.
+    pub channel_id: String,
+    /// What the event is called.
+    pub title: String,
+    /// Wall-clock point of channel time zero.
+    pub epoch: Wall,
+}
+
 /// A run of an event.
 #[derive(Clone, Debug)]
 pub(in crate::control) struct Entry {
@@ -154,6 +167,27 @@ impl Playbill {
     /// The stream of the event that is on in a channel's place.
     pub fn on_channel(&self, channel: &str) -> Option<Uuid> {
         self.read(|entries| Some(entries.by_channel.get(channel)?.show.stream_id))
+    }
+
+    /// All runs that are on and have something to play.
+    pub fn showing(&self) -> Vec<Showing> {
+        let on = self.read(|entries| {
+            let entries = entries.by_event.values();
+            let on = entries.filter(|entry| entry.is_active() && entry.played.is_some());
+            on.cloned().collect::<Vec<_>>()
+        });
+        let showing = on.iter().filter_map(|entry| {
+            let broadcast = entry.event.broadcast_id?.to_string();
+            let owner = &entry.event.application_id;
+            let channel = self.0.store.known_channel(owner, &broadcast)?;
+            Some(Showing {
+                stream: entry.show.stream_id,
+                channel_id: channel.id.clone(),
+                title: entry.event.title.clone(),
+                epoch: entry.show.epoch,
+            })
+        });
+        showing.collect()
     }
 
     /// Whether a stream is that of a run which is on, and something plays there.

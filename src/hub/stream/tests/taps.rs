@@ -1,5 +1,5 @@
 use super::*;
-use crate::hub::tap::{self, KeyUnits, Needs, Tap};
+use crate::hub::tap::{self, KeyUnits, Needs, Tap, Tapped};
 use crate::media::codec::{avc, opus};
 
 /// A picture of 640x360.

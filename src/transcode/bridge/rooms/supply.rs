@@ -11,8 +11,8 @@ use tokio::time::Sleep;
 use super::super::history::History;
 use super::super::{Inlet, Outlet};
 use super::QUEUE_UNITS;
-use crate::hub::tap::Needs;
-use crate::hub::{Event, NewRendition, Stream, Subscriber};
+use crate::hub::tap::{Needs, Tapped};
+use crate::hub::{Event, NewRendition, Subscriber};
 use crate::media::{
     AccessUnit, Boundary, CodecConfig, MediaKind, RenditionId, Ticks, Timescale, Track, rescale,
 };
@@ -27,7 +27,7 @@ const ROOM_CHANNELS: u8 = 2;
 
 /// A stream's source units, as far as rooms need them.
 pub(super) struct Supply {
-    stream: Arc<Stream>,
+    stream: Arc<dyn Tapped>,
     units: Subscriber,
     needs: watch::Receiver<Needs>,
     /// Pictures are supplied while nobody needs any, to be remembered.
@@ -57,7 +57,7 @@ pub(super) struct Supply {
 
 impl Supply {
     pub(super) fn new(
-        stream: Arc<Stream>,
+        stream: Arc<dyn Tapped>,
         needs: watch::Receiver<Needs>,
         keeps: bool,
         outlet: Arc<dyn Outlet>,

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::replaced::signal;
 use super::*;
 use crate::hub::tap::tests::{end, publisher, stream};
-use crate::hub::tap::{self, Needs, Tap};
+use crate::hub::tap::{self, Needs, Tap, Tapped};
 use crate::hub::{Announcement, Publisher};
 use crate::media::{Rendition, Timescale, rescale};
 
@@ -45,7 +45,7 @@ impl Room {
         let clock = Clock::simulated(Wall(1_790_000_000_000_000));
         let stream = stream(false, &clock);
         let tasks = Tasks::new();
-        let status = attach_rooms(&stream, Arc::new(config), &tasks);
+        let status = attach_rooms(stream.clone(), Arc::new(config), &tasks);
         let mut tap = stream.tap(2000);
         // Whatever comes, from its first unit on.
         let ids: Vec<RenditionId> = (0..=255).map(RenditionId).collect();
