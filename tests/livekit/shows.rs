@@ -53,8 +53,6 @@ struct Event {
     token: String,
     id: String,
     broadcast: String,
-    /// When the film began, seconds since 1970.
-    began: f64,
 }
 
 async fn ask(world: &World, token: &str, what: &str, body: Value) -> Value {
@@ -101,17 +99,20 @@ impl Event {
         world.gateway.until("a prepared film", prepared).await;
         let what = format!("POST /api/events/{id}/start-video");
         let started = ask(world, &token, &what, Value::Null).await;
-        let what = format!("GET /api/events/{id}/sync");
-        let sync = ask(world, "", &what, Value::Null).await;
-        // On this machine's clock, as the viewer's times are.
-        let now = Clock::system().wall().0 as f64 / 1e6;
-        let began = now - sync["currentPosition"].as_f64().expect("seconds");
         Event {
             token,
             id,
             broadcast: text(&started, "broadcastId"),
-            began,
         }
+    }
+
+    /// When the film began, by its position: seconds since 1970, on this machine's clock as a viewer's times are.
+    async fn began(&self, world: &World) -> f64 {
+        let what = format!("GET /api/events/{}/sync", self.id);
+        let sync = ask(world, "", &what, Value::Null).await;
+        assert_eq!(sync["isPlaying"], true, "{sync}");
+        let now = Clock::system().wall().0 as f64 / 1e6;
+        now - sync["currentPosition"].as_f64().expect("seconds")
     }
 
     /// A viewer in the event's room.
@@ -163,9 +164,10 @@ async fn a_film_is_in_its_room_where_its_position_is_and_an_encoder_takes_its_pl
     let event = Event::start(&world).await;
     let mut viewer = event.viewer(&world).await;
     let figures = viewer.pictures("forebay", 400).await;
+    let began = event.began(&world).await;
     let lags: Vec<f64> = times(&viewer, "flash")
         .iter()
-        .map(|at| (at - event.began).rem_euclid(EVERY))
+        .map(|at| (at - began).rem_euclid(EVERY))
         .collect();
     let offsets = viewer.lip_offsets("forebay");
     show(&format!(

@@ -143,9 +143,8 @@ impl Conductor {
     fn may_be_over(&self, entry: &Entry) -> bool {
         let broadcast = entry.event.broadcast_id.filter(|_| entry.is_active());
         broadcast.is_some_and(|broadcast| {
-            let alias = broadcast.to_string();
             let owner = &entry.event.application_id;
-            self.store.known_channel(owner, &alias).is_none()
+            self.store.known_broadcast(owner, broadcast).is_none()
         })
     }
 

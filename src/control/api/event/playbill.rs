@@ -177,9 +177,9 @@ impl Playbill {
             on.cloned().collect::<Vec<_>>()
         });
         let showing = on.iter().filter_map(|entry| {
-            let broadcast = entry.event.broadcast_id?.to_string();
             let owner = &entry.event.application_id;
-            let channel = self.0.store.known_channel(owner, &broadcast)?;
+            let broadcast = entry.event.broadcast_id?;
+            let channel = self.0.store.known_broadcast(owner, broadcast)?;
             Some(Showing {
                 stream: entry.show.stream_id,
                 channel_id: channel.id.clone(),
