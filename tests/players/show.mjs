@@ -29,9 +29,10 @@ const encoders = [];
 const figures = {};
 
 async function step(name, action) {
+  const began = performance.now();
   try {
     await action();
-    done.push(name);
+    done.push(`${name} (${((performance.now() - began) / 1000).toFixed(1)} s)`);
   } catch (error) {
     throw new Error(`${name}: ${error.message}`);
   }
