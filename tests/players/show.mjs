@@ -117,8 +117,10 @@ async function walk(context, other) {
     await list.waitForURL('**/watch/*');
     await list.close();
   });
-  await step('the picture with its title comes by itself when the film is there', async () => {
+  await step('the picture with its title comes without a reload when the film is there', async () => {
     await ann.upload(event);
+    // A page asks twice a minute, and at once when it is online again. The start is waited for as it comes.
+    await first.evaluate(() => window.dispatchEvent(new Event('online')));
     await plays(first);
     check((await shown(first, 'countdown')).startsWith('Starts in '), 'it does not say how long it is');
     await look(first, 'slate', options.screenshots);
