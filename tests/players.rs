@@ -44,7 +44,8 @@ async fn run(program: &str, arguments: &[&str]) -> Output {
         .kill_on_drop(true)
         .spawn()
         .unwrap_or_else(|err| panic!("{program}: {err}"));
-    let output = tokio::time::timeout(PATIENCE * 2, child.wait_with_output()).await;
+    // Walks through pages take a minute, and more where much else goes on.
+    let output = tokio::time::timeout(PATIENCE * 5 / 2, child.wait_with_output()).await;
     output
         .unwrap_or_else(|_| panic!("{program} {arguments:?} does not end"))
         .expect("its output is read")
