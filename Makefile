@@ -12,6 +12,8 @@ WEB := assets/web
 PLAYERS := tests/players
 # Longest that a test run may take before it counts as hanging.
 TEST_LIMIT := 45m
+# More tests at once than cores, since many of them wait; .config/nextest.toml says which.
+TEST_THREADS = $$(( 2 * $$(nproc) ))
 
 sources = $(shell find $(1) -type f -not -path '*/node_modules/*' -not -path '*/dist/*')
 # A bundle that was deleted is made again, whatever its stamp says.
@@ -50,7 +52,7 @@ test: deps-test web players
 	@cargo build --locked
 	@cargo test --locked --doc --quiet
 	@if cargo nextest --version >/dev/null 2>&1; then \
-	  timeout --foreground $(TEST_LIMIT) cargo nextest run --locked --no-fail-fast; \
+	  timeout --foreground $(TEST_LIMIT) cargo nextest run --locked --no-fail-fast --test-threads $(TEST_THREADS); \
 	else \
 	  timeout --foreground $(TEST_LIMIT) cargo test --locked --no-fail-fast --lib --tests; \
 	fi

@@ -56,7 +56,7 @@ where
     joined.await.unwrap().0
 }
 
-/// The next text frame; otherwise the code of the end.
+/// The next text frame that says more than how many listen; otherwise the code of the end.
 async fn hear<S>(socket: &mut WebSocketStream<S>) -> Result<Value, u16>
 where
     S: AsyncRead + AsyncWrite + Unpin,
@@ -64,7 +64,13 @@ where
     let hearing = async {
         loop {
             match socket.next().await.expect("a frame").expect("a frame") {
-                Message::Text(text) => return Ok(serde_json::from_str(&text).unwrap()),
+                Message::Text(text) => {
+                    let frame: Value = serde_json::from_str(&text).unwrap();
+                    // That comes at times of its own, also while all leave.
+                    if frame["type"] != "viewers" {
+                        return Ok(frame);
+                    }
+                }
                 Message::Close(close) => return Err(close.expect("a reason").code.into()),
                 _ => {}
             }

@@ -1,6 +1,6 @@
 //! CONFORMANCE.md over real running channels. A channel is published in real time and watched as players
-//! do (`recording`); the pure checkers of the library read what they got, and the tests here add what
-//! texts alone do not tell.
+//! do (`recording`); the pure checkers of the library read what they got, and the items here add what
+//! texts alone do not tell. Items over that recording are functions that `ITEMS` lists and one test goes through.
 //!
 //! | item | where |
 //! |---|---|
@@ -29,6 +29,8 @@ mod fragments;
 mod over_time;
 mod recording;
 
+use std::io::Write;
+
 use forebay::manifest::check::{
     Violation, check_hls_against_mpd, check_media_playlist, check_mpd, check_multivariant,
 };
@@ -51,7 +53,58 @@ fn each_change(texts: &[String], check: fn(&str, Option<&str>) -> Vec<Violation>
     }
 }
 
+/// What is asked of the recorded channels, item by item, under the names of the table above.
+const ITEMS: [(&str, fn()); 11] = [
+    (
+        "m1_to_m5_multivariant_playlist",
+        m1_to_m5_multivariant_playlist,
+    ),
+    (
+        "m2_m5_a_ladder_offers_a_choice",
+        m2_m5_a_ladder_offers_a_choice,
+    ),
+    (
+        "m1_bandwidth_covers_every_segment",
+        m1_bandwidth_covers_every_segment,
+    ),
+    (
+        "every_media_playlist_and_every_change_of_one",
+        every_media_playlist_and_every_change_of_one,
+    ),
+    (
+        "l5_l6_hinted_parts_come_whole",
+        l5_l6_hinted_parts_come_whole,
+    ),
+    ("l7_blocking_reloads", l7_blocking_reloads),
+    ("p11_types_codings_and_caches", p11_types_codings_and_caches),
+    ("s1_to_s9_x1_manifests", s1_to_s9_x1_manifests),
+    (
+        "s6_everything_listed_can_be_fetched",
+        s6_everything_listed_can_be_fetched,
+    ),
+    (
+        "s9_a_growing_segment_comes_part_by_part",
+        s9_a_growing_segment_comes_part_by_part,
+    ),
+    ("c1_to_c5_fragments", fragments::c1_to_c5_fragments),
+];
+
+/// One test, because recording lasts as long as the channels do, and under nextest each test is a process that
+/// would record anew. Every item is tried, whatever became of those before it, and named with what became of it.
 #[test]
+fn every_item_holds_over_recorded_channels() {
+    let mut broken = Vec::new();
+    for (name, item) in ITEMS {
+        let kept = std::panic::catch_unwind(item).is_ok();
+        let word = if kept { "ok" } else { "BROKEN" };
+        writeln!(std::io::stderr(), "{name}: {word}").unwrap();
+        if !kept {
+            broken.push(name);
+        }
+    }
+    assert!(broken.is_empty(), "broken, each told above: {broken:?}");
+}
+
 fn m1_to_m5_multivariant_playlist() {
     for_each_channel(|recording| {
         let media: Vec<(String, &str)> = recording
@@ -65,7 +118,6 @@ fn m1_to_m5_multivariant_playlist() {
     });
 }
 
-#[test]
 fn m2_m5_a_ladder_offers_a_choice() {
     for text in &ladder().multivariant {
         let playlist = Multivariant::parse(text).unwrap();
@@ -80,7 +132,6 @@ fn m2_m5_a_ladder_offers_a_choice() {
     }
 }
 
-#[test]
 fn m1_bandwidth_covers_every_segment() {
     for_each_channel(|recording| {
         // The largest sum of peak segment rates over playable combinations (APL 9.13).
@@ -113,7 +164,6 @@ fn m1_bandwidth_covers_every_segment() {
     });
 }
 
-#[test]
 fn every_media_playlist_and_every_change_of_one() {
     for_each_channel(|recording| {
         for (name, reloads) in &recording.reloads {
@@ -124,7 +174,6 @@ fn every_media_playlist_and_every_change_of_one() {
     });
 }
 
-#[test]
 fn l5_l6_hinted_parts_come_whole() {
     for_each_channel(|recording| {
         let mut compared = 0;
@@ -143,7 +192,6 @@ fn l5_l6_hinted_parts_come_whole() {
     });
 }
 
-#[test]
 fn l7_blocking_reloads() {
     for_each_channel(|recording| {
         for (name, reloads) in &recording.reloads {
@@ -170,7 +218,6 @@ fn l7_blocking_reloads() {
     });
 }
 
-#[test]
 fn p11_types_codings_and_caches() {
     for_each_channel(|recording| {
         for (path, answer) in &recording.answers {
@@ -196,7 +243,6 @@ fn p11_types_codings_and_caches() {
     });
 }
 
-#[test]
 fn s1_to_s9_x1_manifests() {
     for_each_channel(|recording| {
         each_change(&recording.manifests, check_mpd);
@@ -210,7 +256,6 @@ fn s1_to_s9_x1_manifests() {
     });
 }
 
-#[test]
 fn s6_everything_listed_can_be_fetched() {
     for_each_channel(|recording| {
         assert!(recording.newest_of_mpd.len() >= 3);
@@ -220,7 +265,6 @@ fn s6_everything_listed_can_be_fetched() {
     });
 }
 
-#[test]
 fn s9_a_growing_segment_comes_part_by_part() {
     for_each_channel(|recording| {
         let growing = &recording.growing;

@@ -95,8 +95,8 @@ fn read(bytes: &[u8], context: &str) -> Read {
     }
 }
 
-#[test]
-fn c1_to_c5_fragments() {
+/// Boxes, times and payloads of all that was served.
+pub(super) fn c1_to_c5_fragments() {
     for_each_channel(|recording| {
         // Start of each video segment, seconds.
         let mut grid = BTreeMap::new();

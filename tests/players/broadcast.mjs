@@ -21,9 +21,10 @@ const said = [];
 const open = (context) => openIn(context, said);
 
 async function step(name, action) {
+  const began = performance.now();
   try {
     await action();
-    done.push(name);
+    done.push(`${name} (${((performance.now() - began) / 1000).toFixed(1)} s)`);
   } catch (error) {
     throw new Error(`${name}: ${error.message}`);
   }

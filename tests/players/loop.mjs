@@ -16,6 +16,6 @@ await ann.upload(event, ODD);
 await ann.start(event);
 const sync = new URL(`/api/events/${event.id}/sync`, options.url).href;
 while (!(await meant(sync)).event.isPlaying) await sleep(100);
-// Two turns of it, and more than players begin behind.
-await sleep(2 * PREPARED_ODD.seconds * 1000);
+// A turn of it, which is more than players begin behind.
+await sleep(PREPARED_ODD.seconds * 1000);
 console.log(JSON.stringify({ id: event.streamId, length: (await meant(sync)).length, ...PREPARED_ODD }));

@@ -42,7 +42,8 @@ async fn a_loop_has_no_seam_for_hls_js_and_ffmpeg() {
     let id = film["id"].as_str().expect("a stream");
     let hls = format!("/hls/{id}/index.m3u8");
     let options = ["--seconds", "15", "--source-width", "640"];
-    let seen = play(&server, "hls", &hls, &options).await;
+    let url = format!("http://{}{hls}", server.http());
+    let (seen, ()) = tokio::join!(play(&server, "hls", &hls, &options), finds_no_gap(&url));
     assert_smooth(&seen, 29.0);
     assert_eq!(seen["stalls"]["count"], 0, "{seen:#}");
     let seams = seen["counters"]["backwards"].as_u64().expect("a count");
@@ -62,7 +63,6 @@ async fn a_loop_has_no_seam_for_hls_js_and_ffmpeg() {
     }
     let mpd = server.get(&format!("/dash/{id}/manifest.mpd")).await;
     assert_eq!(mpd.text().matches("<Period").count(), 1, "{}", mpd.text());
-    finds_no_gap(&format!("http://{}{hls}", server.http())).await;
     server.stop().await;
 }
 

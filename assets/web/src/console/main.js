@@ -40,6 +40,8 @@ let lostSince = null;
 let view = null;
 let wanted = false;
 let lookedAt = '';
+/** Its id, and that of the one before when there is none: the page may be made up between a click and its `hashchange`. */
+let shownLast = '';
 let retry = 0;
 
 /** Streams by channel: first those that live, of them first the one that players get, then the newest. */
@@ -142,6 +144,7 @@ function render() {
   // On a wide screen something is always looked at, and it stays when another channel goes on air.
   const first = entry ?? (innerWidth >= WIDE && !chosen() ? (named(lookedAt) ?? all[0]) : undefined);
   lookedAt = first?.channel.channelId ?? '';
+  shownLast = lookedAt || shownLast;
   list.update(found.slice(0, MOST_ROWS), ({ channel }) => channel.channelId);
   toggle(document.body, 'detail', Boolean(entry));
   document.title = `${entry ? entry.channel.name || entry.channel.alias : 'Console'} · Forebay`;
@@ -397,7 +400,6 @@ byId('back').addEventListener('click', () => {
 });
 byId('skip').addEventListener('click', () => view?.focus());
 addEventListener('hashchange', ({ oldURL }) => {
-  const before = lookedAt;
   const cameFrom = placeOf(new URL(oldURL).hash);
   render();
   scrollTo(0, 0);
@@ -405,7 +407,7 @@ addEventListener('hashchange', ({ oldURL }) => {
   if (innerWidth >= WIDE || cameFrom !== null) return;
   // One of the two is on the screen: the focus goes along.
   if (view) view.focus();
-  else document.querySelector(`#channels a[href="#${encodeURIComponent(before)}"]`)?.focus();
+  else document.querySelector(`#channels a[href="#${encodeURIComponent(shownLast)}"]`)?.focus();
 });
 addEventListener('resize', renderSoon);
 setInterval(() => {
