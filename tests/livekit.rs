@@ -4,6 +4,8 @@
 mod broadcasts;
 mod control;
 mod forwards;
+mod real;
+mod soak;
 mod source;
 mod test_server;
 mod world;
