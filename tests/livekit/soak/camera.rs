@@ -80,7 +80,7 @@ impl Obs {
     pub fn start(world: &World) -> Obs {
         let server = format!("rtmp://{}/live", world.gateway.rtmp());
         let starter = Command::new("node")
-            .arg(root().join("tests/soak/start_obs.mjs"))
+            .arg(root().join("tests/soak/obs_publisher.mjs"))
             .args([&server, &world.stream_key])
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
