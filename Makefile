@@ -51,6 +51,7 @@ test: deps-test web players
 	@echo '== tests'
 	@cargo build --locked
 	@cargo test --locked --doc --quiet
+	@[ -n "$$FOREBAY_TEST_LIVEKIT" ] || echo '== SKIPPED: tests against a real livekit-server; FOREBAY_TEST_LIVEKIT names its binary' >&2
 	@if cargo nextest --version >/dev/null 2>&1; then \
 	  timeout --foreground $(TEST_LIMIT) cargo nextest run --locked --no-fail-fast --test-threads $(TEST_THREADS); \
 	else \

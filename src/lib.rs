@@ -10,6 +10,7 @@
 //!                    │                └─ rooms (rtc), WHIP, RTMP servers
 //!  ladder <── transcode (own process) ──> its renditions back into the hub
 //!  films (uploads) ── transcode::film (own process) ──> playout ── Timeline ── origin
+//!                                                         └── screen ── tap ── forward
 //!  control (HTTP APIs, pages) ──> hub, playout, store (SQLite or PostgreSQL), files
 //! ```
 //!
@@ -52,6 +53,8 @@
 //!   frame path), `forward/layers.rs` (which of them), `forward/livekit/publish.rs` (in the room),
 //!   `rtc/webrtc/outgoing.rs` (unit to packets); what is made for rooms alone in `transcode/bridge/rooms.rs`;
 //!   other destinations are folders beside `forward/livekit/`, declared through `app/pushes.rs`;
+//! - a show into its room: `app/screens.rs` (which gateway reads it), `playout/projector.rs` (its timeline back into
+//!   units, each at its time), `hub/screen.rs` (as a live stream is tapped), then like a stream;
 //! - a room into a channel: `control/livekit/webhook.rs` (who publishes there), `app/rooms.rs`,
 //!   `ingest/livekit/room.rs` (whom to follow), `ingest/livekit/visit.rs` (in the room), `rtc/webrtc/incoming.rs`
 //!   (packets to unit), then like any publisher;
@@ -133,6 +136,7 @@
 //! | cut | a row of a show's log: from this channel time on, slate, film, encoder or nothing |
 //! | takeover, leg | an encoder in a film's place; its segments as the show lists them |
 //! | tap | who takes a stream's renditions as they are, off the frame path |
+//! | screen | a show as those see it who tap it |
 //! | push, destination | another place that a channel goes to while it is on air |
 //! | forward | a stream on its way to one destination: its room, a WHIP endpoint, an RTMP server |
 //! | layer | one of up to three sizes of a picture in a room (simulcast): a rung, sent untouched |

@@ -4,7 +4,9 @@
 mod broadcasts;
 mod control;
 mod forwards;
+mod real;
 mod shows;
+mod soak;
 mod source;
 mod test_server;
 mod world;

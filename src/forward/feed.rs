@@ -10,10 +10,11 @@ use tokio::time::sleep;
 
 use super::layers::{Chooser, Plan};
 use super::status::LayerStatus;
+use super::step::InStep;
 use super::{Again, Ended};
 use crate::base::clock::Clock;
 use crate::hub::tap::{Event, Tap, Tapped};
-use crate::media::{AccessUnit, RenditionId, Track};
+use crate::media::{AccessUnit, MediaKind, RenditionId, Timescale, Track, rescale};
 
 /// How long the rest of a stream is waited for when some of it is there.
 const REST_WITHIN: Duration = Duration::from_secs(3);
@@ -97,6 +98,8 @@ pub struct Feed<'a> {
     has_sound: bool,
     is_open: bool,
     grown_since: Option<Duration>,
+    /// Units on their way through.
+    step: InStep<(RenditionId, Arc<Track>, AccessUnit)>,
 }
 
 impl<'a> Feed<'a> {
@@ -113,6 +116,7 @@ impl<'a> Feed<'a> {
             has_sound: false,
             is_open: false,
             grown_since: None,
+            step: InStep::new(),
         }
     }
 
@@ -226,13 +230,21 @@ impl<'a> Feed<'a> {
     /// What comes next. Cancel-safe.
     pub async fn next(&mut self) -> Step {
         loop {
+            let now = self.clock.monotonic();
+            while let Some((id, track, unit)) = self.step.poll(now) {
+                if let Some(step) = self.unit(id, track, unit) {
+                    return step;
+                }
+            }
+            if self.grown_since.is_some() && self.is_outgrown() {
+                return Step::Grown;
+            }
+            let due = self.step.poll_timeout();
             let event = tokio::select! {
                 event = self.tap.recv() => event,
+                () = sleep(due.unwrap_or(now).saturating_sub(now)), if due.is_some() => continue,
                 () = sleep(LOOK) => {
                     self.look();
-                    if self.is_outgrown() {
-                        return Step::Grown;
-                    }
                     continue;
                 }
             };
@@ -245,23 +257,31 @@ impl<'a> Feed<'a> {
             if self.chooser.handle(&event) || self.plan.waits {
                 self.look();
             }
-            if let Event::Unit(id, unit) = event
-                && let Some(step) = self.unit(id, unit)
-            {
-                return step;
-            }
-            if self.grown_since.is_some() && self.is_outgrown() {
-                return Step::Grown;
+            if let Event::Unit(id, unit) = event {
+                self.take(id, unit);
             }
         }
     }
 
-    fn unit(&mut self, id: RenditionId, unit: AccessUnit) -> Option<Step> {
-        let track = self.chooser.rendition(id)?.1.clone();
+    /// A unit has come, of what is sent or of something that is only looked at.
+    fn take(&mut self, id: RenditionId, unit: AccessUnit) {
+        let Some((_, track)) = self.chooser.rendition(id).filter(|_| self.is_open) else {
+            return;
+        };
+        let is_sent = |slot: &Slot| slot.rendition == Some(id);
+        if self.sound != Some(id) && !self.slots.iter().any(is_sent) {
+            return;
+        }
+        let track = track.clone();
+        let is_picture = track.kind() == MediaKind::Video;
+        let media = rescale(unit.pts, track.timescale, Timescale::MICROS).0;
+        let now = self.clock.monotonic();
+        self.step.handle(now, is_picture, media, (id, track, unit));
+    }
+
+    fn unit(&mut self, id: RenditionId, track: Arc<Track>, unit: AccessUnit) -> Option<Step> {
         if self.sound == Some(id) {
-            return self
-                .is_open
-                .then_some(Step::Unit(Place::Sound, track, unit));
+            return Some(Step::Unit(Place::Sound, track, unit));
         }
         let at = self
             .slots

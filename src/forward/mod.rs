@@ -5,7 +5,7 @@
 //! THE list of kinds of destinations are the folders here: each has a [`Carrier`], which makes one attempt.
 //! Everything that is the same for all of them is beside them: when to try again ([`run`], the only one who
 //! does), what is told of it (`status`), which renditions are sent to those who take H.264 without B-frames
-//! and Opus (`layers`, `feed`). A forward never holds its stream up: everything is behind a
+//! and Opus (`layers`, `feed`), in step with one another (`step`). A forward never holds its stream up: everything is behind a
 //! [`Tap`](crate::hub::tap::Tap).
 
 pub mod feed;
@@ -14,6 +14,7 @@ pub mod layers;
 pub mod livekit;
 pub mod rtmp;
 pub mod status;
+mod step;
 pub mod whip;
 
 use std::future::Future;

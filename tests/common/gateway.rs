@@ -15,6 +15,14 @@ use super::server::PATIENCE;
 /// Settings, as the environment has them.
 pub type Settings<'a> = [(&'a str, &'a str)];
 
+/// The program: `SOAK_BINARY` names another build than the one that was made with the tests.
+fn program() -> PathBuf {
+    let Some(named) = std::env::var_os("SOAK_BINARY") else {
+        return PathBuf::from(env!("CARGO_BIN_EXE_forebay"));
+    };
+    std::fs::canonicalize(named).expect("SOAK_BINARY names a program")
+}
+
 /// Working folder of one test's processes. The data folder is `data` in it. Goes with the test.
 pub struct Folder {
     path: PathBuf,
@@ -59,7 +67,7 @@ impl Folder {
 
     /// The program with nothing but these settings, ports of the system's choice and no ladder.
     pub fn command(&self, arguments: &[&str], settings: &Settings<'_>) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_forebay"));
+        let mut command = Command::new(program());
         command
             .args(arguments)
             .current_dir(&self.path)

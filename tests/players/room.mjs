@@ -1,6 +1,6 @@
 // A viewer in a LiveKit room: LiveKit's own library in headless Chromium, driven over standard input and output.
 //
-//   node room.mjs ws://HOST:PORT [--no-subscribe]
+//   node room.mjs ws://HOST:PORT [--no-subscribe] [--clock W]
 //
 // The first line of standard input is the token; commands follow, a JSON object a line: {"do": "leave"},
 // {"do": "quality", "value": 0..2}, {"do": "size", "value": {"width", "height"}}, {"do": "subscribe", "value": bool},
@@ -16,6 +16,8 @@ import { fileURLToPath } from 'node:url';
 import { chromium } from 'playwright-core';
 
 const [url, ...flags] = process.argv.slice(2);
+/** How wide the picture was drawn whose clock is read (source.mjs). */
+const clock = flags.includes('--clock') ? Number(flags[flags.indexOf('--clock') + 1]) : 0;
 const root = dirname(fileURLToPath(import.meta.url));
 const PAGE = '<!doctype html><meta charset="utf-8"><title>room</title><link rel="icon" href="data:,"><body><script type="module" src="/livekit.js"></script>';
 const LOOK_MS = 50;
@@ -57,7 +59,7 @@ const page = context.pages()[0] ?? (await context.newPage());
 page.on('console', (message) => message.type() === 'error' && say({ event: 'console', text: message.text().slice(0, 300) }));
 await page.goto(`http://localhost:${server.address().port}/`);
 await page.waitForFunction(() => window.join);
-page.evaluate(([to, by, autoSubscribe]) => window.join(to, by, { autoSubscribe }), [url, token, !flags.includes('--no-subscribe')]).catch(() => {});
+page.evaluate(([to, by, how]) => window.join(to, by, how), [url, token, { autoSubscribe: !flags.includes('--no-subscribe'), clock }]).catch(() => {});
 
 async function obey() {
   for (let line = await lines.next(); !line.done; line = await lines.next()) {

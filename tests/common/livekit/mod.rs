@@ -20,6 +20,7 @@ pub mod mkv;
 pub mod participant;
 pub mod peer;
 pub mod push;
+pub mod real;
 pub mod record;
 pub mod room;
 pub mod rooms;

@@ -11,7 +11,7 @@ use crate::common::media::Clip;
 use crate::common::server::Server;
 
 /// Default settings without a ladder, and every stream into its room.
-fn into_rooms(livekit: &LivekitServer) -> impl FnOnce(&mut Config) {
+pub fn into_rooms(livekit: &LivekitServer) -> impl FnOnce(&mut Config) {
     let url = livekit.url();
     move |config| {
         "off".clone_into(&mut config.media.ladder);

@@ -1,11 +1,21 @@
 // A viewer in a LiveKit room by LiveKit's own library. `window.viewer` is what room.mjs drives it with.
 import { Room, RoomEvent, Track } from 'livekit-client';
+import { MODULUS } from '../pattern.mjs';
+import { watch } from './watch.js';
 
 const said = [];
 const say = (event, more = {}) => said.push({ event, at: Date.now() / 1000, ...more });
 
+/** `clock`: how wide the picture was drawn that has its time in it (source.mjs); stats have the ages of frames then. */
 async function join(url, token, options) {
   const room = new Room({ adaptiveStream: false, dynacast: false });
+  const seen = new Map();
+  /** Of the frames since the last call, in ms. */
+  const ages = (sid) => {
+    const frames = seen.get(sid)?.frames.splice(0) ?? [];
+    const read = frames.filter(([, counter]) => counter !== null);
+    return { ages: read.map(([at, counter]) => (((at - counter) % MODULUS) + MODULUS) % MODULUS), unread: frames.length - read.length };
+  };
   const kindOf = (track) => (track.kind === Track.Kind.Video ? 'video' : 'audio');
   room.on(RoomEvent.TrackSubscribed, (track, publication, participant) => {
     const element = track.attach();
@@ -13,6 +23,7 @@ async function join(url, token, options) {
     document.body.append(element);
     say('track', { identity: participant.identity, kind: kindOf(track), sid: publication.trackSid, source: publication.source });
     if (track.kind !== Track.Kind.Video) return;
+    if (options.clock) seen.set(publication.trackSid, watch(element, options.clock));
     element.requestVideoFrameCallback((_, frame) => say('picture', { identity: participant.identity, width: frame.width, height: frame.height }));
   });
   room.on(RoomEvent.TrackUnsubscribed, (track, publication, participant) => {
@@ -45,6 +56,7 @@ async function join(url, token, options) {
         buffer_ms: Math.round((10_000 * inbound.jitterBufferDelay) / Math.max(1, inbound.jitterBufferEmittedCount)) / 10,
         // When what is shown now was captured, by the publisher's clock in its reports: sound against picture.
         playout: inbound.estimatedPlayoutTimestamp ?? null,
+        ...(seen.has(publication.trackSid) ? ages(publication.trackSid) : {}),
       });
     }
   }

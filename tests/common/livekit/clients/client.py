@@ -1,6 +1,6 @@
 """A participant by LiveKit's own library (libwebrtc), driven by tests over its standard input and output.
 
-    client.py view URL       [--no-subscribe]
+    client.py view URL       [--no-subscribe] [--clock W]
     client.py publish URL    [--width W --height H --fps N --kbps N --simulcast --no-picture --no-sound]
 
 The token is the first line of standard input; commands follow, a JSON object a line: {"do": "leave"},
@@ -8,6 +8,9 @@ The token is the first line of standard input; commands follow, a JSON object a 
 {"do": "mute", "value": bool}, {"do": "unpublish"}. Standard output is a JSON object a line; each has "event"
 and "at", the time in seconds. A publisher shows a white picture and sounds a tone for the first 200 ms of each
 second of its clock; a viewer says "flash" and "beep" when they begin, and "stats" once a second.
+
+With --clock the picture is that of tests/players/source.mjs, drawn W wide: the time in it is read of every frame, and
+the ages in milliseconds are in "stats". There the flash is a square in the corner at the bottom right.
 """
 import argparse
 import asyncio
@@ -22,6 +25,9 @@ RATE = 48000
 SLICE = RATE // 100
 MARK = 0.2  # how long flash and beep last, in seconds
 EVERY = 1.0
+# The clock in a picture (tests/players/pattern.mjs): squares in a row, with bits most significant first.
+BLOCKS, BLOCK, BITS = 32, 16, 28
+MODULUS = 1 << BITS
 
 
 def say(event, **more):
@@ -37,6 +43,8 @@ class Seen:
         self.frames = 0
         self.size = [0, 0]
         self.is_on = False
+        self.ages = []
+        self.unread = 0
 
     def mark(self, name, is_on):
         if is_on and not self.is_on:
@@ -44,13 +52,35 @@ class Seen:
         self.is_on = is_on
 
 
-async def watch(seen):
+def age(luma, drawn_width):
+    """How old a picture is by the clock in it, in milliseconds; None where it cannot be read."""
+    now = time.time() * 1000
+    side = BLOCK * luma.shape[1] / drawn_width
+    at = ((np.arange(BLOCKS) + 0.5) * side).astype(int)
+    bits = [int(bit) for bit in luma[int(side / 2), at] >= 128]
+    if bits[:2] != [1, 0] or sum(bits[2:31:2]) % 2 or sum(bits[3:32:2]) % 2:
+        return None
+    number = sum(bit << (BITS - 1 - index) for index, bit in enumerate(bits[2: 2 + BITS]))
+    return round((now - number) % MODULUS)
+
+
+async def watch(seen, drawn_width):
     async for event in rtc.VideoStream(seen.track):
         frame = event.frame
         seen.frames += 1
         seen.size = [frame.width, frame.height]
         luma = np.frombuffer(frame.data, np.uint8)[: frame.width * frame.height]
-        seen.mark("flash", bool(luma[:: 97].mean() > 180))
+        if drawn_width:
+            luma = luma.reshape(frame.height, frame.width)
+            known = age(luma, drawn_width)
+            if known is None:
+                seen.unread += 1
+            elif len(seen.ages) < 1000:
+                seen.ages.append(known)
+            corner = luma[frame.height * 7 // 8: frame.height * 15 // 16, frame.width * 15 // 16: -8]
+            seen.mark("flash", bool(corner.mean() > 128))
+        else:
+            seen.mark("flash", bool(luma[:: 97].mean() > 180))
         if seen.frames == 1:
             say("picture", identity=seen.identity, width=frame.width, height=frame.height)
 
@@ -86,6 +116,9 @@ async def statistics(tracks):
                         }
             except Exception as error:  # the track has ended
                 figures = {"error": repr(error)}
+            if seen.ages or seen.unread:
+                figures |= {"ages": seen.ages, "unread": seen.unread}
+                seen.ages, seen.unread = [], 0
             kind = "video" if seen.track.kind == rtc.TrackKind.KIND_VIDEO else "audio"
             say("stats", identity=seen.identity, kind=kind, frames=seen.frames, width=seen.size[0],
                 height=seen.size[1], **figures)
@@ -186,7 +219,7 @@ async def main(options):
             name=publication.name, source=int(publication.source), mime=publication.mime_type)
         seen = tracks[publication.sid] = Seen(track, participant.identity)
         is_video = track.kind == rtc.TrackKind.KIND_VIDEO
-        tasks.append(asyncio.create_task((watch if is_video else listen)(seen)))
+        tasks.append(asyncio.create_task(watch(seen, options.clock) if is_video else listen(seen)))
 
     @room.on("track_unsubscribed")
     def _(track, publication, participant):
@@ -262,6 +295,7 @@ parser.add_argument("--width", type=int, default=640)
 parser.add_argument("--height", type=int, default=360)
 parser.add_argument("--fps", type=int, default=25)
 parser.add_argument("--kbps", type=int, default=1500)
+parser.add_argument("--clock", type=int, default=0)
 for flag in ("--simulcast", "--no-picture", "--no-sound", "--no-subscribe"):
     parser.add_argument(flag, action="store_true")
 asyncio.run(main(parser.parse_args()))

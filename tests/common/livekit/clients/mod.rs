@@ -183,10 +183,14 @@ impl Client {
 
     /// How much later each beep was heard than the flash that belongs to it was seen, in seconds.
     pub fn lip_offsets(&self, identity: &str) -> Vec<f64> {
+        Client::lip_offsets_in(&self.said, identity)
+    }
+
+    /// The same in a part of what was said.
+    pub fn lip_offsets_in(said: &[Value], identity: &str) -> Vec<f64> {
         let times = |event: &str| -> Vec<f64> {
             let mine = |said: &&Value| said["event"] == event && said["identity"] == identity;
-            self.said
-                .iter()
+            said.iter()
                 .filter(mine)
                 .filter_map(|said| said["at"].as_f64())
                 .collect()
