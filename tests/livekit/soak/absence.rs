@@ -26,7 +26,7 @@ const SEGMENTS: usize = 5;
 /// From the server's return to pictures in the room.
 const REFILLED: Duration = Duration::from_secs(3);
 /// Nobody who asks for the next segment of two seconds waits longer for it.
-const NEXT_SEGMENT: Duration = Duration::from_secs(4);
+const NEXT_SEGMENT: Duration = Duration::from_secs(5);
 
 /// As it is, without B-frames, goes into the room; with B-frames a picture is made for it.
 const FILMS: [(&str, Film); 2] = [
