@@ -86,8 +86,8 @@ mod tests {
     #[test]
     fn a_clock_that_is_set_back_holds_nothing_up() {
         let mut pace = Pace::default();
-        pace.observe(at(3600_200), at(3600_000));
-        pace.observe(at(100), at(3600_000));
+        pace.observe(at(3_600_200), at(3_600_000));
+        pace.observe(at(100), at(3_600_000));
         pace.observe(at(6000), at(5800));
         assert_eq!(pace.due(at(6000)), at(6200));
     }

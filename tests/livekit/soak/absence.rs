@@ -4,10 +4,11 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::process::Stdio;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::Value;
 use tokio::process::{Child, Command};
+use tokio::time::Instant;
 
 use super::camera::{Camera, Film};
 use super::figures::{Promises, published, say, table};
@@ -126,11 +127,11 @@ impl Read {
 }
 
 /// Reads the playlist until `until`, as a player at low latency does: it asks for the segment that is not there.
-async fn read(gateway: SocketAddr, room: String, until: tokio::time::Instant) -> Read {
+async fn read(gateway: SocketAddr, room: String, until: Instant) -> Read {
     let path = format!("/hls/{room}/source/index.m3u8");
     let mut read = Read::default();
     let mut asks = path.clone();
-    while tokio::time::Instant::now() < until {
+    while Instant::now() < until {
         let began = Instant::now();
         let answer = http::get(gateway, &asks).await;
         if answer.status != 200 {
@@ -181,7 +182,7 @@ async fn nobody_who_plays_sees_that_livekit_was_killed_and_its_room_is_refilled(
         let seconds = whole.as_secs();
         let smooth = player(&url, seconds, r#"{"lowLatencyMode":false}"#);
         let low_latency = player(&url, seconds, r#"{"lowLatencyMode":true}"#);
-        let until = tokio::time::Instant::now() + whole + Duration::from_secs(5);
+        let until = Instant::now() + whole + Duration::from_secs(5);
         let mut back = Back::default();
         let reading = read(world.gateway.http(), world.room.clone(), until);
         let absence = async {

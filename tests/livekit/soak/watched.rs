@@ -1,6 +1,8 @@
 //! Rooms of broadcasts, watched: by whom how well.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
+
+use forebay::base::clock::Clock;
 
 use super::camera::{Camera, Obs, SIMPLE};
 use super::figures::{Promises, Watched, lag_of_sound, published, say, share_of, table, watch};
@@ -124,6 +126,5 @@ async fn first_picture(mut viewer: Client) -> (f64, Client) {
 
 /// Now, in seconds of the UNIX era, as clients say it.
 pub fn unix_now() -> f64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH);
-    now.expect("after 1970").as_secs_f64()
+    Clock::system().wall().0 as f64 / 1e6
 }
