@@ -172,6 +172,7 @@ impl App {
         chores::start(&config, &store, &hub, (&files, &films), &clock, &tasks);
         tasks.spawn(takeovers.run(tasks.clone()));
         let pushes = pushes::start(&config, (&hub, &store), &clock, &tasks)?;
+        figures.watch_forwards(pushes.board());
         let own_address = !config.listen.control.is_empty();
         let state = control::State::new(control::Setup {
             store: store.clone(),
