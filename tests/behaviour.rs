@@ -21,6 +21,7 @@ mod passthrough;
 mod players;
 mod playout;
 mod pull;
+mod pushes;
 mod recordings;
 mod rtc;
 mod scenarios;

@@ -4,6 +4,7 @@
 mod broadcast;
 mod console;
 mod events;
+mod pushes;
 mod realtime;
 mod shows;
 mod sync;

@@ -6,8 +6,10 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use crate::base::conformance::Conformance;
 use crate::base::id::Uuid;
 use crate::control::{
-    Connections, LinkStats, ListenerStats, Measured, Measurements, Probes, RungStats, StreamStats,
+    Connections, ForwardStats, LinkStats, ListenerStats, Measured, Measurements, Probes, RungStats,
+    StreamStats,
 };
+use crate::forward::{Board, State, Tally};
 use crate::hub::{Admission, Hub, Line, Stream};
 use crate::ingest;
 use crate::origin::Origin;
@@ -21,6 +23,7 @@ const FORK: &str = "fork";
 pub(super) struct Figures {
     hub: OnceLock<Hub>,
     origin: OnceLock<Arc<Origin>>,
+    forwards: OnceLock<Board>,
     /// Protocols that listen, with what their listeners count.
     listeners: Mutex<Vec<(&'static str, Arc<ingest::Stats>)>>,
     /// Per stream: its timeline and its ladder, as long as the hub keeps them.
@@ -38,6 +41,7 @@ impl Figures {
         Figures {
             hub: OnceLock::new(),
             origin: OnceLock::new(),
+            forwards: OnceLock::new(),
             listeners: Mutex::default(),
             streams: Mutex::default(),
         }
@@ -49,6 +53,10 @@ impl Figures {
 
     pub(super) fn watch_origin(&self, origin: Arc<Origin>) {
         let _ = self.origin.set(origin);
+    }
+
+    pub(super) fn watch_forwards(&self, board: Board) {
+        let _ = self.forwards.set(board);
     }
 
     /// Counts the listeners of an ingest protocol in. Once for each.
@@ -194,10 +202,12 @@ impl Measurements for Figures {
         }));
         let listeners = listening.iter();
         let listeners = listeners.map(|(proto, stats)| listener(proto, stats));
+        let forwards = self.forwards.get().map(Board::tally).unwrap_or_default();
         Measured {
             streams,
             connections,
             listeners: listeners.collect(),
+            forwards: forwards.into_iter().map(forwarded).collect(),
         }
     }
 
@@ -264,6 +274,23 @@ fn listener(proto: &'static str, stats: &ingest::Stats) -> ListenerStats {
             .map(|(event, counter)| (*event, counter.get()))
             .collect(),
         dropped_units: stats.dropped_units_total.get(),
+    }
+}
+
+/// Forwards of one kind, in the words of control.
+fn forwarded((kind, tally): (&'static str, Tally)) -> ForwardStats {
+    let words = State::ONGOING.iter().map(|state| state.word());
+    let counted = tally.counted;
+    ForwardStats {
+        kind,
+        states: words.zip(tally.states).collect(),
+        attempts: tally.attempts,
+        failures: tally.failures,
+        packets: counted.packets,
+        bytes: counted.bytes,
+        repeated_packets: counted.packets_repeated,
+        wanted_key_units: counted.key_units_wanted,
+        dropped_units: counted.dropped_units,
     }
 }
 

@@ -170,6 +170,7 @@ impl App {
         tasks.spawn(takeovers.run(tasks.clone()));
         let screens = screens::Screens::new(&playbill, &hub, &store, &transcoder, &clock);
         let pushes = pushes::start(&config, (&hub, &store), screens, &clock, &tasks)?;
+        figures.watch_forwards(pushes.board());
         let own_address = !config.listen.control.is_empty();
         let state = control::State::new(control::Setup {
             store: store.clone(),

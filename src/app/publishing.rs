@@ -87,7 +87,7 @@ pub(super) fn start(
     let server = server.context("cannot pull: SRT does not start")?;
     let pulls = Pulls::new(config, server.dialer(), lanes.clone(), clock, ingest);
     tasks.spawn(server.run());
-    let livekit = commands::livekit_signaller(config).context("LIVEKIT_URL")?;
+    let livekit = commands::livekit_signaller(config, tasks).context("LIVEKIT_URL")?;
     let rooms = Rooms::new(livekit, config, hub, figures, lanes, clock, ingest);
     let feeds = Arc::new(Feeds {
         pulls,

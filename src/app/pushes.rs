@@ -58,7 +58,7 @@ pub(super) fn start(
     clock: &Clock,
     tasks: &Tasks,
 ) -> anyhow::Result<Pushes> {
-    let server = commands::livekit_signaller(config).context("LIVEKIT_URL")?;
+    let server = commands::livekit_signaller(config, tasks).context("LIVEKIT_URL")?;
     let board = Board::default();
     let pushes = Pushes::new(config, server.clone(), &board, clock, tasks);
     tasks.spawn(pushes.clone().follow(store.clone(), tasks.clone()));
@@ -121,6 +121,11 @@ impl Pushes {
                 tasks: tasks.clone(),
             }),
         }))
+    }
+
+    /// Where it stands how all forwards fare.
+    pub(super) fn board(&self) -> Board {
+        self.0.board.clone()
     }
 
     /// Reads the database now, and until the tasks are stopped.

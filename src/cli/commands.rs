@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::{Application, ChannelToken, Format, Key, Token};
 use crate::base::clock::Clock;
 use crate::base::secret::Secret;
+use crate::base::shutdown::Tasks;
 use crate::config::{Config, DEFAULT_ALIAS};
 use crate::control::livekit::{self, Server};
 use crate::control::token::{
@@ -70,9 +71,10 @@ pub fn livekit_server(config: &Config) -> Result<Option<Server>, livekit::Error>
     server.map(Some)
 }
 
-/// The LiveKit server that the settings name, as rooms are joined on it.
+/// The LiveKit server that the settings name, as rooms are joined on it. No visit outlives `tasks`.
 pub fn livekit_signaller(
     config: &Config,
+    tasks: &Tasks,
 ) -> Result<Option<crate::livekit::Server>, crate::livekit::Error> {
     let settings = &config.livekit;
     let (Some(url), Some(api_key), Some(api_secret)) =
@@ -80,7 +82,8 @@ pub fn livekit_signaller(
     else {
         return Ok(None);
     };
-    crate::livekit::Server::new(url, api_key, api_secret).map(Some)
+    let server = crate::livekit::Server::new(url, api_key, api_secret)?;
+    Ok(Some(server.ending_with(tasks)))
 }
 
 /// Brings the store in line with settings and credentials: first application, default channel,

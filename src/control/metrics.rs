@@ -1,5 +1,6 @@
 //! `/metrics`: figures of streams and process, read when they are asked for.
 
+mod forward;
 mod link;
 mod listener;
 mod webhook;
@@ -21,6 +22,7 @@ use crate::base::clock::Clock;
 use crate::base::conformance::Conformance;
 use crate::base::id::Uuid;
 use crate::store::Store;
+pub use forward::ForwardStats;
 pub use link::LinkStats;
 pub use listener::ListenerStats;
 
@@ -48,6 +50,8 @@ pub struct Measured {
     pub connections: Vec<Connections>,
     /// One entry per ingest protocol that listens.
     pub listeners: Vec<ListenerStats>,
+    /// One entry per kind of destination that something was sent to.
+    pub forwards: Vec<ForwardStats>,
 }
 
 /// Open connections of one protocol.
@@ -343,6 +347,7 @@ impl Collector for Scrape {
         let name = ("forebay_connections", "Open connections");
         family(encoder, name, connections)?;
         listener::encode(encoder, &measured.listeners)?;
+        forward::encode(encoder, &measured.forwards)?;
         webhook::encode(encoder, self.store.webhook_tally())?;
         for (name, help, read) in &PER_CHANNEL {
             let streams = measured.streams.iter();

@@ -56,7 +56,8 @@ pub use error::Error;
 pub use gate::StoreGate;
 pub(crate) use health::try_write;
 pub use metrics::{
-    Connections, LinkStats, ListenerStats, Measured, Measurements, RungStats, StreamStats,
+    Connections, ForwardStats, LinkStats, ListenerStats, Measured, Measurements, RungStats,
+    StreamStats,
 };
 pub use openapi::document as api_description;
 pub use pcast::limit::REQUESTS_PER_SECOND;

@@ -10,7 +10,7 @@ use utoipa::OpenApi;
 
 use super::admin::{applications, broadcasts, channels, events, film, forwards};
 use super::api::{
-    broadcast, chat, client, cohost, contact, egress, error, event, file, follow, session,
+    broadcast, chat, client, cohost, contact, egress, error, event, file, follow, forward, session,
     streaming, user, viewer, webhook,
 };
 use super::livekit;
@@ -155,6 +155,7 @@ const PAGE: &str = include_str!("../../assets/docs.html");
         livekit::proxy::second,
         livekit::proxy::validate,
         livekit::proxy::validate_second,
+        forward::list,
         egress::list,
         egress::start,
         egress::stop,

@@ -221,15 +221,14 @@ impl Chooser {
     }
 
     fn plan_sound(&self, plan: &mut Plan) {
-        let is_opus = |track: &Track| matches!(track.config, CodecConfig::Opus(_));
         let all = || self.of_kind(MediaKind::Audio);
-        let source = all().find(|(rendition, track)| rendition.source && is_opus(track));
+        let source = all().find(|(rendition, track)| rendition.source && is_audible(track));
         if let Some((source, _)) = source {
             plan.sound = Some(source.id);
             return;
         }
-        plan.needs.opus = all().any(|(_, track)| !is_opus(track));
-        let made = all().find(|(_, track)| is_opus(track));
+        plan.needs.opus = all().any(|(_, track)| !is_audible(track));
+        let made = all().find(|(_, track)| is_audible(track));
         plan.sound = made.map(|(made, _)| made.id);
         plan.waits |= plan.needs.opus && plan.sound.is_none();
     }
@@ -237,6 +236,8 @@ impl Chooser {
 
 /// Name of the picture that is made for rooms alone.
 const ROOM: &str = "room";
+/// Channels of Opus that WebRTC carries (RFC 7587 §4.1).
+const MOST_CHANNELS: u8 = 2;
 
 /// Whether browsers take it by WebRTC, B-frames aside.
 fn is_sendable(track: &Track) -> bool {
@@ -244,6 +245,14 @@ fn is_sendable(track: &Track) -> bool {
         return false;
     };
     track.has_common_samples() && !config.interlaced && track.timescale == Timescale::CHANNEL
+}
+
+/// Whether browsers take it by WebRTC: RFC 7587 knows Opus of one and two channels.
+fn is_audible(track: &Track) -> bool {
+    match &track.config {
+        CodecConfig::Opus(config) => config.channels <= MOST_CHANNELS,
+        _ => false,
+    }
 }
 
 fn proof_of(track: &Track) -> Proof {

@@ -27,7 +27,7 @@ use tokio::time::sleep;
 use crate::base::backoff::Backoff;
 use crate::base::shutdown::Tasks;
 use crate::hub::tap::{Tap, Tapped};
-pub use status::{Board, LayerStatus, State, Status, Told};
+pub use status::{Board, LayerStatus, State, Status, Tally, Told};
 
 /// Events of a stream that wait for its forward: some three seconds of a picture with three layers and sound.
 /// When it is full, units are dropped up to the next key unit.
@@ -42,6 +42,9 @@ const STEADY: Duration = Duration::from_secs(10);
 /// How long what an attempt needed of the stream is kept for the next one, which says itself what it needs:
 /// an encoder that is started for forwards goes on meanwhile.
 const HELD: Duration = Duration::from_secs(5);
+
+/// What a goodbye may take when a forward is told to stop: it is wanted no more, or the gateway stops.
+const GOODBYE_WITHIN: Duration = Duration::from_secs(3);
 
 /// How an attempt ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -108,8 +111,8 @@ pub trait Carrier: Send {
     ) -> Carrying<'a>;
 }
 
-/// Carries a stream to a destination until it is over or the tasks are stopped. `seed`: of the pauses, so
-/// that forwards differ.
+/// Carries a stream to a destination until it is over or the tasks are stopped, which ends an attempt as the
+/// stream's end does: with a goodbye. `seed`: of the pauses, so that forwards differ.
 pub async fn run(
     stream: Arc<dyn Tapped>,
     mut carrier: Box<dyn Carrier>,
@@ -117,22 +120,32 @@ pub async fn run(
     seed: u64,
     tasks: Tasks,
 ) {
-    let attempts = attempts(&*stream, &mut *carrier, &told, seed);
+    let attempts = attempts(&*stream, &mut *carrier, (&told, &tasks), seed);
+    let too_late = async {
+        tasks.stopped().await;
+        sleep(GOODBYE_WITHIN).await;
+    };
     tokio::select! {
         () = attempts => {}
-        () = tasks.stopped() => {}
+        () = too_late => {}
     }
     told.over();
 }
 
-async fn attempts(stream: &dyn Tapped, carrier: &mut dyn Carrier, told: &Told, seed: u64) {
+async fn attempts(
+    stream: &dyn Tapped,
+    carrier: &mut dyn Carrier,
+    (told, tasks): (&Told, &Tasks),
+    seed: u64,
+) {
     let mut backoff = Backoff::new(FIRST_PAUSE, LONGEST_PAUSE, seed);
     let mut before: Option<Tap> = None;
     loop {
         let mut tap = stream.tap(QUEUE_UNITS);
+        tap.end_with(tasks);
         told.attempt();
         let ended = attempt(stream, carrier, (&mut tap, &mut before), told).await;
-        if ended.again == Again::Never || stream.is_ended() {
+        if ended.again == Again::Never || stream.is_ended() || tasks.is_stopped() {
             return;
         }
         tap.choose(&[]);

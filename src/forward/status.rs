@@ -28,6 +28,15 @@ pub enum State {
 }
 
 impl State {
+    /// Those of a forward that is not over.
+    pub const ONGOING: [State; 5] = [
+        State::Waiting,
+        State::Connecting,
+        State::Live,
+        State::Retrying,
+        State::Refused,
+    ];
+
     /// The word for it.
     pub fn word(self) -> &'static str {
         match self {
@@ -82,6 +91,8 @@ pub struct Status {
     pub note: Option<String>,
     /// Attempts so far.
     pub attempts: u64,
+    /// How many of them ended badly.
+    pub failures: u64,
     /// How often it was live.
     pub connected: u64,
     /// Packets (or messages) sent.
@@ -170,6 +181,7 @@ impl Told {
             next_attempt: None,
             note: None,
             attempts: 0,
+            failures: 0,
             connected: 0,
             packets: 0,
             bytes: 0,
@@ -270,6 +282,7 @@ impl Told {
         let micros = i64::try_from(pause.as_micros()).unwrap_or(i64::MAX);
         let next = self.now().plus_micros(micros).unix_millis();
         let mut facts = self.lock();
+        facts.status.failures += 1;
         let other = facts.status.reason.as_ref() != Some(&ended.reason);
         facts.status.reason = Some(ended.reason.clone());
         facts.status.next_attempt = Some(next);
@@ -324,36 +337,73 @@ fn sum(one: Counted, other: Counted) -> Counted {
     }
 }
 
-/// All forwards of this gateway, by their ids. Cloning shares it.
+/// All forwards of one kind, those included that are over. Totals never go back.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// How many are in each of [`State::ONGOING`].
+    pub states: [u64; 5],
+    /// Attempts.
+    pub attempts: u64,
+    /// Attempts that ended badly.
+    pub failures: u64,
+    /// What all of them counted; without a round trip.
+    pub counted: Counted,
+}
+
+impl Tally {
+    fn add(&mut self, status: &Status) {
+        self.attempts += status.attempts;
+        self.failures += status.failures;
+        self.counted = sum(
+            self.counted,
+            Counted {
+                packets: status.packets,
+                bytes: status.bytes,
+                packets_repeated: status.packets_repeated,
+                key_units_wanted: status.key_units_wanted,
+                dropped_units: status.dropped_units,
+                round_trip: Duration::ZERO,
+            },
+        );
+    }
+}
+
+/// All forwards of this gateway, by their ids. Cloning shares it. Its lock is taken before theirs.
 #[derive(Clone, Debug, Default)]
-pub struct Board(Arc<Mutex<BTreeMap<String, Told>>>);
+pub struct Board(Arc<Mutex<Listed>>);
+
+#[derive(Debug, Default)]
+struct Listed {
+    running: BTreeMap<String, Told>,
+    /// What those counted, by kind, that are not on the board any more.
+    gone: BTreeMap<&'static str, Tally>,
+}
 
 impl Board {
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Told>> {
+    fn lock(&self) -> MutexGuard<'_, Listed> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Puts a forward on the board, in the place of one of the same id.
     pub fn put(&self, told: &Told) {
         let id = told.lock().status.id.clone();
-        self.lock().insert(id, told.clone());
+        self.lock().running.insert(id, told.clone());
     }
 
-    /// Takes a forward off, unless another one has its place.
+    /// Takes a forward off, unless another one has its place. What it counted stays in the tally.
     pub fn remove(&self, told: &Told) {
-        let id = told.lock().status.id.clone();
+        let last = told.status();
         let mut all = self.lock();
-        if all
-            .get(&id)
-            .is_some_and(|there| Arc::ptr_eq(&there.0, &told.0))
-        {
-            all.remove(&id);
+        let listed = all.running.get(&last.id);
+        if listed.is_some_and(|there| Arc::ptr_eq(&there.0, &told.0)) {
+            all.running.remove(&last.id);
         }
+        all.gone.entry(last.kind).or_default().add(&last);
     }
 
     /// What all of them tell.
     pub fn list(&self) -> Vec<Status> {
-        let all: Vec<Told> = self.lock().values().cloned().collect();
+        let all: Vec<Told> = self.lock().running.values().cloned().collect();
         all.iter().map(Told::status).collect()
     }
 
@@ -368,5 +418,23 @@ impl Board {
         let all = self.list().into_iter();
         all.filter(|status| status.channel_id == channel_id)
             .collect()
+    }
+
+    /// What all kinds that there were amount to.
+    pub fn tally(&self) -> BTreeMap<&'static str, Tally> {
+        // Under one lock: none is in both of them, or in neither.
+        let all = self.lock();
+        let mut tally = all.gone.clone();
+        for status in all.running.values().map(Told::status) {
+            let of_kind = tally.entry(status.kind).or_default();
+            of_kind.add(&status);
+            let at = State::ONGOING
+                .iter()
+                .position(|state| *state == status.state);
+            if let Some(count) = at.and_then(|at| of_kind.states.get_mut(at)) {
+                *count += 1;
+            }
+        }
+        tally
     }
 }

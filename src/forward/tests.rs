@@ -202,6 +202,100 @@ fn counts_go_on_over_attempts_and_a_board_lists_what_runs() {
     assert!(board.list().is_empty());
 }
 
+#[test]
+fn a_tally_counts_by_kind_and_never_goes_back() {
+    let clock = Clock::simulated(START);
+    let board = Board::default();
+    let (one, two) = (told(&clock), told(&clock));
+    let about = About {
+        id: "stream/two".to_owned(),
+        kind: "rtmp",
+        channel_id: "local#app#live".to_owned(),
+        stream_id: "stream".to_owned(),
+        destination: "rtmp://h/app".to_owned(),
+    };
+    let other = Told::new(about, &clock);
+    for told in [&one, &other] {
+        board.put(told);
+        told.attempt();
+        told.live();
+        told.counted(Counted {
+            packets: 10,
+            dropped_units: 2,
+            ..Counted::default()
+        });
+    }
+    one.failed(&Ended::new("it was so", Again::Refused), LONGEST_PAUSE);
+    let tally = board.tally();
+    let (room, rtmp) = (&tally["livekit"], &tally["rtmp"]);
+    assert_eq!(
+        (room.states, rtmp.states),
+        ([0, 0, 0, 0, 1], [0, 0, 1, 0, 0])
+    );
+    assert_eq!((room.attempts, room.failures), (1, 1));
+    assert_eq!((rtmp.attempts, rtmp.failures), (1, 0));
+    // Another one in its place; what the first one counted stays.
+    board.put(&two);
+    board.remove(&one);
+    board.remove(&two);
+    let room = &board.tally()["livekit"];
+    assert_eq!((room.states, room.failures), ([0; 5], 1));
+    assert_eq!((room.counted.packets, room.counted.dropped_units), (10, 2));
+}
+
+/// Says goodbye when its stream is over, as long as it takes.
+struct Polite {
+    goodbye: Duration,
+    said: Arc<AtomicUsize>,
+}
+
+impl Carrier for Polite {
+    fn carry<'a>(
+        &'a mut self,
+        _stream: &'a dyn Tapped,
+        tap: &'a mut Tap,
+        told: &'a Told,
+    ) -> Carrying<'a> {
+        Box::pin(async move {
+            told.live();
+            while !matches!(tap.recv().await, Some(crate::hub::tap::Event::End)) {}
+            sleep(self.goodbye).await;
+            self.said.fetch_add(1, Ordering::Relaxed);
+            Ended::over()
+        })
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stop_lets_a_forward_say_goodbye_and_waits_for_it_no_longer_than_a_while() {
+    for (goodbye, said) in [(GOODBYE_WITHIN / 2, 1), (GOODBYE_WITHIN * 2, 0)] {
+        let clock = Clock::simulated(START);
+        let bench = Bench::new(&clock).await;
+        let counted = Arc::new(AtomicUsize::new(0));
+        let carrier = Polite {
+            goodbye,
+            said: counted.clone(),
+        };
+        let (tasks, told) = (Tasks::new(), told(&clock));
+        let stream = bench.stream.clone();
+        tasks.spawn(run(
+            stream,
+            Box::new(carrier),
+            told.clone(),
+            7,
+            tasks.clone(),
+        ));
+        while told.status().state != State::Live {
+            tokio::task::yield_now().await;
+        }
+        let begun = tokio::time::Instant::now();
+        tasks.finish().await;
+        assert!(begun.elapsed() <= GOODBYE_WITHIN + Duration::from_millis(5));
+        assert_eq!(counted.load(Ordering::Relaxed), said);
+        assert_eq!(told.status().state, State::Over);
+    }
+}
+
 /// Units that a feed gives until it has nothing more.
 async fn units(feed: &mut Feed<'_>) -> Vec<(Place, i64)> {
     let mut seen = Vec::new();

@@ -70,8 +70,7 @@ pub struct Surroundings {
     pub segment_target: Duration,
     /// How long segments may be at most.
     pub longest_segment: Duration,
-    /// Whether anybody takes the stream by WebRTC, which knows no B-frames. Nobody can yet: to be set by
-    /// the stream when it has such an output.
+    /// Whether a picture is made beside it for those who take the stream by WebRTC, which knows no B-frames.
     pub webrtc: bool,
     /// No unit for this long: the publisher is silent.
     pub silence: Duration,

@@ -15,6 +15,7 @@ use tokio::sync::{mpsc, watch};
 use super::{NewRendition, Subscriber};
 use crate::base::clock::{Clock, Wall};
 use crate::base::id::Uuid;
+use crate::base::shutdown::Tasks;
 use crate::media::{AccessUnit, Rendition, RenditionId, Track};
 
 pub(super) use taps::Taps;
@@ -116,16 +117,28 @@ pub struct Tap {
     shared: Arc<Shared>,
     wishes: Arc<Wishes>,
     id: u64,
+    /// The reader's, if it has some: it is to end with them.
+    tasks: Option<Tasks>,
 }
 
 impl Tap {
     /// The next event. `None` after [`Event::End`]; without it, the tap is cut off from a stream that goes
     /// on, because it was not read. Cancel-safe.
     pub async fn recv(&mut self) -> Option<Event> {
-        match self.queue.recv().await {
-            Some(event) => Some(event),
-            None => lock(&self.shared.rest).pop_front(),
-        }
+        let event = match &self.tasks {
+            None => self.queue.recv().await,
+            Some(tasks) => tokio::select! {
+                biased;
+                () = tasks.stopped() => return Some(Event::End),
+                event = self.queue.recv() => event,
+            },
+        };
+        event.or_else(|| lock(&self.shared.rest).pop_front())
+    }
+
+    /// To its reader the stream is over as soon as these tasks are told to stop: it ends as it would then.
+    pub fn end_with(&mut self, tasks: &Tasks) {
+        self.tasks = Some(tasks.clone());
     }
 
     /// Takes units of these renditions from now on, each from its next key unit on, and of no others. One
@@ -226,6 +239,7 @@ impl Feed {
             shared,
             wishes: wishes.clone(),
             id: wishes.next_id(),
+            tasks: None,
         };
         (feed, tap)
     }

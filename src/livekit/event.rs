@@ -48,13 +48,6 @@ pub enum Event {
         /// Whether it is to be.
         muted: bool,
     },
-    /// Which layers of a track of ours somebody watches.
-    Watched {
-        /// By which the room names it.
-        sid: String,
-        /// Those that are.
-        qualities: Vec<Quality>,
-    },
     /// A track that we asked for does not come.
     NotSubscribed {
         /// By which the room names it.
@@ -163,15 +156,6 @@ impl Quality {
             Quality::High => proto::VideoQuality::High,
         };
         quality.into()
-    }
-
-    fn of(quality: proto::VideoQuality) -> Option<Quality> {
-        match quality {
-            proto::VideoQuality::Low => Some(Quality::Low),
-            proto::VideoQuality::Medium => Some(Quality::Medium),
-            proto::VideoQuality::High => Some(Quality::High),
-            proto::VideoQuality::Off => None,
-        }
     }
 }
 
@@ -319,7 +303,6 @@ pub(super) fn read(message: Message) -> Option<Event> {
             sid: mute.sid,
             muted: mute.muted,
         },
-        Message::SubscribedQualityUpdate(update) => watched(&update),
         Message::SubscriptionResponse(response) => Event::NotSubscribed {
             sid: response.track_sid,
         },
@@ -348,22 +331,6 @@ fn candidate(trickle: &proto::TrickleRequest) -> Option<Event> {
         sdp_m_line_index: init.sdp_m_line_index,
     };
     Some(Event::Candidate(target, candidate))
-}
-
-fn watched(update: &proto::SubscribedQualityUpdate) -> Event {
-    let codecs = update.subscribed_codecs.iter();
-    let all = codecs.flat_map(|codec| codec.qualities.iter());
-    let enabled = all.filter(|quality| quality.enabled);
-    let mut qualities: Vec<Quality> = enabled
-        .filter_map(|quality| Quality::of(quality.quality()))
-        .take(MAX_TRACKS)
-        .collect();
-    qualities.sort();
-    qualities.dedup();
-    Event::Watched {
-        sid: update.track_sid.clone(),
-        qualities,
-    }
 }
 
 pub(super) fn participants(all: &[proto::ParticipantInfo]) -> Vec<Participant> {

@@ -11,6 +11,7 @@ pub mod token;
 
 use crate::base::clock::Wall;
 use crate::base::secret::Secret;
+use crate::base::shutdown::Tasks;
 pub use error::{Error, Reason};
 pub use event::{Event, Layer, Participant, Publication, Quality, RoomTrack, Source, Target};
 pub use signal::{Entry, Joined, Session};
@@ -30,6 +31,8 @@ pub struct Server {
     url: String,
     api_key: String,
     api_secret: Secret,
+    /// With which the threads of sessions end.
+    tasks: Option<Tasks>,
 }
 
 impl std::fmt::Debug for Server {
@@ -56,7 +59,16 @@ impl Server {
             url: format!("{scheme}://{rest}"),
             api_key: api_key.to_owned(),
             api_secret: api_secret.clone(),
+            tasks: None,
         })
+    }
+
+    /// The same, whose sessions leave no thread behind when these tasks are finished.
+    pub fn ending_with(self, tasks: &Tasks) -> Server {
+        Server {
+            tasks: Some(tasks.clone()),
+            ..self
+        }
     }
 
     /// Where clients connect to: `ws` or `wss`, without a slash at the end.

@@ -89,7 +89,8 @@ impl Session {
         let (events, heard) = mpsc::channel(QUEUE_EVENTS);
         let (requests, asked) = mpsc::channel(QUEUE_REQUESTS);
         let (told, joined) = oneshot::channel();
-        thread::start(server.url(), token, told, (events, asked))?;
+        let ends = (events, asked);
+        thread::start(server.url(), token, told, ends, server.tasks.as_ref())?;
         let joined = joined.await.unwrap_or(Err(Error::Over))?;
         Ok(Session {
             joined: facts(&joined),

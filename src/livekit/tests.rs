@@ -445,3 +445,39 @@ async fn events_that_nobody_reads_end_the_session_and_not_the_memory() {
     }
     assert!(events <= super::signal::QUEUE_EVENTS);
 }
+
+/// Threads of sessions in this process.
+fn threads() -> usize {
+    let tasks = std::fs::read_dir("/proc/self/task").unwrap();
+    let names =
+        tasks.filter_map(|task| std::fs::read_to_string(task.ok()?.path().join("comm")).ok());
+    names.filter(|name| name.trim_end() == "livekit").count()
+}
+
+#[tokio::test]
+async fn finished_tasks_leave_no_thread_of_a_session_behind() {
+    let (listener, server) = listen().await;
+    let tasks = crate::base::shutdown::Tasks::new();
+    let server = server.ending_with(&tasks);
+    let serving = async {
+        let (mut socket, _) = accept(&listener).await;
+        say(&mut socket, Response::Join(joined())).await;
+        socket
+    };
+    let (session, mut socket) = tokio::join!(Session::connect(&server, &ENTRY, NOW), serving);
+    let session = session.unwrap();
+    let before = threads();
+    assert!(before > 0);
+    let mut finishing = Box::pin(tasks.finish());
+    assert!(
+        futures_util::poll!(&mut finishing).is_pending(),
+        "it waits for the session"
+    );
+    drop(session);
+    let heard = async { while hear(&mut socket).await.is_some() {} };
+    let both = async { tokio::join!(finishing, heard) };
+    tokio::time::timeout(PATIENCE, both)
+        .await
+        .expect("both ends let go");
+    assert_eq!(threads(), before - 1);
+}

@@ -4,6 +4,7 @@
 //! it and never said a word goes on for as long as that server lives. What runs here ends with its runtime,
 //! however the session ended. Nothing of a session's media comes here, so the thread sleeps.
 
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use livekit_protocol::JoinResponse;
@@ -15,6 +16,7 @@ use tokio::time::timeout;
 use super::error::{Error, Reason};
 use super::event::{Event, read};
 use crate::base::secret::Secret;
+use crate::base::shutdown::Tasks;
 
 /// From the first packet to the room: connecting, the question why it is refused, the answer.
 const JOIN_WITHIN: Duration = Duration::from_secs(10);
@@ -24,6 +26,8 @@ const CONNECT_WITHIN: Duration = Duration::from_secs(4);
 pub(super) const SAID_WITHIN: Duration = Duration::from_secs(4);
 /// How long an event may wait to be read.
 pub(super) const READ_WITHIN: Duration = Duration::from_secs(10);
+/// How long a session may take to end once the gateway stops: a goodbye to a server that is there.
+const JOINED_WITHIN: Duration = Duration::from_secs(5);
 /// Stack of the thread: the library's futures are boxed by its tasks, the handshakes of TLS need most of it.
 const STACK_BYTES: usize = 1 << 20;
 /// Without packet trailers and pre-negotiated data channels, which come with 17 and 18 and which our WebRTC
@@ -33,15 +37,20 @@ const PROTOCOL_VERSION: u32 = 16;
 /// Our ends of a session's queues.
 type Ends = (mpsc::Sender<Event>, mpsc::Receiver<Request>);
 
-/// Starts a session's thread. It ends with the session, or when both queues or `told` have nobody at them.
+/// Starts a session's thread. It ends with the session, or when both queues or `told` have nobody at them; and
+/// `tasks` are not finished before it is joined, or takes too long for that.
 pub(super) fn start(
     url: &str,
     token: Secret,
     told: oneshot::Sender<Result<JoinResponse, Error>>,
     ends: Ends,
+    tasks: Option<&Tasks>,
 ) -> Result<(), Error> {
     let url = url.to_owned();
+    let (runs, over) = oneshot::channel::<()>();
     let run = move || {
+        // Gone when the runtime is.
+        let _runs = runs;
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build();
@@ -56,8 +65,24 @@ pub(super) fn start(
         .name("livekit".to_owned())
         .stack_size(STACK_BYTES)
         .spawn(run);
-    thread.map_err(|err| Error::Unreachable(err.to_string()))?;
+    let thread = thread.map_err(|err| Error::Unreachable(err.to_string()))?;
+    if let Some(tasks) = tasks {
+        tasks.spawn(join(thread, over, tasks.clone()));
+    }
     Ok(())
+}
+
+/// Joins a session's thread, or leaves it to the end of the process where the server keeps it.
+async fn join(thread: JoinHandle<()>, over: oneshot::Receiver<()>, tasks: Tasks) {
+    let too_late = async {
+        tasks.stopped().await;
+        tokio::time::sleep(JOINED_WITHIN).await;
+    };
+    tokio::select! {
+        // It has nothing left to do: this waits for nothing. A panic in it was logged as one.
+        _ = over => drop(thread.join()),
+        () = too_late => tracing::info!("a session in a room takes too long to end"),
+    }
 }
 
 fn options() -> SignalOptions {

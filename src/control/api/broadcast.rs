@@ -97,6 +97,16 @@ impl Call {
         }
     }
 
+    /// The same, for who made it and nobody else.
+    pub(super) async fn broadcast_made(&mut self) -> Result<Broadcast, Error> {
+        let found = self.broadcast_to_change().await?;
+        match self.has_made(&found) {
+            true => Ok(found),
+            false if self.caller.is_anonymous() => Err(Error::Key),
+            false => Err(Error::Forbidden),
+        }
+    }
+
     /// Whether the caller may see how a broadcast is fed.
     pub(super) fn has_made(&self, broadcast: &Broadcast) -> bool {
         let caller = &self.caller;

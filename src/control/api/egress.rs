@@ -142,14 +142,7 @@ impl Call {
     /// The broadcast that the path names, for who made it: an egress costs cores, so nobody without credentials
     /// starts one. And the server.
     async fn sendable(&mut self) -> Result<(Broadcast, Server), Error> {
-        let found = self.broadcast_to_change().await?;
-        if !self.has_made(&found) {
-            return Err(if self.caller.is_anonymous() {
-                Error::Key
-            } else {
-                Error::Forbidden
-            });
-        }
+        let found = self.broadcast_made().await?;
         let server = self.state.setup().livekit.clone();
         Ok((found, server.ok_or(Error::Unavailable(NOT_CONFIGURED))?))
     }

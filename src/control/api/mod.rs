@@ -26,6 +26,7 @@ pub(super) mod event;
 pub(super) mod file;
 pub(super) mod follow;
 mod form;
+pub(super) mod forward;
 pub(super) mod fuzz;
 pub(super) mod leftover;
 pub(super) mod lifecycle;
@@ -155,6 +156,7 @@ pub(super) fn routes() -> Vec<(&'static str, Side, MethodRouter<State>)> {
     routes.extend(egress::routes());
     routes.extend(event::routes());
     routes.extend(file::routes());
+    routes.extend(forward::routes());
     routes.extend(streaming::routes());
     routes.extend(webhook::routes());
     routes

@@ -23,6 +23,7 @@ mod contacts;
 mod contract;
 mod credentials;
 mod events;
+mod forwards;
 mod pages;
 mod realtime;
 mod refusals;

@@ -359,6 +359,17 @@ async fn metrics_hold_the_figures_of_every_stream_and_rung() {
             publishes: vec![("refused", 3), ("accepted", 5)],
             dropped_units: 2,
         }],
+        forwards: vec![ForwardStats {
+            kind: "rtmp",
+            states: vec![("live", 2), ("refused", 0)],
+            attempts: 9,
+            failures: 6,
+            packets: 4000,
+            bytes: 5_000_000,
+            repeated_packets: 3,
+            wanted_key_units: 4,
+            dropped_units: 5,
+        }],
     };
     *bench.world.found.lock().unwrap() = found();
     bench.clock.advance(Duration::from_millis(1500));
@@ -395,6 +406,15 @@ async fn metrics_hold_the_figures_of_every_stream_and_rung() {
         "forebay_listener_publishes_total{proto=\"srt\",event=\"refused\"} 3".to_owned(),
         "forebay_listener_publishes_total{proto=\"srt\",event=\"accepted\"} 5".to_owned(),
         "forebay_listener_dropped_units_total{proto=\"srt\"} 2".to_owned(),
+        "forebay_forwards{kind=\"rtmp\",state=\"live\"} 2".to_owned(),
+        "forebay_forwards{kind=\"rtmp\",state=\"refused\"} 0".to_owned(),
+        "forebay_forward_attempts_total{kind=\"rtmp\"} 9".to_owned(),
+        "forebay_forward_failures_total{kind=\"rtmp\"} 6".to_owned(),
+        "forebay_forward_packets_total{kind=\"rtmp\"} 4000".to_owned(),
+        "forebay_forward_bytes_total{kind=\"rtmp\"} 5000000".to_owned(),
+        "forebay_forward_repeated_packets_total{kind=\"rtmp\"} 3".to_owned(),
+        "forebay_forward_wanted_key_units_total{kind=\"rtmp\"} 4".to_owned(),
+        "forebay_forward_dropped_units_total{kind=\"rtmp\"} 5".to_owned(),
         "forebay_uptime_seconds 1.5".to_owned(),
         "# EOF".to_owned(),
     ] {

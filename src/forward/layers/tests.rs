@@ -254,5 +254,16 @@ fn sound_is_the_sources_opus_or_made_or_none() {
     assert_eq!(both.sound, Some(RenditionId(129)));
     let own = plan(&[rendition(1, "audio", sound_opus())]);
     assert_eq!((own.sound, own.needs), (Some(SOUND), Needs::default()));
+    // More channels than browsers take by WebRTC are made into two.
+    let surround = Track {
+        config: CodecConfig::Opus(opus::Config::from_channel_config_code(6).unwrap()),
+        timescale: Timescale::of(48_000),
+    };
+    let surround = rendition(1, "audio", surround);
+    let waits = plan(&[surround.clone()]);
+    assert!(waits.needs.opus && waits.waits && waits.sound.is_none());
+    let mixed = plan(&[surround, rendition(129, "opus", sound_opus())]);
+    assert_eq!(mixed.sound, Some(RenditionId(129)));
+    assert!(mixed.needs.opus, "as long as it is listened to");
     assert_eq!(plan(&[]), Plan::default());
 }

@@ -60,7 +60,11 @@ pub(super) async fn dial(
             Err(_) => failure = io::ErrorKind::TimedOut.into(),
         }
     }
-    Err(Error::Unreachable(failure))
+    let by_tls = failure.get_ref().and_then(|inner| inner.downcast_ref());
+    Err(match by_tls {
+        Some(refusal @ rustls::Error::InvalidCertificate(_)) => Error::Certificate(refusal.clone()),
+        _ => Error::Unreachable(failure),
+    })
 }
 
 async fn connect(

@@ -81,9 +81,12 @@ pub enum Error {
     /// No address that may be used.
     #[error(transparent)]
     Destination(#[from] destination::Error),
-    /// Nobody listens, or no certificate is right.
+    /// Nobody listens.
     #[error("it cannot be reached: {0}")]
     Unreachable(io::Error),
+    /// RTMPS with a certificate that nobody vouches for, or another host's.
+    #[error("its certificate is not accepted: {0}")]
+    Certificate(rustls::Error),
     /// RTMPS without certificates to trust.
     #[error("no trusted certificates were found on this machine")]
     NoRoots,
@@ -114,9 +117,9 @@ impl Error {
     /// What kind of failure it is. Denied: the same attempt will be refused again.
     pub fn kind(&self) -> Kind {
         match self {
-            Error::Destination(destination::Error::NotAllowed { .. }) | Error::Refused(_) => {
-                Kind::Denied
-            }
+            Error::Destination(destination::Error::NotAllowed { .. })
+            | Error::Certificate(_)
+            | Error::Refused(_) => Kind::Denied,
             Error::Destination(destination::Error::NotFound(_)) => Kind::NotFound,
             Error::Destination(destination::Error::Timeout) | Error::Timeout | Error::Stuck => {
                 Kind::Timeout

@@ -84,7 +84,7 @@ const ROWS: [Row; 24] = [
     (|f, a| { f.keys = keys(4.0, 4.0); a.ladder = true; a.longest_segment = Duration::from_secs(3); }, ("key-interval", Severity::Warning), ["4.0 s apart", "encoded once more", KEYS]),
     (|f, _| f.keys = keys(0.5, 2.0), ("key-interval-variable", Severity::Info), ["between 0.5 and 2.0 s", "unequal", "scenecut=0"]),
     (|f, _| { f.keys = keys(0.0, 30.0); f.keys.open_intra = 12; }, ("open-gop", Severity::Error), ["last 12 intra", "30.0 s", "open-gop=0"]),
-    (|f, a| { f.b_frames = 2; a.webrtc = true; }, ("b-frames", Severity::Warning), ["up to 2 B-frames", "WebRTC", "Settings > Output > Streaming > Max B-frames: 0"]),
+    (|f, a| { f.b_frames = 2; a.webrtc = true; }, ("b-frames", Severity::Info), ["up to 2 B-frames", "encoded once more for rooms", "Settings > Output > Streaming > Max B-frames: 0"]),
     (|f, _| f.standing_lag_seconds = 1.4, ("bit-rate", Severity::Error), ["1.4 s late:", "4.0 Mbit/s", "Settings > Output > Streaming > Bitrate: 3000 Kbps"]),
     (|f, _| { f.standing_lag_seconds = 0.5; f.lag_trend = 0.08; }, ("bit-rate", Severity::Error), ["0.5 s late", "each second 0.08 s later", "Bitrate: 3000 Kbps"]),
     (|f, _| f.variable_rate = Some((18.2, 47.9)), ("variable-frame-rate", Severity::Warning), ["between 18 and 48", "uneven", "Settings > Video > Common FPS Values"]),

@@ -441,6 +441,7 @@ impl Stream {
     /// Lets the doctor look at every publisher, and writes down that the one on air is silent.
     pub(in crate::hub) fn examine(&self) {
         let (now, at) = (self.clock.monotonic(), self.clock.wall());
+        let webrtc = self.wishes.needs().borrow().picture;
         let mut guard = self.lock();
         let state = &mut *guard;
         let on_air = state.on_air;
@@ -454,6 +455,7 @@ impl Stream {
                 let around = Surroundings {
                     on_air: on_air == Some(member.id),
                     repairs,
+                    webrtc,
                     ..state.record.around
                 };
                 for change in member.doctor.examine(now, &facts, &around) {

@@ -164,7 +164,6 @@ impl<'a, C: Channel> Visit<'a, C> {
             | Event::Published { .. }
             | Event::Unpublished { .. }
             | Event::Muted { .. }
-            | Event::Watched { .. }
             | Event::Answer { .. } => Ok(()),
         }
     }

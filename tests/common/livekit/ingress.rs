@@ -1,5 +1,6 @@
-//! Ingress as a server without workers has it: endpoints are made, listed and deleted. Where RTMP and WHIP of
-//! an ingress would arrive nobody listens; input from a URL needs a worker at once, and there is none.
+//! Ingress as a server has it: endpoints are made, listed and deleted. Where RTMP and WHIP of an ingress would
+//! arrive nobody listens. Input from a URL needs a worker at once; there is none unless a test says that it is
+//! one, and says then how that fares.
 
 use axum::response::Response;
 use livekit_protocol as proto;
@@ -30,7 +31,10 @@ fn create(call: &Call) -> Result<Response, Error> {
                 let text = format!("invalid url scheme {scheme}");
                 return Err(Error::new("invalid_argument", text));
             }
-            return Err(Error::new("unavailable", "no response from servers"));
+            if !state.has_ingress_worker {
+                return Err(Error::new("unavailable", "no response from servers"));
+            }
+            request.url.clone()
         }
         Err(_) => return Err(Error::new("invalid_argument", "invalid ingress type")),
     };
@@ -53,7 +57,16 @@ fn create(call: &Call) -> Result<Response, Error> {
         participant_name: request.participant_name,
         participant_metadata: request.participant_metadata,
         reusable: true,
-        state: Some(proto::IngressState::default()),
+        state: Some(proto::IngressState {
+            status: match input {
+                Ok(proto::IngressInput::UrlInput) => {
+                    proto::ingress_state::Status::EndpointBuffering
+                }
+                _ => proto::ingress_state::Status::EndpointInactive,
+            }
+            .into(),
+            ..Default::default()
+        }),
         enabled: request.enabled,
         ..Default::default()
     };

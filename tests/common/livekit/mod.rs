@@ -390,6 +390,7 @@ fn run(address: SocketAddr, options: &Options) -> (Arc<Shared>, SocketAddr, Runn
         revoked: HashMap::new(),
         egress: egress::Egresses::default(),
         ingress: Vec::new(),
+        has_ingress_worker: false,
         ingress_urls: (
             "rtmp://127.0.0.1:1935/x".to_owned(),
             "http://127.0.0.1:8080/w".to_owned(),

@@ -111,6 +111,8 @@ pub struct State {
     pub revoked: HashMap<(String, String), i64>,
     pub egress: super::egress::Egresses,
     pub ingress: Vec<proto::IngressInfo>,
+    /// Whether there is a worker for ingress from URLs: the test.
+    pub has_ingress_worker: bool,
     /// Where RTMP and WHIP of an ingress go.
     pub ingress_urls: (String, String),
     /// A number for the faults that are by chance.

@@ -314,6 +314,7 @@ export function channelView(first, context) {
       picture.update(name(), stream);
       show(picture.element, isOn && stream.hasThumbnail);
       broadcast.update(channel.broadcast, stream);
+      pushed.update((isOn && stream.forwards) || []);
       const covers = { freeze: 'the last picture', slate: 'the slate', gap: 'a stated gap' };
       const hole = isOn && stream.state === 'hole' ? `Nothing comes from the encoder: viewers have ${covers[stream.cover] ?? 'a stand-in'}.` : '';
       const letGo = isOn && !stream.current ? 'The channel let go of this stream: its encoders stay connected, but no viewer is led to it any more.' : '';

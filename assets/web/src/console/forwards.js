@@ -85,11 +85,26 @@ export function forwards(id) {
       },
     };
   });
-  async function load() {
-    const all = await api.forwards(id);
-    rows.update(all, (forward) => forward.id);
-    show(list, all.length > 0);
-    show(empty, all.length === 0);
+  let listed = [];
+  let running = new Map();
+  /** What is told with the stream is newer than the list. */
+  function draw() {
+    const now = listed.map((forward) => ({ ...forward, ...running.get(forward.id), removable: forward.removable }));
+    rows.update(now, (forward) => forward.id);
+    show(list, now.length > 0);
+    show(empty, now.length === 0);
   }
-  return { element, load };
+  async function load() {
+    listed = await api.forwards(id);
+    draw();
+  }
+  return {
+    element,
+    load,
+    /** `told`: how those fare that run. */
+    update(told) {
+      running = new Map(told.map((forward) => [forward.id, forward]));
+      draw();
+    },
+  };
 }

@@ -5,7 +5,7 @@ use super::Kind::{self, Broadcast, Contact, Text};
 
 /// Every route below `/api` and `/ws`, with a body that its owner may send and the code of the answer to that.
 /// In this order the owner's calls are all good. Routes of operators have no line: nobody here is one.
-pub(super) const ROUTES: [(&str, About, &str, u16); 88] = [
+pub(super) const ROUTES: [(&str, About, &str, u16); 89] = [
     ("POST /api/broadcasts", Caller, r#"{"title":"t"}"#, 200),
     ("GET /api/broadcasts", Caller, "", 200),
     ("GET /api/broadcasts/{id}", Named(Broadcast), "", 200),
@@ -56,6 +56,12 @@ pub(super) const ROUTES: [(&str, About, &str, u16); 88] = [
     ("GET /api/streaming/ice-config", Everybody, "", 200),
     ("GET /api/livekit/health", Everybody, "", 503),
     ("POST /api/livekit/webhook", Everybody, "{}", 503),
+    (
+        "GET /api/broadcasts/{id}/forwards",
+        Named(Broadcast),
+        "",
+        200,
+    ),
     (
         "POST /api/broadcasts/{id}/egress",
         Named(Broadcast),
