@@ -11,7 +11,7 @@ use crate::base::id::Uuid;
 use crate::base::push::Push;
 use crate::control::pcast::answer::{Answer, Done, OK, done, json};
 use crate::control::pcast::docs::{Conflicting, Lookup, Named, Usual};
-use crate::control::pcast::{ByOperator, Error, Fields, error};
+use crate::control::pcast::{ByOperator, Call, Error, Fields, error};
 use crate::control::{Forwarded, State};
 use crate::store::{Channel, Forward};
 
@@ -103,7 +103,7 @@ pub(in crate::control) struct Create {
     responses((status = 200, description = "All destinations.", body = inline(Many)), Usual, Lookup),
 )]
 pub(in crate::control) async fn list(ByOperator(mut call): ByOperator) -> Answer {
-    let channel = call.channel("channelId").await?;
+    let channel = named(&mut call).await?;
     let answer = Many {
         status: OK,
         forwards: views(&call.state, &channel).await?,
@@ -120,7 +120,7 @@ pub(in crate::control) async fn list(ByOperator(mut call): ByOperator) -> Answer
         body = inline(One)), Usual, Lookup, Conflicting),
 )]
 pub(in crate::control) async fn add(ByOperator(mut call): ByOperator) -> Answer {
-    let channel = call.channel("channelId").await?;
+    let channel = named(&mut call).await?;
     let body = call.body().await?;
     let push = read(Fields::parse(&body)?.without_nulls())?;
     let state = call.state.clone();
@@ -149,7 +149,7 @@ pub(in crate::control) async fn add(ByOperator(mut call): ByOperator) -> Answer 
         (status = 409, description = "It is a setting: `conflict`.", body = inline(error::Body))),
 )]
 pub(in crate::control) async fn remove(ByOperator(mut call): ByOperator) -> Answer {
-    let channel = call.channel("channelId").await?;
+    let channel = named(&mut call).await?;
     let id = call.parameter("forwardId").await?;
     let declared = call.state.setup().forwards.declared(&channel.id);
     if declared.iter().any(|(declared, _)| *declared == id) {
@@ -166,6 +166,16 @@ pub(in crate::control) async fn remove(ByOperator(mut call): ByOperator) -> Answ
     removed.await?;
     tracing::info!(%id, "destination removed");
     Ok(done())
+}
+
+/// The channel that the path names. That of a broadcast, which the channel API does not have, is one by its id.
+async fn named(call: &mut Call) -> Result<Arc<Channel>, Error> {
+    let id = call.parameter("channelId").await?;
+    let known = call.state.setup().store.known_id(&id);
+    match known.filter(|channel| channel.is_of_broadcast()) {
+        Some(channel) => Ok(channel),
+        None => call.channel("channelId").await,
+    }
 }
 
 /// A destination of a body.

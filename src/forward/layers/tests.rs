@@ -260,7 +260,7 @@ fn sound_is_the_sources_opus_or_made_or_none() {
         timescale: Timescale::of(48_000),
     };
     let surround = rendition(1, "audio", surround);
-    let waits = plan(&[surround.clone()]);
+    let waits = plan(std::slice::from_ref(&surround));
     assert!(waits.needs.opus && waits.waits && waits.sound.is_none());
     let mixed = plan(&[surround, rendition(129, "opus", sound_opus())]);
     assert_eq!(mixed.sound, Some(RenditionId(129)));

@@ -288,7 +288,8 @@ export function channelView(first, context) {
   /** Parts that are asked for, and not shown while there is no answer. */
   const asked = [pushed, said, kept];
   function load() {
-    for (const part of asked) {
+    // Of what the channel API says, broadcasts have their destinations only.
+    for (const part of current.channel.broadcast ? [pushed] : asked) {
       if (document.hidden) continue;
       part.load().then(() => show(part.element, true), () => show(part.element, false));
     }
@@ -341,7 +342,7 @@ export function channelView(first, context) {
       show(kill, isManaged && isOn && stream.current);
       show(fork, isManaged);
       show(remove, isManaged && !channel.declared);
-      if (isManaged && timer === null) {
+      if ((isManaged || (context.isManaged() && channel.broadcast)) && timer === null) {
         load();
         timer = setInterval(load, REFRESH_MS);
       }
