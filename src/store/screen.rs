@@ -12,15 +12,16 @@ use crate::base::id::Uuid;
 const LEASE: Duration = Duration::from_secs(10);
 
 impl Store {
-    /// Takes a show for this gateway, or keeps it; false: another one has it, or it does not exist. With
-    /// `first`, it is taken from whoever has it.
+    /// Takes a show for this gateway, or keeps it; false: another one has it, or it does not exist. Who comes
+    /// `first` takes it from who does not: of two that do, the first one keeps it.
     pub async fn claim_show(&self, stream: Uuid, first: bool) -> Result<bool, Error> {
         let now = self.now_us();
         let lease = i64::try_from(LEASE.as_micros()).unwrap_or(i64::MAX);
         let claim = query(
-            "UPDATE shows SET screened_by = $2, screened_until_us = $3
+            "UPDATE shows SET screened_by = $2, screened_until_us = $3, screened_first = $5
              WHERE stream_id = $1
-                 AND (screened_by IS NULL OR screened_by = $2 OR screened_until_us <= $4 OR $5)",
+                 AND (screened_by IS NULL OR screened_by = $2 OR screened_until_us <= $4
+                     OR ($5 AND NOT screened_first))",
         );
         let claim = claim
             .bind(stream.to_string())

@@ -59,8 +59,10 @@ pub(super) async fn one_gateway_at_a_time_sends_a_show_on(bench: Bench) {
     bench.clock.advance(Duration::from_secs(11));
     assert!(other.claim_show(show, false).await.unwrap());
     assert!(!store.claim_show(show, false).await.unwrap());
-    // Whoever has the encoder comes first, and whoever has nothing gives nothing away.
+    // Whoever has the encoder comes first, before all who have none; whoever has nothing gives nothing away.
     assert!(store.claim_show(show, true).await.unwrap());
+    assert!(!other.claim_show(show, true).await.unwrap());
+    assert!(!other.claim_show(show, false).await.unwrap());
     other.release_show(show).await.unwrap();
     assert!(!other.claim_show(show, false).await.unwrap());
     store.release_show(show).await.unwrap();
