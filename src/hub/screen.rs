@@ -156,9 +156,6 @@ impl Tapped for Screen {
 
     fn tap(&self, queue_units: usize) -> Tap {
         let mut state = self.lock();
-        if state.ended {
-            return Taps::default().join(queue_units, vec![Event::End], &self.wishes);
-        }
         let mut known = Vec::new();
         for (id, (rendition, track)) in &state.known {
             known.push(Event::Rendition(rendition.clone()));
@@ -192,11 +189,7 @@ impl Tapped for Screen {
     }
 
     fn add_private(&self, new: NewRendition) -> Option<RenditionId> {
-        let mut state = self.lock();
-        if state.ended {
-            return None;
-        }
-        state.taps.add_private(new)
+        self.lock().taps.add_private(new)
     }
 
     fn push_private(&self, id: RenditionId, unit: AccessUnit) {

@@ -7,7 +7,7 @@ use super::renditions::Flow;
 use super::state::State;
 use crate::base::clock::Wall;
 use crate::base::id::Uuid;
-use crate::hub::tap::{Event, KeyUnits, Needs, Tap, Tapped, Taps};
+use crate::hub::tap::{Event, KeyUnits, Needs, Tap, Tapped};
 use crate::hub::{NewRendition, Subscriber};
 use crate::media::{AccessUnit, MediaKind, RenditionId};
 
@@ -34,9 +34,6 @@ impl Tapped for Stream {
 
     fn tap(&self, queue_units: usize) -> Tap {
         let mut state = self.lock();
-        if state.ended {
-            return Taps::default().join(queue_units, vec![Event::End], &self.wishes);
-        }
         let known = state.known();
         state.taps.join(queue_units, known, &self.wishes)
     }
@@ -54,11 +51,7 @@ impl Tapped for Stream {
     }
 
     fn add_private(&self, new: NewRendition) -> Option<RenditionId> {
-        let mut state = self.lock();
-        if state.ended {
-            return None;
-        }
-        state.taps.add_private(new)
+        self.lock().taps.add_private(new)
     }
 
     fn push_private(&self, id: RenditionId, unit: AccessUnit) {

@@ -16,6 +16,7 @@ const MAX_PRIVATE: usize = 8;
 pub(in crate::hub) struct Taps {
     feeds: Vec<Feed>,
     private: Vec<Private>,
+    is_over: bool,
 }
 
 /// A rendition that stands in no manifest.
@@ -27,13 +28,16 @@ struct Private {
 }
 
 impl Taps {
-    /// A tap more, which is told what all can see, and what is made for taps.
+    /// A tap more, which is told what all can see, and what is made for taps; or that it is over.
     pub(in crate::hub) fn join(
         &mut self,
         queue_units: usize,
         mut known: Vec<Event>,
         wishes: &Arc<Wishes>,
     ) -> Tap {
+        if self.is_over {
+            return Feed::new(queue_units, vec![Event::End], wishes).1;
+        }
         let private = self.private.iter().filter(|private| private.is_made);
         known.extend(private.map(|private| Event::Rendition(private.rendition.clone())));
         let (feed, tap) = Feed::new(queue_units, known, wishes);
@@ -56,11 +60,11 @@ impl Taps {
         self.feeds.retain_mut(|feed| feed.unit(id, unit));
     }
 
-    /// Adds a rendition for taps only; `None`: there are too many.
+    /// Adds a rendition for taps only; `None`: it is over, or there are too many.
     pub(in crate::hub) fn add_private(&mut self, new: NewRendition) -> Option<RenditionId> {
         let mut known = self.private.iter();
         let known = known.position(|private| private.rendition.name == new.name);
-        if known.is_none() && self.private.len() >= MAX_PRIVATE {
+        if self.is_over || known.is_none() && self.private.len() >= MAX_PRIVATE {
             return None;
         }
         let index = known.unwrap_or(self.private.len());
@@ -104,7 +108,10 @@ impl Taps {
     /// What is tapped is over.
     pub(in crate::hub) fn end(&mut self) {
         self.tell(&Event::End);
-        *self = Taps::default();
+        *self = Taps {
+            is_over: true,
+            ..Taps::default()
+        };
     }
 
     /// A private rendition that is made now.
