@@ -6,7 +6,7 @@ use std::process::Stdio;
 use std::sync::{Arc, Mutex};
 
 use bytes::{Buf, Bytes};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::process::Child;
@@ -152,7 +152,8 @@ struct Listener {
 }
 
 impl Listener {
-    async fn run(mut self, mut socket: OwnedReadHalf) -> Ending {
+    async fn run(mut self, socket: OwnedReadHalf) -> Ending {
+        let mut socket = BufReader::new(socket);
         loop {
             match read_message(&mut socket).await {
                 Ok(Some(message)) => {
@@ -348,7 +349,7 @@ async fn write_messages(mut messages: mpsc::Receiver<Message>, mut socket: Owned
 }
 
 /// One message; `None` at the end of the socket.
-async fn read_message(socket: &mut OwnedReadHalf) -> Result<Option<Message>, Error> {
+async fn read_message(socket: &mut (impl AsyncRead + Unpin)) -> Result<Option<Message>, Error> {
     let read_error = |source: io::Error| Error::Io {
         doing: "read",
         source,

@@ -139,7 +139,7 @@ impl<I: Inlet> Bridge<I> {
         worker.begin(setup.clone());
         let queue = worker.queue();
         let mut orders = VecDeque::from([Message::Setup(Box::new(setup.clone()))]);
-        orders.extend(history.rewind());
+        orders.extend(history.rewind(setup.video.is_empty()));
         let mut watch = self.watch(history);
         let mut look = tokio::time::interval(LOOK_EVERY);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);

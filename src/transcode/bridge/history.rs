@@ -41,8 +41,10 @@ pub(super) struct History {
     now: [Option<Arc<Track>>; 2],
     entries: VecDeque<Entry>,
     bytes: usize,
-    /// Entries that the present worker has got.
+    /// Entries that the present worker has got, or makes nothing of.
     given: usize,
+    /// The present worker makes sound only.
+    only_sound: bool,
     /// Nothing is remembered up to the next unit where a worker can start.
     waits_for_start: bool,
     /// Units that no worker got.
@@ -136,7 +138,20 @@ impl History {
             entry => {
                 self.bytes += bytes;
                 self.entries.push_back(entry);
+                self.pass_over_pictures();
             }
+        }
+    }
+
+    /// Passes over the pictures that come next, if the present worker makes nothing of them.
+    fn pass_over_pictures(&mut self) {
+        let is_picture = |entry: &Entry| match entry {
+            Entry::Unit(unit, _) => unit.kind == MediaKind::Video,
+            Entry::Hold(..) => true,
+            Entry::Track(_) | Entry::Break => false,
+        };
+        while self.only_sound && self.entries.get(self.given).is_some_and(is_picture) {
+            self.given += 1;
         }
     }
 
@@ -248,11 +263,13 @@ impl History {
         if let Some(boundary) = opens {
             *boundary = boundary.or(unopened);
         }
+        self.pass_over_pictures();
     }
 
-    /// Starts over for a new worker. Gives the tracks that it has to know first.
-    pub(super) fn rewind(&mut self) -> Vec<Message> {
-        self.given = 0;
+    /// Starts over for a new worker, which may make sound only. Gives the tracks that it has to know first.
+    pub(super) fn rewind(&mut self, only_sound: bool) -> Vec<Message> {
+        (self.given, self.only_sound) = (0, only_sound);
+        self.pass_over_pictures();
         let before = self.before.iter().flatten();
         before.map(track_message).collect()
     }
@@ -291,7 +308,7 @@ impl History {
     pub(super) fn next(&mut self) -> Option<Message> {
         let entry = self.entries.get(self.given)?;
         self.given += 1;
-        Some(match entry {
+        let message = match entry {
             Entry::Track(track) => track_message(track),
             Entry::Unit(unit, boundary) => unit_message(unit.clone(), *boundary),
             Entry::Hold(until, boundary, filler) => Message::Hold {
@@ -300,7 +317,9 @@ impl History {
                 filler: *filler,
             },
             Entry::Break => Message::Break,
-        })
+        };
+        self.pass_over_pictures();
+        Some(message)
     }
 
     /// Frames per second x 1000: what the codec states, else what is counted.

@@ -17,7 +17,7 @@ pub(super) mod picture;
 pub(super) mod slate;
 pub(super) mod times;
 
-use std::io::{self, Read};
+use std::io::{self, BufReader, Read};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::sync::{Arc, Mutex};
@@ -75,11 +75,12 @@ pub fn run_worker() -> Result<(), Error> {
 }
 
 /// Reads and obeys. True after [`Message::End`], false when the bridge is gone.
-fn serve(mut socket: UnixStream, output: &Output) -> Result<bool, Error> {
+fn serve(socket: UnixStream, output: &Output) -> Result<bool, Error> {
     gst::init().map_err(|error| Error::Element {
         element: "gstreamer".to_owned(),
         text: error.to_string(),
     })?;
+    let mut socket = BufReader::new(socket);
     let mut session = None;
     while let Some(message) = read_message(&mut socket)? {
         match (message, &mut session) {

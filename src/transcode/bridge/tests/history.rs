@@ -4,7 +4,7 @@ use super::*;
 
 /// Everything that a new worker is told.
 fn replay(history: &mut History) -> Vec<Message> {
-    let mut all = history.rewind();
+    let mut all = history.rewind(false);
     all.extend(std::iter::from_fn(|| history.next()));
     all
 }
@@ -117,7 +117,7 @@ fn the_history_of_a_long_hole_is_a_picture_and_the_newest_holds() {
         }
         std::iter::from_fn(|| history.next()).for_each(drop);
         history.release(Ticks(time_of(until - 6)));
-        longest = longest.max(history.rewind().len() + replay(&mut history).len());
+        longest = longest.max(history.rewind(false).len() + replay(&mut history).len());
     }
     assert!(longest < 300, "{longest} messages");
     let all = replay(&mut history);
@@ -160,7 +160,7 @@ fn a_history_that_is_full_goes_on_at_a_later_key_unit() {
     assert!((1000..2200).contains(&units), "{units}");
     assert_eq!(history.lost_units(), 10_000 - units);
     // Nobody reads: what comes after a gap is announced all the same.
-    assert!(history.rewind().is_empty());
+    assert!(history.rewind(false).is_empty());
     assert!(matches!(history.next(), Some(Message::Track(_))));
     // Without any key unit there is nothing to start from.
     for n in 0..5000 {
@@ -207,4 +207,28 @@ fn of_configurations_that_change_all_the_time_the_newest_are_remembered() {
         history.release_all();
     }
     assert!(replay(&mut history).len() <= 2200);
+}
+
+#[test]
+fn a_worker_of_sound_alone_is_told_of_no_pictures_and_one_with_pictures_after_it_is() {
+    let source = video(0..60, 64, 64, 30);
+    let mut history = History::default();
+    assert!(history.rewind(true).is_empty());
+    history.add(Event::Track(Arc::new(source.track)));
+    for unit in source.units {
+        let mut sound = event(unit.clone());
+        if let Event::Unit { unit, .. } = &mut sound {
+            unit.kind = MediaKind::Audio;
+        }
+        history.add(event(unit));
+        history.add(sound);
+    }
+    let is_picture =
+        |message: &Message| matches!(message, Message::Unit(unit) if unit.kind == MediaKind::Video);
+    let got: Vec<_> = std::iter::from_fn(|| history.next()).collect();
+    assert_eq!((got.len(), history.has_next()), (61, false));
+    assert!(!got.iter().any(is_picture));
+    assert_eq!(history.backlog(), Ticks::ZERO);
+    let all = replay(&mut history);
+    assert_eq!(all.iter().filter(|message| is_picture(message)).count(), 60);
 }
