@@ -1,4 +1,5 @@
-//! Sound in, AAC or Opus out: one pipeline for all audio encodings, times counted in samples.
+//! Sound in, AAC or Opus out: one pipeline for all audio encodings, times counted in samples. It has no thread:
+//! whoever brings sound encodes it.
 
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, sync_channel};
@@ -21,8 +22,6 @@ use crate::transcode::Error;
 use crate::transcode::ladder::{AudioCodec, AudioRung};
 use crate::transcode::protocol::Message;
 
-/// Buffers before the encoders. Bounds latency.
-const SOURCE_QUEUE: u64 = 4;
 /// Bytes per sample and channel: 32-bit float.
 const SAMPLE_BYTES: i64 = 4;
 /// How long the encoders may take to give out what they hold, seconds.
@@ -32,7 +31,7 @@ const DRAIN_S: u64 = 5;
 #[derive(Debug)]
 pub(in crate::transcode) struct AudioGraph {
     pipeline: gst::Pipeline,
-    source: gst_app::AppSrc,
+    source: gst::Pad,
     ended: Receiver<()>,
     encodings: usize,
     grid: Arc<Mutex<Grid>>,
@@ -59,10 +58,7 @@ impl AudioGraph {
         let (rate, channels) = (first.sample_rate, first.channels);
         let form = Form::of(first.codec, rate);
         let scale = Timescale::new(rate).unwrap_or(Timescale::of(48_000));
-        let mut text = format!(
-            "appsrc name=in format=time block=true max-bytes=0 max-buffers={SOURCE_QUEUE} ! \
-             tee name=t "
-        );
+        let mut text = "tee name=t ".to_owned();
         for (index, rung) in rungs.iter().enumerate() {
             text += &format!(
                 "t. ! {encoder} ! appsink name=out{index} sync=false async=false max-buffers=4 ",
@@ -71,14 +67,13 @@ impl AudioGraph {
         }
         let pipeline = elements::parse(&text)?;
         output.watch(&pipeline);
-        let source = elements::source(&pipeline, "in");
+        let source = gst::Pad::builder(gst::PadDirection::Src).build();
         let caps = gst::Caps::builder("audio/x-raw")
             .field("format", "F32LE")
             .field("layout", "interleaved")
             .field("rate", i32::try_from(rate).unwrap_or(48_000))
             .field("channels", i32::from(channels))
             .build();
-        source.set_caps(Some(&caps));
         let grid = Arc::new(Mutex::new(Grid::new(form, resume)));
         let (tell, ended) = sync_channel(rungs.len());
         for (index, rung) in rungs.iter().enumerate() {
@@ -106,6 +101,7 @@ impl AudioGraph {
             );
         }
         elements::play(&pipeline)?;
+        open(&source, &elements::named(&pipeline, "t"), &caps)?;
         Ok(AudioGraph {
             pipeline,
             source,
@@ -120,7 +116,7 @@ impl AudioGraph {
         })
     }
 
-    /// Encodes decoded sound, on the sample grid. Waits when the encoders are behind.
+    /// Encodes decoded sound, on the sample grid, in this thread.
     pub(in crate::transcode) fn handle_sample(
         &mut self,
         sample: &gst::Sample,
@@ -174,12 +170,12 @@ impl AudioGraph {
         fields.set_duration(nanos(self.fed + samples) - nanos(self.fed));
         fields.unset_flags(gst::BufferFlags::DISCONT | gst::BufferFlags::RESYNC);
         self.fed += samples;
-        self.source.push_buffer(buffer)
+        self.source.push(buffer)
     }
 
     /// Gives out what is inside and ends.
     pub(in crate::transcode) fn drain(self) -> Result<(), Error> {
-        let _ = self.source.end_of_stream();
+        self.source.push_event(gst::event::Eos::new());
         for _ in 0..self.encodings {
             self.ended
                 .recv_timeout(Duration::from_secs(DRAIN_S))
@@ -193,6 +189,24 @@ impl Drop for AudioGraph {
     fn drop(&mut self) {
         let _ = self.pipeline.set_state(gst::State::Null);
     }
+}
+
+/// Connects the way in, and says what will come.
+fn open(source: &gst::Pad, first: &gst::Element, caps: &gst::Caps) -> Result<(), Error> {
+    let sink = first.static_pad("sink").expect("a tee has a sink pad");
+    let error = |text: String| Error::Element {
+        element: "tee".to_owned(),
+        text,
+    };
+    source.link(&sink).map_err(|err| error(err.to_string()))?;
+    source
+        .set_active(true)
+        .map_err(|err| error(err.to_string()))?;
+    source.push_event(gst::event::StreamStart::new("sound"));
+    source.push_event(gst::event::Caps::new(caps));
+    let segment = gst::FormattedSegment::<gst::ClockTime>::new();
+    source.push_event(gst::event::Segment::new(&segment));
+    Ok(())
 }
 
 /// The way out of one encoding.
