@@ -7,6 +7,7 @@
 //! thing that can be stale. Redirects are not followed here: a body goes where it was said, and nowhere else.
 
 use std::fmt::Display;
+use std::io;
 use std::sync::Arc;
 
 use base64::Engine as _;
@@ -132,17 +133,46 @@ impl Target {
         tls: Option<&TlsConnector>,
         request: Request<Full<Bytes>>,
         read: impl FnOnce(Response<Incoming>) -> R,
-    ) -> Result<T, String> {
+    ) -> Result<T, NoAnswer> {
         if !self.is_tls {
-            return exchange(stream, request, read).await;
+            return Ok(exchange(stream, request, read).await?);
         }
-        let tls = tls.ok_or("no trusted certificates were found on this machine")?;
+        let tls =
+            tls.ok_or_else(|| "no trusted certificates were found on this machine".to_owned())?;
         let name = ServerName::try_from(self.host.clone());
         let name = name.map_err(|err| failed("its name has no certificate", err))?;
         let stream = tls.connect(name, stream).await;
-        let stream = stream.map_err(|err| failed("tls", err))?;
-        exchange(stream, request, read).await
+        let stream = stream.map_err(|err| match unaccepted(&err) {
+            Some(refusal) => NoAnswer::Certificate(refusal),
+            None => NoAnswer::Failed(failed("tls", err)),
+        })?;
+        Ok(exchange(stream, request, read).await?)
     }
+}
+
+/// Why a request has no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum NoAnswer {
+    /// Nobody vouches for the far side's certificate, or it is another host's.
+    #[error("its certificate is not accepted: {0}")]
+    Certificate(rustls::Error),
+    /// Anything else, as a sentence.
+    #[error("{0}")]
+    Failed(String),
+}
+
+impl From<String> for NoAnswer {
+    fn from(sentence: String) -> NoAnswer {
+        NoAnswer::Failed(sentence)
+    }
+}
+
+/// What is wrong with the certificate by which a connection came to nothing, if that is why.
+pub fn unaccepted(error: &io::Error) -> Option<rustls::Error> {
+    let by_tls = error.get_ref().and_then(|inner| inner.downcast_ref());
+    by_tls
+        .filter(|error| matches!(error, rustls::Error::InvalidCertificate(_)))
+        .cloned()
 }
 
 /// A sentence about what went wrong.

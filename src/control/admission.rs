@@ -216,7 +216,7 @@ impl Shared {
         let stream = stream.map_err(|err| Outcome::Failed(failed("it cannot be reached", err)))?;
         let (request, tls) = (self.address.post(question), self.tls.as_ref());
         let answer = self.address.exchange(stream, tls, request, judge).await;
-        answer.map_err(Outcome::Failed)?
+        answer.map_err(|err| Outcome::Failed(err.to_string()))?
     }
 }
 

@@ -151,7 +151,7 @@ async fn a_far_side_that_is_killed_is_fed_again_from_a_key_unit_when_it_is_back(
 }
 
 /// A gateway that takes RTMPS, and the file with its certificate.
-async fn secured(folder: &Folder) -> (Gateway, String) {
+pub(crate) async fn secured(folder: &Folder) -> (Gateway, String) {
     let names = vec!["localhost".to_owned(), "127.0.0.1".to_owned()];
     let made = rcgen::generate_simple_self_signed(names).expect("a certificate");
     let certificate = folder.write("cert.pem", &made.cert.pem());

@@ -13,6 +13,7 @@ use axum::response::Response;
 use axum::routing::{delete, post};
 use livekit_protocol::TrackType;
 
+use super::rtmp::secured;
 use super::*;
 use crate::common::livekit::LivekitServer;
 use crate::common::livekit::record::Layer;
@@ -66,6 +67,25 @@ async fn a_whip_endpoint_gets_whole_pictures_and_sound_on_one_clock_until_the_pu
     pushing.remove(&id).await;
     livekit.until("an empty room", nobody).await;
     assert!(!pushing.gateway.stop().await.contains(&token));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_endpoint_for_whose_certificate_nobody_vouches_is_refused() {
+    let folder = Folder::new();
+    let (far, _) = secured(&folder).await;
+    let pushing = Pushing::start(&[]).await;
+    let url = format!("https://localhost:{}/whip/v1", far.http().port());
+    let push = json!({"kind": "whip", "url": url, "token": "NotToBeShown-1a2b3c"});
+    pushing.add(push).await;
+    let _encoder = pushing.publish(&Clip::long("flv").file());
+    let told = pushing.until_state("refused").await;
+    let reason = told["reason"].as_str().expect("why");
+    assert!(
+        reason.starts_with("its certificate is not accepted: ") && reason.contains("UnknownIssuer"),
+        "{reason}"
+    );
+    pushing.gateway.stop().await;
+    far.stop().await;
 }
 
 /// Who called: method and path, and whether with the token.

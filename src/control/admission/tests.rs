@@ -305,7 +305,7 @@ async fn over_tls_the_certificate_is_checked() {
     };
     let (said, served) = tokio::join!(strange.ask(&request, "app", admission()), refuse);
     assert!(served.is_err());
-    assert!(reason(said).contains("tls"));
+    assert!(reason(said).contains("its certificate is not accepted: "));
 }
 
 #[test]

@@ -287,7 +287,8 @@ impl Server {
         let stream = TcpStream::connect((target.host.as_str(), target.port)).await;
         let stream = stream.map_err(|err| failed("no connection", &err))?;
         let answer = target.exchange(stream, self.0.tls.as_ref(), request, read);
-        answer.await.map_err(Unwell::Unreachable)?
+        let answer = answer.await;
+        answer.map_err(|err| Unwell::Unreachable(err.to_string()))?
     }
 
     /// The header of a question: a token that does what is asked and nothing else.

@@ -152,7 +152,7 @@ impl Client {
             body.map(|body| (head.status, body.to_bytes()))
         };
         let answer = target.exchange(stream, self.tls.as_ref(), request, read);
-        let answer = answer.await.map_err(Error::Unreachable)?;
+        let answer = answer.await.map_err(|err| unreachable(&err))?;
         answer.map_err(|err| unreachable(&err))
     }
 }

@@ -12,6 +12,7 @@ use tokio_rustls::TlsConnector;
 
 use super::session::Session;
 use super::{Error, READ_BYTES};
+use crate::base::outbound::unaccepted;
 
 /// A connection to one of a name's addresses; past it the next one is tried.
 const ONE_DEADLINE: Duration = Duration::from_secs(4);
@@ -60,10 +61,9 @@ pub(super) async fn dial(
             Err(_) => failure = io::ErrorKind::TimedOut.into(),
         }
     }
-    let by_tls = failure.get_ref().and_then(|inner| inner.downcast_ref());
-    Err(match by_tls {
-        Some(refusal @ rustls::Error::InvalidCertificate(_)) => Error::Certificate(refusal.clone()),
-        _ => Error::Unreachable(failure),
+    Err(match unaccepted(&failure) {
+        Some(refusal) => Error::Certificate(refusal),
+        None => Error::Unreachable(failure),
     })
 }
 

@@ -13,7 +13,7 @@ use tokio_rustls::TlsConnector;
 
 use super::Error;
 use crate::base::destination::{self, Private, System};
-use crate::base::outbound::Target;
+use crate::base::outbound::{NoAnswer, Target};
 use crate::base::secret::Secret;
 
 /// From the look-up of the name to the end of the answer, redirects included.
@@ -126,7 +126,10 @@ impl Client {
         }
         let read = |response| read(response, target);
         let answer = target.exchange(connection, self.tls.as_ref(), request, read);
-        answer.await.map_err(Error::Http)?
+        answer.await.map_err(|err| match err {
+            NoAnswer::Certificate(refusal) => Error::Certificate(refusal),
+            NoAnswer::Failed(sentence) => Error::Http(sentence),
+        })?
     }
 }
 

@@ -58,6 +58,9 @@ pub(crate) enum Error {
     /// Nobody listens.
     #[error("it cannot be reached: {0}")]
     Unreachable(io::Error),
+    /// Nobody vouches for its certificate, or it is another host's.
+    #[error("its certificate is not accepted: {0}")]
+    Certificate(rustls::Error),
     /// No HTTP, or no TLS.
     #[error("{0}")]
     Http(String),
@@ -86,6 +89,7 @@ impl From<Error> for Ended {
         let again = match &error {
             Error::Destination(destination::Error::NotAllowed { .. })
             | Error::Address(_)
+            | Error::Certificate(_)
             | Error::Redirect(_) => Again::Refused,
             // What is said to be busy or in need of time is no refusal.
             Error::Status(code)

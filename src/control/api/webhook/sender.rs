@@ -237,6 +237,7 @@ impl Courier {
         target
             .exchange(stream, self.tls.as_ref(), request, read)
             .await
+            .map_err(|err| err.to_string())
     }
 }
 
