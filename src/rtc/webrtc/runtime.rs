@@ -2,19 +2,19 @@
 //! and names are looked up within bounds.
 
 use std::future::Future;
-use std::io;
+use std::io::{self, IoSliceMut};
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::task::AbortHandle;
 use webrtc::runtime::{
-    AsyncInterval, AsyncTcpListener, AsyncTcpStream, AsyncUdpSocket, JoinHandle, Runtime,
-    TokioRuntime,
+    AsyncInterval, AsyncTcpListener, AsyncTcpStream, AsyncUdpSocket, JoinHandle, RecvMeta, Runtime,
+    TokioRuntime, Transmit,
 };
 
-use super::setup::SOCKET_BYTES;
 use super::shared::Shared;
 use crate::base::shutdown::Tasks;
 use crate::rtc::Event;
@@ -23,6 +23,12 @@ use crate::rtc::Event;
 const LOOKUP: Duration = Duration::from_secs(2);
 /// A connection over TCP is made within this.
 const CONNECT: Duration = Duration::from_secs(5);
+/// Datagrams that wait to be read, bytes: a key unit may come at once while this process has no processor. The
+/// system takes less where its limit is lower.
+const SOCKET_BYTES: usize = 1024 * 1024;
+/// Packets that leave in one call. The engine puts fewer than this in calls of their own (where it may have 16 or
+/// more, fewer than 16), and a picture of 2.5 Mb/s is nine.
+const RUN: usize = 4;
 
 type Boxed<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
@@ -60,7 +66,7 @@ impl Runtime for Ours {
         let options = socket2::SockRef::from(&socket);
         let _ = options.set_recv_buffer_size(SOCKET_BYTES);
         let _ = options.set_send_buffer_size(SOCKET_BYTES);
-        TokioRuntime.wrap_udp_socket(socket)
+        Ok(Arc::new(Socket(TokioRuntime.wrap_udp_socket(socket)?)))
     }
 
     fn wrap_tcp_listener(
@@ -127,5 +133,36 @@ impl JoinHandle for Task {
 
     fn is_finished(&self) -> bool {
         self.0.is_finished()
+    }
+}
+
+/// A socket of tokio that takes short runs of packets.
+#[derive(Debug)]
+struct Socket(Arc<dyn AsyncUdpSocket>);
+
+impl AsyncUdpSocket for Socket {
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.0.local_addr()
+    }
+
+    fn max_gso_segments(&self) -> usize {
+        self.0.max_gso_segments().min(RUN)
+    }
+
+    fn max_gro_segments(&self) -> usize {
+        self.0.max_gro_segments()
+    }
+
+    fn poll_send(&self, cx: &mut Context<'_>, transmit: &Transmit<'_>) -> Poll<io::Result<usize>> {
+        self.0.poll_send(cx, transmit)
+    }
+
+    fn poll_recv(
+        &self,
+        cx: &mut Context<'_>,
+        buffers: &mut [IoSliceMut<'_>],
+        meta: &mut [RecvMeta],
+    ) -> Poll<io::Result<usize>> {
+        self.0.poll_recv(cx, buffers, meta)
     }
 }

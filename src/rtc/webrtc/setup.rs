@@ -9,7 +9,7 @@ use std::time::Duration;
 use rtc::ice::mdns::MulticastDnsMode;
 use rtc::interceptor::{Registry, Slot};
 use rtc::peer_connection::configuration::interceptor_registry::{
-    configure_simulcast_extension_headers, configure_twcc,
+    configure_simulcast_extension_headers, configure_twcc_receiver_only,
 };
 use rtc::rtp_transceiver::rtp_sender::{
     RTCPFeedback, RTCRtpCodec, RTCRtpCodecParameters, RtpCodecKind,
@@ -52,9 +52,6 @@ const CHECKS: (Duration, u16) = (Duration::from_millis(100), 100);
 /// Packets after which one that comes late still counts: a repeated packet follows those of a whole key unit. 64,
 /// the least that RFC 3711 §3.3.2 asks for, would refuse it.
 const REPLAY_PACKETS: usize = 4096;
-/// Datagrams that wait to be read, bytes: a key unit may come at once while this process has no processor. The
-/// system takes less where its limit is lower.
-pub(super) const SOCKET_BYTES: usize = 1024 * 1024;
 /// What data channels may hold: nobody reads them.
 const DATA_BYTES: u32 = 64 * 1024;
 
@@ -90,7 +87,11 @@ fn builder(
 ) -> Result<PeerConnectionBuilder<SocketAddr>, rtc::shared::error::Error> {
     let mut engine = media_engine(way)?;
     configure_simulcast_extension_headers(&mut engine)?;
-    let registry = configure_twcc(Registry::new(), &mut engine)?;
+    let registry = match way {
+        Way::In => configure_twcc_receiver_only(Registry::new(), &mut engine)?,
+        // What is sent has its rate from elsewhere: reports of arrival times would be for nobody.
+        Way::Out => Registry::new(),
+    };
     let receiver_reports = rtc::interceptor::ReceiverReportBuilder::new().build();
     let link = Link::new(Arc::clone(shared), random());
     let registry = registry
