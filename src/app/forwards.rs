@@ -13,6 +13,7 @@ use tracing::Instrument;
 use super::screens::Screens;
 use crate::base::clock::Clock;
 use crate::base::id::Uuid;
+use crate::base::lanes::{self, Lanes};
 use crate::base::shutdown::Tasks;
 use crate::config::Config;
 use crate::forward::livekit::{KIND, Open, Room};
@@ -80,6 +81,7 @@ pub(super) struct Forwards {
     hub: Hub,
     screens: Screens,
     board: Board,
+    lanes: Lanes,
     clock: Clock,
     running: HashMap<(Uuid, String), Running>,
     /// Whether a room feeds a stream that could go into it.
@@ -87,14 +89,15 @@ pub(super) struct Forwards {
 }
 
 impl Forwards {
-    /// Nothing yet. `server`: the LiveKit server, if there is one. What runs stands on `board`.
+    /// Nothing yet. `server`: the LiveKit server, if there is one. What runs stands on `board`, and runs on
+    /// `lanes`.
     pub(super) fn new(
         config: &Config,
         server: Option<Server>,
         open: Open,
         others: Box<Others>,
         (hub, screens): (&Hub, Screens),
-        board: &Board,
+        (board, lanes): (&Board, &Lanes),
         clock: &Clock,
     ) -> Forwards {
         Forwards {
@@ -109,6 +112,7 @@ impl Forwards {
             hub: hub.clone(),
             screens,
             board: board.clone(),
+            lanes: lanes.clone(),
             clock: clock.clone(),
             running: HashMap::new(),
             from_room: HashMap::new(),
@@ -280,7 +284,7 @@ impl Forwards {
         Running {
             source,
             tasks: child,
-            done: tasks.spawn(run.instrument(span)),
+            done: self.lanes.spawn(tasks, lanes::PEER, run.instrument(span)),
         }
     }
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::measure::Figures;
 use super::rules::{PASSTHROUGH_TARGET_S, film_rules, playlist_rules, target_duration};
 use crate::base::clock::{Clock, Wall};
+use crate::base::lanes::Lanes;
 use crate::base::shutdown::Tasks;
 use crate::config::Config;
 use crate::hub::boundary::{OnLoss, Settings};
@@ -24,6 +25,7 @@ pub(super) fn transcoder(
     config: &Config,
     clock: &Clock,
     worker: PathBuf,
+    lanes: &Lanes,
 ) -> anyhow::Result<Arc<transcode::Config>> {
     let choice = transcode::ladder::Choice::from_setting(&config.media.ladder);
     let slates = config.channels.iter().filter_map(|channel| {
@@ -34,6 +36,7 @@ pub(super) fn transcoder(
         executable: worker,
         slate: on_loss(config) == OnLoss::Slate,
         slates: slates.collect(),
+        lanes: lanes.clone(),
         rooms_at_once: config.livekit.url.is_some() && config.livekit.forward != "off",
         ..transcode::Config::new(choice, clock.clone())?
     }))

@@ -34,7 +34,7 @@ use tracing::{info, warn};
 
 use crate::base::clock::Clock;
 use crate::base::id::Uuid;
-use crate::base::lanes;
+use crate::base::lanes::{self, Lanes};
 use crate::base::shutdown::Tasks;
 use crate::cli::check::Finding;
 use crate::cli::commands;
@@ -93,7 +93,7 @@ pub struct App {
     housekeeping: JoinHandle<()>,
     /// Follows the store for as long as this is here.
     _watch: Arc<control::watch::Watch>,
-    /// Publishers' threads, and those of pulls.
+    /// Threads of publishers, and of what is sent on.
     _lanes: lanes::Threads,
 }
 
@@ -133,7 +133,9 @@ impl App {
         let recordings = Recordings::open(&config, &clock, &tasks).await?;
         let terms = takeover::Terms::new(&config, playbill.stage(), &clock);
         let admitting = takeover::Beside::new(gate.clone(), terms.clone());
-        let transcoder = live::transcoder(&config, &clock, worker)?;
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let (lanes, threads) = Lanes::start(cores).context("cannot start threads")?;
+        let transcoder = live::transcoder(&config, &clock, worker, &lanes)?;
         let hub = live::hub(&config, &clock, admitting, &transcoder, &figures, &ingest);
         let takeovers = takeover::Takeovers::new(terms, hub.clone(), store.clone());
         recordings.keep(&hub);
@@ -150,10 +152,8 @@ impl App {
             rtmps: listeners.rtmps,
             srt: listeners.srt,
         };
-        let both = (&tasks, &ingest);
-        let started =
-            publishing::start(ports, &config, tls.as_ref(), &hub, &figures, &clock, both)?;
-        let publishing::Started { feeds, threads } = started;
+        let runs = (&lanes, &tasks, &ingest);
+        let feeds = publishing::start(ports, &config, tls.as_ref(), &hub, &figures, &clock, runs)?;
         for job in pulls::jobs(&config) {
             feeds.start(&job.channel_id, job.source);
         }
@@ -169,7 +169,7 @@ impl App {
         chores::start(&config, &store, &hub, (&files, &films), &clock, &tasks);
         tasks.spawn(takeovers.run(tasks.clone()));
         let screens = screens::Screens::new(&playbill, &hub, &store, &transcoder, &clock);
-        let pushes = pushes::start(&config, (&hub, &store), screens, &clock, &tasks)?;
+        let pushes = pushes::start(&config, (&hub, &store), screens, &clock, (&lanes, &tasks))?;
         figures.watch_forwards(pushes.board());
         let own_address = !config.listen.control.is_empty();
         let state = control::State::new(control::Setup {

@@ -11,7 +11,7 @@ use super::measure::Figures;
 use super::pulls::Pulls;
 use super::rooms::{Feeds, Rooms};
 use crate::base::clock::Clock;
-use crate::base::lanes::{Lanes, Threads};
+use crate::base::lanes::Lanes;
 use crate::base::shutdown::Tasks;
 use crate::cli::commands;
 use crate::config::Config;
@@ -24,14 +24,6 @@ pub(super) struct Ports {
     pub(super) rtmp: Vec<TcpListener>,
     pub(super) rtmps: Vec<TcpListener>,
     pub(super) srt: srt::Listeners,
-}
-
-/// What runs.
-pub(super) struct Started {
-    /// Sources of channels that are pulled, and rooms that become channels.
-    pub(super) feeds: Arc<Feeds>,
-    /// Publishers' threads, and those of pulls and rooms.
-    pub(super) threads: Threads,
 }
 
 /// The service that is asked before a publish is accepted, if the settings name one.
@@ -47,7 +39,8 @@ pub(super) fn admission(config: &Config) -> anyhow::Result<Option<admission::Ser
     Ok(Some(service.context("FOREBAY_ADMISSION_URL")?))
 }
 
-/// Serves them on `tasks`, until `ingest` is stopped. Publishers run on the threads, and end with these.
+/// Serves them on `tasks`, until `ingest` is stopped. Publishers run on lanes. Gives sources of channels that are
+/// pulled, and rooms that become channels.
 pub(super) fn start(
     ports: Ports,
     config: &Config,
@@ -55,10 +48,8 @@ pub(super) fn start(
     hub: &Hub,
     figures: &Arc<Figures>,
     clock: &Clock,
-    (tasks, ingest): (&Tasks, &Tasks),
-) -> anyhow::Result<Started> {
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let (lanes, threads) = Lanes::start(cores).context("cannot start threads for ingest")?;
+    (lanes, tasks, ingest): (&Lanes, &Tasks, &Tasks),
+) -> anyhow::Result<Arc<Feeds>> {
     let rtmp_config = rtmp::Config {
         publish_timeout: config.publish.publish_timeout,
         lanes: lanes.clone(),
@@ -88,12 +79,11 @@ pub(super) fn start(
     let pulls = Pulls::new(config, server.dialer(), lanes.clone(), clock, ingest);
     tasks.spawn(server.run());
     let livekit = commands::livekit_signaller(config, tasks).context("LIVEKIT_URL")?;
-    let rooms = Rooms::new(livekit, config, hub, figures, lanes, clock, ingest);
-    let feeds = Arc::new(Feeds {
+    let rooms = Rooms::new(livekit, config, hub, figures, lanes.clone(), clock, ingest);
+    Ok(Arc::new(Feeds {
         pulls,
         rooms: Arc::new(rooms),
-    });
-    Ok(Started { feeds, threads })
+    }))
 }
 
 fn srt_config(config: &Config, lanes: Lanes) -> srt::Config {

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::base::clock::Clock;
-use crate::base::lanes::Lanes;
+use crate::base::lanes::{self, Lanes};
 use crate::base::shutdown::Tasks;
 use crate::base::source::Source;
 use crate::config::Config;
@@ -75,7 +75,7 @@ impl control::Sources for Pulls {
         };
         let (config, dialer) = (self.config.clone(), self.dialer.clone());
         let run = pull::run(job, config, dialer, seed, tasks);
-        self.lanes.spawn(&self.ingest, run);
+        self.lanes.spawn(&self.ingest, lanes::COPIER, run);
     }
 
     fn stop(&self, channel_id: &str) {

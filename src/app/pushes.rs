@@ -16,6 +16,7 @@ use super::screens::Screens;
 use crate::base::clock::Clock;
 use crate::base::destination::Private;
 use crate::base::id::Uuid;
+use crate::base::lanes::Lanes;
 use crate::base::outbound;
 use crate::base::push::Push;
 use crate::base::shutdown::Tasks;
@@ -56,7 +57,7 @@ pub(super) fn start(
     (hub, store): (&Hub, &Store),
     screens: Screens,
     clock: &Clock,
-    tasks: &Tasks,
+    (lanes, tasks): (&Lanes, &Tasks),
 ) -> anyhow::Result<Pushes> {
     let server = commands::livekit_signaller(config, tasks).context("LIVEKIT_URL")?;
     let board = Board::default();
@@ -69,7 +70,7 @@ pub(super) fn start(
         Arc::new(rtc::open),
         Box::new(move |channel_id| wanted.wanted(channel_id)),
         (hub, screens),
-        &board,
+        (&board, lanes),
         clock,
     );
     tasks.spawn(forwards.run(tasks.clone()));

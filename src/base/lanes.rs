@@ -10,13 +10,19 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 
 use tokio::runtime::{Builder, Handle};
+use tokio::task;
 use tokio_util::sync::CancellationToken;
 
 use super::shutdown::Tasks;
 
-/// Tasks that a lane takes before the next one is used: the more share a lane, the more events one
-/// wake-up finds. 128 publishers of 2.5 Mb/s take about an eighth of a core.
+/// Places of a lane: the more tasks share one, the more events one wake-up finds. Full, it takes about an eighth
+/// of a core.
 const FULL: usize = 128;
+
+/// Places of who copies the media of one stream, such as a publisher of 2.5 Mb/s.
+pub const COPIER: usize = 1;
+/// Places of who encrypts or decrypts each of its packets.
+pub const PEER: usize = 16;
 
 /// Where to run small tasks, for as long as the [`Threads`] are there. Cloning shares them.
 #[derive(Clone, Default)]
@@ -72,38 +78,41 @@ impl Lanes {
         Ok((Lanes(lanes), threads))
     }
 
-    /// Runs a task on the first lane that has room, else on the one with the fewest.
-    pub fn spawn<F>(&self, tasks: &Tasks, task: F)
+    /// Runs a task that takes so many places on the first lane that has them, else on the one with the most.
+    pub fn spawn<F>(&self, tasks: &Tasks, places: usize, task: F) -> task::JoinHandle<()>
     where
         F: Future<Output = ()> + Send + 'static,
     {
         let load = |lane: &&Lane| lane.load.load(Ordering::Relaxed);
-        let roomy = self.0.iter().find(|lane| load(lane) < FULL);
+        let roomy = self.0.iter().find(|lane| load(lane) + places <= FULL);
         let Some(lane) = roomy.or_else(|| self.0.iter().min_by_key(load)) else {
-            tasks.spawn(task);
-            return;
+            return tasks.spawn(task);
         };
-        let place = Place::take(&lane.load);
+        let taken = Taken::take(&lane.load, places);
         tasks.spawn_on(&lane.runtime, async move {
-            let _place = place;
+            let _taken = taken;
             task.await;
-        });
+        })
     }
 }
 
-/// Counts a task until it ends, in whatever way.
-struct Place(Arc<AtomicUsize>);
+/// Places of a task until it ends, in whatever way.
+struct Taken {
+    load: Arc<AtomicUsize>,
+    places: usize,
+}
 
-impl Place {
-    fn take(load: &Arc<AtomicUsize>) -> Place {
-        load.fetch_add(1, Ordering::Relaxed);
-        Place(load.clone())
+impl Taken {
+    fn take(load: &Arc<AtomicUsize>, places: usize) -> Taken {
+        load.fetch_add(places, Ordering::Relaxed);
+        let load = load.clone();
+        Taken { load, places }
     }
 }
 
-impl Drop for Place {
+impl Drop for Taken {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+        self.load.fetch_sub(self.places, Ordering::Relaxed);
     }
 }
 
@@ -137,7 +146,7 @@ mod tests {
         let (name, mut names) = mpsc::channel(2 * FULL);
         for _ in 0..=FULL {
             let (mut gate, name) = (gate.clone(), name.clone());
-            lanes.spawn(&tasks, async move {
+            lanes.spawn(&tasks, 1, async move {
                 let thread = std::thread::current().name().map(str::to_owned);
                 name.send(thread).await.unwrap();
                 let _ = gate.wait_for(|open| *open).await;
@@ -159,19 +168,42 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_a_task_on_a_lane_spawns_runs_at_home() {
-        let (lanes, _threads) = Lanes::start(1).unwrap();
+    async fn who_takes_many_places_leaves_fewer_to_others() {
+        let (lanes, _threads) = Lanes::start(2).unwrap();
         let tasks = Tasks::new();
         let (name, mut names) = mpsc::channel(1);
-        let set = tasks.clone();
-        lanes.spawn(&tasks, async move {
-            set.spawn(async move {
+        let mut threads = Vec::new();
+        for places in [FULL - 1, PEER, COPIER] {
+            let name = name.clone();
+            lanes.spawn(&tasks, places, async move {
                 let thread = std::thread::current().name().map(str::to_owned);
-                name.send(thread).await.unwrap();
+                name.send(thread.unwrap_or_default()).await.unwrap();
+                std::future::pending().await
             });
+            threads.push(names.recv().await.unwrap());
+        }
+        assert_eq!(threads, ["lane-0", "lane-1", "lane-0"]);
+    }
+
+    #[tokio::test]
+    async fn what_a_task_on_a_lane_spawns_runs_at_home_unless_it_is_to_stay() {
+        let (lanes, _threads) = Lanes::start(1).unwrap();
+        let tasks = Tasks::new();
+        let (name, mut names) = mpsc::channel(2);
+        let set = tasks.clone();
+        lanes.spawn(&tasks, 1, async move {
+            for set in [set.clone(), set.here()] {
+                let name = name.clone();
+                let told = set.spawn(async move {
+                    let thread = std::thread::current().name().map(str::to_owned);
+                    name.send(thread).await.unwrap();
+                });
+                told.await.unwrap();
+            }
         });
-        let thread = names.recv().await.unwrap();
-        assert_ne!(thread.as_deref(), Some("lane-0"));
+        let [there, here] = [names.recv().await.unwrap(), names.recv().await.unwrap()];
+        assert_ne!(there.as_deref(), Some("lane-0"));
+        assert_eq!(here.as_deref(), Some("lane-0"));
         tasks.finish().await;
     }
 
@@ -182,7 +214,7 @@ mod tests {
         let held = Arc::new(());
         let (started, mut start) = mpsc::channel(1);
         let (own, holds) = (lanes.clone(), held.clone());
-        lanes.spawn(&tasks, async move {
+        lanes.spawn(&tasks, 1, async move {
             let _own = (own, holds);
             started.send(()).await.unwrap();
             std::future::pending().await

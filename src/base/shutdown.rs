@@ -10,7 +10,7 @@ use tokio_util::task::TaskTracker;
 /// Spawns tasks and ends them together. Cloning shares the set.
 #[derive(Clone, Debug, Default)]
 pub struct Tasks {
-    /// Where the set was made: a task on a [lane](super::lanes) must not spawn onto its lane.
+    /// Where the set was made: a task on a [lane](super::lanes) does not spawn onto its lane, unless it says so.
     home: Option<Handle>,
     tracker: TaskTracker,
     stop: CancellationToken,
@@ -31,6 +31,14 @@ impl Tasks {
             home: self.home.clone(),
             tracker: self.tracker.clone(),
             stop: self.stop.child_token(),
+        }
+    }
+
+    /// The same set, whose tasks run where this is called: small ones that wake one another stay on one lane.
+    pub fn here(&self) -> Tasks {
+        Tasks {
+            home: Handle::try_current().ok(),
+            ..self.clone()
         }
     }
 

@@ -29,6 +29,7 @@ use super::Error;
 use super::ladder::{AudioFacts, AudioRung, Book, Choice, Plan, Request, Rung, VideoFacts};
 use super::protocol::{Frames, Setup, Slate};
 use crate::base::clock::Clock;
+use crate::base::lanes::Lanes;
 use crate::base::shutdown::Tasks;
 use crate::hub::story::Happening;
 use crate::hub::tap::{KeyUnits, Needs, Tapped as _};
@@ -61,6 +62,8 @@ pub struct Config {
     /// Whether pictures of streams without a ladder are remembered since their last key unit, so that a
     /// room that needs one has it at once, however long the encoder's groups of pictures are.
     pub rooms_at_once: bool,
+    /// Where it is seen to what rooms need.
+    pub lanes: Lanes,
     /// For lags and pauses between log lines.
     pub clock: Clock,
 }
@@ -84,6 +87,7 @@ impl Config {
             slate: true,
             slates: HashMap::new(),
             rooms_at_once: false,
+            lanes: Lanes::none(),
             clock,
         })
     }

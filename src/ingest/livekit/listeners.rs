@@ -7,6 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;
 
 use super::{Config, OfHub, State, address_of, listen};
+use crate::base::lanes;
 use crate::base::shutdown::Tasks;
 use crate::hub::Hub;
 
@@ -81,7 +82,7 @@ impl Listeners {
             u64::from_ne_bytes(seed),
             tasks.clone(),
         );
-        self.config.lanes.spawn(&self.tasks, run);
+        self.config.lanes.spawn(&self.tasks, lanes::PEER, run);
         let listener = Listener {
             wanted,
             state,

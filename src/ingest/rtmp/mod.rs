@@ -25,7 +25,7 @@ use super::port::Admit;
 pub use super::stats::Stats;
 use super::told::Told;
 use crate::base::clock::Clock;
-use crate::base::lanes::Lanes;
+use crate::base::lanes::{self, Lanes};
 use crate::base::shutdown::Tasks;
 use crate::hub::Hub;
 use connection::Connection;
@@ -126,9 +126,10 @@ async fn serve<A: Admit>(
         let Ok(stream) = stream.into_std() else {
             continue;
         };
-        let lanes = context.config.lanes.clone();
-        lanes.spawn(
+        let on = context.config.lanes.clone();
+        on.spawn(
             &tasks,
+            lanes::COPIER,
             handle(stream, peer, seat, context.clone()).instrument(span),
         );
     }

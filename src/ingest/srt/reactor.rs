@@ -20,6 +20,7 @@ use super::door::Door;
 use super::ffi::{Error, Handle, Id, Library, Listener, MAX_PAYLOAD_BYTES, Poll, Received};
 use super::socket::{PEER_IDLE, Socket};
 use super::{MAX_LATENCY, PROTO};
+use crate::base::lanes;
 use crate::base::shutdown::Tasks;
 use crate::hub::Link;
 use crate::ingest::port::Admit;
@@ -272,8 +273,12 @@ impl<A: Admit> Reactor<A> {
         }
         self.lines.insert(id, line);
         let caller = Caller::new(self.door.clone(), receiver, self.tasks.clone());
-        let lanes = self.door.config.lanes.clone();
-        lanes.spawn(&self.tasks, caller.run(guest).instrument(span));
+        let on = self.door.config.lanes.clone();
+        on.spawn(
+            &self.tasks,
+            lanes::COPIER,
+            caller.run(guest).instrument(span),
+        );
         true
     }
 }

@@ -17,6 +17,7 @@ use self::supply::Supply;
 use super::history::History;
 use super::{Bridge, Config, Outlet, QUEUE_UNITS, Status, lock};
 use crate::base::Kind;
+use crate::base::lanes;
 use crate::base::shutdown::Tasks;
 use crate::hub::story::Happening;
 use crate::hub::tap::{Needs, Tapped};
@@ -33,10 +34,13 @@ const COUNTED_PICTURES: u32 = 8;
 /// Sound frames for which a picture is waited: two seconds.
 const PATIENT_FRAMES: u32 = 100;
 
-/// Makes what the taps of a stream need, in a task of `tasks`, until the stream ends.
+/// Makes what the taps of a stream need, in tasks on one of the lanes, until the stream ends.
 pub fn attach_rooms(stream: Arc<dyn Tapped>, config: Arc<Config>, tasks: &Tasks) -> Arc<Status> {
     let status = Arc::new(Status::default());
-    let rooms = Rooms {
+    let channel = stream.channel_id();
+    let span = tracing::info_span!(parent: None, "rooms", channel);
+    let (on, has_rooms) = (config.lanes.clone(), config.rooms_at_once);
+    let mut rooms = Rooms {
         stream: Arc::downgrade(&stream),
         needs: stream.needs(),
         keeps: config.rooms_at_once && !stream.has_ladder(),
@@ -44,9 +48,12 @@ pub fn attach_rooms(stream: Arc<dyn Tapped>, config: Arc<Config>, tasks: &Tasks)
         tasks: tasks.clone(),
         status: status.clone(),
     };
-    let channel = stream.channel_id();
-    let span = tracing::info_span!(parent: None, "rooms", channel);
-    tasks.spawn(rooms.run().instrument(span));
+    let run = async move {
+        rooms.tasks = rooms.tasks.here();
+        rooms.run().await;
+    };
+    let places = lanes::COPIER * usize::from(has_rooms);
+    on.spawn(tasks, places, run.instrument(span));
     status
 }
 
