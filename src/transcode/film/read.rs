@@ -59,14 +59,24 @@ impl Reading {
         let (tell, came) = sync_channel(QUEUE);
         watch(&pipeline, tell.clone());
         let (weak, left) = (pipeline.downgrade(), Mutex::new(chains));
+        let telling = tell.clone();
         elements::named(&pipeline, "parse").connect_pad_added(move |_, pad| {
             if let Some(pipeline) = weak.upgrade()
-                && let Err(error) = connect(&pipeline, pad, &mut lock(&left), &tell)
+                && let Err(error) = connect(&pipeline, pad, &mut lock(&left), &telling)
             {
-                let _ = tell.send(Came::Failed(error));
+                let _ = telling.send(Came::Failed(error));
             }
         });
-        elements::play(&pipeline).map_err(machine)?;
+        // What comes first waits in its chain for whoever takes it, while states of the chain still change; the
+        // change of the whole waits for them. So it is waited for elsewhere.
+        let (whole, failed) = (pipeline.clone(), tell);
+        let starter = std::thread::Builder::new().name("start".to_owned());
+        let started = starter.spawn(move || {
+            if let Err(error) = elements::play(&whole) {
+                let _ = failed.send(Came::Failed(error.to_string()));
+            }
+        });
+        started.map_err(|error| Error::Machine(format!("thread: {error}")))?;
         Ok(Reading {
             pipeline: Some(pipeline),
             came,
