@@ -268,6 +268,11 @@ impl Forwards {
         );
         let told = Told::new(about, &self.clock);
         self.board.put(&told);
+        // RTMP goes out as it came; of an ingress the gateway sends a sentence now and then.
+        let places = match wanted.kind {
+            "rtmp" | "ingress" => lanes::COPIER,
+            _ => lanes::PEER,
+        };
         let (board, child) = (self.board.clone(), tasks.child());
         let carrier = (wanted.make)();
         let run = crate::forward::run(
@@ -284,7 +289,7 @@ impl Forwards {
         Running {
             source,
             tasks: child,
-            done: self.lanes.spawn(tasks, lanes::PEER, run.instrument(span)),
+            done: self.lanes.spawn(tasks, places, run.instrument(span)),
         }
     }
 }

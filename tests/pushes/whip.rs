@@ -75,7 +75,8 @@ async fn an_endpoint_for_whose_certificate_nobody_vouches_is_refused() {
     let (far, _) = secured(&folder).await;
     let pushing = Pushing::start(&[]).await;
     let url = format!("https://localhost:{}/whip/v1", far.http().port());
-    let push = json!({"kind": "whip", "url": url, "token": "NotToBeShown-1a2b3c"});
+    let token = "NotToBeShown-1a2b3c";
+    let push = json!({"kind": "whip", "url": url, "token": token});
     pushing.add(push).await;
     let _encoder = pushing.publish(&Clip::long("flv").file());
     let told = pushing.until_state("refused").await;
@@ -84,8 +85,10 @@ async fn an_endpoint_for_whose_certificate_nobody_vouches_is_refused() {
         reason.starts_with("its certificate is not accepted: ") && reason.contains("UnknownIssuer"),
         "{reason}"
     );
-    pushing.gateway.stop().await;
-    far.stop().await;
+    assert!(!told.to_string().contains(token));
+    assert!(!pushing.gateway.stop().await.contains(token));
+    // It was not even said to who could not prove its name.
+    assert!(!far.stop().await.contains(token));
 }
 
 /// Who called: method and path, and whether with the token.
