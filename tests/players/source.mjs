@@ -95,7 +95,7 @@ function paint(index) {
 }
 
 process.stdout.on('error', () => process.exit(0));
-const began = performance.now();
+let began = performance.now();
 for (let index = 0; index < total; index += 1) {
   if (!options.unpaced) {
     const wait = began + (index * 1000 * denominator) / numerator - performance.now();
@@ -104,5 +104,7 @@ for (let index = 0; index < total; index += 1) {
   paint(index);
   // The buffer is used again for the next frame, so the pipe gets a copy.
   if (!process.stdout.write(frame.slice())) await once(process.stdout, 'drain');
+  // An encoder takes one frame to see what it is, and the rest once it is connected: that is when a camera begins.
+  if (options.clock && index < 2) began = performance.now() - ((index + 1) * 1000 * denominator) / numerator;
 }
 process.stdout.end();

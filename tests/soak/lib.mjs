@@ -177,7 +177,7 @@ export function publish(url, {
 } = {}) {
   const beep = `aevalsrc='if(lt(mod(t,1),0.05),0.5*sin(2*PI*1000*t),0)':s=${rate}`;
   const source = `node ${join(PLAYERS, 'source.mjs')} --size ${size} --fps ${fps} --start ${offset} ${clock ? '--clock' : '--count'} ${like ? `--like ${like}` : ''}`;
-  const encode = `ffmpeg -v error -probesize 32 -analyzeduration 0 -fflags nobuffer -f rawvideo -pix_fmt yuv420p -s ${size} -r ${fps} -i - -re -f lavfi -i "${beep}" -map 0:v -map 1:a `
+  const encode = `ffmpeg -v error -probesize 32 -analyzeduration 0 -f rawvideo -pix_fmt yuv420p -s ${size} -r ${fps} -i - -re -f lavfi -i "${beep}" -map 0:v -map 1:a `
     + `-c:v libx264 ${codec} -g ${gop} -keyint_min ${Math.min(gop, 25)} -b:v ${bitrate} -maxrate ${bitrate} -bufsize ${bitrate} `
     + `-c:a aac -b:a 128k -ac ${channels} -shortest -flush_packets 1 -f ${format} "${url}"`;
   return start('sh', ['-c', `exec ${source} | ${encode}`]);

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::h264::Assembly;
+use super::mkv;
 
 /// Bytes of access units that are kept for each layer; the oldest go first.
 const MAX_KEPT_BYTES: usize = 24 << 20;
@@ -84,6 +85,35 @@ impl Layer {
         let units = self.units.iter().flat_map(|unit| unit.bytes.iter());
         units.copied().collect()
     }
+}
+
+/// What is kept of a picture of that size and of the sound beside it, each unit at its time on the publisher's clock:
+/// a Matroska file. Nothing before there is a key frame.
+pub fn matroska(picture: &Layer, sound: &Layer, size: (u32, u32)) -> Option<Vec<u8>> {
+    let configuration = mkv::avc_configuration(&picture.units.front()?.bytes)?;
+    let at = |layer: &Layer, unit: &Unit| layer.clock_at(unit.rtp_time);
+    let begin = at(picture, picture.units.front()?)?;
+    let times = |layer: &Layer| {
+        let timed = layer
+            .units
+            .iter()
+            .filter_map(|unit| Some((at(layer, unit)? - begin, unit.clone())));
+        timed
+            .filter(|(at, _)| *at >= 0.0)
+            .map(|(at, unit)| ((at * 1000.0).round() as u64, unit))
+            .collect::<Vec<_>>()
+    };
+    let pictures = times(picture)
+        .into_iter()
+        .map(|(at_ms, unit)| (at_ms, mkv::picture(at_ms, unit.key, &unit.bytes)));
+    let sounds = times(sound)
+        .into_iter()
+        .map(|(at_ms, unit)| (at_ms, mkv::sound(at_ms, &unit.bytes)));
+    let mut blocks: Vec<(u64, Vec<u8>)> = pictures.chain(sounds).collect();
+    blocks.sort_by_key(|(at_ms, _)| *at_ms);
+    let mut file = mkv::header(&configuration, size, true);
+    file.extend(blocks.into_iter().flat_map(|(_, block)| block));
+    Some(file)
 }
 
 /// Writes a layer down.

@@ -1,13 +1,18 @@
 //! The whole gateway: ffmpeg publishes over RTMP, and the room of the stream is watched.
 
+use std::path::Path;
+
 use forebay::base::secret::Secret;
 use forebay::config::Config;
 use forebay::hub::tap::Tapped as _;
 use livekit_protocol as proto;
 use proto::TrackType;
 
+use crate::common::gateway::Folder;
+use crate::common::livekit::clients::median;
+use crate::common::livekit::record::{Layer, matroska};
 use crate::common::livekit::{KEY, LivekitServer, SECRET, TrackView};
-use crate::common::media::Clip;
+use crate::common::media::{Clip, beeps, flashes, lip_offsets, pictures};
 use crate::common::server::Server;
 
 /// Default settings without a ladder, and every stream into its room.
@@ -33,24 +38,35 @@ async fn watched(livekit: &LivekitServer, room: &str, frames: u64) -> (TrackView
         .await
 }
 
+/// A flash and the beep of its moment are as far apart in the room as they are in the clip.
+#[track_caller]
+fn in_step(clip: &Clip, picture: &Layer, sound: &Layer) {
+    let size = (clip.width as u32, clip.height as u32);
+    let recording = matroska(picture, sound, size).expect("a key frame and a report");
+    let folder = Folder::new();
+    let file = folder.file("room.mkv");
+    std::fs::write(&file, recording).expect("it is written");
+    let offsets = |file: &Path| lip_offsets(&flashes(&pictures(file)), &beeps(file));
+    let (meant, came) = (offsets(&clip.file()), offsets(&file));
+    assert!(came.len() >= 2, "{came:?}");
+    let apart = median(&came) - median(&meant);
+    // Times in Matroska are whole milliseconds; beeps begin within one.
+    assert!(apart.abs() < 0.004, "{apart} s: {came:?}, {meant:?}");
+}
+
 #[tokio::test]
 async fn what_an_encoder_publishes_over_rtmp_is_in_the_room_with_its_sound_as_opus() {
     let livekit = LivekitServer::start();
     let server = Server::start(into_rooms(&livekit)).await;
-    let publishing = server.publish(&Clip::long("flv").file(), "-re");
+    let clip = Clip::long("flv");
+    let publishing = server.publish(&clip.file(), "-re");
     let room = server.stream_id().await.to_string();
     let (picture, sound) = watched(&livekit, &room, 90).await;
     let (picture, sound) = (picture.layer(""), sound.layer(""));
     assert_eq!((picture.broken_frames, picture.lost_packets), (0, 0));
     assert!(sound.frames > 100, "{} packets of sound", sound.frames);
     assert!(picture.reports.len() + sound.reports.len() > 1);
-    // The newest units of both are of one time, to what is on its way.
-    let newest = |layer: &crate::common::livekit::record::Layer| {
-        let unit = layer.units.back().expect("units");
-        layer.clock_at(unit.rtp_time)
-    };
-    let apart = (newest(picture).expect("a report") - newest(sound).expect("a report")).abs();
-    assert!(apart < 0.5, "{apart} s apart");
+    in_step(&clip, picture, sound);
     drop(publishing);
     server.stop().await;
     let gone = |livekit: &LivekitServer| livekit.participants(&room).is_empty().then_some(());
@@ -67,7 +83,7 @@ async fn an_encoder_with_b_frames_and_a_long_gop_is_watched_in_the_room() {
     );
     let publishing = server.publish(&clip.file(), "-re");
     let room = server.stream_id().await.to_string();
-    let (picture, _) = watched(&livekit, &room, 60).await;
+    let (picture, sound) = watched(&livekit, &room, 90).await;
     let layer = picture.layer("");
     assert_eq!(layer.broken_frames, 0);
     // In the order in which they are shown: no B-frames.
@@ -75,6 +91,7 @@ async fn an_encoder_with_b_frames_and_a_long_gop_is_watched_in_the_room() {
     assert!(times.is_sorted(), "{times:?}");
     let needs = server.stream().await.needs();
     assert!(needs.borrow().picture && needs.borrow().opus);
+    in_step(&clip, layer, sound.layer(""));
     drop(publishing);
     server.stop().await;
 }

@@ -48,8 +48,9 @@ impl Camera {
         let picture: Stdio = picture.try_into().expect("a pipe");
         let sound = "aevalsrc='if(lt(mod(t,1),0.2),0.5*sin(2*PI*1000*t),0)':s=48000";
         let url = format!("rtmp://{}/live/{}", world.gateway.rtmp(), world.stream_key);
+        // Without "nobuffer": what was probed is thrown away with it, and the picture is a frame early.
         let encoder = Command::new("ffmpeg")
-            .args("-v error -probesize 32 -analyzeduration 0 -fflags nobuffer".split(' '))
+            .args("-v error -probesize 32 -analyzeduration 0".split(' '))
             .args(["-f", "rawvideo", "-pix_fmt", "yuv420p", "-s", &size])
             .args("-r 30 -i - -re -f lavfi -i".split(' '))
             .arg(sound)
