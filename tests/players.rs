@@ -254,6 +254,11 @@ async fn our_own_pages_play_and_obey_the_keyboard() {
         assert_eq!(seen["stalls"]["count"], 0, "{seen:#}");
         assert_eq!(seen["lastTrouble"], Value::Null, "{seen:#}");
         assert!(seen["decodedFrames"].as_u64() > Some(50), "{seen:#}");
+        let shown = seen["viewersShown"].as_str().expect("a count");
+        assert!(
+            shown.parse::<u32>().expect("a number") > 0,
+            "it counts itself: {seen:#}"
+        );
     }
     server.stop().await;
 }

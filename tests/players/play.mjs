@@ -177,6 +177,12 @@ async function pressKeys(page) {
 }
 
 async function playPage(page) {
+  // The first count is of before it plays, which is otherwise a race.
+  await page.route('**/streams.json', async (route) => {
+    const response = await route.fetch();
+    const streams = await response.json();
+    await route.fulfill({ response, json: streams.map((stream) => ({ ...stream, viewers: 0 })) });
+  }, { times: 1 });
   await page.goto(options.url);
   if (new URL(options.url).pathname === '/live') {
     await page.click('#cards a', { timeout: startTimeoutMs });
@@ -195,8 +201,9 @@ async function playPage(page) {
   const state = await page.evaluate(() => window.forebay?.state() ?? null);
   if (options.raw && hasBegun) await writeFile(options.raw, JSON.stringify(await page.evaluate(() => window.seen)));
   const advanced = Boolean(from && state) && state.currentTime - from.currentTime > 0.5 * seconds;
+  const viewersShown = await page.evaluate(() => document.querySelector('#viewers-count')?.textContent ?? null);
   const keysWithoutEffect = options.keyboard && hasBegun ? await pressKeys(page) : [];
-  return { ok: hasBegun && advanced && keysWithoutEffect.length === 0, advanced, keysWithoutEffect, ...state };
+  return { ok: hasBegun && advanced && keysWithoutEffect.length === 0, advanced, keysWithoutEffect, viewersShown, ...state };
 }
 
 const profile = await mkdtemp(join(tmpdir(), 'forebay-player-'));

@@ -575,11 +575,12 @@ function render() {
 
 // ---------------------------------------------------------------- beacon, name and viewers
 
-function beacon() {
+/** Says that this page plays. */
+async function beacon() {
   if (video.paused || phase !== 'playing' || !UUID.test(streamId)) return;
   // What is in the room alone is counted there.
   if (engine?.kind === 'room' && !broadcast.onAir) return;
-  fetch(`${folder('hls', streamId)}beacon?sid=${encodeURIComponent(sid)}`, { method: 'POST', keepalive: true }).catch(() => {});
+  await fetch(`${folder('hls', streamId)}beacon?sid=${encodeURIComponent(sid)}`, { method: 'POST', keepalive: true }).catch(() => {});
 }
 
 async function describe() {
@@ -697,14 +698,16 @@ if (document.querySelector('meta[name=forebay-broadcast]') || query.has('pass'))
     broadcast: handleBroadcast,
     missing: () => enter('denied', 'This broadcast is private', 'The link may have expired. Ask for a new one.'),
   });
+  video.addEventListener('playing', beacon, { once: true });
 } else {
   startEngine();
   showPoster();
   describe();
   setInterval(describe, LIST_MS);
+  // The first answer was of before this page played.
+  video.addEventListener('playing', () => beacon().then(describe), { once: true });
 }
 setInterval(render, 250);
 const beaconTimer = setInterval(beacon, BEACON_MS);
-video.addEventListener('playing', beacon, { once: true });
 window.addEventListener('online', () => engine && engine.kind !== 'room' && phase !== 'playing' && phase !== 'ended' && restart());
 window.addEventListener('pagehide', (event) => event.persisted || clearInterval(beaconTimer));
