@@ -1,8 +1,6 @@
 //! The LiveKit server is killed for a while: players of the playlists see nothing of it, and its room is filled
 //! again soon after it is back.
 
-use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -12,9 +10,9 @@ use tokio::time::Instant;
 
 use super::camera::{Camera, Film};
 use super::figures::{Promises, published, say, table};
+use super::playlist::{self, NEXT_SEGMENT};
 use super::watched::unix_now;
 use super::{World, python};
-use crate::common::http;
 
 /// How long the server is away.
 const AWAY: Duration = Duration::from_secs(20);
@@ -22,12 +20,8 @@ const AWAY: Duration = Duration::from_secs(20);
 const AROUND: Duration = Duration::from_secs(12);
 /// Players have found their place by then; what they go through later is counted.
 const PLAYING_MS: u64 = 8000;
-/// Segments that there are before players come.
-const SEGMENTS: usize = 5;
 /// From the server's return to pictures in the room.
 const REFILLED: Duration = Duration::from_secs(3);
-/// Nobody who asks for the next segment of two seconds waits longer for it.
-const NEXT_SEGMENT: Duration = Duration::from_secs(5);
 
 /// As it is, without B-frames, goes into the room; with B-frames a picture is made for it.
 const FILMS: [(&str, Film); 2] = [
@@ -82,74 +76,6 @@ fn later(list: &Value) -> Vec<Value> {
     all.filter(is_later).cloned().collect()
 }
 
-/// The playlist of the picture as it was read all along, each time when its next segment had come.
-#[derive(Debug, Default)]
-struct Read {
-    /// Segments by their numbers.
-    segments: BTreeMap<u64, String>,
-    /// Discontinuities, gaps, ends, and segments that changed or went missing.
-    faults: Vec<String>,
-    longest_wait: Duration,
-}
-
-impl Read {
-    fn take(&mut self, text: &str) -> Option<u64> {
-        let value = |name: &str| text.lines().find_map(|line| line.strip_prefix(name));
-        let mut number: u64 = value("#EXT-X-MEDIA-SEQUENCE:")?.parse().ok()?;
-        for fault in ["#EXT-X-DISCONTINUITY", "#EXT-X-GAP", "#EXT-X-ENDLIST"] {
-            if text.lines().any(|line| line == fault) {
-                self.faults.push(fault.to_owned());
-            }
-        }
-        for uri in text.lines().filter(|line| !line.starts_with('#')) {
-            if uri.is_empty() {
-                continue;
-            }
-            let known = self
-                .segments
-                .entry(number)
-                .or_insert_with(|| uri.to_owned());
-            if known != uri {
-                self.faults.push(format!("{number} was {known}, is {uri}"));
-            }
-            number += 1;
-        }
-        Some(number)
-    }
-
-    fn judge(mut self) -> Read {
-        let numbers: Vec<u64> = self.segments.keys().copied().collect();
-        let missing = numbers.windows(2).filter(|pair| pair[1] != pair[0] + 1);
-        self.faults
-            .extend(missing.map(|pair| format!("nothing between {} and {}", pair[0], pair[1])));
-        self
-    }
-}
-
-/// Reads the playlist until `until`, as a player at low latency does: it asks for the segment that is not there.
-async fn read(gateway: SocketAddr, room: String, until: Instant) -> Read {
-    let path = format!("/hls/{room}/source/index.m3u8");
-    let mut read = Read::default();
-    let mut asks = path.clone();
-    while Instant::now() < until {
-        let began = Instant::now();
-        let answer = http::get(gateway, &asks).await;
-        if answer.status != 200 {
-            read.faults.push(format!("{asks}: {}", answer.status));
-            break;
-        }
-        if asks != path {
-            read.longest_wait = read.longest_wait.max(began.elapsed());
-        }
-        let Some(next) = read.take(answer.text()) else {
-            read.faults.push(format!("no playlist: {}", answer.text()));
-            break;
-        };
-        asks = format!("{path}?_HLS_msn={next}");
-    }
-    read.judge()
-}
-
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "minutes: make soak"]
 async fn nobody_who_plays_sees_that_livekit_was_killed_and_its_room_is_refilled() {
@@ -167,24 +93,14 @@ async fn nobody_who_plays_sees_that_livekit_was_killed_and_its_room_is_refilled(
             world.gateway.http(),
             world.room
         );
-        world
-            .gateway
-            .until("the playlist", async || {
-                let answer = world
-                    .gateway
-                    .get(&format!("/hls/{}/source/index.m3u8", world.room))
-                    .await;
-                let text = answer.text();
-                (answer.status == 200 && text.matches("#EXTINF").count() >= SEGMENTS).then_some(())
-            })
-            .await;
+        playlist::has_segments(&world).await;
         let whole = 2 * AROUND + AWAY;
         let seconds = whole.as_secs();
         let smooth = player(&url, seconds, r#"{"lowLatencyMode":false}"#);
         let low_latency = player(&url, seconds, r#"{"lowLatencyMode":true}"#);
         let until = Instant::now() + whole + Duration::from_secs(5);
         let mut back = Back::default();
-        let reading = read(world.gateway.http(), world.room.clone(), until);
+        let reading = playlist::read(world.gateway.http(), world.room.clone(), until);
         let absence = async {
             tokio::time::sleep(AROUND).await;
             world.livekit.stop();
@@ -193,8 +109,7 @@ async fn nobody_who_plays_sees_that_livekit_was_killed_and_its_room_is_refilled(
         };
         let (playlist, ()) = tokio::join!(reading, absence);
         let (smooth, low_latency) = tokio::join!(figures(smooth), figures(low_latency));
-        let first = playlist.segments.keys().next().copied().unwrap_or_default();
-        let last = playlist.segments.keys().last().copied().unwrap_or_default();
+        let (first, last) = playlist.ends();
         let stalls = |seen: &Value| {
             let count = |list: &Value| later(list).len();
             let (stalls, errors) = (&seen["stalls"]["list"], &seen["errors"]);

@@ -8,6 +8,8 @@
 mod absence;
 mod camera;
 mod figures;
+mod flood;
+mod playlist;
 mod watched;
 
 use std::time::Duration;
