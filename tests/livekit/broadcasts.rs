@@ -10,7 +10,7 @@ use crate::common::livekit::clients::{Client, median};
 
 /// An encoder as OBS is: AAC, and a picture that flashes while a tone sounds, for the first 200 ms of each
 /// second. Ends with the test.
-fn encoder(world: &World) -> Child {
+fn encoder<S>(world: &World<S>) -> Child {
     let picture = "color=black:s=320x180:r=30,drawbox=c=white:t=fill:enable='lt(mod(t,1),0.2)'";
     let sound = "aevalsrc=if(lt(mod(t\\,1)\\,0.2)\\,0.6*sin(2*PI*1000*t)\\,0):s=48000";
     let url = format!("rtmp://{}/live/{}", world.gateway.rtmp(), world.stream_key);
@@ -31,7 +31,7 @@ fn encoder(world: &World) -> Child {
 }
 
 /// The variants of the broadcast, once they are listed with AAC.
-async fn variants(world: &World) -> String {
+async fn variants<S>(world: &World<S>) -> String {
     let path = format!("/hls/{}/index.m3u8", world.room);
     let listed = async || {
         let answer = world.gateway.get(&path).await;
@@ -42,7 +42,7 @@ async fn variants(world: &World) -> String {
 }
 
 /// The newest media sequence of the sound, and whether the stream is over.
-async fn sound(world: &World) -> Option<(u64, bool)> {
+async fn sound<S>(world: &World<S>) -> Option<(u64, bool)> {
     let variants = variants(world).await;
     let name = variants.split("URI=\"").nth(1)?.split('"').next()?;
     let answer = world
@@ -63,7 +63,7 @@ async fn sound(world: &World) -> Option<(u64, bool)> {
 }
 
 /// Waits until who is on air comes over `proto`, and for two segments of it.
-async fn on_air(world: &World, proto: &str) -> u64 {
+async fn on_air<S>(world: &World<S>, proto: &str) -> u64 {
     let has_the_air = async || (world.publishers().await.0.as_deref() == Some(proto)).then_some(());
     world.gateway.until(proto, has_the_air).await;
     let (from, _) = sound(world).await.expect("a playlist");
@@ -77,7 +77,15 @@ async fn on_air(world: &World, proto: &str) -> u64 {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_encoder_of_a_broadcast_is_in_its_room_by_itself() {
-    let world = World::new().await;
+    an_encoder_is_in_the_room(World::new().await).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_publishes_in_the_room_is_played_with_aac_and_takes_turns_with_an_encoder() {
+    a_host_takes_turns_with_an_encoder(World::with_ladder("auto").await).await;
+}
+
+pub async fn an_encoder_is_in_the_room<S>(world: World<S>) {
     let encoder = encoder(&world);
     let (url, token) = world.token("viewer", "subscriber").await;
     let mut viewer = Client::python("view", &url, &token, "").await;
@@ -100,9 +108,7 @@ async fn an_encoder_of_a_broadcast_is_in_its_room_by_itself() {
     world.gateway.stop().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn who_publishes_in_the_room_is_played_with_aac_and_takes_turns_with_an_encoder() {
-    let world = World::with_ladder("auto").await;
+pub async fn a_host_takes_turns_with_an_encoder<S>(world: World<S>) {
     let (url, token) = world.token("host", "publisher").await;
     let mut host = Client::python("publish", &url, &token, "").await;
     host.event("connected").await;

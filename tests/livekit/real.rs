@@ -1,47 +1,41 @@
-//! The main job against a real livekit-server, where `FOREBAY_TEST_LIVEKIT` names its binary.
+//! What has to be so with a real livekit-server, where `FOREBAY_TEST_LIVEKIT` names its binary: everything that
+//! needs no look inside it.
 
-use forebay::base::secret::Secret;
-use serde_json::{Value, json};
+use serde_json::Value;
 
+use super::world::World;
+use super::{broadcasts, control, forwards::layers};
 use crate::common::livekit::clients::Client;
-use crate::common::livekit::real::{RealServer, VARIABLE};
-use crate::common::livekit::{KEY, SECRET};
+use crate::common::livekit::real::RealServer;
 use crate::common::media::Clip;
-use crate::common::server::Server;
+use crate::common::server::Publishing;
 
 /// Pictures by which a viewer is judged: 20 seconds.
 const PICTURES: u64 = 600;
 /// A second.
 const RATE: f64 = 30.0;
 
-/// Said aloud: what is skipped looks like what has passed.
-fn skipped(test: &str) {
-    use std::io::Write;
-    let _ = writeln!(
-        std::io::stderr(),
-        "\n*** SKIPPED {test}: {VARIABLE} names no livekit-server binary ***\n"
-    );
+/// An encoder of the broadcast.
+fn publish(world: &World<RealServer>, clip: &Clip) -> Publishing {
+    let url = format!("rtmp://{}/live/{}", world.gateway.rtmp(), world.stream_key);
+    Publishing::start("ffmpeg", &clip.file(), "-re", &url)
+}
+
+/// A viewer who has come by the gateway.
+async fn viewer(world: &World<RealServer>, name: &str) -> Client {
+    let (url, token) = world.token(name, "subscriber").await;
+    let mut viewer = Client::python("view", &url, &token, "").await;
+    viewer.event("connected").await;
+    viewer
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_an_encoder_publishes_is_watched_through_a_real_livekit_server() {
-    let Some(livekit) = RealServer::start().await else {
-        return skipped("livekit::real");
+async fn what_an_encoder_publishes_is_watched_in_its_room() {
+    let Some(world) = World::real("livekit::real::watched", "off").await else {
+        return;
     };
-    let url = livekit.url();
-    let server = Server::start(|config| {
-        "off".clone_into(&mut config.media.ladder);
-        config.livekit.url = Some(url.clone());
-        config.livekit.api_key = Some(KEY.to_owned());
-        config.livekit.api_secret = Some(Secret::new(SECRET));
-        "all".clone_into(&mut config.livekit.forward);
-    })
-    .await;
-    let publishing = server.publish(&Clip::long("flv").file(), "-re");
-    let room = server.stream_id().await.to_string();
-    let token = livekit.token("viewer", &room, &json!({"canPublish": false}));
-    let mut viewer = Client::python("view", &url, &token, "").await;
-    viewer.event("connected").await;
+    let publishing = publish(&world, &Clip::long("flv"));
+    let mut viewer = viewer(&world, "viewer").await;
     viewer.event("sound").await;
     // Two seconds to find its way in.
     let begin = viewer.pictures("forebay", 60).await;
@@ -54,6 +48,71 @@ async fn what_an_encoder_publishes_is_watched_through_a_real_livekit_server() {
     assert_eq!(count(&end, "freezes"), count(&begin, "freezes"), "{end}");
     viewer.leave().await;
     drop(publishing);
-    server.stop().await;
-    livekit.stop().await;
+    world.gateway.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_rung_is_a_layer_that_a_viewer_gets_when_it_asks_for_it() {
+    let Some(world) = World::real("livekit::real::layers", "auto").await else {
+        return;
+    };
+    let publishing = publish(&world, &layers::clip());
+    let mut viewer = viewer(&world, "viewer").await;
+    viewer.event("picture").await;
+    layers::each_is_got(&mut viewer).await;
+    viewer.leave().await;
+    drop(publishing);
+    world.gateway.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_encoder_with_b_frames_is_in_the_room_by_itself() {
+    if let Some(world) = World::real("livekit::real::encoder", "off").await {
+        broadcasts::an_encoder_is_in_the_room(world).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_publishes_in_the_room_takes_turns_with_an_encoder() {
+    if let Some(world) = World::real("livekit::real::turns", "auto").await {
+        broadcasts::a_host_takes_turns_with_an_encoder(world).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broadcast_that_is_over_has_no_room() {
+    let Some(world) = World::real("livekit::real::over", "off").await else {
+        return;
+    };
+    control::a_broadcast_that_is_over_has_no_room(&world).await;
+    world.gateway.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_removed_co_host_is_out_whichever_way_it_goes() {
+    let Some(world) = World::real("livekit::real::co-host", "off").await else {
+        return;
+    };
+    let token = control::a_removed_co_host_is_out(&world).await;
+    control::past_the_proxy_it_is_sent_away(&world.livekit.url(), &token).await;
+    control::as_a_viewer_it_is_welcome(&world).await;
+    world.gateway.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_was_killed_has_its_room_back() {
+    let Some(mut world) = World::real("livekit::real::killed", "off").await else {
+        return;
+    };
+    let publishing = publish(&world, &Clip::long("flv"));
+    let mut before = viewer(&world, "before").await;
+    before.event("picture").await;
+    world.livekit.kill().await;
+    before.kill().await;
+    world.livekit.start_again().await;
+    let mut after = viewer(&world, "after").await;
+    after.event("picture").await;
+    after.leave().await;
+    drop(publishing);
+    world.gateway.stop().await;
 }

@@ -8,15 +8,16 @@ use tokio::net::{TcpListener, TcpStream};
 
 use crate::common::gateway::{Folder, Gateway};
 use crate::common::http;
+use crate::common::livekit::real::RealServer;
 use crate::common::livekit::{KEY, LivekitServer, Options, SECRET};
 
 /// Opens everything.
 pub const ADMIN_KEY: &str = "ApiAdmin0123456789";
 
-/// A gateway, a LiveKit server whose webhooks reach it, and a session that is live.
-pub struct World {
+/// A gateway, a LiveKit server (that of the tests, or a real one) whose webhooks reach it, and a session that is live.
+pub struct World<S = LivekitServer> {
     pub gateway: Gateway,
-    pub livekit: LivekitServer,
+    pub livekit: S,
     key: String,
     /// Id of the broadcast.
     pub id: String,
@@ -27,18 +28,29 @@ pub struct World {
     folder: Folder,
 }
 
-/// Hands what comes on to an address that is known later: of two servers that call each other one starts first.
-#[expect(clippy::disallowed_methods, reason = "ended with the test")]
-fn hand_on(listener: TcpListener, to: SocketAddr) {
-    tokio::spawn(async move {
-        while let Ok((mut near, _)) = listener.accept().await {
-            tokio::spawn(async move {
-                if let Ok(mut far) = TcpStream::connect(to).await {
-                    let _ = copy_bidirectional(&mut near, &mut far).await;
-                }
-            });
-        }
-    });
+/// Where a server calls that is started before the gateway: it hands on what comes.
+struct Hooks(TcpListener);
+
+impl Hooks {
+    /// With the address to call.
+    async fn open() -> (Hooks, String) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let at = listener.local_addr().expect("it has an address");
+        (Hooks(listener), format!("http://{at}/api/livekit/webhook"))
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "ended with the test")]
+    fn lead_to(self, to: SocketAddr) {
+        tokio::spawn(async move {
+            while let Ok((mut near, _)) = self.0.accept().await {
+                tokio::spawn(async move {
+                    if let Ok(mut far) = TcpStream::connect(to).await {
+                        let _ = copy_bidirectional(&mut near, &mut far).await;
+                    }
+                });
+            }
+        });
+    }
 }
 
 impl World {
@@ -48,23 +60,38 @@ impl World {
     }
 
     pub async fn with_ladder(ladder: &str) -> World {
-        let hooks = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-        let hooks_at = hooks.local_addr().expect("it has an address");
+        let (hooks, webhooks) = Hooks::open().await;
         let livekit = LivekitServer::start_with(Options {
-            webhooks: Some(format!("http://{hooks_at}/api/livekit/webhook")),
+            webhooks: Some(webhooks),
             ..Options::default()
         });
-        let folder = Folder::new();
         let url = livekit.url();
+        World::beside(livekit, &url, hooks, ladder).await
+    }
+}
+
+impl World<RealServer> {
+    /// With the server that the environment names; otherwise `test` is skipped aloud.
+    pub async fn real(test: &str, ladder: &str) -> Option<World<RealServer>> {
+        let (hooks, webhooks) = Hooks::open().await;
+        let livekit = RealServer::start(test, Some(&webhooks)).await?;
+        let url = livekit.url();
+        Some(World::beside(livekit, &url, hooks, ladder).await)
+    }
+}
+
+impl<S> World<S> {
+    async fn beside(livekit: S, url: &str, hooks: Hooks, ladder: &str) -> World<S> {
+        let folder = Folder::new();
         let settings = [
             ("FOREBAY_ADMIN_KEY", ADMIN_KEY),
             ("FOREBAY_LADDER", ladder),
-            ("LIVEKIT_URL", url.as_str()),
+            ("LIVEKIT_URL", url),
             ("LIVEKIT_API_KEY", KEY),
             ("LIVEKIT_API_SECRET", SECRET),
         ];
         let gateway = folder.serve(&settings).await;
-        hand_on(hooks, gateway.http());
+        hooks.lead_to(gateway.http());
         let mut world = World {
             gateway,
             livekit,

@@ -4,14 +4,14 @@
 use forebay::base::secret::Secret;
 
 use super::{ALONE, walk};
+use crate::common::livekit::real::RealServer;
 use crate::common::livekit::{self, LivekitServer};
 use crate::common::server::Server;
 
 const ADMIN: &str = "AdminKey-0123456789abcdef";
 
 /// A gateway in front of this LiveKit server.
-async fn gateway(server: &LivekitServer) -> Server {
-    let url = server.url();
+async fn gateway(url: String) -> Server {
     Server::start(|config| {
         config.media.ladder = "off".to_owned();
         config.identity.admin_key = Some(Secret::new(ADMIN));
@@ -26,7 +26,19 @@ async fn gateway(server: &LivekitServer) -> Server {
 async fn viewers_watch_a_room_in_real_time_and_the_playlists_while_nobody_is_in_it() {
     let _alone = ALONE.lock().await;
     let livekit = LivekitServer::start();
-    let server = gateway(&livekit).await;
+    let server = gateway(livekit.url()).await;
+    let options = ["--admin-key", ADMIN, "--forward"];
+    walk(&server, "realtime.mjs", "live", &options).await;
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn viewers_watch_a_room_of_a_real_livekit_server_in_real_time() {
+    let _alone = ALONE.lock().await;
+    let Some(livekit) = RealServer::start("players::realtime", None).await else {
+        return;
+    };
+    let server = gateway(livekit.url()).await;
     let options = ["--admin-key", ADMIN, "--forward"];
     walk(&server, "realtime.mjs", "live", &options).await;
     server.stop().await;
@@ -36,7 +48,7 @@ async fn viewers_watch_a_room_in_real_time_and_the_playlists_while_nobody_is_in_
 async fn viewers_watch_the_playlists_while_livekit_is_away_and_the_self_test_says_so() {
     let _alone = ALONE.lock().await;
     let mut livekit = LivekitServer::start();
-    let server = gateway(&livekit).await;
+    let server = gateway(livekit.url()).await;
     livekit.stop();
     let options = ["--admin-key", ADMIN, "--without-livekit"];
     walk(&server, "realtime.mjs", "live", &options).await;

@@ -16,6 +16,8 @@ use livekit_protocol::TrackType;
 use super::rtmp::secured;
 use super::*;
 use crate::common::livekit::LivekitServer;
+use crate::common::livekit::clients::Client;
+use crate::common::livekit::real::RealServer;
 use crate::common::livekit::record::Layer;
 
 const ROOM: &str = "pushed-by-whip";
@@ -66,6 +68,31 @@ async fn a_whip_endpoint_gets_whole_pictures_and_sound_on_one_clock_until_the_pu
     assert!(!pushing.told().await.to_string().contains(&token));
     pushing.remove(&id).await;
     livekit.until("an empty room", nobody).await;
+    assert!(!pushing.gateway.stop().await.contains(&token));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_real_livekit_server_has_the_picture_and_the_sound_until_the_push_is_removed() {
+    let Some(livekit) = RealServer::start("pushes::whip", None).await else {
+        return;
+    };
+    let pushing = Pushing::start(&[]).await;
+    let token = livekit.token(IDENTITY, ROOM, &json!({}));
+    let url = format!("http://{}/whip/v1", livekit.address());
+    let watching = livekit.token("viewer", ROOM, &json!({"canPublish": false}));
+    let mut viewer = Client::python("view", &livekit.url(), &watching, "").await;
+    viewer.event("connected").await;
+    let id = pushing
+        .add(json!({"kind": "whip", "url": url, "token": token}))
+        .await;
+    let _encoder = pushing.publish(&Clip::long("flv").file());
+    pushing.until_state("live").await;
+    viewer.event("sound").await;
+    viewer.pictures(IDENTITY, 90).await;
+    pushing.remove(&id).await;
+    viewer
+        .until("went", |said| said["identity"] == IDENTITY)
+        .await;
     assert!(!pushing.gateway.stop().await.contains(&token));
 }
 

@@ -583,10 +583,14 @@ async function beacon() {
   await fetch(`${folder('hls', streamId)}beacon?sid=${encodeURIComponent(sid)}`, { method: 'POST', keepalive: true }).catch(() => {});
 }
 
+let descriptions = 0;
+
 async function describe() {
+  const number = descriptions += 1;
   try {
     const answer = await fetch('/streams.json', { signal: AbortSignal.timeout(5000) });
     const streams = answer.ok ? await answer.json() : [];
+    if (number !== descriptions) return; // it was overtaken
     const mine = streams.find((stream) => [stream.id, stream.alias].includes(streamId) || stream.alias === name);
     if (!mine) return;
     const title = mine.name || mine.alias || 'Live stream';

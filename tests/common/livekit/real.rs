@@ -1,6 +1,8 @@
 //! A real livekit-server on loopback, where `FOREBAY_TEST_LIVEKIT` names its binary. No package registry has one;
 //! without the variable the tests of it say that they are skipped.
 
+use std::ffi::OsString;
+use std::io::Write;
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::process::Stdio;
 use std::time::Duration;
@@ -16,39 +18,44 @@ pub const VARIABLE: &str = "FOREBAY_TEST_LIVEKIT";
 /// A running server; killed with this.
 pub struct RealServer {
     address: SocketAddr,
+    /// Its binary and its settings.
+    command: (OsString, String),
     child: Child,
 }
 
 impl RealServer {
-    /// Starts the server that the environment names, if it names one.
-    pub async fn start() -> Option<RealServer> {
-        let binary = std::env::var_os(VARIABLE).filter(|path| !path.is_empty())?;
+    /// Starts the server that the environment names. It tells `webhooks` what happens. If none is named it is said
+    /// aloud that the test is skipped: what is skipped looks like what has passed.
+    pub async fn start(test: &str, webhooks: Option<&str>) -> Option<RealServer> {
+        let named = std::env::var_os(VARIABLE).filter(|path| !path.is_empty());
+        let Some(binary) = named else {
+            let line = format!("*** SKIPPED {test}: {VARIABLE} names no livekit-server binary ***");
+            let _ = writeln!(std::io::stderr(), "\n{line}\n");
+            return None;
+        };
         // Free now: the server takes numbers only, and says nowhere which ones it took.
         let signalling = TcpListener::bind("127.0.0.1:0").expect("a port");
         let media = UdpSocket::bind("127.0.0.1:0").expect("a port");
         let address = signalling.local_addr().expect("it has an address");
         let media_port = media.local_addr().expect("it has an address").port();
         drop((signalling, media));
-        let child = Command::new(&binary)
-            .env("LIVEKIT_CONFIG", config(address.port(), media_port))
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::inherit())
-            .kill_on_drop(true)
-            .spawn()
-            .unwrap_or_else(|error| panic!("{VARIABLE}={binary:?}: {error}"));
-        let mut server = RealServer { address, child };
-        let listens = async {
-            let mut again = tokio::time::interval(Duration::from_millis(20));
-            while TcpStream::connect(address).is_err() {
-                again.tick().await;
-                let status = server.child.try_wait().expect("it is our child");
-                assert!(status.is_none(), "{binary:?} ended: {status:?}");
-            }
-        };
-        let listens = tokio::time::timeout(PATIENCE, listens).await;
-        listens.unwrap_or_else(|_| panic!("{binary:?} does not listen"));
-        Some(server)
+        let command = (binary, config(address.port(), media_port, webhooks));
+        let child = run(&command, address).await;
+        Some(RealServer {
+            address,
+            command,
+            child,
+        })
+    }
+
+    /// Ends it as a crash does.
+    pub async fn kill(&mut self) {
+        self.child.kill().await.expect("it is our child");
+    }
+
+    /// Starts it again, where it was.
+    pub async fn start_again(&mut self) {
+        self.child = run(&self.command, self.address).await;
     }
 
     /// What `LIVEKIT_URL` would be.
@@ -62,14 +69,37 @@ impl RealServer {
         token::sign(SECRET, &token::joining(KEY, identity, room, now, more))
     }
 
-    /// Ends it.
-    pub async fn stop(mut self) {
-        self.child.kill().await.expect("it is our child");
+    /// Where it is reached over HTTP.
+    pub fn address(&self) -> SocketAddr {
+        self.address
     }
 }
 
+/// Runs it until it listens.
+async fn run((binary, config): &(OsString, String), address: SocketAddr) -> Child {
+    let mut child = Command::new(binary)
+        .env("LIVEKIT_CONFIG", config)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::inherit())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap_or_else(|error| panic!("{VARIABLE}={}: {error}", binary.display()));
+    let listens = async {
+        let mut again = tokio::time::interval(Duration::from_millis(20));
+        while TcpStream::connect(address).is_err() {
+            again.tick().await;
+            let status = child.try_wait().expect("it is our child");
+            assert!(status.is_none(), "{} ended: {status:?}", binary.display());
+        }
+    };
+    let listens = tokio::time::timeout(PATIENCE, listens).await;
+    listens.unwrap_or_else(|_| panic!("{} does not listen", binary.display()));
+    child
+}
+
 /// Its settings, on loopback alone. They are YAML, of which JSON is a part.
-fn config(port: u16, media_port: u16) -> String {
+fn config(port: u16, media_port: u16, webhooks: Option<&str>) -> String {
     let config = json!({
         "port": port,
         "bind_addresses": ["127.0.0.1"],
@@ -85,6 +115,7 @@ fn config(port: u16, media_port: u16) -> String {
         },
         "turn": {"enabled": false},
         "keys": {KEY: SECRET},
+        "webhook": {"api_key": KEY, "urls": webhooks.as_slice()},
     });
     config.to_string()
 }

@@ -15,6 +15,11 @@ const LINES: [u64; 3] = [144, 240, 360];
 /// Pictures of each size that are decoded before another one is asked for.
 const PICTURES: u64 = 15;
 
+/// 480 lines at 15 a second.
+pub fn clip() -> Clip {
+    Clip::small("15", 600).size(848, 480)
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn each_rung_is_a_layer_that_a_viewer_gets_when_it_asks_for_it() {
     let livekit = LivekitServer::start();
@@ -23,8 +28,7 @@ async fn each_rung_is_a_layer_that_a_viewer_gets_when_it_asks_for_it() {
         "auto".clone_into(&mut config.media.ladder);
     })
     .await;
-    let clip = Clip::small("15", 600).size(848, 480);
-    let publishing = server.publish(&clip.file(), "-re");
+    let publishing = server.publish(&clip().file(), "-re");
     let room = server.stream_id().await.to_string();
     let all_there = |livekit: &LivekitServer| {
         let picture = livekit.track(&room, "forebay", TrackType::Video)?;
@@ -36,6 +40,18 @@ async fn each_rung_is_a_layer_that_a_viewer_gets_when_it_asks_for_it() {
     let token = livekit.token("viewer", &room, &json!({"canPublish": false}));
     let mut viewer = Client::python("view", &livekit.url(), &token, "").await;
     viewer.event("picture").await;
+    each_is_got(&mut viewer).await;
+    let picture = livekit.track(&room, "forebay", TrackType::Video);
+    for layer in &picture.expect("a picture").layers {
+        assert_eq!(layer.broken_frames, 0, "{}", layer.rid);
+    }
+    viewer.leave().await;
+    drop(publishing);
+    server.stop().await;
+}
+
+/// The viewer asks for each quality, and gets pictures of its size.
+pub async fn each_is_got(viewer: &mut Client) {
     for quality in [2, 0, 1, 2, 0] {
         viewer.order("quality", json!(quality)).await;
         let of_size = |said: &serde_json::Value| said["height"] == LINES[quality];
@@ -47,11 +63,4 @@ async fn each_rung_is_a_layer_that_a_viewer_gets_when_it_asks_for_it() {
             })
             .await;
     }
-    let picture = livekit.track(&room, "forebay", TrackType::Video);
-    for layer in &picture.expect("a picture").layers {
-        assert_eq!(layer.broken_frames, 0, "{}", layer.rid);
-    }
-    viewer.leave().await;
-    drop(publishing);
-    server.stop().await;
 }

@@ -2,7 +2,7 @@
 //! as the test server speaks them. What is encoded is real; who encodes for rooms is the test.
 
 mod app;
-mod layers;
+pub mod layers;
 mod stage;
 
 use std::time::Duration;
