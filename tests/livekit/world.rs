@@ -60,10 +60,23 @@ impl World {
     }
 
     pub async fn with_ladder(ladder: &str) -> World {
+        World::with(ladder, Options::default()).await
+    }
+
+    /// Without a ladder; viewers play what belongs together in step.
+    pub async fn in_step() -> World {
+        let options = Options {
+            sync_streams: true,
+            ..Options::default()
+        };
+        World::with("off", options).await
+    }
+
+    async fn with(ladder: &str, options: Options) -> World {
         let (hooks, webhooks) = Hooks::open().await;
         let livekit = LivekitServer::start_with(Options {
             webhooks: Some(webhooks),
-            ..Options::default()
+            ..options
         });
         let url = livekit.url();
         World::beside(livekit, &url, hooks, ladder).await

@@ -91,6 +91,8 @@ pub struct Options {
     pub webhooks: Option<String>,
     /// How long a room outlives the last who was in it.
     pub departure: Duration,
+    /// `sync_streams` of all rooms: off is LiveKit's default.
+    pub sync_streams: bool,
     pub key: String,
     pub secret: String,
 }
@@ -100,6 +102,7 @@ impl Default for Options {
         Options {
             webhooks: None,
             departure: Duration::from_secs(20),
+            sync_streams: false,
             key: KEY.to_owned(),
             secret: SECRET.to_owned(),
         }
@@ -382,6 +385,7 @@ fn run(address: SocketAddr, options: &Options) -> (Arc<Shared>, SocketAddr, Runn
             key: options.key.clone(),
             secret: options.secret.clone(),
             departure: options.departure,
+            sync_streams: options.sync_streams,
             hooks: options.webhooks.as_ref().map(|_| hooks),
             events: Vec::new(),
             datagrams: 0,

@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use std::io::Write;
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::process::Stdio;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use tokio::process::{Child, Command};
@@ -21,6 +21,7 @@ pub struct RealServer {
     /// Its binary and its settings.
     command: (OsString, String),
     child: Child,
+    since: Instant,
 }
 
 impl RealServer {
@@ -45,6 +46,7 @@ impl RealServer {
             address,
             command,
             child,
+            since: Instant::now(),
         })
     }
 
@@ -67,6 +69,11 @@ impl RealServer {
     pub fn token(&self, identity: &str, room: &str, more: &Value) -> String {
         let now = jiff::Timestamp::now().as_second();
         token::sign(SECRET, &token::joining(KEY, identity, room, now, more))
+    }
+
+    /// When it was started first.
+    pub fn since(&self) -> Instant {
+        self.since
     }
 
     /// Where it is reached over HTTP.

@@ -182,8 +182,12 @@ impl Room {
         let stream_of = |sid: &str| {
             let track = |one: &Participant| {
                 let track = one.track(sid)?;
-                // Tracks of one stream are played in step; the stream is packed behind the participant.
-                Some(format!("{}|{}", one.info.sid, track.info.stream))
+                // Tracks of one stream are played in step; it is packed behind the participant.
+                let stream = match context.sync_streams {
+                    true => &track.info.stream,
+                    false => &track.info.sid,
+                };
+                Some(format!("{}|{stream}", one.info.sid))
             };
             self.participants.iter().find_map(track)
         };

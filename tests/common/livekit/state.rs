@@ -57,6 +57,8 @@ pub struct Context {
     pub secret: String,
     /// Rooms that nobody is in end after that time.
     pub departure: Duration,
+    /// Whether viewers play tracks of one stream in step.
+    pub sync_streams: bool,
     pub hooks: Option<mpsc::Sender<proto::WebhookEvent>>,
     /// All webhook events by name, oldest first, whether they are sent or not.
     pub events: Vec<proto::WebhookEvent>,

@@ -111,8 +111,8 @@ impl Participant {
     }
 }
 
-/// What becomes of an announcement. A track without a stream gets that of its source, so that camera and
-/// microphone are played in step.
+/// What becomes of an announcement. A track without a stream gets that of its source: camera and microphone
+/// are one.
 fn track_info(sid: String, add: &proto::AddTrackRequest) -> proto::TrackInfo {
     let is_video = add.r#type == proto::TrackType::Video as i32;
     let is_screen = add.source == proto::TrackSource::ScreenShare as i32

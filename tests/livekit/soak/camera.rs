@@ -7,6 +7,9 @@ use tokio::process::{Child, Command};
 
 use crate::livekit::world::World;
 
+/// Pictures a second, of cameras and of OBS.
+pub const RATE: u32 = 30;
+
 /// How a camera films.
 pub struct Film {
     pub width: u32,
@@ -34,11 +37,19 @@ fn root() -> &'static Path {
 }
 
 impl Camera {
-    pub fn start(world: &World, film: &Film) -> Camera {
+    pub fn start<S>(world: &World<S>, film: &Film) -> Camera {
         let size = format!("{}x{}", film.width, film.height);
         let mut source = Command::new("node")
             .arg(root().join("tests/players/source.mjs"))
-            .args(["--size", &size, "--fps", "30", "--clock", "--flash", "6"])
+            .args([
+                "--size",
+                &size,
+                "--fps",
+                &RATE.to_string(),
+                "--clock",
+                "--flash",
+                "6",
+            ])
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .kill_on_drop(true)
@@ -52,7 +63,8 @@ impl Camera {
         let encoder = Command::new("ffmpeg")
             .args("-v error -probesize 32 -analyzeduration 0".split(' '))
             .args(["-f", "rawvideo", "-pix_fmt", "yuv420p", "-s", &size])
-            .args("-r 30 -i - -re -f lavfi -i".split(' '))
+            .args(["-r", &RATE.to_string()])
+            .args("-i - -re -f lavfi -i".split(' '))
             .arg(sound)
             .args("-map 0:v -map 1:a -c:v libx264 -pix_fmt yuv420p".split(' '))
             .args(film.video.split(' '))
@@ -78,7 +90,7 @@ pub struct Obs {
 }
 
 impl Obs {
-    pub fn start(world: &World) -> Obs {
+    pub fn start<S>(world: &World<S>) -> Obs {
         let server = format!("rtmp://{}/live", world.gateway.rtmp());
         let starter = Command::new("node")
             .arg(root().join("tests/soak/obs_publisher.mjs"))

@@ -2,8 +2,11 @@
 
 use serde_json::Value;
 
+use super::camera::RATE;
+use crate::common::livekit::LivekitServer;
 use crate::common::livekit::clients::{Client, median};
-use crate::common::livekit::record::Layer;
+use crate::common::livekit::real::RealServer;
+use crate::common::livekit::record::{Layer, Unit};
 use crate::livekit::world::World;
 use livekit_protocol::TrackType;
 
@@ -106,19 +109,64 @@ impl Watched {
     }
 }
 
+/// What a LiveKit server has had of the gateway in a room.
+pub trait Had {
+    /// Pictures.
+    fn published(&self, room: &str) -> u64;
+
+    /// How much later sound comes than the picture of the same moment, ms: the median, and the nineteen of twenty.
+    fn lag_of_sound(&self, room: &str) -> Option<(f64, f64)>;
+}
+
+impl Had for LivekitServer {
+    fn published(&self, room: &str) -> u64 {
+        let track = self.track(room, "forebay", TrackType::Video);
+        track.map_or(0, |track| {
+            let frames = track.layers.iter().map(|layer| layer.frames);
+            frames.max().unwrap_or(0)
+        })
+    }
+
+    fn lag_of_sound(&self, room: &str) -> Option<(f64, f64)> {
+        let track = |kind| self.track(room, "forebay", kind);
+        let (picture, sound) = (track(TrackType::Video)?, track(TrackType::Audio)?);
+        let (picture, sound) = (picture.layer(""), sound.layer(""));
+        let since = picture.first_arrival?;
+        let delays = |layer: &Layer| -> Vec<f64> {
+            let delay = |unit: &Unit| {
+                let arrived = unit.arrived.checked_duration_since(since)?;
+                Some(1000.0 * (arrived.as_secs_f64() - layer.clock_at(unit.rtp_time)?))
+            };
+            layer.units.iter().filter_map(delay).collect()
+        };
+        let (picture, sound) = (delays(picture), delays(sound));
+        let base = median(&picture);
+        Some((median(&sound) - base, share_of(&sound, 0.95) - base))
+    }
+}
+
+impl Had for RealServer {
+    /// It does not tell: as many as a camera films meanwhile.
+    fn published(&self, _: &str) -> u64 {
+        (f64::from(RATE) * self.since().elapsed().as_secs_f64()) as u64
+    }
+
+    fn lag_of_sound(&self, _: &str) -> Option<(f64, f64)> {
+        None
+    }
+}
+
 /// Pictures that the room's server has had of the gateway.
-pub fn published(world: &World) -> u64 {
-    let track = world
-        .livekit
-        .track(&world.room, "forebay", TrackType::Video);
-    track.map_or(0, |track| {
-        let frames = track.layers.iter().map(|layer| layer.frames);
-        frames.max().unwrap_or(0)
-    })
+pub fn published<S: Had>(world: &World<S>) -> u64 {
+    world.livekit.published(&world.room)
 }
 
 /// Listens to a viewer of the gateway's picture for some time, from one look at its figures to the last.
-pub async fn watch(world: &World, viewer: &mut Client, time: std::time::Duration) -> Watched {
+pub async fn watch<S: Had>(
+    world: &World<S>,
+    viewer: &mut Client,
+    time: std::time::Duration,
+) -> Watched {
     let is_picture = |said: &Value| said["kind"] == "video" && said["identity"] == "forebay";
     let begin = viewer.until("stats", is_picture).await;
     let (published_at_first, said_before) = (published(world), viewer.said.len());
@@ -134,7 +182,6 @@ pub async fn watch(world: &World, viewer: &mut Client, time: std::time::Duration
     let ages = pictures().filter_map(|said| said["ages"].as_array());
     let mut lips = Client::lip_offsets_in(said, "forebay");
     lips.iter_mut().for_each(|offset| *offset *= 1000.0);
-    lips.extend(browser_lips(said));
     Watched {
         decoded: more("decoded"),
         published: published(world) - published_at_first,
@@ -146,41 +193,4 @@ pub async fn watch(world: &World, viewer: &mut Client, time: std::time::Duration
         lips,
         buffer_ms: end["buffer_ms"].as_f64().unwrap_or(f64::NAN),
     }
-}
-
-/// A browser says which moment of the camera's it plays of each track: how much further the picture is than the
-/// sound, ms.
-fn browser_lips(said: &[Value]) -> Vec<f64> {
-    // How far what it plays is behind the moment in which it said so.
-    let plays = |kind: &'static str| {
-        let mine = said.iter().filter(move |said| said["kind"] == kind);
-        mine.filter_map(|said| {
-            let at = said["at"].as_f64()?;
-            Some((at, said["playout"].as_f64()? - 1000.0 * at))
-        })
-    };
-    let apart = |(at, picture): (f64, f64)| {
-        let mut near = plays("audio").filter(|(other, _)| (other - at).abs() < 0.3);
-        near.next().map(|(_, sound)| picture - sound)
-    };
-    plays("video").filter_map(apart).collect()
-}
-
-/// How much later the gateway's sound comes to the room's server than the picture of the same moment, ms: the median,
-/// and the nineteen of twenty.
-pub fn lag_of_sound(world: &World) -> Option<(f64, f64)> {
-    let track = |kind| world.livekit.track(&world.room, "forebay", kind);
-    let (picture, sound) = (track(TrackType::Video)?, track(TrackType::Audio)?);
-    let (picture, sound) = (picture.layer(""), sound.layer(""));
-    let since = picture.first_arrival?;
-    let delays = |layer: &Layer| -> Vec<f64> {
-        let delay = |unit: &crate::common::livekit::record::Unit| {
-            let arrived = unit.arrived.checked_duration_since(since)?;
-            Some(1000.0 * (arrived.as_secs_f64() - layer.clock_at(unit.rtp_time)?))
-        };
-        layer.units.iter().filter_map(delay).collect()
-    };
-    let (picture, sound) = (delays(picture), delays(sound));
-    let base = median(&picture);
-    Some((median(&sound) - base, share_of(&sound, 0.95) - base))
 }

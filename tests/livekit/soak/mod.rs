@@ -25,7 +25,7 @@ fn seconds() -> Duration {
 }
 
 /// A viewer of LiveKit's Python library, who has joined.
-async fn python(world: &World, name: &str, options: &str) -> Client {
+async fn python<S>(world: &World<S>, name: &str, options: &str) -> Client {
     let (url, token) = world.token(name, "subscriber").await;
     let mut viewer = Client::python("view", &url, &token, options).await;
     viewer.event("connected").await;
@@ -33,7 +33,7 @@ async fn python(world: &World, name: &str, options: &str) -> Client {
 }
 
 /// A viewer with livekit-client in Chromium, who has joined.
-async fn chromium(world: &World, name: &str, options: &str) -> Client {
+async fn chromium<S>(world: &World<S>, name: &str, options: &str) -> Client {
     let (url, token) = world.token(name, "subscriber").await;
     let mut viewer = Client::browser(&url, &token, options).await;
     viewer.event("connected").await;

@@ -5,10 +5,14 @@ use std::time::Duration;
 use forebay::base::clock::Clock;
 
 use super::camera::{Camera, Obs, SIMPLE};
-use super::figures::{Promises, Watched, lag_of_sound, published, say, share_of, table, watch};
+use super::figures::{Had, Promises, Watched, say, share_of, table, watch};
 use super::{World, chromium, python, seconds};
 use crate::common::livekit::clients::{Client, median};
 
+/// Whose room it is.
+const TESTS: &str = "the server of the tests";
+const IN_STEP: &str = "the server of the tests with sync_streams";
+const REAL: &str = "a real livekit-server";
 /// Time in which buffers of viewers find their size; not counted.
 const SETTLING: Duration = Duration::from_secs(8);
 /// Share of pictures that are decoded.
@@ -36,13 +40,27 @@ fn promise(promises: &mut Promises, who: &str, seen: &Watched) {
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "minutes: make soak"]
 async fn a_source_without_b_frames_is_seen_by_two_viewers_at_once() {
-    let mut promises = Promises::of("720p30 without B-frames, Python and Chromium at once");
-    let world = World::new().await;
+    two_viewers(World::new().await, TESTS).await;
+    two_viewers(World::in_step().await, IN_STEP).await;
+    if let Some(world) = World::real("rooms, two viewers", "off").await {
+        two_viewers(world, REAL).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "minutes: make soak"]
+async fn obs_as_it_comes_out_of_the_box_is_watched() {
+    default_obs(World::new().await, TESTS).await;
+    if let Some(world) = World::real("rooms, OBS", "off").await {
+        default_obs(world, REAL).await;
+    }
+}
+
+async fn two_viewers<S: Had>(world: World<S>, server: &str) {
+    let mut promises = Promises::of(&format!(
+        "720p30 without B-frames, Python and Chromium at once, {server}"
+    ));
     let camera = Camera::start(&world, &SIMPLE);
-    world
-        .livekit
-        .until("a picture", |_| (published(&world) > 0).then_some(()))
-        .await;
     let mut python = python(&world, "python", "--clock 1280").await;
     let mut chromium = chromium(&world, "chromium", "--clock 1280").await;
     tokio::join!(python.event("picture"), chromium.event("picture"));
@@ -52,7 +70,7 @@ async fn a_source_without_b_frames_is_seen_by_two_viewers_at_once() {
         watch(&world, &mut chromium, seconds())
     );
     table(&[by_python.row("Python"), by_chromium.row("Chromium")]);
-    if let Some((median, most)) = lag_of_sound(&world) {
+    if let Some((median, most)) = world.livekit.lag_of_sound(&world.room) {
         say(&format!(
             "sound leaves {median:.0} ms after its picture, 95 % of it within {most:.0} ms"
         ));
@@ -76,18 +94,17 @@ async fn a_source_without_b_frames_is_seen_by_two_viewers_at_once() {
     promises.judge();
 }
 
-#[tokio::test(flavor = "multi_thread")]
-#[ignore = "minutes: make soak"]
-async fn obs_as_it_comes_out_of_the_box_is_watched() {
-    let mut promises = Promises::of("OBS by default: B-frames, a key frame in 8.33 s");
-    let world = World::new().await;
+async fn default_obs<S: Had>(world: World<S>, server: &str) {
+    let mut promises = Promises::of(&format!(
+        "OBS by default: B-frames, a key frame in 8.33 s, {server}"
+    ));
     let obs = Obs::start(&world);
     let begun = tokio::time::Instant::now();
-    world
-        .livekit
-        .until("a picture", |_| (published(&world) > 0).then_some(()))
-        .await;
+    // Here before OBS is.
+    let mut first = python(&world, "first", "").await;
+    first.event("picture").await;
     let in_room = begun.elapsed();
+    first.leave().await;
     let mut waits = Vec::new();
     // Each comes at another point of OBS's group of pictures.
     for number in 0..3 {
@@ -106,7 +123,7 @@ async fn obs_as_it_comes_out_of_the_box_is_watched() {
         "in the room {:.1} s after OBS was started; first picture {waits:.0?} ms after joining",
         in_room.as_secs_f64()
     ));
-    if let Some((median, most)) = lag_of_sound(&world) {
+    if let Some((median, most)) = world.livekit.lag_of_sound(&world.room) {
         say(&format!(
             "sound leaves {median:.0} ms after its picture, 95 % of it within {most:.0} ms"
         ));

@@ -6,6 +6,42 @@ import { watch } from './watch.js';
 const said = [];
 const say = (event, more = {}) => said.push({ event, at: Date.now() / 1000, ...more });
 
+/** Says "flash" when the picture's corner at the bottom right lights up (source.mjs). */
+function look(video, identity) {
+  const pen = new OffscreenCanvas(1, 1).getContext('2d', { willReadFrequently: true });
+  let wasLit = true;
+  const handle = () => {
+    const { videoWidth: width, videoHeight: height } = video;
+    pen.drawImage(video, width * 0.95, height * 0.9, 4, 4, 0, 0, 1, 1);
+    const isLit = pen.getImageData(0, 0, 1, 1).data[1] > 128;
+    if (isLit && !wasLit) say('flash', { identity });
+    wasLit = isLit;
+    video.requestVideoFrameCallback(handle);
+  };
+  video.requestVideoFrameCallback(handle);
+}
+
+const EAR = `registerProcessor('ear', class extends AudioWorkletProcessor {
+  process([[samples]]) {
+    const isLoud = Boolean(samples?.some((sample) => Math.abs(sample) > 0.1));
+    // Zero crossings are no end of a tone: that takes 50 ms.
+    if (isLoud && this.silent !== false) this.port.postMessage('beep');
+    this.quiet = isLoud ? 0 : (this.quiet ?? 0) + 128;
+    this.silent = this.quiet > sampleRate / 20;
+    return true;
+  }
+})`;
+
+/** Says "beep" when a tone begins in what is played. */
+async function listen(track, identity) {
+  const context = new AudioContext({ latencyHint: 'interactive' });
+  await context.audioWorklet.addModule(URL.createObjectURL(new Blob([EAR], { type: 'text/javascript' })));
+  const ear = new AudioWorkletNode(context, 'ear');
+  ear.port.addEventListener('message', () => say('beep', { identity }));
+  ear.port.start();
+  context.createMediaStreamSource(new MediaStream([track.mediaStreamTrack])).connect(ear).connect(context.destination);
+}
+
 /** `clock`: how wide the picture was drawn that has its time in it (source.mjs); stats have the ages of frames then. */
 async function join(url, token, options) {
   const room = new Room({ adaptiveStream: false, dynacast: false });
@@ -22,8 +58,14 @@ async function join(url, token, options) {
     element.dataset.sid = publication.trackSid;
     document.body.append(element);
     say('track', { identity: participant.identity, kind: kindOf(track), sid: publication.trackSid, source: publication.source });
-    if (track.kind !== Track.Kind.Video) return;
-    if (options.clock) seen.set(publication.trackSid, watch(element, options.clock));
+    if (track.kind !== Track.Kind.Video) {
+      if (options.clock) listen(track, participant.identity);
+      return;
+    }
+    if (options.clock) {
+      seen.set(publication.trackSid, watch(element, options.clock));
+      look(element, participant.identity);
+    }
     element.requestVideoFrameCallback((_, frame) => say('picture', { identity: participant.identity, width: frame.width, height: frame.height }));
   });
   room.on(RoomEvent.TrackUnsubscribed, (track, publication, participant) => {
