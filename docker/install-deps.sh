@@ -40,7 +40,7 @@ BUILD='gcc libc6-dev make pkg-config libgstreamer1.0-dev libgstreamer-plugins-ba
 TEST='chromium curl ffmpeg fonts-dejavu-core gstreamer1.0-tools jq postgresql python3 python3-pip
   python3-venv srt-tools'
 BENCH='libnginx-mod-rtmp nginx-light wrk'
-SOAK='libgl1-mesa-dri mpv obs-plugins obs-studio vlc-bin vlc-plugin-base xauth xvfb'
+SOAK='libgl1-mesa-dri mpv obs-plugins obs-studio redis-server vlc-bin vlc-plugin-base xauth xvfb'
 
 say() { echo "install-deps: $*"; }
 fail() { echo "install-deps: $*" >&2; exit 1; }

@@ -32,6 +32,9 @@ pub enum Error {
     /// It refuses for another reason: 404 where there is no LiveKit, or no such room and none is made.
     #[error("the LiveKit server refuses with {0}")]
     Refused(u16),
+    /// It found no way to start the session: what a full room is answered with.
+    #[error("the LiveKit server fails to let us in: the room is full, or its log says why")]
+    Failed,
     /// The room took the connection and closed it.
     #[error("the room does not let us in: it is full, or the server stops")]
     NotLetIn,
@@ -47,7 +50,11 @@ impl Error {
     /// Whether another attempt can go well soon, with nobody changing anything.
     pub fn may_return(&self) -> bool {
         match self {
-            Error::Unreachable(_) | Error::Late(_) | Error::Protocol(_) | Error::Over => true,
+            Error::Unreachable(_)
+            | Error::Late(_)
+            | Error::Failed
+            | Error::Protocol(_)
+            | Error::Over => true,
             // Answers of a proxy whose server restarts.
             Error::Refused(code) => *code >= 500 || *code == 429,
             Error::Address | Error::Signature | Error::Token | Error::NotLetIn => false,
@@ -76,6 +83,7 @@ impl Error {
     fn of_code(code: u16) -> Error {
         match code {
             401 | 403 => Error::Token,
+            500 => Error::Failed,
             other => Error::Refused(other),
         }
     }

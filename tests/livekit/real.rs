@@ -1,12 +1,15 @@
 //! What has to be so with a real livekit-server, where `FOREBAY_TEST_LIVEKIT` names its binary: everything that
 //! needs no look inside it.
 
-use serde_json::Value;
+use std::time::Duration;
+
+use serde_json::{Value, json};
 
 use super::world::World;
 use super::{broadcasts, control, forwards::layers};
 use crate::common::livekit::clients::Client;
 use crate::common::livekit::real::RealServer;
+use crate::common::livekit::{KEY, SECRET};
 use crate::common::media::Clip;
 use crate::common::server::Publishing;
 
@@ -113,6 +116,57 @@ async fn a_server_that_was_killed_has_its_room_back() {
     let mut after = viewer(&world, "after").await;
     after.event("picture").await;
     after.leave().await;
+    drop(publishing);
+    world.gateway.stop().await;
+}
+
+/// What owners of the broadcast are told of its room, once it is so.
+async fn until_room(
+    world: &World<RealServer>,
+    what: &str,
+    is_so: impl Fn(&Value) -> bool,
+) -> Value {
+    let path = format!("/api/broadcasts/{}/forwards", world.id);
+    // The API takes so many requests a minute of a caller.
+    let every = std::cell::RefCell::new(tokio::time::interval(Duration::from_secs(1)));
+    let ask = async || {
+        every.borrow_mut().tick().await;
+        let list = world.send("GET", &path, json!({})).await;
+        let room = list.as_array()?.first()?.clone();
+        is_so(&room).then_some(room)
+    };
+    world.gateway.until(what, ask).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_room_and_a_kick_are_told_to_its_owner() {
+    let Some(world) = World::real("livekit::real::told", "off").await else {
+        return;
+    };
+    let address = format!("http://{}", world.livekit.address());
+    let mut api = Client::api("api", &address, KEY, SECRET).await;
+    let room = world.room.clone();
+    api.call("room.delete_room", json!({"room": room})).await;
+    let small = json!({"name": room, "maxParticipants": 1});
+    assert_eq!(
+        api.call("room.create_room", small).await["name"],
+        room.as_str()
+    );
+    let first = viewer(&world, "first").await;
+    let publishing = publish(&world, &Clip::long("flv"));
+    let is_full = |told: &Value| {
+        told["reason"]
+            .as_str()
+            .is_some_and(|why| why.contains("full"))
+    };
+    until_room(&world, "full", is_full).await;
+    first.leave().await;
+    until_room(&world, "live", |told| told["state"] == "live").await;
+    let own = json!({"room": room, "identity": "forebay"});
+    api.call("room.remove_participant", own).await;
+    let is_out = |told: &Value| told["state"] == "refused" && told["nextAttempt"].is_string();
+    let told = until_room(&world, "kicked", is_out).await;
+    assert_eq!(told["reason"], "removed from the room");
     drop(publishing);
     world.gateway.stop().await;
 }

@@ -4,6 +4,7 @@ use livekit_protocol as proto;
 use proto::ingress_state::Status;
 
 use super::*;
+use crate::common::livekit::real::RealServer;
 use crate::common::livekit::{KEY, LivekitServer, SECRET};
 
 const ROOM: &str = "filled-by-ingress";
@@ -79,6 +80,30 @@ async fn an_ingress_plays_our_playlist_is_followed_and_goes_with_the_push() {
     pushing.remove(&id).await;
     let gone = |livekit: &LivekitServer| of_room(livekit).is_none().then_some(());
     livekit.until("no ingress", gone).await;
+    pushing.gateway.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_real_livekit_server_without_a_worker_says_so() {
+    let Some(livekit) = RealServer::with_redis("pushes::ingress").await else {
+        return;
+    };
+    let (url, http) = (livekit.url(), format!("127.0.0.1:{}", free_port()));
+    let public = format!("http://{http}");
+    let pushing = Pushing::start(&[
+        ("LIVEKIT_URL", url.as_str()),
+        ("LIVEKIT_API_KEY", KEY),
+        ("LIVEKIT_API_SECRET", SECRET),
+        ("FOREBAY_LIVEKIT_FORWARD", "off"),
+        ("FOREBAY_HTTP", http.as_str()),
+        ("FOREBAY_PUBLIC_URL", public.as_str()),
+    ])
+    .await;
+    pushing.add(json!({"kind": "ingress", "room": ROOM})).await;
+    let _encoder = pushing.publish(&Clip::long("flv").file());
+    let told = pushing.until_state("retrying").await;
+    let reason = told["reason"].as_str().expect("a reason");
+    assert!(reason.ends_with("no response from servers"), "{reason}");
     pushing.gateway.stop().await;
 }
 

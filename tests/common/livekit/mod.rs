@@ -22,6 +22,7 @@ pub mod peer;
 pub mod push;
 pub mod real;
 pub mod record;
+mod redis;
 pub mod room;
 pub mod rooms;
 pub mod signal;

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use tokio::process::{Child, Command};
 
+use super::redis::Redis;
 use super::{KEY, PATIENCE, SECRET, token};
 
 /// Names the binary.
@@ -22,12 +23,22 @@ pub struct RealServer {
     command: (OsString, String),
     child: Child,
     since: Instant,
+    _redis: Option<Redis>,
 }
 
 impl RealServer {
     /// Starts the server that the environment names. It tells `webhooks` what happens. If none is named it is said
     /// aloud that the test is skipped: what is skipped looks like what has passed.
     pub async fn start(test: &str, webhooks: Option<&str>) -> Option<RealServer> {
+        RealServer::start_with(test, webhooks, false).await
+    }
+
+    /// The same with what it needs for its egress and ingress API; there are no workers of these.
+    pub async fn with_redis(test: &str) -> Option<RealServer> {
+        RealServer::start_with(test, None, true).await
+    }
+
+    async fn start_with(test: &str, webhooks: Option<&str>, has_redis: bool) -> Option<RealServer> {
         let named = std::env::var_os(VARIABLE).filter(|path| !path.is_empty());
         let Some(binary) = named else {
             let line = format!("*** SKIPPED {test}: {VARIABLE} names no livekit-server binary ***");
@@ -40,13 +51,22 @@ impl RealServer {
         let address = signalling.local_addr().expect("it has an address");
         let media_port = media.local_addr().expect("it has an address").port();
         drop((signalling, media));
-        let command = (binary, config(address.port(), media_port, webhooks));
+        let redis = match has_redis {
+            true => Some(Redis::start().await),
+            false => None,
+        };
+        let mut config = config(address.port(), media_port, webhooks);
+        if let Some(redis) = &redis {
+            config["redis"] = json!({"address": redis.address().to_string()});
+        }
+        let command = (binary, config.to_string());
         let child = run(&command, address).await;
         Some(RealServer {
             address,
             command,
             child,
             since: Instant::now(),
+            _redis: redis,
         })
     }
 
@@ -106,8 +126,8 @@ async fn run((binary, config): &(OsString, String), address: SocketAddr) -> Chil
 }
 
 /// Its settings, on loopback alone. They are YAML, of which JSON is a part.
-fn config(port: u16, media_port: u16, webhooks: Option<&str>) -> String {
-    let config = json!({
+fn config(port: u16, media_port: u16, webhooks: Option<&str>) -> Value {
+    json!({
         "port": port,
         "bind_addresses": ["127.0.0.1"],
         "rtc": {
@@ -123,6 +143,5 @@ fn config(port: u16, media_port: u16, webhooks: Option<&str>) -> String {
         "turn": {"enabled": false},
         "keys": {KEY: SECRET},
         "webhook": {"api_key": KEY, "urls": webhooks.as_slice()},
-    });
-    config.to_string()
+    })
 }

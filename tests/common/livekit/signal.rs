@@ -105,6 +105,9 @@ async fn upgrade(
         reconnects: is_on("reconnect", false),
         sid: query.get("sid").cloned().unwrap_or_default(),
     };
+    if !wishes.reconnects && shared.state().is_full(&claims) {
+        return refuse(Refusal::new(500, "room has exceeded its max participants"));
+    }
     socket.on_upgrade(move |socket| session(shared, claims, wishes, socket))
 }
 

@@ -183,6 +183,19 @@ impl State {
             .expect("it was made if it was not there")
     }
 
+    /// Whether the room has no place for one more.
+    pub fn is_full(&self, claims: &Claims) -> bool {
+        let room = claims
+            .video
+            .as_ref()
+            .and_then(|grant| self.rooms.get(&grant.room));
+        room.is_some_and(|room| {
+            let max = room.info.max_participants as usize;
+            let is_new = room.by_identity(&claims.sub).is_none();
+            max > 0 && is_new && room.participants.len() >= max
+        })
+    }
+
     /// Lets a client in whose token was read: the room and the participant's sid, or a goodbye.
     pub fn join(
         &mut self,
@@ -215,13 +228,6 @@ impl State {
             let reason = proto::DisconnectReason::DuplicateIdentity;
             room.participants[old].leave(reason, Action::Disconnect);
             room.remove(old, reason, context);
-        }
-        let max = room.info.max_participants as usize;
-        if max > 0 && room.participants.len() >= max {
-            return Err(goodbye(
-                proto::DisconnectReason::JoinFailure,
-                Action::Disconnect,
-            ));
         }
         let sid = context.id("PA_");
         let publisher = Peer::new(context.now, context.udp);
