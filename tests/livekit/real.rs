@@ -9,7 +9,7 @@ use super::world::World;
 use super::{broadcasts, control, forwards::layers};
 use crate::common::livekit::clients::Client;
 use crate::common::livekit::real::RealServer;
-use crate::common::livekit::{KEY, SECRET};
+use crate::common::livekit::{KEY, PATIENCE, SECRET};
 use crate::common::media::Clip;
 use crate::common::server::Publishing;
 
@@ -128,14 +128,18 @@ async fn until_room(
 ) -> Value {
     let path = format!("/api/broadcasts/{}/forwards", world.id);
     // The API takes so many requests a minute of a caller.
-    let every = std::cell::RefCell::new(tokio::time::interval(Duration::from_secs(1)));
-    let ask = async || {
-        every.borrow_mut().tick().await;
-        let list = world.send("GET", &path, json!({})).await;
-        let room = list.as_array()?.first()?.clone();
-        is_so(&room).then_some(room)
+    let mut every = tokio::time::interval(Duration::from_secs(1));
+    let looking = async {
+        loop {
+            every.tick().await;
+            let list = world.send("GET", &path, json!({})).await;
+            if let Some(room) = list.get(0).filter(|room| is_so(room)) {
+                return room.clone();
+            }
+        }
     };
-    world.gateway.until(what, ask).await
+    let told = tokio::time::timeout(PATIENCE, looking).await;
+    told.unwrap_or_else(|_| panic!("no {what}: {}", world.gateway.log()))
 }
 
 #[tokio::test(flavor = "multi_thread")]

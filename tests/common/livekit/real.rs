@@ -5,10 +5,11 @@ use std::ffi::OsString;
 use std::io::Write;
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::process::Stdio;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use tokio::process::{Child, Command};
+use tokio::time::Instant;
 
 use super::redis::Redis;
 use super::{KEY, PATIENCE, SECRET, token};

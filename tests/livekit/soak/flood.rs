@@ -62,7 +62,6 @@ struct Flood {
 }
 
 impl Flood {
-    #[expect(clippy::disallowed_methods, reason = "ended with the test")]
     fn start(targets: Vec<SocketAddr>) -> Flood {
         let flood = Flood {
             goes_on: Arc::new(AtomicBool::new(true)),
