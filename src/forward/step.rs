@@ -197,8 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn pictures_wait_for_their_sound_and_sound_for_its_pictures_but_for_what_viewers_wait_longer_with_it()
-     {
+    fn whichever_comes_later_sound_leaves_a_little_before_its_picture() {
         for late in [(10 * MS, 45 * MS), (90 * MS, 20 * MS)] {
             let mut step = InStep::new();
             let left = run(&mut step, 0, 100, late);

@@ -31,7 +31,8 @@ for stage in "$@"; do
     FOREBAY_FUZZ_INPUTS=${FOREBAY_FUZZ_INPUTS:-1000000} \
       cargo test --release --locked --quiet --test behaviour fuzz -- --nocapture || broken="$broken $stage"
   elif [ "$stage" = rooms ]; then
-    # LiveKit's own libraries watch; the LiveKit server is that of the tests.
+    # LiveKit's own libraries watch; the LiveKit server is that of the tests, and a real one where
+    # FOREBAY_TEST_LIVEKIT names it.
     cargo test --release --locked --quiet --test behaviour -- --ignored --test-threads 1 --nocapture \
       livekit::soak || broken="$broken $stage"
   else

@@ -1,5 +1,6 @@
 //! Rooms that are watched for minutes, with figures: the stage `rooms` of `make soak`. The gateway is the program
-//! itself, the viewers are LiveKit's own libraries, the LiveKit server is that of the tests.
+//! itself, the viewers are LiveKit's own libraries, the LiveKit server is that of the tests; where
+//! `FOREBAY_TEST_LIVEKIT` names a real one, that, too.
 //!
 //! Every picture has its time in it, so that its age is known where it is seen. A promise that is not kept is said,
 //! and the test fails at its end, with all its figures shown. `SOAK_SECONDS` changes how long rooms are watched,
