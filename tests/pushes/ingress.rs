@@ -29,17 +29,12 @@ fn report(livekit: &LivekitServer, status: Status, error: &str) {
     });
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn an_ingress_plays_our_playlist_is_followed_and_goes_with_the_push() {
-    let livekit = LivekitServer::start();
-    let url = livekit.url();
-    let port = free_port();
-    let (http, public) = (
-        format!("127.0.0.1:{port}"),
-        format!("http://127.0.0.1:{port}"),
-    );
+/// A gateway that says where it is reached, and where that is.
+async fn reached(livekit: &str) -> (Pushing, String) {
+    let http = format!("127.0.0.1:{}", free_port());
+    let public = format!("http://{http}");
     let pushing = Pushing::start(&[
-        ("LIVEKIT_URL", url.as_str()),
+        ("LIVEKIT_URL", livekit),
         ("LIVEKIT_API_KEY", KEY),
         ("LIVEKIT_API_SECRET", SECRET),
         ("FOREBAY_LIVEKIT_FORWARD", "off"),
@@ -47,6 +42,13 @@ async fn an_ingress_plays_our_playlist_is_followed_and_goes_with_the_push() {
         ("FOREBAY_PUBLIC_URL", public.as_str()),
     ])
     .await;
+    (pushing, public)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_ingress_plays_our_playlist_is_followed_and_goes_with_the_push() {
+    let livekit = LivekitServer::start();
+    let (pushing, public) = reached(&livekit.url()).await;
     let id = pushing.add(json!({"kind": "ingress", "room": ROOM})).await;
     let _encoder = pushing.publish(&Clip::long("flv").file());
 
@@ -88,17 +90,7 @@ async fn a_real_livekit_server_without_a_worker_says_so() {
     let Some(livekit) = RealServer::with_redis("pushes::ingress").await else {
         return;
     };
-    let (url, http) = (livekit.url(), format!("127.0.0.1:{}", free_port()));
-    let public = format!("http://{http}");
-    let pushing = Pushing::start(&[
-        ("LIVEKIT_URL", url.as_str()),
-        ("LIVEKIT_API_KEY", KEY),
-        ("LIVEKIT_API_SECRET", SECRET),
-        ("FOREBAY_LIVEKIT_FORWARD", "off"),
-        ("FOREBAY_HTTP", http.as_str()),
-        ("FOREBAY_PUBLIC_URL", public.as_str()),
-    ])
-    .await;
+    let (pushing, _) = reached(&livekit.url()).await;
     pushing.add(json!({"kind": "ingress", "room": ROOM})).await;
     let _encoder = pushing.publish(&Clip::long("flv").file());
     let told = pushing.until_state("retrying").await;
