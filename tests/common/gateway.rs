@@ -188,6 +188,18 @@ impl Gateway {
         kilobytes.expect("a size") * 1024
     }
 
+    /// What it has had of processors so far, in ticks of which Linux has a hundred a second.
+    pub fn processor_ticks(&self) -> u64 {
+        let id = self.child.id().expect("it runs");
+        let stat = std::fs::read_to_string(format!("/proc/{id}/stat")).expect("it runs");
+        // proc(5): utime and stime are 14 and 15; the name, which is 2, ends with the last bracket.
+        let (_, fields) = stat.rsplit_once(')').expect("a name");
+        let ticks = fields.split_whitespace().skip(11).take(2);
+        ticks
+            .map(|field| field.parse::<u64>().expect("a number"))
+            .sum()
+    }
+
     /// From the log, in its text form.
     pub fn rtmps(&self) -> SocketAddr {
         let log = self.log();

@@ -22,26 +22,27 @@ async fn gateway(url: String) -> Server {
     .await
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn viewers_watch_a_room_in_real_time_and_the_playlists_while_nobody_is_in_it() {
-    let _alone = ALONE.lock().await;
-    let livekit = LivekitServer::start();
-    let server = gateway(livekit.url()).await;
+/// A walk through the room of the broadcast, which the gateway fills, too.
+async fn in_its_room(livekit: String) {
+    let server = gateway(livekit).await;
     let options = ["--admin-key", ADMIN, "--forward"];
     walk(&server, "realtime.mjs", "live", &options).await;
     server.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn viewers_watch_a_room_in_real_time_and_the_playlists_while_nobody_is_in_it() {
+    let _alone = ALONE.lock().await;
+    let livekit = LivekitServer::start();
+    in_its_room(livekit.url()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn viewers_watch_a_room_of_a_real_livekit_server_in_real_time() {
     let _alone = ALONE.lock().await;
-    let Some(livekit) = RealServer::start("players::realtime", None).await else {
-        return;
-    };
-    let server = gateway(livekit.url()).await;
-    let options = ["--admin-key", ADMIN, "--forward"];
-    walk(&server, "realtime.mjs", "live", &options).await;
-    server.stop().await;
+    if let Some(livekit) = RealServer::start("players::realtime", None).await {
+        in_its_room(livekit.url()).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

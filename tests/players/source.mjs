@@ -9,7 +9,8 @@
 //     -f flv rtmp://127.0.0.1:1935/live/KEY
 //
 // --size WxH (1280x720; at least 512 wide)   --fps N or N/D (30)   --duration seconds (0: until the pipe closes)
-// --count: the number is the frame's index   --clock: wall-clock milliseconds modulo 2^28 (glass to glass)
+// --count: the number is the frame's index   --clock: wall-clock milliseconds modulo 2^28 (glass to glass);
+// time begins when the reader takes the second frame
 // --start N: first index, or added to the clock (0)   --unpaced: as fast as the reader takes it
 // --flash N: frames per flash (1)   --like W: blocks as large as in a picture W wide that was scaled to this size,
 // for readers who know W only

@@ -10,6 +10,8 @@ import { Show, when } from './show.js';
 
 const BEACON_MS = 15_000;
 const LIST_MS = 10_000;
+/** The list may be of so long ago: the gateway makes it once for all who ask within a second. */
+const LIST_AGE_MS = 1500;
 /** Waits before the n-th attempt. The last one repeats; a tenth is added at random so that viewers spread. */
 const BACKOFF_MS = [500, 1000, 2000, 4000, 8000];
 /** The picture may stand still that long before the engine is started anew. */
@@ -709,7 +711,7 @@ if (document.querySelector('meta[name=forebay-broadcast]') || query.has('pass'))
   describe();
   setInterval(describe, LIST_MS);
   // The first answer was of before this page played.
-  video.addEventListener('playing', () => beacon().then(describe), { once: true });
+  video.addEventListener('playing', () => beacon().then(() => setTimeout(describe, LIST_AGE_MS)), { once: true });
 }
 setInterval(render, 250);
 const beaconTimer = setInterval(beacon, BEACON_MS);

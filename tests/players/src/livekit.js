@@ -22,12 +22,12 @@ function look(video, identity) {
 }
 
 const EAR = `registerProcessor('ear', class extends AudioWorkletProcessor {
+  quiet = 0;
   process([[samples]]) {
     const isLoud = Boolean(samples?.some((sample) => Math.abs(sample) > 0.1));
     // Zero crossings are no end of a tone: that takes 50 ms.
-    if (isLoud && this.silent !== false) this.port.postMessage('beep');
-    this.quiet = isLoud ? 0 : (this.quiet ?? 0) + 128;
-    this.silent = this.quiet > sampleRate / 20;
+    if (isLoud && this.quiet > sampleRate / 20) this.port.postMessage('beep');
+    this.quiet = isLoud ? 0 : this.quiet + 128;
     return true;
   }
 })`;
